@@ -1,0 +1,152 @@
+# Everything is built by this file; `make help` lists the targets.
+
+PYTHON ?= python3
+UFS ?=
+MOUNT ?=
+WHEEL_PYTHONS ?= .venv/bin/python
+
+.SHELLFLAGS := -ec
+MAKEFLAGS += --no-builtin-rules
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help build run test check wheel asan tsan ubsan bench clean distclean c-tests c-warnings system-build system-test
+
+CSRC := $(wildcard csrc/*.c)
+C_INPUTS := csrc/cflags $(wildcard csrc/*.[ch] csrc/*.def)
+C_TESTS := $(patsubst tests/c/%.c,%,$(wildcard tests/c/*.c))
+MODULE_INPUTS := $(C_INPUTS) $(wildcard src/alluxio_jnifuse/*.pyx src/alluxio_jnifuse/*.pxd)
+
+PIP := .venv/bin/python -m pip --quiet --disable-pip-version-check
+
+help:
+	@sed -n 's/^\([a-z ]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
+
+# ---- the package, in .venv
+
+# A stamp has the time at which its work began: what is edited meanwhile counts as changed.
+
+build: .venv/.built ## .venv with the package as an editable install: .venv/bin/alluxio-jnifuse
+
+system-build:
+	@PYTHON="$(PYTHON)" scripts/ensure-system build
+
+system-test:
+	@PYTHON="$(PYTHON)" scripts/ensure-system build test
+
+# The distribution's pip may be too old for dependency groups.
+.venv/.tools: pyproject.toml | system-build
+	"$(PYTHON)" -m venv .venv
+	touch $@.new
+	$(PIP) install --upgrade 'pip>=25.1'
+	$(PIP) install --group build
+	mv $@.new $@
+
+.venv/.installed: pyproject.toml setup.py src/alluxio_jnifuse/__init__.py .venv/.tools | system-build
+	touch $@.new
+	scripts/ensure-libfuse >/dev/null
+	$(PIP) install --no-build-isolation --editable .
+	mv $@.new $@
+
+# After the install only the extension can be out of date.
+.venv/.built: $(MODULE_INPUTS) .venv/.installed
+	touch $@.new
+	scripts/ensure-libfuse >/dev/null
+	.venv/bin/python setup.py --quiet build_ext --inplace
+	mv $@.new $@
+
+.venv/.test .venv/.dev .venv/.wheel: .venv/.%: pyproject.toml .venv/.tools
+	$(PIP) install --group $*
+	touch $@
+
+run: .venv/.built ## mount a demonstration: make run [UFS=directory or URL] [MOUNT=directory]
+	.venv/bin/python scripts/run_demo.py $(if $(UFS),--ufs "$(UFS)") $(if $(MOUNT),--mount "$(MOUNT)")
+
+# ---- checks
+
+test: .venv/.built .venv/.test c-tests | system-test ## the C tests, then the Python tests
+	.venv/bin/python -m pytest
+
+check: .venv/.built .venv/.dev c-warnings ## linters, types, C warnings as errors, then the tests
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	$(MAKE) --no-print-directory test
+
+c-warnings: .venv/.built
+	AJF_WERROR=1 .venv/bin/python setup.py --quiet build_ext --build-temp build/werror --build-lib build/werror
+
+bench: .venv/.built .venv/.test | system-test ## the benchmarks
+	.venv/bin/python -m benchmarks
+
+# ---- the C core as a plain program
+
+# The objects of one program on every core; the rest of this file is not made for that: pip wants .venv for itself.
+C_MAKE := $(MAKE) --no-print-directory --jobs=$(shell nproc)
+
+# An exit code that nothing else uses tells a sanitizer's report from any other failure.
+REPORT := 86
+SANITIZER_ENV := ASAN_OPTIONS=exitcode=$(REPORT) TSAN_OPTIONS=exitcode=$(REPORT) UBSAN_OPTIONS=exitcode=$(REPORT):print_stacktrace=1
+
+FLAGS_plain :=
+FLAGS_asan := -fsanitize=address -fno-omit-frame-pointer
+FLAGS_tsan := -fsanitize=thread
+FLAGS_ubsan := -fsanitize=undefined -fno-sanitize-recover=all
+# The address space layout of newer kernels leaves no room for the shadow memory of gcc 12's TSan.
+RUN_tsan := setarch --addr-no-randomize
+
+define C_PROGRAMS
+build/c/$(1)/%.o: %.c csrc/cflags Makefile
+	@echo "$(1): $$<"
+	mkdir -p $$(@D)
+	libfuse=$$$$(scripts/ensure-libfuse)
+	gcc @csrc/cflags $(FLAGS_$(1)) -MMD -MP -DAJF_LIBFUSE_STATIC=1 -Icsrc -I"$$$$libfuse/include/fuse3" -c $$< -o $$@
+
+build/c/$(1)/%: build/c/$(1)/tests/c/%.o $(CSRC:%.c=build/c/$(1)/%.o)
+	@libfuse=$$$$(scripts/ensure-libfuse)
+	gcc $(FLAGS_$(1)) -pthread $$^ "$$$$libfuse/lib/libfuse3.a" -l:liburing.a -ldl -lrt -o $$@
+endef
+$(foreach variant,plain asan tsan ubsan,$(eval $(call C_PROGRAMS,$(variant))))
+-include $(wildcard build/c/*/*/*.d build/c/*/*/*/*.d)
+.SECONDARY:
+.ONESHELL:
+
+c-tests: .venv/.tools | system-test
+	@programs="$(C_TESTS:%=build/c/plain/%)"
+	if [ -n "$$programs" ]; then $(C_MAKE) $$programs; fi
+	for program in $$programs; do echo "$$program"; timeout 300 "$$program"; done
+
+# The second run proves that the alarm rings: a planted mistake must be reported.
+asan tsan ubsan: .venv/.tools ## the C stress test under a sanitizer
+	@program=build/c/$@/stress
+	$(C_MAKE) $$program
+	export $(SANITIZER_ENV)
+	$(RUN_$@) timeout 300 $$program
+	code=0
+	$(RUN_$@) timeout 300 $$program --plant=$@ >build/c/$@/plant.log 2>&1 || code=$$?
+	if [ $$code -ne $(REPORT) ]; then
+		tail -n 20 build/c/$@/plant.log
+		echo "$@: the planted mistake was not reported (exit code $$code, not $(REPORT))"
+		exit 1
+	fi
+	echo "$@: clean, and the planted mistake was reported"
+
+# ---- packages
+
+wheel: .venv/.installed .venv/.wheel ## wheels with libfuse inside, in dist/: make wheel [WHEEL_PYTHONS="python3.9 python3.13"]
+	@AJF_LIBFUSE_PREFIX=$$(scripts/ensure-libfuse)
+	export AJF_LIBFUSE_PREFIX
+	for python in $(WHEEL_PYTHONS); do
+		rm -rf build/lib* build/bdist* build/wheel
+		"$$python" -m pip --quiet wheel --no-deps --wheel-dir build/wheel .
+		# It only sets the platform's name: nothing but the C library is linked dynamically.
+		PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/auditwheel repair --strip --wheel-dir dist build/wheel/*.whl ||
+			cp build/wheel/*.whl dist/
+	done
+	ls -l dist
+
+clean: ## remove what was built
+	rm -rf build dist .venv/.installed .venv/.built src/*.egg-info src/alluxio_jnifuse/*.so
+	find . -path ./.venv -prune -o -name __pycache__ -prune -exec rm -rf {} +
+
+distclean: clean ## and the virtual environment and the tools' caches
+	rm -rf .venv .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache

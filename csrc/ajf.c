@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The life of a mount: what is built in which order, and taken down in the reverse one.
+ */
+#include "ajf.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "file.h"
+#include "mount.h"
+#include "read.h"
+
+static void free_scratch(void *buffer)
+{
+    munmap(buffer, AJF_SCRATCH_BYTES);
+}
+
+static int check(const struct ajf_options *o)
+{
+    bool sane = o->max_threads >= 1 && o->max_idle_threads >= 1 && o->max_threads >= o->max_idle_threads &&
+                o->fetchers >= 1 && o->metadata_fetchers >= 1 && o->page_bytes >= 64 * 1024 &&
+                (o->page_bytes & (o->page_bytes - 1)) == 0 && o->cache_mode >= AJF_CACHE_AUTO &&
+                o->cache_mode <= AJF_CACHE_DIRECT && o->max_write >= 4096;
+    return sane ? 0 : -EINVAL;
+}
+
+int ajf_new(const struct ajf_options *options, struct ajf **ret_m)
+{
+    int err = check(options);
+    struct ajf *m = err ? NULL : calloc(1, sizeof *m);
+    if (!m)
+        return err ? err : -ENOMEM;
+    m->options = *options;
+    if ((err = ajf_log_init(&m->log, &m->stats)))
+        goto fail_log;
+    if ((err = ajf_inodes_init(&m->inodes, &m->stats)))
+        goto fail_inodes;
+    if ((err = ajf_cache_init(&m->cache, options, &m->stats)))
+        goto fail_cache;
+    if ((err = -pthread_key_create(&m->scratch, free_scratch)))
+        goto fail_key;
+    ajf_waits_init(&m->waits, m);
+    ajf_notify_init(&m->notify, m);
+    ajf_dirs_init(&m->dirs);
+    ajf_meta_init(&m->meta);
+    ajf_queue_init(&m->queue, options);
+    ajf_pool_init(&m->pool, m);
+    ajf_session_init(&m->session);
+    *ret_m = m;
+    return 0;
+fail_key:
+    ajf_cache_done(&m->cache);
+fail_cache:
+    ajf_inodes_done(&m->inodes);
+fail_inodes:
+    ajf_log_done(&m->log);
+fail_log:
+    free(m);
+    return err;
+}
+
+int ajf_mount(struct ajf *m, const char *mountpoint, const char *mount_options)
+{
+    return ajf_session_mount(m, mountpoint, mount_options);
+}
+
+int ajf_start(struct ajf *m, int timeout_ms)
+{
+    int err = ajf_waits_start(&m->waits);
+    if (!err)
+        err = ajf_pool_start(&m->pool);
+    if (!err)
+        err = ajf_session_wait_ready(m, timeout_ms);
+    return err;
+}
+
+int ajf_wait_end(struct ajf *m, int timeout_ms)
+{
+    return ajf_pool_wait(&m->pool, timeout_ms);
+}
+
+/* The connection is gone: no RELEASE and no FORGET will come any more. */
+static void drop_state(struct ajf *m)
+{
+    pthread_mutex_lock(&m->cache.lock);
+    for (uint64_t n = AJF_ROOT; n < m->inodes.used; n++) {
+        struct ajf_file *file = m->cache.files[n];
+        if (!file)
+            continue;
+        ajf_read_cancel_locked(m, file);
+        if (file->mode == AJF_MODE_PASSTHROUGH)
+            AJF_COUNT(&m->stats, backing_ids_died); /* ended with the connection */
+        file->mode = AJF_MODE_NONE;
+        file->refs -= file->opens;
+        file->opens = 0;
+        ajf_file_retire_locked(m, file);
+    }
+    pthread_mutex_unlock(&m->cache.lock);
+    ajf_dirs_clear(m);
+    ajf_inodes_sweep(&m->inodes);
+}
+
+void ajf_stop(struct ajf *m)
+{
+    if (m->stopped)
+        return;
+    m->stopped = true;
+    ajf_waits_stop(&m->waits); /* from here on nothing parks: workers answer ENOTCONN themselves */
+    if (m->session.se) {
+        fuse_session_exit(m->session.se);
+        ajf_pool_stop(&m->pool);
+        fuse_session_unmount(m->session.se); /* closes the connection; lazily, if it is still mounted */
+    }
+    ajf_notify_stop(&m->notify);
+    ajf_queue_stop(&m->queue);
+    drop_state(m);
+    ajf_queue_clear(&m->queue);
+    ajf_log_stop(&m->log);
+}
+
+void ajf_free(struct ajf *m)
+{
+    if (!m)
+        return;
+    ajf_stop(m);
+    ajf_queue_clear(&m->queue); /* what a late fetcher left */
+    ajf_session_done(&m->session);
+    ajf_pool_done(&m->pool);
+    ajf_queue_done(&m->queue);
+    ajf_meta_done(&m->meta);
+    ajf_dirs_done(&m->dirs);
+    ajf_notify_done(&m->notify);
+    ajf_waits_done(&m->waits);
+    pthread_key_delete(m->scratch);
+    ajf_cache_done(&m->cache);
+    ajf_inodes_done(&m->inodes);
+    ajf_log_done(&m->log);
+    free(m);
+}
+
+/* ------------------------------------------------------------------------------------------------ looking in */
+
+size_t ajf_stats_count(void)
+{
+    return AJF_STAT_COUNT;
+}
+
+const char *ajf_stats_name(size_t i)
+{
+    static const char *const names[] = {
+#define AJF_STAT(name, help) #name,
+#include "stats.def"
+#undef AJF_STAT
+    };
+    return i < AJF_STAT_COUNT ? names[i] : NULL;
+}
+
+uint64_t ajf_stats_value(const struct ajf *m, size_t i)
+{
+    return i < AJF_STAT_COUNT ? atomic_load_explicit(&m->stats.value[i], memory_order_relaxed) : 0;
+}
+
+int ajf_log_next(struct ajf *m, int timeout_ms, struct ajf_log_entry *ret_entry)
+{
+    return ajf_log_take(&m->log, timeout_ms, ret_entry);
+}

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ajf.h - the facade: everything that the binding (_core.pyx) and the C tests may use.
+ *
+ * One `struct ajf` is one mount; a process may hold several. The kernel's requests are served by C threads
+ * (pool.h). Whatever needs the source becomes a *fetch*; the embedding program pulls fetches with
+ * ajf_fetch_next() from as many threads as it likes, does the work, and ends each of them exactly once. C never
+ * calls back into the embedding program.
+ *
+ * Life:    ajf_new -> ajf_mount -> ajf_start -> ... -> ajf_stop -> ajf_free
+ * Threads: ajf_fetch_*, ajf_stats, ajf_log_next, ajf_wait_* may be called from any thread between ajf_new and
+ *          ajf_free, and block only where they say so. The life-cycle calls belong to one thread.
+ * Errors:  0 or -errno; `ret_` parameters are left alone on failure.
+ */
+#ifndef AJF_H
+#define AJF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "options.h"
+
+struct ajf;
+struct ajf_fetch;
+
+/* ------------------------------------------------------------------------------------------------ data types */
+
+/* What a source knows of a file. 72 bytes, no padding, the NumPy dtype ATTR_DTYPE of sources/base.py. */
+struct ajf_attr {
+    uint64_t ino;     /* inode number shown to applications; 0 = make one up */
+    uint64_t size;    /* bytes */
+    uint64_t blocks;  /* 512-byte blocks; UINT64_MAX = derive from size */
+    uint64_t version; /* identity of the contents: another value is another file (docs/SEMANTICS.md) */
+    int64_t mtime_ns; /* nanoseconds since the epoch */
+    int64_t ctime_ns;
+    int64_t atime_ns;
+    uint32_t mode; /* type and permissions, as st_mode */
+    uint32_t nlink;
+    uint32_t uid;
+    uint32_t gid;
+};
+
+/* One entry of a listing; its name lies at names[name_off .. name_off + name_len) in the blob beside it. */
+struct ajf_entry {
+    struct ajf_attr attr;
+    uint32_t name_off;
+    uint32_t name_len;
+};
+
+struct ajf_statfs {
+    uint64_t block_size; /* bytes; unit of the next three */
+    uint64_t blocks, blocks_free, blocks_available;
+    uint64_t files, files_free;
+    uint32_t name_max;
+};
+
+/* A run of bytes of a file that lie in somebody's open file. */
+struct ajf_extent {
+    int fd;
+    uint64_t fd_offset;
+    uint64_t length;
+};
+
+/* ------------------------------------------------------------------------------------------------ life cycle */
+
+/* Allocates tables and arenas; nothing is mounted and no thread runs yet. Copies *options. */
+int ajf_new(const struct ajf_options *options, struct ajf **ret_m);
+
+/*
+ * Mounts on an absolute path. `mount_options` is the comma list for mount(2) and libfuse (ro, allow_other, fsname=,
+ * max_read= ...). The kernel queues requests from here on; nothing answers before ajf_start.
+ */
+int ajf_mount(struct ajf *m, const char *mountpoint, const char *mount_options);
+
+/* Starts the worker pool and the timer thread, and waits (timeout_ms) for the kernel's INIT. -ETIMEDOUT, -EPROTO. */
+int ajf_start(struct ajf *m, int timeout_ms);
+
+/* Blocks until the session ended (unmounted, or ajf_stop): 0, or -ETIMEDOUT. timeout_ms < 0 waits for ever. */
+int ajf_wait_end(struct ajf *m, int timeout_ms);
+
+/*
+ * Ends the session: every request in flight is answered with an errno, fetchers are woken with -ESHUTDOWN, workers
+ * are joined. Unmounts lazily if still mounted. Idempotent. Fetches still held by the embedding program stay valid
+ * (their buffer is writable) until they are ended; ajf_free waits for none of them, so end them first.
+ */
+void ajf_stop(struct ajf *m);
+
+/* Takes NULL. Every fetch must have been ended. */
+void ajf_free(struct ajf *m);
+
+/* umount2(2), or fusermount3 where that is not permitted. Lazy detaches a busy mount. 0, -EBUSY, -EINVAL, ... */
+int ajf_unmount(const char *mountpoint, bool lazy);
+
+/* --------------------------------------------------------------------------------------------------- fetches */
+
+enum ajf_fetch_kind {
+    AJF_FETCH_STAT,     /* attributes of path          -> ajf_fetch_attr */
+    AJF_FETCH_LIST,     /* listing of path             -> ajf_fetch_list */
+    AJF_FETCH_READLINK, /* target of path              -> ajf_fetch_link */
+    AJF_FETCH_STATFS,   /* figures of the file system  -> ajf_fetch_statfs */
+    AJF_FETCH_OPEN,     /* open path for reading       -> ajf_fetch_opened */
+    AJF_FETCH_READ,     /* fill the buffer             -> ajf_fetch_progress ..., ajf_fetch_done */
+    AJF_FETCH_CLOSE,    /* forget `handle`             -> ajf_fetch_done */
+};
+
+enum ajf_lane { AJF_LANE_METADATA, AJF_LANE_DEMAND, AJF_LANE_PREFETCH, AJF_LANES };
+
+/* What a fetcher needs to know; pointers are valid until the fetch is ended. */
+struct ajf_fetch_info {
+    enum ajf_fetch_kind kind;
+    enum ajf_lane lane;
+    const char *path; /* from the root of the mount, "/" or "/a/b"; bytes as the kernel gave them */
+    size_t path_len;
+    uint64_t version; /* OPEN, READ: the identity that is wanted */
+    uint64_t handle;  /* READ, CLOSE: what ajf_fetch_opened was given */
+    uint64_t size;    /* OPEN, READ: size of that version, bytes */
+    uint64_t offset;  /* READ: of the first byte of the buffer within the file */
+    void *buffer;     /* READ: `length` writable bytes, the cache page itself */
+    size_t length;
+};
+
+/*
+ * Takes the most urgent fetch: 0, -ETIMEDOUT, or -ESHUTDOWN (the caller should end its thread). `*ret_spare` tells
+ * whether another thread is waiting in here; when none is, the caller may start one more.
+ */
+int ajf_fetch_next(struct ajf *m, int timeout_ms, struct ajf_fetch **ret_fetch, bool *ret_spare);
+
+void ajf_fetch_info(const struct ajf_fetch *f, struct ajf_fetch_info *ret_info);
+
+/*
+ * READ: the first `filled` bytes of the buffer are final. Wakes readers. Returns 0, -ECANCELED when nobody wants
+ * the rest (end the fetch with what there is), or -EINVAL when `filled` goes backwards or beyond the length.
+ */
+int ajf_fetch_progress(struct ajf_fetch *f, size_t filled);
+
+/* The answers, one per kind. -EINVAL: a malformed answer; the fetch was failed with EIO instead. */
+int ajf_fetch_attr(struct ajf_fetch *f, const struct ajf_attr *attr);
+int ajf_fetch_list(struct ajf_fetch *f, const struct ajf_entry *entries, size_t n, const char *names,
+                   size_t names_len);
+int ajf_fetch_link(struct ajf_fetch *f, const char *target, size_t len);
+int ajf_fetch_statfs(struct ajf_fetch *f, const struct ajf_statfs *s);
+/*
+ * `extents` (n may be 0: nothing is lent) cover the file in order; takes the descriptors, also on failure.
+ * `handle` is handed back in READ and CLOSE; 0: the source keeps nothing, there will be no CLOSE.
+ * `version` is what was really opened: another one than wanted answers ESTALE, the kernel looks the name up again.
+ */
+int ajf_fetch_opened(struct ajf_fetch *f, uint64_t handle, uint64_t version, uint64_t size,
+                     const struct ajf_extent *extents, size_t n);
+/* READ: `filled` bytes are final and no more will come; fewer than asked is an error for who waits for the rest. */
+int ajf_fetch_done(struct ajf_fetch *f, size_t filled);
+/* Any kind: `err` is a positive errno. What a READ made final before stays. */
+void ajf_fetch_fail(struct ajf_fetch *f, int err);
+
+/*
+ * Gives the fetch back; one that was not answered is failed with EIO. Until then the buffer may be written (a late
+ * writer does no harm: its range is not reused before).
+ */
+void ajf_fetch_release(struct ajf_fetch *f);
+
+/* --------------------------------------------------------------------------------------- looking into a mount */
+
+/* Counters by name, in the order of stats.def. */
+size_t ajf_stats_count(void);
+const char *ajf_stats_name(size_t i);
+uint64_t ajf_stats_value(const struct ajf *m, size_t i);
+
+enum ajf_log_level { AJF_LOG_DEBUG, AJF_LOG_INFO, AJF_LOG_WARN, AJF_LOG_ERROR };
+
+#define AJF_LOG_TEXT_BYTES 480 /* longer messages are cut */
+
+struct ajf_log_entry {
+    enum ajf_log_level level;
+    int64_t time_ns; /* CLOCK_REALTIME */
+    char text[AJF_LOG_TEXT_BYTES];
+};
+
+/* Next message of the mount's log ring: 0, -ETIMEDOUT, or -ESHUTDOWN once stopped and empty. */
+int ajf_log_next(struct ajf *m, int timeout_ms, struct ajf_log_entry *ret_entry);
+
+/* Features. `compiled` needs no mount; `granted` is what the kernel agreed to in INIT (0 before ajf_start). */
+enum ajf_feature {
+    AJF_FEATURE_PASSTHROUGH = 1 << 0,
+    AJF_FEATURE_IO_URING = 1 << 1,
+    AJF_FEATURE_READDIRPLUS = 1 << 2,
+    AJF_FEATURE_CACHE_SYMLINKS = 1 << 3,
+    AJF_FEATURE_PARALLEL_DIROPS = 1 << 4,
+    AJF_FEATURE_HUGE_PAGES = 1 << 5, /* granted: the memory store lies on huge pages */
+};
+unsigned ajf_features_compiled(void);
+unsigned ajf_features_granted(const struct ajf *m);
+const char *ajf_libfuse_version(void);
+/* bdi device number of the mount (major, minor) from mountinfo, never by touching the mount. 0 or -ENOENT. */
+int ajf_device(const struct ajf *m, unsigned *ret_major, unsigned *ret_minor);
+
+/* -------------------------------------------------------------------------------------------------- helpers */
+
+/*
+ * Lists a local directory for a source that lends files: the open directory `dirfd` is read from its start and each
+ * entry is lstat'ed. Skips ".", "..", sockets, devices and FIFOs, and directories of device `hide_dev` (the mount
+ * itself, when it lies inside the directory it shows; found without sending it a request; 0 hides nothing).
+ * `pin_contents`: version = hash of (device, inode, size, mtime, ctime), else of (device, inode) alone, which is the
+ * identity of a file that is lent and may be written in place. ret_entries and ret_names come from malloc.
+ */
+int ajf_scan_directory(int dirfd, bool pin_contents, uint64_t hide_dev, struct ajf_entry **ret_entries,
+                       size_t *ret_n, char **ret_names, size_t *ret_names_len);
+
+/* Attributes of one local path relative to `dirfd` ("" = dirfd itself, an open file); rules as above. */
+int ajf_stat_local(int dirfd, const char *path, bool pin_contents, uint64_t hide_dev, struct ajf_attr *ret_attr);
+
+#endif

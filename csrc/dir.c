@@ -1,0 +1,436 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "dir.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "meta.h"
+#include "mount.h"
+
+#define LEAST_PLUS_BYTES 128 /* one READDIRPLUS entry of the protocol, without its name, has 152 */
+#define FIRST_ENTRY 2 /* offsets 0 and 1 are "." and ".." */
+
+static struct ajf_list *bucket(struct ajf_dirs *d, uint64_t nodeid)
+{
+    return &d->bucket[nodeid * UINT64_C(0x9e3779b97f4a7c15) >> 54];
+}
+
+void ajf_dirs_init(struct ajf_dirs *d)
+{
+    memset(d, 0, sizeof *d);
+    pthread_mutex_init(&d->lock, NULL);
+    for (int i = 0; i < AJF_DIR_BUCKETS; i++)
+        ajf_list_init(&d->bucket[i]);
+    ajf_list_init(&d->by_age);
+    d->next_id = 1;
+}
+
+static void unref_locked(struct ajf *m, struct ajf_listing *l)
+{
+    if (--l->refs)
+        return;
+    ajf_list_del(&l->by_node);
+    ajf_inode_unref(&m->inodes, l->nodeid);
+    AJF_COUNT(&m->stats, listings_died);
+    free(l->entries);
+    free(l->names);
+    free(l);
+}
+
+static void retire_locked(struct ajf *m, struct ajf_listing *l)
+{
+    l->current = false;
+    ajf_list_del(&l->by_age);
+    m->dirs.kept_bytes -= l->bytes;
+    unref_locked(m, l);
+}
+
+void ajf_dirs_clear(struct ajf *m)
+{
+    struct ajf_dirs *d = &m->dirs;
+    pthread_mutex_lock(&d->lock);
+    for (int i = 0; i < AJF_DIR_BUCKETS; i++) {
+        while (!ajf_list_empty(&d->bucket[i])) {
+            struct ajf_listing *l = AJF_CONTAINER(d->bucket[i].next, struct ajf_listing, by_node);
+            if (l->current)
+                ajf_list_del(&l->by_age);
+            l->refs = 1;
+            unref_locked(m, l);
+        }
+    }
+    d->kept_bytes = 0;
+    pthread_mutex_unlock(&d->lock);
+}
+
+void ajf_dirs_done(struct ajf_dirs *d)
+{
+    pthread_mutex_destroy(&d->lock);
+}
+
+static struct ajf_listing *current_locked(struct ajf_dirs *d, uint64_t nodeid)
+{
+    AJF_LIST_FOR(n, bucket(d, nodeid))
+    {
+        struct ajf_listing *l = AJF_CONTAINER(n, struct ajf_listing, by_node);
+        if (l->nodeid == nodeid && l->current)
+            return l;
+    }
+    return NULL;
+}
+
+/* --------------------------------------------------------------------------------------------------- building */
+
+struct sort_key {
+    uint64_t head; /* first eight bytes of the name, big-endian: decides most comparisons */
+    const char *name;
+    uint32_t len, index;
+};
+
+static int compare_names(const char *a, size_t a_len, const char *b, size_t b_len)
+{
+    int c = memcmp(a, b, a_len < b_len ? a_len : b_len);
+    return c ? c : (a_len > b_len) - (a_len < b_len);
+}
+
+static int compare_keys(const void *va, const void *vb)
+{
+    const struct sort_key *a = va, *b = vb;
+    if (a->head != b->head)
+        return a->head < b->head ? -1 : 1;
+    return compare_names(a->name, a->len, b->name, b->len);
+}
+
+static uint64_t head_of(const char *name, size_t len)
+{
+    unsigned char head[8] = {0};
+    memcpy(head, name, len < 8 ? len : 8);
+    uint64_t h = 0;
+    for (int i = 0; i < 8; i++)
+        h = h << 8 | head[i];
+    return h;
+}
+
+static bool is_name(const char *name, size_t len)
+{
+    return len && len <= AJF_NAME_MAX && !memchr(name, '/', len) && !memchr(name, '\0', len) &&
+           !(name[0] == '.' && (len == 1 || (len == 2 && name[1] == '.')));
+}
+
+/* Copies the entries in order of their names; names that no file can have are left out and counted. */
+static int copy_sorted(struct ajf_listing *l, const struct ajf_entry *entries, size_t n, size_t names_len,
+                       size_t *ret_skipped)
+{
+    struct sort_key *keys = malloc((n + 1) * sizeof *keys);
+    l->entries = malloc((n + 1) * sizeof *l->entries);
+    if (!keys || !l->entries) {
+        free(keys);
+        return -ENOMEM;
+    }
+    size_t used = 0;
+    for (size_t i = 0; i < n; i++) {
+        const struct ajf_entry *e = &entries[i];
+        if (e->name_off > names_len || e->name_len > names_len - e->name_off) {
+            free(keys);
+            return -EINVAL;
+        }
+        const char *name = l->names + e->name_off;
+        if (is_name(name, e->name_len))
+            keys[used++] = (struct sort_key){head_of(name, e->name_len), name, e->name_len, (uint32_t)i};
+    }
+    qsort(keys, used, sizeof *keys, compare_keys);
+    l->stamp = used;
+    for (size_t i = 0; i < used; i++) {
+        const struct sort_key *k = &keys[i];
+        if (i && !compare_names(k->name, k->len, keys[i - 1].name, keys[i - 1].len))
+            continue; /* the same name twice: the first wins */
+        const struct ajf_entry *e = &entries[k->index];
+        l->entries[l->n++] = *e;
+        uint64_t h = l->stamp ^ k->head ^ e->attr.ino ^ (e->attr.mode & 0170000);
+        for (size_t c = 8; c < k->len; c++)
+            h = (h ^ (unsigned char)k->name[c]) * UINT64_C(0x100000001b3);
+        l->stamp = (h ^ h >> 29) * UINT64_C(0x9e3779b97f4a7c15);
+    }
+    *ret_skipped = n - used;
+    free(keys);
+    return 0;
+}
+
+static int listing_new(struct ajf *m, uint64_t nodeid, const struct ajf_entry *entries, size_t n, const char *names,
+                       size_t names_len, struct ajf_listing **ret_l)
+{
+    struct ajf_listing *l = calloc(1, sizeof *l);
+    size_t skipped = 0;
+    if (!l)
+        return -ENOMEM;
+    l->names = malloc(names_len + 1);
+    if (l->names)
+        memcpy(l->names, names, names_len);
+    int err = l->names ? copy_sorted(l, entries, n, names_len, &skipped) : -ENOMEM;
+    if (err) {
+        free(l->entries);
+        free(l->names);
+        free(l);
+        return err;
+    }
+    if (skipped) {
+        char *path = ajf_inode_path(&m->inodes, nodeid, NULL, 0);
+        ajf_log(&m->log, AJF_LOG_WARN, "%s: %zu entries have names that no file can have; they are not shown",
+                path ? path : "?", skipped);
+        free(path);
+    }
+    uint64_t now = ajf_now_ns();
+    l->nodeid = nodeid;
+    l->bytes = sizeof *l + l->n * sizeof *l->entries + names_len;
+    l->expires_ns = now + m->options.entry_timeout_ns;
+    l->attr_expires_ns = now + m->options.attr_timeout_ns;
+    l->negative_expires_ns = now + m->options.negative_timeout_ns;
+    l->refs = 1;
+    ajf_list_init(&l->by_node);
+    ajf_list_init(&l->by_age);
+    AJF_COUNT(&m->stats, listings_born);
+    *ret_l = l;
+    return 0;
+}
+
+int ajf_dir_listed(struct ajf *m, uint64_t nodeid, const struct ajf_entry *entries, size_t n, const char *names,
+                   size_t names_len)
+{
+    struct ajf_dirs *d = &m->dirs;
+    struct ajf_listing *l;
+    int err = listing_new(m, nodeid, entries, n, names, names_len, &l);
+    if (err)
+        return err;
+    ajf_inode_ref(&m->inodes, nodeid);
+    pthread_mutex_lock(&d->lock);
+    struct ajf_listing *old = current_locked(d, nodeid);
+    if (old)
+        retire_locked(m, old);
+    l->id = d->next_id++;
+    l->current = true;
+    d->kept_bytes += l->bytes;
+    ajf_list_add(bucket(d, nodeid), &l->by_node);
+    ajf_list_add(&d->by_age, &l->by_age);
+    while (d->kept_bytes > AJF_DIR_KEEP_BYTES && d->by_age.next != &l->by_age)
+        retire_locked(m, AJF_CONTAINER(d->by_age.next, struct ajf_listing, by_age));
+    pthread_mutex_unlock(&d->lock);
+    return 0;
+}
+
+void ajf_dirs_drop(struct ajf_dirs *d, uint64_t nodeid)
+{
+    pthread_mutex_lock(&d->lock);
+    struct ajf_listing *l = current_locked(d, nodeid);
+    if (l)
+        l->expires_ns = l->attr_expires_ns = l->negative_expires_ns = 0;
+    pthread_mutex_unlock(&d->lock);
+}
+
+/* -------------------------------------------------------------------------------------------- open and release */
+
+static bool open_current(struct ajf *m, uint64_t nodeid, uint64_t now, const struct fuse_file_info *fi,
+                         struct fuse_file_info *ret_fi)
+{
+    struct ajf_dirs *d = &m->dirs;
+    uint64_t stamp = 0;
+    bool found = false;
+    pthread_mutex_lock(&d->lock);
+    struct ajf_listing *l = current_locked(d, nodeid);
+    if (l && now < l->expires_ns) {
+        l->refs++;
+        *ret_fi = *fi;
+        ret_fi->fh = l->id;
+        stamp = l->stamp;
+        found = true;
+    }
+    pthread_mutex_unlock(&d->lock);
+    if (found) {
+        ret_fi->cache_readdir = 1;
+        ret_fi->keep_cache = ajf_inode_swap_stamp(&m->inodes, nodeid, stamp);
+    }
+    return found;
+}
+
+bool ajf_dir_open(struct ajf *m, uint64_t nodeid, const struct fuse_file_info *fi, struct fuse_file_info *ret_fi)
+{
+    return open_current(m, nodeid, ajf_now_ns(), fi, ret_fi);
+}
+
+bool ajf_dir_open_new(struct ajf *m, uint64_t nodeid, const struct fuse_file_info *fi, struct fuse_file_info *ret_fi)
+{
+    return open_current(m, nodeid, 0, fi, ret_fi);
+}
+
+static struct ajf_listing *find_locked(struct ajf_dirs *d, uint64_t nodeid, uint64_t id)
+{
+    struct ajf_listing *current = NULL;
+    AJF_LIST_FOR(n, bucket(d, nodeid))
+    {
+        struct ajf_listing *l = AJF_CONTAINER(n, struct ajf_listing, by_node);
+        if (l->nodeid == nodeid && l->id == id)
+            return l;
+        if (l->nodeid == nodeid && l->current)
+            current = l;
+    }
+    return current;
+}
+
+void ajf_dir_release(struct ajf *m, uint64_t nodeid, uint64_t id)
+{
+    struct ajf_dirs *d = &m->dirs;
+    pthread_mutex_lock(&d->lock);
+    struct ajf_listing *l = find_locked(d, nodeid, id);
+    if (l && l->id == id) {
+        bool last = l->refs == 1u + l->current;
+        if (last && l->current && ajf_now_ns() >= l->expires_ns)
+            retire_locked(m, l);
+        unref_locked(m, l);
+    }
+    pthread_mutex_unlock(&d->lock);
+}
+
+/* ---------------------------------------------------------------------------------------------------- reading */
+
+struct packing {
+    struct ajf *m;
+    fuse_req_t req;
+    const struct ajf_listing *l;
+    uint64_t now;
+    bool plus;
+    char *buffer;
+    size_t size, used;
+    uint64_t *given; /* nodeids whose lookup count this reply carries */
+    size_t n_given;
+};
+
+static bool pack_dot(struct packing *p, const char *name, uint64_t nodeid, uint64_t next)
+{
+    struct fuse_entry_param e = {.attr = {.st_ino = nodeid, .st_mode = S_IFDIR}};
+    size_t left = p->size - p->used;
+    size_t n = p->plus ? fuse_add_direntry_plus(p->req, p->buffer + p->used, left, name, &e, (off_t)next)
+                       : fuse_add_direntry(p->req, p->buffer + p->used, left, name, &e.attr, (off_t)next);
+    if (n > left)
+        return false;
+    p->used += n;
+    return true;
+}
+
+/* 1 packed, 0 full, -errno. */
+static int pack_entry(struct packing *p, size_t i)
+{
+    const struct ajf_entry *entry = &p->l->entries[i];
+    const char *at = p->l->names + entry->name_off;
+    char name[AJF_NAME_MAX + 1];
+    size_t left = p->size - p->used, n;
+    off_t next = (off_t)(i + 1 + FIRST_ENTRY);
+    memcpy(name, at, entry->name_len);
+    name[entry->name_len] = '\0';
+    if (!p->plus) {
+        struct stat st = {.st_ino = entry->attr.ino ? entry->attr.ino : i + 2, .st_mode = entry->attr.mode};
+        n = fuse_add_direntry(p->req, p->buffer + p->used, left, name, &st, next);
+        if (n > left)
+            return 0;
+        p->used += n;
+        return 1;
+    }
+    struct fuse_entry_param e = {0};
+    if (fuse_add_direntry_plus(p->req, NULL, 0, name, &e, next) > left)
+        return 0;
+    struct ajf_inode_view v;
+    int err = ajf_inode_bind(&p->m->inodes, p->l->nodeid, name, entry->name_len, &entry->attr, p->l->attr_expires_ns,
+                             true, &v);
+    if (err)
+        return err;
+    ajf_meta_fill_entry(p->m, &v, p->now, &e);
+    p->used += fuse_add_direntry_plus(p->req, p->buffer + p->used, left, name, &e, next);
+    p->given[p->n_given++] = v.nodeid;
+    return 1;
+}
+
+static int pack(struct packing *p, uint64_t offset)
+{
+    uint64_t parent = AJF_ROOT, nodeid = p->l->nodeid;
+    struct ajf_inode_view v;
+    if (!ajf_inode_get(&p->m->inodes, nodeid, &v))
+        nodeid = v.attr.ino;
+    if (offset == 0 && !pack_dot(p, ".", nodeid, 1))
+        return 0;
+    if (offset <= 1 && !pack_dot(p, "..", parent, FIRST_ENTRY))
+        return 0;
+    size_t i = offset > FIRST_ENTRY ? (size_t)(offset - FIRST_ENTRY) : 0;
+    for (int more = 1; i < p->l->n && more > 0; i++) {
+        more = pack_entry(p, i);
+        if (more < 0)
+            return p->used ? 0 : more;
+    }
+    return 0;
+}
+
+static int read_listing(struct ajf *m, fuse_req_t req, const struct ajf_listing *l, size_t size, uint64_t offset,
+                        bool plus)
+{
+    struct packing p = {.m = m, .req = req, .l = l, .now = ajf_now_ns(), .plus = plus, .size = size};
+    p.buffer = malloc(size);
+    p.given = malloc((size / LEAST_PLUS_BYTES + 1) * sizeof *p.given);
+    int err = p.buffer && p.given ? pack(&p, offset) : -ENOMEM;
+    if (!err && fuse_reply_buf(req, p.buffer, p.used) < 0) {
+        AJF_COUNT_ADD(&m->stats, lookup_undone, p.n_given);
+        for (size_t i = 0; i < p.n_given; i++)
+            ajf_inode_forget(&m->inodes, p.given[i], 1);
+    }
+    free(p.given);
+    free(p.buffer);
+    return err;
+}
+
+bool ajf_dir_read(struct ajf *m, fuse_req_t req, uint64_t nodeid, uint64_t id, size_t size, uint64_t offset, bool plus)
+{
+    struct ajf_dirs *d = &m->dirs;
+    pthread_mutex_lock(&d->lock);
+    struct ajf_listing *l = find_locked(d, nodeid, id);
+    if (l)
+        l->refs++;
+    pthread_mutex_unlock(&d->lock);
+    if (!l)
+        return false;
+    int err = read_listing(m, req, l, size, offset, plus);
+    if (err)
+        fuse_reply_err(req, -err);
+    pthread_mutex_lock(&d->lock);
+    unref_locked(m, l);
+    pthread_mutex_unlock(&d->lock);
+    return true;
+}
+
+int ajf_dir_find(struct ajf *m, uint64_t parent, const char *name, size_t len, uint64_t now_ns,
+                 struct ajf_attr *ret_attr, uint64_t *ret_expires_ns)
+{
+    struct ajf_dirs *d = &m->dirs;
+    int err = -EAGAIN;
+    pthread_mutex_lock(&d->lock);
+    const struct ajf_listing *l = current_locked(d, parent);
+    if (l && (now_ns < l->attr_expires_ns || now_ns < l->negative_expires_ns)) {
+        size_t lo = 0, hi = l->n;
+        int c = 1;
+        while (lo < hi && c) {
+            size_t mid = lo + (hi - lo) / 2;
+            const struct ajf_entry *e = &l->entries[mid];
+            c = compare_names(name, len, l->names + e->name_off, e->name_len);
+            if (c > 0)
+                lo = mid + 1;
+            else if (c < 0)
+                hi = mid;
+            else if (now_ns < l->attr_expires_ns) {
+                *ret_attr = e->attr;
+                *ret_expires_ns = l->attr_expires_ns;
+                err = 0;
+            }
+        }
+        if (c && now_ns < l->negative_expires_ns) {
+            *ret_expires_ns = l->negative_expires_ns;
+            err = -ENOENT;
+        }
+    }
+    pthread_mutex_unlock(&d->lock);
+    return err;
+}

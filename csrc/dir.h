@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * dir.h - one directory listing: an immutable snapshot, sorted by name, with an offset for every entry.
+ *
+ * Sorted, so that offsets mean the same in the next listing of an unchanged directory (handles are stateless), and so
+ * that a LOOKUP behind a listing is a binary search. A snapshot is valid for new OPENDIRs until it expires; while it
+ * is open it stays as it is. Inode records are made when an entry is handed to the kernel, not before.
+ *
+ * The kernel caches what it read (FOPEN_CACHE_DIR); it may keep that when the next snapshot has the same names, inode
+ * numbers and types (`stamp`).
+ *
+ * Threads: any. Lock: dirs->lock guards the table and all counts; above inodes->lock. Snapshots are read without it,
+ * held by a reference.
+ */
+#ifndef AJF_DIR_H
+#define AJF_DIR_H
+
+#include <pthread.h>
+
+#include "ajf.h"
+#include "fuse.h"
+#include "list.h"
+
+#define AJF_DIR_BUCKETS 1024
+#define AJF_DIR_KEEP_BYTES (UINT64_C(64) << 20) /* of snapshots that nobody has open: 600 k entries or so */
+
+struct ajf_listing {
+    struct ajf_list by_node, by_age;
+    uint64_t id;     /* fi->fh of who opened it */
+    uint64_t nodeid;
+    uint64_t stamp;
+    uint64_t expires_ns, attr_expires_ns, negative_expires_ns;
+    uint64_t bytes;
+    uint32_t refs;   /* lock; opens and readers, and 1 while current */
+    bool current;    /* lock; what new opens get */
+    size_t n;
+    struct ajf_entry *entries;
+    char *names;
+};
+
+struct ajf_dirs {
+    pthread_mutex_t lock;
+    struct ajf_list bucket[AJF_DIR_BUCKETS]; /* lock; by nodeid */
+    struct ajf_list by_age;                  /* lock; current ones, oldest first */
+    uint64_t kept_bytes, next_id;            /* lock */
+};
+
+struct ajf;
+
+void ajf_dirs_init(struct ajf_dirs *d);
+/* Frees every snapshot, open or not: the connection is gone. */
+void ajf_dirs_clear(struct ajf *m);
+void ajf_dirs_done(struct ajf_dirs *d);
+
+/* OPENDIR from the current snapshot: true and ret_fi filled, or false: a LIST is needed. */
+bool ajf_dir_open(struct ajf *m, uint64_t nodeid, const struct fuse_file_info *fi, struct fuse_file_info *ret_fi);
+/* The same for a snapshot that has just been built: however short its life. */
+bool ajf_dir_open_new(struct ajf *m, uint64_t nodeid, const struct fuse_file_info *fi, struct fuse_file_info *ret_fi);
+void ajf_dir_release(struct ajf *m, uint64_t nodeid, uint64_t id);
+
+/* READDIR or READDIRPLUS: answers `req`. False: there is no snapshot (any more); a LIST is needed. */
+bool ajf_dir_read(struct ajf *m, fuse_req_t req, uint64_t nodeid, uint64_t id, size_t size, uint64_t offset, bool plus);
+
+/* Builds the snapshot of a LIST fetch and makes it current. 0, -ENOMEM, -EINVAL (offsets outside the blob). */
+int ajf_dir_listed(struct ajf *m, uint64_t nodeid, const struct ajf_entry *entries, size_t n, const char *names,
+                   size_t names_len);
+
+/* A name in the current snapshot of its directory: 0, -ENOENT, or -EAGAIN (not known, or too old). */
+int ajf_dir_find(struct ajf *m, uint64_t parent, const char *name, size_t len, uint64_t now_ns,
+                 struct ajf_attr *ret_attr, uint64_t *ret_expires_ns);
+
+/* The snapshot is known to be out of date. */
+void ajf_dirs_drop(struct ajf_dirs *d, uint64_t nodeid);
+
+#endif

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * file.h - one version of one file, while it is open or its bytes are kept.
+ *
+ * A file version (one nodeid) has at most one struct ajf_file. Its bytes lie in
+ *   - somebody's descriptors (BORROWED): lent by the source; passthrough, or pread by the worker that was asked;
+ *   - memory (MEMORY): a file of its own in the store, fetched by ranges of granules;
+ *   - a slab (SLAB): small files share pages of the cache; no passthrough, the kernel keeps their pages.
+ * Which ranges are there (`have`) and which are on their way (`claimed`) is kept by granules of 4 KiB.
+ *
+ *     OPENING ──opened──► READY ──last RELEASE──► READY, nothing open: kept while it has bytes
+ *        │ failed              └─ a page evicted, handle closed, read again ──► OPENING
+ *        └──► dropped
+ *
+ * The kernel allows an inode one I/O mode at a time (fuse-facts): the mode and the backing id are chosen at the first
+ * open and kept until the last RELEASE. Handles are stateless: everything is found by nodeid.
+ *
+ * A fetch that overran its deadline may still write into its buffer: the file is then *abandoned* - taken out of
+ * its slot, its readers answered - and a fresh one takes its place, so the next read can succeed.
+ *
+ * Threads: any. Everything here is guarded by cache->lock (page_cache.h); requests are answered without it.
+ */
+#ifndef AJF_FILE_H
+#define AJF_FILE_H
+
+#include "ajf.h"
+#include "backing.h"
+#include "fetch.h"
+#include "fuse.h"
+#include "list.h"
+#include "prefetch.h"
+
+#define AJF_GRANULE_BYTES UINT64_C(4096) /* the kernel's page: finer reads do not exist */
+
+enum ajf_file_state { AJF_FILE_OPENING, AJF_FILE_READY };
+enum ajf_file_store { AJF_STORE_NONE, AJF_STORE_BORROWED, AJF_STORE_MEMORY, AJF_STORE_SLAB };
+enum ajf_file_mode { AJF_MODE_NONE, AJF_MODE_CACHED, AJF_MODE_PASSTHROUGH, AJF_MODE_DIRECT };
+
+struct ajf_page;
+
+struct ajf_file {
+    uint64_t nodeid, version, size;
+    char *path;
+    uint32_t refs; /* the slot, opens, fetches, readers, replies under way */
+    enum ajf_file_state state;
+    enum ajf_file_store store;
+    enum ajf_file_mode mode;
+    uint32_t opens; /* granted and not yet released */
+    int32_t backing_id;
+    bool has_handle; /* the source holds `handle` for us */
+    uint64_t handle;
+    bool complete;          /* every granule is there */
+    bool ever_passthrough;  /* evict whole, by dropping: somebody may still hold its backing */
+    bool abandoned;         /* out of its slot */
+    bool fresh;             /* opened from the source since the last time nothing was open */
+    /* BORROWED */
+    struct ajf_extent *extents;
+    size_t n_extents;
+    /* MEMORY, SLAB */
+    struct ajf_memory memory;
+    struct ajf_page *chunk;     /* SLAB: the page that holds the file */
+    size_t chunk_offset;        /* within the chunk, bytes */
+    struct ajf_list in_chunk;
+    uint64_t *have, *claimed;
+    size_t n_granules, n_have;
+    struct ajf_page *pages;
+    size_t n_pages;
+    uint32_t pins; /* of all its pages */
+    struct ajf_prefetch prefetch;
+    struct ajf_list opens_waiting; /* struct ajf_call */
+    struct ajf_list readers;       /* struct ajf_read */
+    struct ajf_list fetches;       /* struct ajf_fetch, queued or under way */
+    struct ajf_file_queue queue;   /* the fetch queue's */
+};
+
+struct ajf;
+
+/* OPEN for reading: answers `req`, at once or when the source has opened the file. */
+void ajf_file_open(struct ajf *m, fuse_req_t req, uint64_t nodeid, const struct fuse_file_info *fi);
+void ajf_file_release(struct ajf *m, uint64_t nodeid);
+
+/* Answers of the source, called by ajf_fetch_opened / ajf_fetch_fail for an OPEN fetch. Takes the descriptors. */
+int ajf_file_opened(struct ajf_fetch *f, uint64_t handle, uint64_t version, uint64_t size,
+                    const struct ajf_extent *extents, size_t n);
+void ajf_file_open_failed(struct ajf_fetch *f, int err);
+/* The fetcher gave the fetch back. */
+void ajf_file_open_end(struct ajf_fetch *f);
+
+/* The file of a nodeid, or NULL; no reference is taken. */
+struct ajf_file *ajf_file_of_locked(struct ajf *m, uint64_t nodeid);
+/* True when some handle of this nodeid is open. Takes the lock. */
+bool ajf_file_is_open(struct ajf *m, uint64_t nodeid);
+void ajf_file_ref_locked(struct ajf_file *file);
+void ajf_file_unref_locked(struct ajf *m, struct ajf_file *file);
+/* Asks the source to open the file (again) unless that is under way. 0 or -ENOMEM. */
+int ajf_file_reopen_locked(struct ajf *m, struct ajf_file *file);
+/* Tells the source to forget the handle; when no fetch uses it any more. */
+void ajf_file_close_handle_locked(struct ajf *m, struct ajf_file *file);
+/* Drops a file that nothing uses from its slot. */
+void ajf_file_retire_locked(struct ajf *m, struct ajf_file *file);
+/* Puts a fresh, empty file in the slot of one whose fetch is lost. */
+void ajf_file_abandon_locked(struct ajf *m, struct ajf_file *file);
+
+static inline size_t ajf_granule(uint64_t offset)
+{
+    return (size_t)(offset / AJF_GRANULE_BYTES);
+}
+
+static inline size_t ajf_granule_up(uint64_t offset)
+{
+    return (size_t)((offset + AJF_GRANULE_BYTES - 1) / AJF_GRANULE_BYTES);
+}
+
+#endif

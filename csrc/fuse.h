@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * fuse.h - libfuse, and what this build of it offers.
+ *
+ * One source builds on libfuse 3.12 to 3.18; what is missing is compiled out here and nowhere else.
+ */
+#ifndef AJF_FUSE_H
+#define AJF_FUSE_H
+
+#include <fuse_lowlevel.h>
+
+#if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 17)
+#define AJF_HAVE_PASSTHROUGH 1
+#define ajf_want(conn, flag) fuse_set_feature_flag((conn), (flag))
+#define ajf_unwant(conn, flag) fuse_unset_feature_flag((conn), (flag))
+#define ajf_wanted(conn, flag) (((conn)->want_ext & (flag)) != 0)
+#else
+#define AJF_HAVE_PASSTHROUGH 0
+#define ajf_want(conn, flag) (((conn)->capable & (flag)) ? ((conn)->want |= (flag), true) : false)
+#define ajf_unwant(conn, flag) ((conn)->want &= ~(unsigned)(flag))
+#define ajf_wanted(conn, flag) (((conn)->want & (flag)) != 0)
+#endif
+
+#ifdef FUSE_CAP_OVER_IO_URING
+#define AJF_HAVE_IO_URING 1
+#else
+#define AJF_HAVE_IO_URING 0
+#endif
+
+#endif

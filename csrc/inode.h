@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * inode.h - what the mount knows of names: one fixed-size record per version of a file.
+ *
+ * A nodeid is the index of a record. Records lie in one arena, names in another; both outlive the process that wrote
+ * them as long as their descriptors do. A record is filled first and published by a release store of its state, so
+ * reading a record's constant part needs no lock; attributes, counts and the index of names do.
+ *
+ * A version is an inode: a name whose file changed its identity (ajf_attr.version) gets a new record, and the old
+ * one lives on, nameless, until the kernel has forgotten it and nothing refers to it. Directories keep theirs.
+ *
+ * A record stays while nlookup (what the kernel was told of it) or refs (children, file state, listings, requests
+ * under way) is not zero. Negative entries are records without lookups, at most AJF_INODE_NEGATIVES of them.
+ *
+ * Threads: any. Lock: table->lock, a leaf: nothing else is taken under it.
+ */
+#ifndef AJF_INODE_H
+#define AJF_INODE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ajf.h"
+#include "arena.h"
+#include "stats.h"
+
+#define AJF_ROOT 1
+#define AJF_INODES_MAX (UINT64_C(1) << 26) /* 64 Mi records: 8.5 GiB of address space, paid only as touched */
+#define AJF_NAMES_BYTES (UINT64_C(1) << 33)
+#define AJF_INODE_NEGATIVES 65536
+#define AJF_NAME_MAX 255
+
+enum ajf_inode_state { AJF_INODE_FREE, AJF_INODE_LIVE, AJF_INODE_NEGATIVE };
+
+struct ajf_inode {
+    /* constant while the record is published */
+    _Atomic uint32_t state;
+    uint32_t generation;
+    uint32_t parent;   /* index; 0 for the root */
+    uint32_t name_at;  /* in units of 16 bytes of the name arena */
+    uint16_t name_len;
+    /* table->lock */
+    bool hashed;     /* reachable by (parent, name) */
+    bool changed;    /* attributes (size, mtime, ctime) changed since the last open: the kernel's pages are stale */
+    uint32_t hash_next;
+    uint32_t refs;
+    uint64_t nlookup;
+    uint64_t dir_stamp;  /* directory: of the listing that the kernel caches; 0 = none */
+    uint64_t expires_ns; /* of attr and of a negative entry, monotonic */
+    struct ajf_attr attr;
+} __attribute__((aligned(16)));
+
+struct ajf_inodes {
+    pthread_mutex_t lock;
+    struct ajf_arena records, names;
+    uint32_t used;      /* lock; records ever taken (next fresh index) */
+    uint32_t free_head; /* lock; chain through hash_next */
+    uint32_t name_used; /* lock; units of 16 bytes */
+    uint32_t name_free[17]; /* lock; free runs by length in units */
+    uint32_t *buckets;  /* lock */
+    uint32_t n_buckets, n_hashed; /* lock */
+    uint32_t negative[AJF_INODE_NEGATIVES], negative_at; /* lock; ring of negative records, oldest next */
+    bool swept;             /* lock */
+    struct ajf_stats *stats;
+};
+
+int ajf_inodes_init(struct ajf_inodes *t, struct ajf_stats *stats);
+/* Counts every record as dead: the connection is gone, nothing is forgotten one by one any more. */
+void ajf_inodes_sweep(struct ajf_inodes *t);
+void ajf_inodes_done(struct ajf_inodes *t);
+
+/* What a caller learns of a record; a copy, so it cannot change under him. */
+struct ajf_inode_view {
+    uint64_t nodeid;
+    uint32_t generation;
+    uint64_t expires_ns;
+    struct ajf_attr attr;
+    bool stale; /* no longer what its name stands for */
+};
+
+/* Looks up a name: 0, -ENOENT (a negative entry that is still valid), -EAGAIN (unknown or expired: ask the source).
+ * On 0 the record has one lookup more, to be taken back by ajf_inode_forget when the reply fails. */
+int ajf_inode_find(struct ajf_inodes *t, uint64_t parent, const char *name, size_t len, uint64_t now_ns,
+                   struct ajf_inode_view *ret_view);
+
+/*
+ * Records what the source says of a name, valid until expires_ns, and gives back its record (with one lookup more
+ * when `lookup`). A changed version gets a new record; older knowledge than there is changes nothing. -ENOMEM when the table is full.
+ */
+int ajf_inode_bind(struct ajf_inodes *t, uint64_t parent, const char *name, size_t len, const struct ajf_attr *attr,
+                   uint64_t expires_ns, bool lookup, struct ajf_inode_view *ret_view);
+
+/* The source says there is no such name (until expires_ns); what the name stood for becomes stale. */
+void ajf_inode_unbind(struct ajf_inodes *t, uint64_t parent, const char *name, size_t len, uint64_t expires_ns);
+
+/*
+ * New attributes of a record. 0, or -ESTALE when they belong to another version (the record is made stale and the
+ * caller asks the kernel to forget its name).
+ */
+int ajf_inode_update(struct ajf_inodes *t, uint64_t nodeid, const struct ajf_attr *attr, uint64_t expires_ns);
+
+/* The source says the record's file is gone. */
+void ajf_inode_gone(struct ajf_inodes *t, uint64_t nodeid);
+
+/* 0 or -ESTALE for an index that is no live record. */
+int ajf_inode_get(struct ajf_inodes *t, uint64_t nodeid, struct ajf_inode_view *ret_view);
+
+void ajf_inode_forget(struct ajf_inodes *t, uint64_t nodeid, uint64_t nlookup);
+void ajf_inode_ref(struct ajf_inodes *t, uint64_t nodeid);
+void ajf_inode_unref(struct ajf_inodes *t, uint64_t nodeid);
+
+/* Reads and clears "changed since the last open"; `keep` says whether the kernel may keep its pages. */
+bool ajf_inode_take_changed(struct ajf_inodes *t, uint64_t nodeid);
+
+/* Directory: notes which listing (dir.h, stamp) the kernel is given now; true when it has that one already. */
+bool ajf_inode_swap_stamp(struct ajf_inodes *t, uint64_t nodeid, uint64_t stamp);
+
+/* Parent and name of a record, for ajf_notify_name: 0 or -ENOENT (root, stale). `ret_name` holds AJF_NAME_MAX bytes. */
+int ajf_inode_name(struct ajf_inodes *t, uint64_t nodeid, uint64_t *ret_parent, char *ret_name, size_t *ret_len);
+
+/* Path from the root ("/", "/a/b"), with `name` appended when it is not NULL; malloc'ed, NULL when out of memory. */
+char *ajf_inode_path(struct ajf_inodes *t, uint64_t nodeid, const char *name, size_t len);
+
+/* Records alive, the root not counted. */
+uint64_t ajf_inode_count(struct ajf_inodes *t);
+
+#endif

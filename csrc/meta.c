@@ -1,0 +1,472 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "meta.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dir.h"
+#include "file.h"
+#include "mount.h"
+
+void ajf_meta_init(struct ajf_meta *meta)
+{
+    pthread_mutex_init(&meta->lock, NULL);
+    for (int i = 0; i < AJF_META_BUCKETS; i++)
+        ajf_list_init(&meta->joinable[i]);
+}
+
+void ajf_meta_done(struct ajf_meta *meta)
+{
+    pthread_mutex_destroy(&meta->lock);
+}
+
+/* ------------------------------------------------------------------------------------- what the kernel is told */
+
+void ajf_meta_fill_stat(const struct ajf *m, const struct ajf_inode_view *v, struct stat *ret_st)
+{
+    const struct ajf_attr *a = &v->attr;
+    const struct ajf_options *o = &m->options;
+    *ret_st = (struct stat){.st_ino = a->ino,
+                            .st_mode = a->mode,
+                            .st_nlink = a->nlink ? a->nlink : 1,
+                            .st_uid = o->uid >= 0 ? (uid_t)o->uid : a->uid,
+                            .st_gid = o->gid >= 0 ? (gid_t)o->gid : a->gid,
+                            .st_size = (off_t)a->size,
+                            .st_blksize = 4096,
+                            .st_blocks = (blkcnt_t)(a->blocks == UINT64_MAX ? (a->size + 511) / 512 : a->blocks)};
+    ret_st->st_mtim = (struct timespec){a->mtime_ns / (long)AJF_NS_PER_S, a->mtime_ns % (long)AJF_NS_PER_S};
+    ret_st->st_ctim = (struct timespec){a->ctime_ns / (long)AJF_NS_PER_S, a->ctime_ns % (long)AJF_NS_PER_S};
+    ret_st->st_atim = (struct timespec){a->atime_ns / (long)AJF_NS_PER_S, a->atime_ns % (long)AJF_NS_PER_S};
+    if (o->umask >= 0 && !S_ISLNK(a->mode))
+        ret_st->st_mode = (a->mode & S_IFMT) | (0777 & ~(mode_t)o->umask);
+}
+
+static double seconds_left(uint64_t expires_ns, uint64_t now_ns)
+{
+    return expires_ns > now_ns ? (double)(expires_ns - now_ns) / (double)AJF_NS_PER_S : 0;
+}
+
+void ajf_meta_fill_entry(const struct ajf *m, const struct ajf_inode_view *v, uint64_t now_ns,
+                         struct fuse_entry_param *ret_e)
+{
+    uint64_t asked_ns = v->expires_ns - m->options.attr_timeout_ns; /* when the source said so */
+    *ret_e = (struct fuse_entry_param){.ino = v->nodeid, .generation = v->generation};
+    ajf_meta_fill_stat(m, v, &ret_e->attr);
+    ret_e->attr_timeout = seconds_left(v->expires_ns, now_ns);
+    ret_e->entry_timeout = seconds_left(asked_ns + m->options.entry_timeout_ns, now_ns);
+}
+
+static void reply_entry(struct ajf *m, fuse_req_t req, const struct ajf_inode_view *v)
+{
+    struct fuse_entry_param e;
+    ajf_meta_fill_entry(m, v, ajf_now_ns(), &e);
+    if (fuse_reply_entry(req, &e) < 0) {
+        AJF_COUNT(&m->stats, lookup_undone);
+        ajf_inode_forget(&m->inodes, v->nodeid, 1);
+    }
+}
+
+/* With a timeout the kernel remembers that there is nothing: an entry with inode 0 says for how long. */
+static void reply_negative(struct ajf *m, fuse_req_t req)
+{
+    if (m->options.negative_timeout_ns) {
+        struct fuse_entry_param e = {.entry_timeout = (double)m->options.negative_timeout_ns / (double)AJF_NS_PER_S};
+        fuse_reply_entry(req, &e);
+    } else {
+        fuse_reply_err(req, ENOENT);
+    }
+}
+
+static void reply_attr(struct ajf *m, fuse_req_t req, const struct ajf_inode_view *v)
+{
+    struct stat st;
+    ajf_meta_fill_stat(m, v, &st);
+    fuse_reply_attr(req, &st, seconds_left(v->expires_ns, ajf_now_ns()));
+}
+
+/* ----------------------------------------------------------------------------------------------------- parking */
+
+static struct ajf_list *bucket(struct ajf_meta *meta, uint64_t nodeid)
+{
+    return &meta->joinable[nodeid % AJF_META_BUCKETS];
+}
+
+static struct ajf_fetch *find_locked(struct ajf_meta *meta, enum ajf_fetch_kind kind, uint64_t nodeid, const char *name)
+{
+    AJF_LIST_FOR(l, bucket(meta, nodeid))
+    {
+        struct ajf_fetch *f = AJF_CONTAINER(l, struct ajf_fetch, by_key);
+        if (f->info.kind == kind && f->nodeid == nodeid && !f->name == !name && (!name || !strcmp(f->name, name)))
+            return f;
+    }
+    return NULL;
+}
+
+static struct ajf_fetch *fetch_for(struct ajf *m, enum ajf_fetch_kind kind, uint64_t nodeid, const char *name)
+{
+    size_t len = name ? strlen(name) : 0;
+    struct ajf_fetch *f =
+        ajf_fetch_new(m, kind, AJF_LANE_METADATA, ajf_inode_path(&m->inodes, nodeid, name, len));
+    if (!f)
+        return NULL;
+    f->nodeid = nodeid;
+    f->name = name ? strdup(name) : NULL;
+    f->name_len = len;
+    if (name && !f->name) {
+        ajf_fetch_free(f);
+        return NULL;
+    }
+    ajf_inode_ref(&m->inodes, nodeid); /* until meta_end: the answer may bind a name in it */
+    return f;
+}
+
+static void drop_call(struct ajf *m, struct ajf_wait *w, int err)
+{
+    struct ajf_call *call = AJF_CONTAINER(w, struct ajf_call, wait);
+    pthread_mutex_lock(&m->meta.lock);
+    ajf_list_del(&call->link);
+    if (err == EIO && call->fetch && ajf_list_empty(&call->fetch->calls)) {
+        ajf_queue_uncount(&m->queue, call->fetch); /* it hangs in the source: its place shall not be missed */
+        AJF_COUNT(&m->stats, fetch_abandoned);
+    }
+    pthread_mutex_unlock(&m->meta.lock);
+    free(call);
+}
+
+/* Joins or starts the fetch; answers `call` itself when that cannot be done. Takes the call. */
+static void park(struct ajf *m, struct ajf_call *call, enum ajf_fetch_kind kind, uint64_t nodeid, const char *name)
+{
+    struct ajf_meta *meta = &m->meta;
+    fuse_req_t req = call->wait.req;
+    call->wait.drop = drop_call;
+    call->wait.class = AJF_WAIT_METADATA;
+    call->wait.nodeid = nodeid;
+    ajf_wait_arm(m, req);
+    pthread_mutex_lock(&meta->lock);
+    struct ajf_fetch *f = find_locked(meta, kind, nodeid, name), *started = NULL;
+    if (!f && (f = started = fetch_for(m, kind, nodeid, name)))
+        ajf_list_add(bucket(meta, nodeid), &f->by_key);
+    int err = f ? 0 : -ENOMEM;
+    if (f) {
+        call->fetch = f;
+        ajf_list_add(&f->calls, &call->link);
+        err = ajf_wait_park(m, &call->wait);
+        if (err)
+            ajf_list_del(&call->link);
+    }
+    if (started)
+        ajf_queue_push(&m->queue, started);
+    pthread_mutex_unlock(&meta->lock);
+    if (err) {
+        fuse_reply_err(req, -err);
+        free(call);
+    }
+}
+
+static struct ajf_call *call_new(fuse_req_t req, const char *op)
+{
+    struct ajf_call *call = calloc(1, sizeof *call);
+    if (!call) {
+        fuse_reply_err(req, ENOMEM);
+        return NULL;
+    }
+    call->wait.req = req;
+    call->wait.op = op;
+    return call;
+}
+
+void ajf_meta_begin(struct ajf *m, struct ajf_fetch *f)
+{
+    pthread_mutex_lock(&m->meta.lock);
+    ajf_list_del(&f->by_key);
+    pthread_mutex_unlock(&m->meta.lock);
+}
+
+/* ------------------------------------------------------------------------------------------------ the requests */
+
+void ajf_meta_lookup(struct ajf *m, fuse_req_t req, uint64_t parent, const char *name)
+{
+    size_t len = strlen(name);
+    uint64_t now = ajf_now_ns(), expires;
+    struct ajf_inode_view v;
+    struct ajf_attr attr;
+    if (len > AJF_NAME_MAX) {
+        fuse_reply_err(req, ENAMETOOLONG);
+        return;
+    }
+    int err = ajf_inode_find(&m->inodes, parent, name, len, now, &v);
+    if (err == -EAGAIN && !(err = ajf_dir_find(m, parent, name, len, now, &attr, &expires)))
+        err = ajf_inode_bind(&m->inodes, parent, name, len, &attr, expires, true, &v);
+    if (!err) {
+        reply_entry(m, req, &v);
+    } else if (err == -ENOENT) {
+        reply_negative(m, req);
+    } else {
+        struct ajf_call *call = call_new(req, "Lookup");
+        if (!call)
+            return;
+        call->lookup = true;
+        park(m, call, AJF_FETCH_STAT, parent, name);
+    }
+}
+
+void ajf_meta_getattr(struct ajf *m, fuse_req_t req, uint64_t nodeid)
+{
+    struct ajf_inode_view v;
+    int err = ajf_inode_get(&m->inodes, nodeid, &v);
+    if (err) {
+        fuse_reply_err(req, -err);
+    } else if (v.stale && !ajf_file_is_open(m, nodeid) && !S_ISDIR(v.attr.mode)) {
+        fuse_reply_err(req, ESTALE); /* a path walk: the kernel looks the name up again */
+    } else if (v.stale || ajf_now_ns() < v.expires_ns) {
+        reply_attr(m, req, &v);
+    } else {
+        struct ajf_call *call = call_new(req, "Getattr");
+        if (call)
+            park(m, call, AJF_FETCH_STAT, nodeid, NULL);
+    }
+}
+
+void ajf_meta_readlink(struct ajf *m, fuse_req_t req, uint64_t nodeid)
+{
+    struct ajf_call *call = call_new(req, "Readlink");
+    if (call)
+        park(m, call, AJF_FETCH_READLINK, nodeid, NULL);
+}
+
+void ajf_meta_statfs(struct ajf *m, fuse_req_t req)
+{
+    struct ajf_call *call = call_new(req, "Statfs");
+    if (call)
+        park(m, call, AJF_FETCH_STATFS, AJF_ROOT, NULL);
+}
+
+void ajf_meta_list(struct ajf *m, fuse_req_t req, uint64_t nodeid, const struct fuse_file_info *fi, size_t size,
+                   uint64_t offset, bool plus)
+{
+    struct ajf_call *call = call_new(req, size ? "Readdir" : "Opendir");
+    if (!call)
+        return;
+    call->fi = *fi;
+    call->reading = size != 0;
+    call->plus = plus;
+    call->wait.size = size;
+    call->wait.offset = offset;
+    park(m, call, AJF_FETCH_LIST, nodeid, NULL);
+}
+
+/* ------------------------------------------------------------------------------------------------- the answers */
+
+/* Takes the calls that still wait for the fetch; those that somebody else took are left for him to unlink. */
+static void take_calls(struct ajf_fetch *f, struct ajf_list *ret_calls)
+{
+    struct ajf *m = f->m;
+    ajf_list_init(ret_calls);
+    pthread_mutex_lock(&m->meta.lock);
+    AJF_LIST_FOR_SAFE(l, &f->calls)
+    {
+        struct ajf_call *call = AJF_CONTAINER(l, struct ajf_call, link);
+        bool mine = ajf_wait_take(m, &call->wait);
+        ajf_list_del(l);
+        call->fetch = NULL;
+        if (mine)
+            ajf_list_add(ret_calls, l);
+    }
+    pthread_mutex_unlock(&m->meta.lock);
+}
+
+#define FOR_CALLS(m, call, calls)                                                                                      \
+    for (struct ajf_call *call; !ajf_list_empty(calls) &&                                                              \
+                                (call = AJF_CONTAINER(ajf_list_pop(calls), struct ajf_call, link), true);              \
+         call_done((m), call))
+
+static void call_done(struct ajf *m, struct ajf_call *call)
+{
+    ajf_wait_answered(m, &call->wait, 0);
+    free(call);
+}
+
+static void refuse(struct ajf *m, struct ajf_list *calls, int err)
+{
+    struct ajf_list *l;
+    while ((l = ajf_list_pop(calls))) {
+        struct ajf_call *call = AJF_CONTAINER(l, struct ajf_call, link);
+        fuse_reply_err(call->wait.req, err);
+        ajf_wait_answered(m, &call->wait, -err);
+        free(call);
+    }
+}
+
+static int misfit(struct ajf_fetch *f)
+{
+    ajf_log(&f->m->log, AJF_LOG_ERROR, "%s: the source gave a malformed answer; EIO", f->path);
+    ajf_fetch_fail(f, EIO);
+    return -EINVAL;
+}
+
+static void attr_of_name(struct ajf_fetch *f, const struct ajf_attr *attr, uint64_t expires)
+{
+    struct ajf *m = f->m;
+    struct ajf_list calls;
+    take_calls(f, &calls);
+    FOR_CALLS (m, call, &calls) {
+        struct ajf_inode_view v;
+        int err = ajf_inode_bind(&m->inodes, f->nodeid, f->name, f->name_len, attr, expires, true, &v);
+        if (err)
+            fuse_reply_err(call->wait.req, -err);
+        else
+            reply_entry(m, call->wait.req, &v);
+    }
+}
+
+/* The file behind an inode changed its identity or vanished: open handles keep what they have. */
+static void inode_lost(struct ajf *m, uint64_t nodeid)
+{
+    uint64_t parent;
+    size_t len;
+    char name[AJF_NAME_MAX];
+    if (!ajf_inode_name(&m->inodes, nodeid, &parent, name, &len)) {
+        ajf_dirs_drop(&m->dirs, parent);
+        ajf_notify_name(&m->notify, parent, name, len);
+    }
+    ajf_inode_gone(&m->inodes, nodeid);
+}
+
+static void attr_of_inode(struct ajf_fetch *f, const struct ajf_attr *attr, uint64_t expires)
+{
+    struct ajf *m = f->m;
+    struct ajf_list calls;
+    int err = ajf_inode_update(&m->inodes, f->nodeid, attr, expires);
+    if (err) {
+        ajf_meta_failed(f, ESTALE);
+        return;
+    }
+    take_calls(f, &calls);
+    FOR_CALLS (m, call, &calls) {
+        struct ajf_inode_view v;
+        err = ajf_inode_get(&m->inodes, f->nodeid, &v);
+        if (err)
+            fuse_reply_err(call->wait.req, -err);
+        else
+            reply_attr(m, call->wait.req, &v);
+    }
+}
+
+static bool is_type(uint32_t mode)
+{
+    return S_ISREG(mode) || S_ISDIR(mode) || S_ISLNK(mode);
+}
+
+int ajf_fetch_attr(struct ajf_fetch *f, const struct ajf_attr *attr)
+{
+    if (f->answered || f->info.kind != AJF_FETCH_STAT || !is_type(attr->mode))
+        return f->answered ? -EINVAL : misfit(f);
+    uint64_t expires = f->started_ns + f->m->options.attr_timeout_ns; /* it may have changed since it was asked */
+    f->answered = true;
+    if (f->name)
+        attr_of_name(f, attr, expires);
+    else
+        attr_of_inode(f, attr, expires);
+    return 0;
+}
+
+int ajf_fetch_list(struct ajf_fetch *f, const struct ajf_entry *entries, size_t n, const char *names, size_t names_len)
+{
+    struct ajf *m = f->m;
+    struct ajf_list calls;
+    if (f->answered || f->info.kind != AJF_FETCH_LIST || n > UINT32_MAX)
+        return f->answered ? -EINVAL : misfit(f);
+    int err = ajf_dir_listed(m, f->nodeid, entries, n, names, names_len);
+    if (err == -EINVAL)
+        return misfit(f);
+    f->answered = true;
+    take_calls(f, &calls);
+    if (err) {
+        refuse(m, &calls, -err);
+        return err;
+    }
+    FOR_CALLS (m, call, &calls) {
+        struct fuse_file_info fi;
+        const struct ajf_wait *w = &call->wait;
+        if (call->reading) {
+            if (!ajf_dir_read(m, w->req, f->nodeid, 0, w->size, w->offset, call->plus))
+                fuse_reply_err(w->req, ESTALE);
+        } else if (!ajf_dir_open_new(m, f->nodeid, &call->fi, &fi)) {
+            fuse_reply_err(w->req, ESTALE); /* dropped between here and there: memory is very short */
+        } else if (fuse_reply_open(w->req, &fi) < 0) {
+            ajf_dir_release(m, f->nodeid, fi.fh);
+        }
+    }
+    return 0;
+}
+
+int ajf_fetch_link(struct ajf_fetch *f, const char *target, size_t len)
+{
+    struct ajf_list calls;
+    if (f->answered || f->info.kind != AJF_FETCH_READLINK || !len || len >= 4096 || memchr(target, '\0', len))
+        return f->answered ? -EINVAL : misfit(f);
+    f->answered = true;
+    take_calls(f, &calls);
+    FOR_CALLS (f->m, call, &calls)
+        fuse_reply_buf(call->wait.req, target, len);
+    return 0;
+}
+
+int ajf_fetch_statfs(struct ajf_fetch *f, const struct ajf_statfs *s)
+{
+    struct ajf_list calls;
+    if (f->answered || f->info.kind != AJF_FETCH_STATFS)
+        return f->answered ? -EINVAL : misfit(f);
+    struct statvfs st = {.f_bsize = s->block_size,
+                         .f_frsize = s->block_size,
+                         .f_blocks = s->blocks,
+                         .f_bfree = s->blocks_free,
+                         .f_bavail = s->blocks_available,
+                         .f_files = s->files,
+                         .f_ffree = s->files_free,
+                         .f_favail = s->files_free,
+                         .f_namemax = s->name_max};
+    f->answered = true;
+    take_calls(f, &calls);
+    FOR_CALLS (f->m, call, &calls)
+        fuse_reply_statfs(call->wait.req, &st);
+    return 0;
+}
+
+void ajf_meta_failed(struct ajf_fetch *f, int err)
+{
+    struct ajf *m = f->m;
+    struct ajf_list calls;
+    bool missing = err == ENOENT && f->name && f->info.kind == AJF_FETCH_STAT;
+    if (missing) {
+        uint64_t keep = m->options.negative_timeout_ns;
+        ajf_inode_unbind(&m->inodes, f->nodeid, f->name, f->name_len, keep ? f->started_ns + keep : 0);
+    }
+    take_calls(f, &calls);
+    if (missing) {
+        FOR_CALLS (m, call, &calls)
+            reply_negative(m, call->wait.req);
+    } else if (!f->name && f->info.kind == AJF_FETCH_STAT && (err == ENOENT || err == ESTALE) &&
+               f->nodeid != AJF_ROOT) {
+        inode_lost(m, f->nodeid);
+        struct ajf_inode_view v;
+        bool open = ajf_file_is_open(m, f->nodeid) && !ajf_inode_get(&m->inodes, f->nodeid, &v);
+        FOR_CALLS (m, call, &calls) {
+            if (open) /* fstat of an open file, which the protocol cannot tell from stat */
+                reply_attr(m, call->wait.req, &v);
+            else
+                fuse_reply_err(call->wait.req, ESTALE);
+        }
+    } else {
+        refuse(m, &calls, err);
+    }
+}
+
+void ajf_meta_end(struct ajf_fetch *f)
+{
+    pthread_mutex_lock(&f->m->meta.lock);
+    ajf_list_del(&f->by_key);
+    pthread_mutex_unlock(&f->m->meta.lock);
+    ajf_inode_unref(&f->m->inodes, f->nodeid);
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * meta.h - requests about names and attributes: from what is known, or parked on a fetch of metadata.
+ *
+ * Each entry point answers its request exactly once, now or later. Equal questions share a fetch as long as no
+ * fetcher has taken it (afterwards an answer might be older than the question).
+ *
+ * Threads: workers call the entry points, fetchers the answers. Lock: meta->lock guards the lists of calls and the
+ * table of joinable fetches; above queue->lock, below nothing.
+ */
+#ifndef AJF_META_H
+#define AJF_META_H
+
+#include "ajf.h"
+#include "fetch.h"
+#include "fuse.h"
+#include "inode.h"
+#include "list.h"
+#include "wait.h"
+
+/* A parked request that is not a READ. */
+struct ajf_call {
+    struct ajf_wait wait;
+    struct ajf_list link;     /* fetch->calls (meta->lock) or file->opens_waiting (cache->lock) */
+    struct ajf_fetch *fetch;  /* metadata; NULL: an OPEN */
+    struct ajf_file *file;    /* OPEN */
+    struct fuse_file_info fi;
+    bool lookup;              /* STAT: answer with an entry instead of attributes */
+    bool reading, plus;       /* LIST: answer READDIR(PLUS) of wait.size at wait.offset instead of OPENDIR */
+};
+
+#define AJF_META_BUCKETS 64
+
+struct ajf_meta {
+    pthread_mutex_t lock;
+    struct ajf_list joinable[AJF_META_BUCKETS]; /* lock; queued fetches, by kind and nodeid */
+};
+
+struct ajf;
+
+void ajf_meta_init(struct ajf_meta *meta);
+void ajf_meta_done(struct ajf_meta *meta);
+
+void ajf_meta_lookup(struct ajf *m, fuse_req_t req, uint64_t parent, const char *name);
+void ajf_meta_getattr(struct ajf *m, fuse_req_t req, uint64_t nodeid);
+void ajf_meta_readlink(struct ajf *m, fuse_req_t req, uint64_t nodeid);
+void ajf_meta_statfs(struct ajf *m, fuse_req_t req);
+/* LIST of a directory, to answer OPENDIR, or READDIR(PLUS) when `size` is not 0. */
+void ajf_meta_list(struct ajf *m, fuse_req_t req, uint64_t nodeid, const struct fuse_file_info *fi, size_t size,
+                   uint64_t offset, bool plus);
+
+/* What the kernel and `st` are told of a record. */
+void ajf_meta_fill_stat(const struct ajf *m, const struct ajf_inode_view *v, struct stat *ret_st);
+void ajf_meta_fill_entry(const struct ajf *m, const struct ajf_inode_view *v, uint64_t now_ns,
+                         struct fuse_entry_param *ret_e);
+
+/* A fetcher took the fetch: nobody joins it any more. */
+void ajf_meta_begin(struct ajf *m, struct ajf_fetch *f);
+void ajf_meta_failed(struct ajf_fetch *f, int err);
+/* The fetcher gave the fetch back. */
+void ajf_meta_end(struct ajf_fetch *f);
+
+#endif

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * mount.h - struct ajf: everything that belongs to one mount. Internal; there is nothing outside of it.
+ */
+#ifndef AJF_MOUNT_H
+#define AJF_MOUNT_H
+
+#include <string.h>
+
+#include "ajf.h"
+#include "dir.h"
+#include "fetch.h"
+#include "inode.h"
+#include "log.h"
+#include "meta.h"
+#include "notify.h"
+#include "page_cache.h"
+#include "pool.h"
+#include "session.h"
+#include "stats.h"
+#include "sync.h"
+#include "wait.h"
+
+#define AJF_SCRATCH_BYTES (UINT64_C(1) << 20) /* largest READ: 256 pages */
+
+struct ajf {
+    struct ajf_options options; /* constant */
+    struct ajf_stats stats;
+    struct ajf_log log;
+    struct ajf_waits waits;
+    struct ajf_notify notify;
+    struct ajf_inodes inodes;
+    struct ajf_dirs dirs;
+    struct ajf_meta meta;
+    struct ajf_cache cache;
+    struct ajf_queue queue;
+    struct ajf_pool pool;
+    struct ajf_session session;
+    pthread_key_t scratch; /* a worker's read buffer for lent files */
+    bool stopped;          /* the life-cycle thread's */
+};
+
+#endif

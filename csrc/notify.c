@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "notify.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "mount.h"
+
+struct notice {
+    struct ajf_list link;
+    uint64_t parent;
+    size_t len;
+    char name[];
+};
+
+void ajf_notify_init(struct ajf_notify *n, struct ajf *m)
+{
+    memset(n, 0, sizeof *n);
+    pthread_mutex_init(&n->lock, NULL);
+    ajf_cond_init(&n->wake);
+    ajf_list_init(&n->queue);
+    n->m = m;
+}
+
+void ajf_notify_done(struct ajf_notify *n)
+{
+    struct ajf_list *l;
+    while ((l = ajf_list_pop(&n->queue)))
+        free(AJF_CONTAINER(l, struct notice, link));
+    pthread_cond_destroy(&n->wake);
+    pthread_mutex_destroy(&n->lock);
+}
+
+static void *run(void *arg)
+{
+    struct ajf_notify *n = arg;
+    pthread_setname_np(pthread_self(), "ajf-notify");
+    pthread_mutex_lock(&n->lock);
+    while (!n->stopping) {
+        struct ajf_list *l = ajf_list_pop(&n->queue);
+        if (!l) {
+            pthread_cond_wait(&n->wake, &n->lock);
+            continue;
+        }
+        pthread_mutex_unlock(&n->lock);
+        struct notice *notice = AJF_CONTAINER(l, struct notice, link);
+        fuse_lowlevel_notify_inval_entry(n->m->session.se, notice->parent, notice->name, notice->len);
+        free(notice); /* -ENOENT: the kernel had forgotten it already */
+        pthread_mutex_lock(&n->lock);
+    }
+    pthread_mutex_unlock(&n->lock);
+    return NULL;
+}
+
+void ajf_notify_name(struct ajf_notify *n, uint64_t parent, const char *name, size_t len)
+{
+    struct notice *notice = malloc(sizeof *notice + len + 1);
+    if (!notice)
+        return;
+    notice->parent = parent;
+    notice->len = len;
+    memcpy(notice->name, name, len);
+    notice->name[len] = '\0';
+    pthread_mutex_lock(&n->lock);
+    if (!n->started && !n->stopping)
+        n->started = !pthread_create(&n->thread, NULL, run, n);
+    ajf_list_add(&n->queue, &notice->link);
+    pthread_cond_signal(&n->wake);
+    pthread_mutex_unlock(&n->lock);
+}
+
+void ajf_notify_stop(struct ajf_notify *n)
+{
+    pthread_mutex_lock(&n->lock);
+    n->stopping = true;
+    bool join = n->started;
+    n->started = false;
+    pthread_cond_signal(&n->wake);
+    pthread_mutex_unlock(&n->lock);
+    if (join)
+        pthread_join(n->thread, NULL);
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * notify.h - telling the kernel to forget names.
+ *
+ * The kernel takes the directory's lock for that, which a parked LOOKUP in the same directory may hold: so it
+ * happens on a thread of its own, never inside a request and never on the thread that enforces deadlines.
+ */
+#ifndef AJF_NOTIFY_H
+#define AJF_NOTIFY_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "list.h"
+
+struct ajf;
+
+struct ajf_notify {
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    struct ajf_list queue; /* lock */
+    bool stopping, started; /* lock */
+    pthread_t thread;
+    struct ajf *m;
+};
+
+void ajf_notify_init(struct ajf_notify *n, struct ajf *m);
+void ajf_notify_done(struct ajf_notify *n);
+/* Queues one name; starts the thread at the first. Lost when memory is short: the name then lives until it expires. */
+void ajf_notify_name(struct ajf_notify *n, uint64_t parent, const char *name, size_t len);
+/* Drops what is queued and joins; call when no request is parked any more (they may hold what the kernel needs). */
+void ajf_notify_stop(struct ajf_notify *n);
+
+#endif

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * options.h - everything that can be set for a mount, as plain numbers.
+ *
+ * Names, units, ranges, defaults and their reasons stand once, in the OPTIONS table of config.py; this struct is
+ * only how they arrive here. C reads neither the environment nor files.
+ */
+#ifndef AJF_OPTIONS_H
+#define AJF_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum ajf_cache_mode {
+    AJF_CACHE_AUTO,   /* keep the kernel's pages while mtime, ctime and size are unchanged (auto_cache) */
+    AJF_CACHE_KERNEL, /* always keep them (kernel_cache) */
+    AJF_CACHE_DIRECT, /* never have any (direct_io) */
+};
+
+struct ajf_options {
+    /* kernel cache */
+    int cache_mode; /* enum ajf_cache_mode */
+    uint64_t attr_timeout_ns;
+    uint64_t entry_timeout_ns;
+    uint64_t negative_timeout_ns;
+    /* worker pool */
+    uint32_t max_idle_threads;
+    uint32_t max_threads;
+    bool clone_fd;
+    /* session */
+    uint32_t max_read; /* bytes of one READ; 0 = as large as the kernel grants */
+    uint32_t max_readahead;
+    uint32_t max_write;
+    uint32_t max_background;
+    uint32_t congestion_threshold;
+    bool sync_read;
+    bool passthrough;
+    bool io_uring;
+    /* what attributes show */
+    int64_t uid;   /* -1 = the source's */
+    int64_t gid;   /* -1 = the source's */
+    int32_t umask; /* -1 = the source's modes */
+    /* page cache */
+    bool cache_enabled;        /* keep what was fetched (client cache); off = a transient window */
+    uint64_t cache_bytes;      /* budget of the client cache */
+    uint64_t page_bytes;       /* unit of eviction; a power of two, >= 64 KiB */
+    uint64_t transient_bytes;  /* window when the cache is off, and beside pinned pages */
+    uint64_t prefetch_bytes;   /* furthest that one file is read ahead; 0 = never ahead */
+    /* fetching */
+    uint32_t fetchers;         /* fetches of data under way at once, at most */
+    uint32_t metadata_fetchers; /* fetches of metadata that never wait for data */
+    uint32_t read_timeout_ms;  /* a read that waited this long answers EIO; 0 = for ever */
+    uint32_t metadata_timeout_ms;
+    /* log */
+    uint32_t slow_ms; /* warn of requests slower than this; 0 = never */
+    bool debug;       /* log every request */
+};
+
+#endif

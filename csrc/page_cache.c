@@ -1,0 +1,419 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Eviction walks from the cold end past what is pinned. Punching holes happens under the lock: it frees memory that
+ * the very next step wants, and costs what the kernel's own reclaim would.
+ */
+#include "page_cache.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "bits.h"
+#include "file.h"
+#include "mount.h"
+#include "read.h"
+
+#define MIB (UINT64_C(1) << 20)
+/* One READ fetch: long enough that its round trip does not matter, short enough that readers of other files get in. */
+#define FETCH_BYTES (8 * MIB)
+/* Files up to this size share chunks: one descriptor and one mapping each would run out long before memory does. */
+#define SLAB_BYTES (1 * MIB)
+/* From here on a fetch is a stream and worth a huge page of zeros first. */
+#define HUGE_FETCH_BYTES (1 * MIB)
+/* Below this budget, evicting a huge page at a time would be too coarse. */
+#define HUGE_LIMIT_BYTES (64 * MIB)
+/* A budget below this cannot hold one fetch and the page it evicts. */
+#define LEAST_BYTES (16 * MIB)
+
+static uint64_t min_u64(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static uint64_t max_u64(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+int ajf_cache_init(struct ajf_cache *c, const struct ajf_options *o, struct ajf_stats *stats)
+{
+    memset(c, 0, sizeof *c);
+    c->files = mmap(NULL, AJF_INODES_MAX * sizeof *c->files, PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (c->files == MAP_FAILED)
+        return -errno;
+    ajf_store_init(&c->store);
+    c->transient = !o->cache_enabled;
+    c->limit = c->transient ? o->transient_bytes : o->cache_bytes;
+    if (c->limit < LEAST_BYTES)
+        c->limit = LEAST_BYTES;
+    if (c->limit < HUGE_LIMIT_BYTES)
+        c->store.huge = false;
+    c->page_bytes = c->store.huge && o->page_bytes < AJF_HUGE_BYTES ? AJF_HUGE_BYTES : o->page_bytes;
+    if (c->page_bytes > c->limit / 16)
+        c->page_bytes = c->store.huge ? AJF_HUGE_BYTES : MIB;
+    c->fetch_bytes = max_u64(c->page_bytes, min_u64(FETCH_BYTES, c->limit / 32));
+    c->overflow = max_u64(c->limit / 16, c->fetch_bytes + 2 * c->page_bytes);
+    c->slab_limit = min_u64(SLAB_BYTES, c->page_bytes);
+    c->n_chunks = (c->limit + c->overflow) / c->page_bytes + 2;
+    c->slab.fd = -1;
+    c->stats = stats;
+    ajf_list_init(&c->lru);
+    ajf_list_init(&c->starved);
+    ajf_list_init(&c->free_chunks);
+    pthread_mutex_init(&c->lock, NULL);
+    return 0;
+}
+
+void ajf_cache_done(struct ajf_cache *c)
+{
+    if (c->chunks)
+        ajf_memory_done(&c->slab);
+    free(c->chunks);
+    ajf_store_done(&c->store);
+    munmap(c->files, AJF_INODES_MAX * sizeof *c->files);
+    pthread_mutex_destroy(&c->lock);
+}
+
+/* ------------------------------------------------------------------------------------------- pages of a range */
+
+static struct ajf_page *page_at(const struct ajf_cache *c, const struct ajf_file *file, uint64_t offset)
+{
+    return file->store == AJF_STORE_SLAB ? file->chunk : &file->pages[offset / c->page_bytes];
+}
+
+#define FOR_PAGES(c, file, page, offset, length)                                                                       \
+    for (uint64_t at_ = (offset), end_ = (offset) + (length); at_ < end_; at_ = (at_ / (c)->page_bytes + 1) * (c)->page_bytes) \
+        for (struct ajf_page *page = page_at((c), (file), at_); page; page = NULL)
+
+void ajf_cache_pin_locked(struct ajf_file *file, uint64_t offset, size_t length, struct ajf_cache *c)
+{
+    FOR_PAGES (c, file, page, offset, length)
+        page->pins++;
+    file->pins++;
+}
+
+void ajf_cache_unpin_locked(struct ajf *m, struct ajf_file *file, uint64_t offset, size_t length)
+{
+    FOR_PAGES (&m->cache, file, page, offset, length)
+        page->pins--;
+    file->pins--;
+    ajf_cache_feed_locked(m);
+}
+
+uint8_t *ajf_cache_at(const struct ajf_cache *c, const struct ajf_file *file, uint64_t offset)
+{
+    if (file->store == AJF_STORE_SLAB)
+        return c->slab.map + (uint64_t)file->chunk->index * c->page_bytes + file->chunk_offset + offset;
+    return file->memory.map + offset;
+}
+
+void ajf_cache_touch_locked(struct ajf_cache *c, struct ajf_file *file, uint64_t offset, size_t length)
+{
+    FOR_PAGES (c, file, page, offset, length) {
+        if (ajf_list_empty(&page->lru))
+            continue;
+        uint64_t page_end = ((uint64_t)page->index + 1) * c->page_bytes;
+        page->spent = c->transient && page->file && (offset + length >= page_end || offset + length == file->size);
+        ajf_list_del(&page->lru);
+        if (page->spent)
+            ajf_list_add_front(&c->lru, &page->lru);
+        else
+            ajf_list_add(&c->lru, &page->lru);
+    }
+}
+
+void ajf_cache_shelve_locked(struct ajf_cache *c, struct ajf_file *file, bool shelved)
+{
+    for (size_t i = 0; i < file->n_pages; i++) {
+        struct ajf_page *page = &file->pages[i];
+        ajf_list_del(&page->lru);
+        if (!shelved && page->charged)
+            ajf_list_add(&c->lru, &page->lru);
+    }
+}
+
+/* ------------------------------------------------------------------------------------------ charge, evict, drop */
+
+static void charge_locked(struct ajf_cache *c, struct ajf_page *page, uint64_t bytes)
+{
+    if (!page->charged)
+        AJF_COUNT(c->stats, pages_born);
+    page->charged += bytes;
+    c->used += bytes;
+    AJF_COUNT_ADD(c->stats, cache_used_bytes, bytes);
+}
+
+static void discharge_locked(struct ajf_cache *c, struct ajf_page *page)
+{
+    if (!page->charged)
+        return;
+    AJF_COUNT(c->stats, pages_died);
+    AJF_COUNT_SUB(c->stats, cache_used_bytes, page->charged);
+    c->used -= page->charged;
+    page->charged = 0;
+    page->spent = false;
+    ajf_list_del(&page->lru);
+}
+
+/* Nothing of the file is there any more; its memory is the caller's business. */
+static void empty_locked(struct ajf_file *file)
+{
+    if (file->n_granules)
+        ajf_bits_fill(file->have, 0, file->n_granules, false);
+    file->n_have = 0;
+    file->complete = !file->n_granules;
+}
+
+static void leave_chunk_locked(struct ajf_file *file)
+{
+    ajf_list_del(&file->in_chunk);
+    file->chunk = NULL;
+    empty_locked(file);
+}
+
+static void free_chunk_locked(struct ajf_cache *c, struct ajf_page *chunk)
+{
+    ajf_memory_punch(&c->slab, (uint64_t)chunk->index * c->page_bytes, c->page_bytes);
+    discharge_locked(c, chunk);
+    chunk->filled = 0;
+    if (c->open_chunk == chunk)
+        c->open_chunk = NULL;
+    ajf_list_add(&c->free_chunks, &chunk->lru);
+}
+
+static void drop_memory_locked(struct ajf_cache *c, struct ajf_file *file)
+{
+    for (size_t i = 0; i < file->n_pages; i++)
+        discharge_locked(c, &file->pages[i]);
+    if (file->memory.fd >= 0) {
+        ajf_memory_done(&file->memory);
+        AJF_COUNT(c->stats, backings_died);
+    }
+    empty_locked(file);
+}
+
+void ajf_cache_drop_locked(struct ajf *m, struct ajf_file *file)
+{
+    struct ajf_cache *c = &m->cache;
+    if (file->store == AJF_STORE_MEMORY) {
+        drop_memory_locked(c, file);
+    } else if (file->store == AJF_STORE_SLAB && file->chunk) {
+        struct ajf_page *chunk = file->chunk;
+        leave_chunk_locked(file);
+        if (ajf_list_empty(&chunk->files) && !chunk->pins && chunk != c->open_chunk)
+            free_chunk_locked(c, chunk);
+    }
+    ajf_cache_feed_locked(m);
+}
+
+static bool idle(const struct ajf_file *file)
+{
+    return !file->opens && !file->pins && file->state == AJF_FILE_READY && ajf_list_empty(&file->readers) &&
+           ajf_list_empty(&file->opens_waiting) && ajf_list_empty(&file->fetches);
+}
+
+static void evict_chunk_locked(struct ajf *m, struct ajf_page *chunk)
+{
+    struct ajf_list *l;
+    while ((l = chunk->files.next) != &chunk->files) {
+        struct ajf_file *file = AJF_CONTAINER(l, struct ajf_file, in_chunk);
+        leave_chunk_locked(file);
+        if (idle(file))
+            ajf_file_retire_locked(m, file);
+    }
+    free_chunk_locked(&m->cache, chunk);
+}
+
+static bool evict_page_locked(struct ajf *m, struct ajf_page *page)
+{
+    struct ajf_cache *c = &m->cache;
+    struct ajf_file *file = page->file;
+    if (!file) {
+        evict_chunk_locked(m, page);
+        return true;
+    }
+    if (file->ever_passthrough) {
+        if (file->pins)
+            return false;
+        drop_memory_locked(c, file);
+    } else {
+        size_t from = ajf_granule(page->index * c->page_bytes), to = ajf_granule((page->index + 1) * c->page_bytes);
+        if (to > file->n_granules)
+            to = file->n_granules;
+        file->n_have -= ajf_bits_fill(file->have, from, to, false);
+        file->complete = false;
+        ajf_memory_punch(&file->memory, page->index * c->page_bytes, c->page_bytes);
+        discharge_locked(c, page);
+    }
+    if (!file->n_have && idle(file))
+        ajf_file_retire_locked(m, file);
+    return true;
+}
+
+/* `spent_only`: nothing that was not handed to the kernel yet. */
+static bool evict_one_locked(struct ajf *m, bool spent_only)
+{
+    AJF_LIST_FOR_SAFE(l, &m->cache.lru)
+    {
+        struct ajf_page *page = AJF_CONTAINER(l, struct ajf_page, lru);
+        if (spent_only && !page->spent)
+            return false;
+        if (!page->pins && evict_page_locked(m, page)) {
+            AJF_COUNT(&m->stats, pages_evicted);
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool make_room_locked(struct ajf *m, uint64_t bytes, bool demand)
+{
+    struct ajf_cache *c = &m->cache;
+    while (c->used + bytes > c->limit) {
+        /* In a transient window prefetch must not push out what was prefetched and not yet read. */
+        if (!evict_one_locked(m, c->transient && !demand))
+            return demand && c->used + bytes <= c->limit + c->overflow;
+    }
+    return true;
+}
+
+/* --------------------------------------------------------------------------------------------------- preparing */
+
+static int open_slab_locked(struct ajf_cache *c)
+{
+    int err = ajf_memory_init(&c->slab, &c->store, "ajf-slab", c->n_chunks * c->page_bytes);
+    if (err)
+        return err;
+    c->chunks = calloc(c->n_chunks, sizeof *c->chunks);
+    if (!c->chunks) {
+        ajf_memory_done(&c->slab);
+        return -ENOMEM;
+    }
+    return 0;
+}
+
+static struct ajf_page *take_chunk_locked(struct ajf_cache *c)
+{
+    struct ajf_list *l = ajf_list_pop(&c->free_chunks);
+    if (l)
+        return AJF_CONTAINER(l, struct ajf_page, lru);
+    if (c->chunks_used == c->n_chunks)
+        return NULL;
+    struct ajf_page *chunk = &c->chunks[c->chunks_used];
+    chunk->index = (uint32_t)c->chunks_used++;
+    ajf_list_init(&chunk->lru);
+    ajf_list_init(&chunk->files);
+    return chunk;
+}
+
+/* Gives a small file its place in a chunk. */
+static int place_locked(struct ajf *m, struct ajf_file *file, bool demand)
+{
+    struct ajf_cache *c = &m->cache;
+    uint32_t need = (uint32_t)(file->n_granules * AJF_GRANULE_BYTES);
+    int err = c->chunks ? 0 : open_slab_locked(c);
+    if (err)
+        return err;
+    if (!c->open_chunk || c->open_chunk->filled + need > c->page_bytes) {
+        struct ajf_page *full = c->open_chunk;
+        c->open_chunk = NULL;
+        if (full && ajf_list_empty(&full->files) && !full->pins)
+            free_chunk_locked(c, full);
+        if (!make_room_locked(m, c->page_bytes, demand))
+            return -EAGAIN;
+        struct ajf_page *chunk = take_chunk_locked(c);
+        if (!chunk)
+            return -EAGAIN;
+        charge_locked(c, chunk, c->page_bytes);
+        ajf_list_add(&c->lru, &chunk->lru);
+        c->open_chunk = chunk;
+    }
+    file->chunk = c->open_chunk;
+    file->chunk_offset = file->chunk->filled;
+    file->chunk->filled += need;
+    ajf_list_add(&file->chunk->files, &file->in_chunk);
+    return 0;
+}
+
+static int back_locked(struct ajf *m, struct ajf_file *file)
+{
+    struct ajf_cache *c = &m->cache;
+    int err = ajf_memory_init(&file->memory, &c->store, "ajf-file", file->size);
+    /* Out of descriptors or mappings: cached files hold most of them. */
+    for (int i = 0; err && i < 64 && evict_one_locked(m, false); i++)
+        err = ajf_memory_init(&file->memory, &c->store, "ajf-file", file->size);
+    if (!err)
+        AJF_COUNT(c->stats, backings_born);
+    return err;
+}
+
+/* A stream that begins on untouched pages gets huge ones. */
+static bool wants_huge(const struct ajf_cache *c, struct ajf_file *file, uint64_t offset, size_t length)
+{
+    if (!file->memory.huge || length < HUGE_FETCH_BYTES || offset % c->page_bytes)
+        return false;
+    FOR_PAGES (c, file, page, offset, length)
+        if (page->charged)
+            return false;
+    return true;
+}
+
+static uint64_t cost(const struct ajf_cache *c, const struct ajf_page *page, uint64_t offset, size_t length, bool huge)
+{
+    uint64_t start = page->index * c->page_bytes, end = start + c->page_bytes;
+    if (huge)
+        return c->page_bytes;
+    uint64_t from = offset > start ? offset : start, to = offset + length < end ? offset + length : end;
+    uint64_t bytes = (ajf_granule_up(to) - ajf_granule(from)) * AJF_GRANULE_BYTES, left = c->page_bytes - page->charged;
+    return bytes < left ? bytes : left;
+}
+
+int ajf_cache_prepare_locked(struct ajf *m, struct ajf_file *file, uint64_t offset, size_t length, bool demand,
+                             void **ret_buffer)
+{
+    struct ajf_cache *c = &m->cache;
+    if (file->store == AJF_STORE_SLAB) {
+        int err = file->chunk ? 0 : place_locked(m, file, demand);
+        if (err)
+            return err;
+        ajf_cache_pin_locked(file, offset, length, c);
+        *ret_buffer = ajf_cache_at(c, file, offset);
+        return 0;
+    }
+    int err = file->memory.fd < 0 ? back_locked(m, file) : 0;
+    if (err)
+        return err;
+    ajf_cache_pin_locked(file, offset, length, c); /* so that making room does not take what is there already */
+    bool huge = wants_huge(c, file, offset, length);
+    uint64_t bytes = 0;
+    FOR_PAGES (c, file, page, offset, length)
+        bytes += cost(c, page, offset, length, huge);
+    if (!make_room_locked(m, bytes, demand)) {
+        FOR_PAGES (c, file, page, offset, length)
+            page->pins--;
+        file->pins--;
+        return -EAGAIN;
+    }
+    FOR_PAGES (c, file, page, offset, length) {
+        uint64_t n = cost(c, page, offset, length, huge);
+        if (n && ajf_list_empty(&page->lru))
+            ajf_list_add(&c->lru, &page->lru);
+        if (n)
+            charge_locked(c, page, n);
+    }
+    *ret_buffer = (huge ? file->memory.huge : file->memory.map) + offset;
+    return 0;
+}
+
+void ajf_cache_feed_locked(struct ajf *m)
+{
+    struct ajf_list *l;
+    while ((l = ajf_list_pop(&m->cache.starved))) {
+        struct ajf_fetch *f = AJF_CONTAINER(l, struct ajf_fetch, link);
+        f->starved = false;
+        ajf_queue_push(&m->queue, f);
+    }
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * page_cache.h - the memory of a mount: budget, pins and eviction.
+ *
+ * A *page* is the unit of eviction (options.page_bytes, at least a huge page where there are any): a piece of a
+ * MEMORY file, or a chunk of the slab with many small files in it. Memory is charged when a fetch starts, not when a
+ * read parks, so parked requests cost nothing. A page is evictable while nobody pins it: replies and fetches under
+ * way pin theirs; the pages of a file that is open in passthrough are off the list, because dropping them would free
+ * nothing. When all is pinned, demand fetches may go `overflow` beyond the limit, further ones wait (`starved`) until
+ * something is unpinned; prefetch is dropped.
+ *
+ * With the client cache off the same machine is a window of transient_bytes: pages that were handed to the kernel go
+ * first, and a file keeps nothing after its last RELEASE.
+ *
+ * One lock for files, pages and parked reads: the kernel's own queue saturates (400 k requests/s, peers.md) long
+ * before it does, and eviction crosses files. Lock order: cache->lock > queue->lock, waits->lock, inodes->lock.
+ */
+#ifndef AJF_PAGE_CACHE_H
+#define AJF_PAGE_CACHE_H
+
+#include "backing.h"
+#include "fetch.h"
+#include "list.h"
+
+struct ajf;
+struct ajf_file;
+
+struct ajf_page {
+    struct ajf_list lru;    /* in no list while not resident, or open in passthrough */
+    struct ajf_file *file;  /* NULL: a slab chunk */
+    struct ajf_list files;  /* slab chunk: the files in it */
+    uint64_t charged;       /* bytes of the budget */
+    uint32_t index;         /* of the page within the file, or of the chunk within the slab */
+    uint32_t pins;
+    uint32_t filled;        /* slab chunk: bytes handed out */
+    bool spent;             /* transient window: read to its end, will hardly be wanted again */
+};
+
+struct ajf_cache {
+    pthread_mutex_t lock;
+    struct ajf_store store;
+    struct ajf_file **files; /* lock; by nodeid; sparse */
+    struct ajf_list lru;     /* lock; coldest first */
+    uint64_t used, limit, overflow; /* lock; bytes */
+    uint64_t page_bytes;     /* unit of eviction */
+    uint64_t fetch_bytes;    /* longest READ fetch */
+    uint64_t slab_limit;     /* files up to this size go to the slab */
+    bool transient;
+    struct ajf_list starved; /* lock; fetches that found no memory */
+    /* the slab */
+    struct ajf_memory slab;  /* lock */
+    struct ajf_page *chunks; /* lock */
+    size_t n_chunks, chunks_used;
+    struct ajf_list free_chunks; /* lock */
+    struct ajf_page *open_chunk; /* lock; being filled */
+    struct ajf_stats *stats;
+};
+
+int ajf_cache_init(struct ajf_cache *c, const struct ajf_options *o, struct ajf_stats *stats);
+void ajf_cache_done(struct ajf_cache *c);
+
+/*
+ * Makes the memory of [offset, offset + length) of a file ready to be written, charges and pins it, and gives its
+ * address. -EAGAIN: no room now. -ENOMEM, -EMFILE: none to be had.
+ */
+int ajf_cache_prepare_locked(struct ajf *m, struct ajf_file *file, uint64_t offset, size_t length, bool demand,
+                             void **ret_buffer);
+
+/* Pins (unpins) the pages under [offset, offset + length); unpinning wakes what starved. */
+void ajf_cache_pin_locked(struct ajf_file *file, uint64_t offset, size_t length, struct ajf_cache *c);
+void ajf_cache_unpin_locked(struct ajf *m, struct ajf_file *file, uint64_t offset, size_t length);
+/* Address of a byte that is there. */
+uint8_t *ajf_cache_at(const struct ajf_cache *c, const struct ajf_file *file, uint64_t offset);
+/* Marks as just used; in a transient window, pages that were read to their end become the coldest. */
+void ajf_cache_touch_locked(struct ajf_cache *c, struct ajf_file *file, uint64_t offset, size_t length);
+/* Passthrough open: off the list. Last release: back on it. */
+void ajf_cache_shelve_locked(struct ajf_cache *c, struct ajf_file *file, bool shelved);
+/* Gives back all the memory of a file that nobody pins. */
+void ajf_cache_drop_locked(struct ajf *m, struct ajf_file *file);
+/* Puts starved fetches back in the queue. */
+void ajf_cache_feed_locked(struct ajf *m);
+
+#endif

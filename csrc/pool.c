@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A worker blocks in read(2) on /dev/fuse and can only be woken by a signal: a real-time signal with an empty
+ * handler, without SA_RESTART, sent again and again until every worker has gone, because one that arrives just before
+ * the read is lost.
+ */
+#include "pool.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "mount.h"
+
+#define WAKE_SIGNAL (SIGRTMIN + 5)
+#define WAKE_INTERVAL_MS 5
+#define OP_FORGET 2        /* FUSE_FORGET, FUSE_BATCH_FORGET: answered by nobody, not worth a thread */
+#define OP_BATCH_FORGET 42
+
+struct worker {
+    struct ajf_list link;
+    pthread_t thread;
+    struct ajf_pool *pool;
+};
+
+static int spawn_locked(struct ajf_pool *p);
+
+void ajf_pool_init(struct ajf_pool *p, struct ajf *m)
+{
+    memset(p, 0, sizeof *p);
+    pthread_mutex_init(&p->lock, NULL);
+    ajf_cond_init(&p->ended_cond);
+    ajf_list_init(&p->alive);
+    ajf_list_init(&p->dead);
+    p->m = m;
+}
+
+void ajf_pool_done(struct ajf_pool *p)
+{
+    pthread_cond_destroy(&p->ended_cond);
+    pthread_mutex_destroy(&p->lock);
+}
+
+static void on_wake(int sig)
+{
+    (void)sig;
+}
+
+static bool is_forget(const struct fuse_buf *buf)
+{
+    uint32_t header[2]; /* fuse_in_header: len, opcode */
+    memcpy(header, buf->mem, sizeof header);
+    return header[1] == OP_FORGET || header[1] == OP_BATCH_FORGET;
+}
+
+/* One more worker is idle (waiting), or one less. */
+static void idle_locked(struct ajf_pool *p, int change)
+{
+    p->n_idle = (uint32_t)((int)p->n_idle + change);
+    if (change > 0)
+        AJF_COUNT(&p->m->stats, threads_idle);
+    else
+        AJF_COUNT_SUB(&p->m->stats, threads_idle, 1);
+}
+
+/* Waits for a request: its size, or <= 0 when the session has ended. */
+static int receive(struct ajf_pool *p, struct fuse_buf *buf)
+{
+    struct fuse_session *se = p->m->session.se;
+    int n;
+    while (!fuse_session_exited(se)) {
+        n = fuse_session_receive_buf(se, buf);
+        if (n == -EINVAL && buf->mem) { /* INIT has made requests larger than this buffer */
+            free(buf->mem);
+            buf->mem = NULL;
+        } else if (n != -EINTR && n != -EAGAIN && n != -EINVAL) {
+            return n;
+        }
+    }
+    return 0;
+}
+
+static void serve(struct ajf_pool *p)
+{
+    struct fuse_session *se = p->m->session.se;
+    struct fuse_buf buf = {.mem = NULL};
+    bool stay = true;
+    while (stay) {
+        pthread_mutex_lock(&p->lock);
+        idle_locked(p, 1);
+        pthread_mutex_unlock(&p->lock);
+        int n = receive(p, &buf);
+        pthread_mutex_lock(&p->lock);
+        idle_locked(p, -1);
+        if (n > 0 && !p->n_idle && p->n_alive < p->m->options.max_threads && !p->stopping && !is_forget(&buf))
+            spawn_locked(p); /* failing (a full process table) leaves those there are */
+        pthread_mutex_unlock(&p->lock);
+        if (n <= 0) {
+            fuse_session_exit(se);
+            break;
+        }
+        fuse_session_process_buf(se, &buf);
+        pthread_mutex_lock(&p->lock);
+        stay = p->n_idle < p->m->options.max_idle_threads;
+        pthread_mutex_unlock(&p->lock);
+    }
+    free(buf.mem);
+}
+
+static void leave(struct ajf_pool *p, struct worker *w)
+{
+    pthread_mutex_lock(&p->lock);
+    ajf_list_del(&w->link);
+    ajf_list_add(&p->dead, &w->link);
+    AJF_COUNT(&p->m->stats, threads_died);
+    AJF_COUNT_SUB(&p->m->stats, threads, 1);
+    if (!--p->n_alive) {
+        p->ended = true;
+        pthread_cond_broadcast(&p->ended_cond);
+    }
+    pthread_mutex_unlock(&p->lock);
+}
+
+static void allow_wake_signal(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, WAKE_SIGNAL);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
+static void *run(void *arg)
+{
+    struct worker *w = arg;
+    allow_wake_signal();
+    serve(w->pool);
+    leave(w->pool, w);
+    return NULL;
+}
+
+static void *run_libfuse_loop(void *arg)
+{
+    struct worker *w = arg;
+    const struct ajf_options *o = &w->pool->m->options;
+    struct fuse_loop_config *config = fuse_loop_cfg_create();
+    allow_wake_signal();
+    if (config) {
+        fuse_loop_cfg_set_clone_fd(config, 1);
+        fuse_loop_cfg_set_idle_threads(config, o->max_idle_threads);
+        fuse_loop_cfg_set_max_threads(config, o->max_threads);
+        fuse_session_loop_mt(w->pool->m->session.se, config);
+        fuse_loop_cfg_destroy(config);
+    }
+    leave(w->pool, w);
+    return NULL;
+}
+
+static void reap_locked(struct ajf_pool *p)
+{
+    struct ajf_list *l;
+    while ((l = ajf_list_pop(&p->dead))) { /* each has only to return */
+        struct worker *w = AJF_CONTAINER(l, struct worker, link);
+        pthread_join(w->thread, NULL);
+        free(w);
+    }
+}
+
+/* Starts a worker; signals are for the embedding program, so it blocks all but the wake signal. */
+static int spawn_locked(struct ajf_pool *p)
+{
+    struct worker *w = malloc(sizeof *w);
+    sigset_t all, old;
+    char name[16];
+    if (!w)
+        return -ENOMEM;
+    reap_locked(p);
+    w->pool = p;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    int err = pthread_create(&w->thread, NULL, p->m->options.clone_fd ? run_libfuse_loop : run, w);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (err) {
+        free(w);
+        return -err;
+    }
+    snprintf(name, sizeof name, "ajf-work-%u", p->n_started++ % 100000);
+    pthread_setname_np(w->thread, name);
+    ajf_list_add(&p->alive, &w->link);
+    p->n_alive++;
+    AJF_COUNT(&p->m->stats, threads_born);
+    AJF_COUNT(&p->m->stats, threads);
+    if (p->n_alive > atomic_load_explicit(&p->m->stats.value[AJF_STAT_threads_peak], memory_order_relaxed))
+        atomic_store_explicit(&p->m->stats.value[AJF_STAT_threads_peak], p->n_alive, memory_order_relaxed);
+    return 0;
+}
+
+int ajf_pool_start(struct ajf_pool *p)
+{
+    struct sigaction action = {.sa_handler = on_wake};
+    sigaction(WAKE_SIGNAL, &action, NULL);
+    pthread_mutex_lock(&p->lock);
+    int err = spawn_locked(p);
+    pthread_mutex_unlock(&p->lock);
+    return err;
+}
+
+void ajf_pool_stop(struct ajf_pool *p)
+{
+    pthread_mutex_lock(&p->lock);
+    p->stopping = true;
+    while (p->n_alive) {
+        AJF_LIST_FOR(l, &p->alive)
+            pthread_kill(AJF_CONTAINER(l, struct worker, link)->thread, WAKE_SIGNAL);
+        ajf_cond_wait_until(&p->ended_cond, &p->lock, ajf_deadline_ns(WAKE_INTERVAL_MS));
+    }
+    reap_locked(p);
+    p->ended = true;
+    pthread_cond_broadcast(&p->ended_cond);
+    pthread_mutex_unlock(&p->lock);
+}
+
+int ajf_pool_wait(struct ajf_pool *p, int timeout_ms)
+{
+    uint64_t deadline = ajf_deadline_ns(timeout_ms);
+    bool more = true;
+    pthread_mutex_lock(&p->lock);
+    while (!p->ended && more)
+        more = ajf_cond_wait_until(&p->ended_cond, &p->lock, deadline);
+    bool ended = p->ended;
+    pthread_mutex_unlock(&p->lock);
+    return ended ? 0 : -ETIMEDOUT;
+}

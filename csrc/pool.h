@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * pool.h - the threads that take the kernel's requests.
+ *
+ * A worker reads one request and serves it: it answers, or parks it, but does not wait for data. When it takes the
+ * last idle worker's place, and there are fewer than max_threads, it starts another first; when it is done and
+ * max_idle_threads are idle already, it ends. So the pool grows with a burst and shrinks behind it, and an idle pool
+ * costs nothing.
+ *
+ * With clone_fd the loop is libfuse's own, which alone can give each thread a channel of its own; the same limits
+ * hold, but its threads are not counted here.
+ *
+ * Threads: ajf_pool_start and ajf_pool_stop belong to the life-cycle thread. Lock: pool->lock, a leaf.
+ */
+#ifndef AJF_POOL_H
+#define AJF_POOL_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "list.h"
+
+struct ajf;
+
+struct ajf_pool {
+    pthread_mutex_t lock;
+    pthread_cond_t ended_cond;
+    struct ajf_list alive, dead; /* lock; struct worker */
+    uint32_t n_alive, n_idle, n_started; /* lock */
+    bool stopping;               /* lock */
+    bool ended;                  /* lock; no thread reads requests any more */
+    struct ajf *m;
+};
+
+void ajf_pool_init(struct ajf_pool *p, struct ajf *m);
+void ajf_pool_done(struct ajf_pool *p);
+int ajf_pool_start(struct ajf_pool *p);
+/* Wakes and joins all workers; each finishes the request it is serving. */
+void ajf_pool_stop(struct ajf_pool *p);
+/* 0 when the last worker has ended, or -ETIMEDOUT. */
+int ajf_pool_wait(struct ajf_pool *p, int timeout_ms);
+
+#endif

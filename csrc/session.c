@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "session.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "mount.h"
+#include "ops.h"
+
+extern char **environ;
+
+void ajf_session_init(struct ajf_session *s)
+{
+    pthread_mutex_init(&s->lock, NULL);
+    ajf_cond_init(&s->ready);
+}
+
+void ajf_session_done(struct ajf_session *s)
+{
+    if (s->se)
+        fuse_session_destroy(s->se);
+    free(s->mountpoint);
+    pthread_cond_destroy(&s->ready);
+    pthread_mutex_destroy(&s->lock);
+}
+
+int ajf_session_mount(struct ajf *m, const char *mountpoint, const char *options)
+{
+    struct ajf_session *s = &m->session;
+    struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
+    bool uring = m->options.io_uring && AJF_HAVE_IO_URING;
+    int err = -ENOMEM;
+    if (mountpoint[0] != '/')
+        return -EINVAL; /* libfuse resolves a relative path against the wrong directory */
+    s->mountpoint = strdup(mountpoint);
+    if (!s->mountpoint || fuse_opt_add_arg(&args, "alluxio-fuse") ||
+        (*options && (fuse_opt_add_arg(&args, "-o") || fuse_opt_add_arg(&args, options))) ||
+        (uring && fuse_opt_add_arg(&args, "-oio_uring")))
+        goto out;
+    err = -EINVAL;
+    s->se = fuse_session_new(&args, &ajf_ops, sizeof ajf_ops, m);
+    if (!s->se)
+        goto out;
+    errno = 0;
+    err = fuse_session_mount(s->se, mountpoint) ? -(errno ? errno : EIO) : 0;
+out:
+    fuse_opt_free_args(&args);
+    return err;
+}
+
+static unsigned grant(struct fuse_conn_info *conn, uint64_t capability, unsigned feature)
+{
+    return ajf_want(conn, capability) ? feature : 0;
+}
+
+void ajf_session_negotiate(struct ajf *m, struct fuse_conn_info *conn)
+{
+    struct ajf_session *s = &m->session;
+    const struct ajf_options *o = &m->options;
+    unsigned granted = m->cache.store.huge ? AJF_FEATURE_HUGE_PAGES : 0;
+    conn->max_read = o->max_read;
+    conn->max_write = o->max_write;
+    conn->max_readahead = o->max_readahead;
+    conn->max_background = o->max_background;
+    conn->congestion_threshold = o->congestion_threshold;
+    if (o->sync_read)
+        ajf_unwant(conn, FUSE_CAP_ASYNC_READ);
+    ajf_unwant(conn, FUSE_CAP_SPLICE_READ); /* requests are small */
+    granted |= grant(conn, FUSE_CAP_PARALLEL_DIROPS, AJF_FEATURE_PARALLEL_DIROPS);
+    granted |= grant(conn, FUSE_CAP_CACHE_SYMLINKS, AJF_FEATURE_CACHE_SYMLINKS);
+    if (ajf_want(conn, FUSE_CAP_READDIRPLUS) && ajf_want(conn, FUSE_CAP_READDIRPLUS_AUTO))
+        granted |= AJF_FEATURE_READDIRPLUS;
+    /* kernel_cache promises to keep pages whatever the attributes say; otherwise the kernel drops them on a change. */
+    if (o->cache_mode == AJF_CACHE_KERNEL)
+        ajf_unwant(conn, FUSE_CAP_AUTO_INVAL_DATA);
+#ifdef FUSE_CAP_DIRECT_IO_ALLOW_MMAP
+    if (o->cache_mode == AJF_CACHE_DIRECT)
+        ajf_want(conn, FUSE_CAP_DIRECT_IO_ALLOW_MMAP);
+#endif
+#if AJF_HAVE_PASSTHROUGH
+    if (o->passthrough && o->cache_mode != AJF_CACHE_DIRECT) {
+        granted |= grant(conn, FUSE_CAP_PASSTHROUGH, AJF_FEATURE_PASSTHROUGH);
+        conn->max_backing_stack_depth = FUSE_BACKING_STACKED_OVER; /* backings on overlayfs: containers */
+    }
+#endif
+#if AJF_HAVE_IO_URING
+    if (o->io_uring)
+        granted |= grant(conn, FUSE_CAP_OVER_IO_URING, AJF_FEATURE_IO_URING);
+    else
+        ajf_unwant(conn, FUSE_CAP_OVER_IO_URING);
+#endif
+    atomic_store(&s->granted, granted);
+    atomic_store(&s->passthrough, (granted & AJF_FEATURE_PASSTHROUGH) != 0);
+    pthread_mutex_lock(&s->lock);
+    s->initialised = true;
+    pthread_cond_broadcast(&s->ready);
+    pthread_mutex_unlock(&s->lock);
+}
+
+int ajf_session_wait_ready(struct ajf *m, int timeout_ms)
+{
+    struct ajf_session *s = &m->session;
+    uint64_t deadline = ajf_deadline_ns(timeout_ms);
+    bool more = true;
+    pthread_mutex_lock(&s->lock);
+    while (!s->initialised && more)
+        more = ajf_cond_wait_until(&s->ready, &s->lock, deadline);
+    bool ready = s->initialised;
+    pthread_mutex_unlock(&s->lock);
+    return ready ? 0 : -ETIMEDOUT;
+}
+
+unsigned ajf_features_granted(const struct ajf *m)
+{
+    return atomic_load(&m->session.granted);
+}
+
+unsigned ajf_features_compiled(void)
+{
+    unsigned features = AJF_FEATURE_READDIRPLUS | AJF_FEATURE_CACHE_SYMLINKS | AJF_FEATURE_PARALLEL_DIROPS;
+    if (AJF_HAVE_PASSTHROUGH)
+        features |= AJF_FEATURE_PASSTHROUGH;
+    if (AJF_HAVE_IO_URING)
+        features |= AJF_FEATURE_IO_URING;
+    return features | AJF_FEATURE_HUGE_PAGES;
+}
+
+const char *ajf_libfuse_version(void)
+{
+    return fuse_pkgversion();
+}
+
+/* Octal escapes of mountinfo (\040 for a space ...) in place. */
+static void unescape(char *s)
+{
+    char *to = s;
+    for (; *s; s++) {
+        if (s[0] == '\\' && s[1] >= '0' && s[1] <= '3' && s[2] && s[3]) {
+            *to++ = (char)((s[1] - '0') * 64 + (s[2] - '0') * 8 + (s[3] - '0'));
+            s += 3;
+        } else {
+            *to++ = *s;
+        }
+    }
+    *to = '\0';
+}
+
+int ajf_device(const struct ajf *m, unsigned *ret_major, unsigned *ret_minor)
+{
+    FILE *file = fopen("/proc/self/mountinfo", "re");
+    char *line = NULL;
+    size_t size = 0;
+    int err = -ENOENT;
+    if (!file)
+        return -errno;
+    while (getline(&line, &size, file) > 0) {
+        unsigned id, parent, major, minor;
+        int at = 0;
+        char *where = NULL;
+        if (sscanf(line, "%u %u %u:%u %*s %n", &id, &parent, &major, &minor, &at) != 4 || !at)
+            continue;
+        where = strtok(line + at, " ");
+        if (!where)
+            continue;
+        unescape(where);
+        if (!strcmp(where, m->session.mountpoint)) { /* the last one is the topmost */
+            *ret_major = major;
+            *ret_minor = minor;
+            err = 0;
+        }
+    }
+    free(line);
+    fclose(file);
+    return err;
+}
+
+static int run_fusermount(const char *mountpoint, bool lazy)
+{
+    const char *argv[] = {"fusermount3", "-u", "-q", lazy ? "-z" : "--", mountpoint, NULL};
+    pid_t pid;
+    int status, err = posix_spawnp(&pid, argv[0], NULL, NULL, (char *const *)argv, environ);
+    if (err)
+        return -EPERM;
+    while (waitpid(pid, &status, 0) < 0)
+        if (errno != EINTR)
+            return -errno;
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EBUSY;
+}
+
+int ajf_unmount(const char *mountpoint, bool lazy)
+{
+    if (umount2(mountpoint, UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0)) == 0)
+        return 0;
+    return errno == EPERM ? run_fusermount(mountpoint, lazy) : -errno;
+}

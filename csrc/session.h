@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * session.h - the connection to the kernel: mount, INIT, unmount.
+ *
+ * Threads: one for the life cycle; `init` runs on a worker, once.
+ */
+#ifndef AJF_SESSION_H
+#define AJF_SESSION_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "fuse.h"
+
+struct ajf;
+
+struct ajf_session {
+    struct fuse_session *se;
+    char *mountpoint;
+    _Atomic bool passthrough;  /* granted, wanted, and not refused so far */
+    bool passthrough_warned;   /* cache->lock */
+    _Atomic unsigned granted;  /* enum ajf_feature */
+    pthread_mutex_t lock;
+    pthread_cond_t ready;
+    bool initialised;          /* lock */
+};
+
+void ajf_session_init(struct ajf_session *s);
+void ajf_session_done(struct ajf_session *s);
+int ajf_session_mount(struct ajf *m, const char *mountpoint, const char *options);
+/* Blocks until INIT was seen: 0, -ETIMEDOUT. */
+int ajf_session_wait_ready(struct ajf *m, int timeout_ms);
+/* The kernel's INIT: negotiates. Called by ops.c. */
+void ajf_session_negotiate(struct ajf *m, struct fuse_conn_info *conn);
+
+#endif

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One table per mount. Timeouts are one number per class, so a list in order of parking is a list in order of
+ * deadline. The thread sleeps until the oldest deadline, or AJF_WAIT_POLL_MS while some caller was interrupted and
+ * may yet be killed; with nothing parked it sleeps for ever.
+ */
+#include "wait.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "mount.h"
+
+#define STATUS_BYTES 2048 /* /proc/<tid>/status up to ShdPnd is under 1 KiB */
+
+static struct ajf_list *bucket_of(struct ajf_waits *t, fuse_req_t req)
+{
+    return &t->bucket[((uintptr_t)req >> 6) * UINT64_C(0x9e3779b97f4a7c15) >> 56];
+}
+
+int ajf_waits_init(struct ajf_waits *t, struct ajf *m)
+{
+    memset(t, 0, sizeof *t);
+    pthread_mutex_init(&t->lock, NULL);
+    ajf_cond_init(&t->wake);
+    for (int i = 0; i < AJF_WAIT_BUCKETS; i++)
+        ajf_list_init(&t->bucket[i]);
+    for (int i = 0; i < AJF_WAIT_CLASSES; i++)
+        ajf_list_init(&t->by_age[i]);
+    t->timeout_ns[AJF_WAIT_METADATA] = m->options.metadata_timeout_ms * AJF_NS_PER_MS;
+    t->timeout_ns[AJF_WAIT_DATA] = m->options.read_timeout_ms * AJF_NS_PER_MS;
+    t->m = m;
+    return 0;
+}
+
+void ajf_waits_done(struct ajf_waits *t)
+{
+    pthread_cond_destroy(&t->wake);
+    pthread_mutex_destroy(&t->lock);
+}
+
+static void unlink_locked(struct ajf_waits *t, struct ajf_wait *w)
+{
+    w->parked = false;
+    ajf_list_del(&w->by_req);
+    ajf_list_del(&w->by_age);
+    if (w->interrupted_ns)
+        t->interrupted--;
+}
+
+static void interrupted_locked(struct ajf_waits *t, struct ajf_wait *w)
+{
+    if (w->interrupted_ns)
+        return;
+    w->interrupted_ns = ajf_now_ns();
+    t->interrupted++;
+    pthread_cond_signal(&t->wake);
+}
+
+/* Called by libfuse with the request's lock held. Only marks: the thread decides. */
+static void on_interrupt(fuse_req_t req, void *data)
+{
+    struct ajf_waits *t = &((struct ajf *)data)->waits;
+    pthread_mutex_lock(&t->lock);
+    AJF_LIST_FOR(l, bucket_of(t, req))
+    {
+        struct ajf_wait *w = AJF_CONTAINER(l, struct ajf_wait, by_req);
+        if (w->req == req) {
+            interrupted_locked(t, w);
+            break;
+        }
+    }
+    pthread_mutex_unlock(&t->lock);
+}
+
+void ajf_wait_arm(struct ajf *m, fuse_req_t req)
+{
+    fuse_req_interrupt_func(req, on_interrupt, m);
+}
+
+int ajf_wait_park(struct ajf *m, struct ajf_wait *w)
+{
+    struct ajf_waits *t = &m->waits;
+    int err = 0;
+    pthread_mutex_lock(&t->lock);
+    if (t->stopping) {
+        err = -ENOTCONN;
+    } else {
+        bool first = ajf_list_empty(&t->by_age[w->class]);
+        w->start_ns = ajf_now_ns();
+        w->deadline_ns = t->timeout_ns[w->class] ? w->start_ns + t->timeout_ns[w->class] : AJF_FOREVER;
+        w->interrupted_ns = 0;
+        w->parked = true;
+        ajf_list_add(bucket_of(t, w->req), &w->by_req);
+        ajf_list_add(&t->by_age[w->class], &w->by_age);
+        /* An interrupt that came between ajf_wait_arm and now found nothing in the table; libfuse remembers it. */
+        if (fuse_req_interrupted(w->req))
+            interrupted_locked(t, w);
+        else if (first)
+            pthread_cond_signal(&t->wake);
+        AJF_COUNT(&m->stats, requests_born);
+    }
+    pthread_mutex_unlock(&t->lock);
+    return err;
+}
+
+bool ajf_wait_take(struct ajf *m, struct ajf_wait *w)
+{
+    struct ajf_waits *t = &m->waits;
+    pthread_mutex_lock(&t->lock);
+    bool mine = w->parked;
+    if (mine)
+        unlink_locked(t, w);
+    pthread_mutex_unlock(&t->lock);
+    return mine;
+}
+
+void ajf_wait_answered(struct ajf *m, const struct ajf_wait *w, long result)
+{
+    AJF_COUNT(&m->stats, requests_died);
+    uint64_t slow_ms = m->options.slow_ms, took_ms = (ajf_now_ns() - w->start_ns) / AJF_NS_PER_MS;
+    if (!slow_ms || took_ms < slow_ms)
+        return;
+    char *path = ajf_inode_path(&m->inodes, w->nodeid, NULL, 0);
+    ajf_log(&m->log, AJF_LOG_WARN, "Fuse.%s(path=%s,fd=%llu,size=%zu,offset=%llu) returned %ld in %llu ms (>=%llu ms)",
+            w->op, path ? path : "?", (unsigned long long)w->nodeid, w->size, (unsigned long long)w->offset, result,
+            (unsigned long long)took_ms, (unsigned long long)slow_ms);
+    free(path);
+}
+
+/* Is the thread `tid` being killed? 1 yes or gone, 0 no, -1 cannot be seen from here. */
+static int being_killed(pid_t tid)
+{
+    char path[40], text[STATUS_BYTES];
+    if (!tid)
+        return -1;
+    snprintf(path, sizeof path, "/proc/%d/status", (int)tid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT ? 1 : -1;
+    ssize_t n = read(fd, text, sizeof text - 1);
+    close(fd);
+    if (n <= 0)
+        return 1;
+    text[n] = '\0';
+    static const char *const masks[] = {"\nSigPnd:", "\nShdPnd:"};
+    for (int i = 0; i < 2; i++) {
+        const char *at = strstr(text, masks[i]);
+        if (at && strtoull(at + strlen(masks[i]), NULL, 16) & (UINT64_C(1) << 8)) /* bit 8 = signal 9 */
+            return 1;
+    }
+    return 0;
+}
+
+static bool give_up(const struct ajf_wait *w, uint64_t now)
+{
+    int killed = being_killed(fuse_req_ctx(w->req)->pid);
+    return killed > 0 || (killed < 0 && now >= w->interrupted_ns + AJF_WAIT_UNSEEN_MS * AJF_NS_PER_MS);
+}
+
+/* Takes what is due; returns when to look again. */
+static uint64_t collect_locked(struct ajf_waits *t, struct ajf_list *killed, struct ajf_list *expired)
+{
+    uint64_t now = ajf_now_ns(), next = AJF_FOREVER;
+    for (int class = 0; class < AJF_WAIT_CLASSES; class++) {
+        AJF_LIST_FOR_SAFE(l, &t->by_age[class])
+        {
+            struct ajf_wait *w = AJF_CONTAINER(l, struct ajf_wait, by_age);
+            bool late = t->stopping || w->deadline_ns <= now;
+            if (!late && !t->interrupted) {
+                next = w->deadline_ns < next ? w->deadline_ns : next;
+                break;
+            }
+            if (late || (w->interrupted_ns && give_up(w, now))) {
+                unlink_locked(t, w);
+                ajf_list_add(late ? expired : killed, &w->by_age);
+            } else if (w->deadline_ns < next) {
+                next = w->deadline_ns;
+            }
+        }
+    }
+    uint64_t poll = now + AJF_WAIT_POLL_MS * AJF_NS_PER_MS;
+    return t->interrupted && poll < next ? poll : next;
+}
+
+static void answer_all(struct ajf *m, struct ajf_list *list, int err)
+{
+    struct ajf_list *l;
+    while ((l = ajf_list_pop(list))) {
+        struct ajf_wait *w = AJF_CONTAINER(l, struct ajf_wait, by_age);
+        if (err == EINTR)
+            AJF_COUNT(&m->stats, op_interrupted);
+        else if (err == EIO) {
+            AJF_COUNT(&m->stats, op_timed_out);
+            char *path = ajf_inode_path(&m->inodes, w->nodeid, NULL, 0);
+            ajf_log(&m->log, AJF_LOG_ERROR, "%s of %s at %llu+%zu: no answer from the source within %llu ms; EIO", w->op,
+                    path ? path : "?", (unsigned long long)w->offset, w->size,
+                    (unsigned long long)((w->deadline_ns - w->start_ns) / AJF_NS_PER_MS));
+            free(path);
+        }
+        fuse_reply_err(w->req, err);
+        ajf_wait_answered(m, w, -err);
+        w->drop(m, w, err);
+    }
+}
+
+static void *run(void *arg)
+{
+    struct ajf_waits *t = arg;
+    struct ajf_list killed, expired;
+    ajf_list_init(&killed);
+    ajf_list_init(&expired);
+    pthread_setname_np(pthread_self(), "ajf-wait");
+    pthread_mutex_lock(&t->lock);
+    for (;;) {
+        uint64_t next = collect_locked(t, &killed, &expired);
+        bool stopping = t->stopping;
+        if (ajf_list_empty(&killed) && ajf_list_empty(&expired)) {
+            if (stopping)
+                break;
+            ajf_cond_wait_until(&t->wake, &t->lock, next);
+            continue;
+        }
+        pthread_mutex_unlock(&t->lock);
+        answer_all(t->m, &killed, EINTR);
+        answer_all(t->m, &expired, stopping ? ENOTCONN : EIO);
+        pthread_mutex_lock(&t->lock);
+    }
+    pthread_mutex_unlock(&t->lock);
+    return NULL;
+}
+
+int ajf_waits_start(struct ajf_waits *t)
+{
+    int err = pthread_create(&t->thread, NULL, run, t);
+    t->thread_started = !err;
+    return -err;
+}
+
+void ajf_waits_stop(struct ajf_waits *t)
+{
+    pthread_mutex_lock(&t->lock);
+    t->stopping = true;
+    bool join = t->thread_started;
+    t->thread_started = false;
+    pthread_cond_signal(&t->wake);
+    pthread_mutex_unlock(&t->lock);
+    if (join)
+        pthread_join(t->thread, NULL);
+}

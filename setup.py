@@ -1,0 +1,111 @@
+"""The extension module; everything else about the package is in pyproject.toml."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import SetupError
+from setuptools.modified import newer_group
+
+# setuptools wants relative sources, and pip and `python setup.py` both start here.
+CSRC = Path("csrc")
+MODULE = Path("src/alluxio_jnifuse")
+GENERATED = "build/cython"
+ENSURE_LIBFUSE = "scripts/ensure-libfuse"
+OLDEST_LIBFUSE = "3.12"
+
+# Shared with the C tests. -Wno-unused-parameter: libfuse's callbacks have one shape, not every one needs all of it.
+CFLAGS = shlex.split((CSRC / "cflags").read_text())
+WARNINGS = [flag for flag in CFLAGS if flag.startswith("-W")]
+
+
+def add_libfuse(ext: Extension) -> None:
+    """Point the extension to libfuse: our static build where there is one, else the system's shared library."""
+    static = subprocess.run([ENSURE_LIBFUSE, "--print"], stdout=subprocess.PIPE, text=True, check=False)
+    if static.returncode == 0:
+        prefix = Path(static.stdout.strip())
+        ext.depends.append(str(prefix / "include/fuse3/libfuse_config.h"))
+        ext.include_dirs.append(str(prefix / "include/fuse3"))
+        ext.define_macros.append(("AJF_LIBFUSE_STATIC", "1"))
+        ext.extra_objects.append(str(prefix / "lib/libfuse3.a"))
+        ext.libraries += ["dl", "rt", "pthread"]
+        # Another library of the process may bring its own libfuse: ours must not be seen outside.
+        ext.extra_link_args += ["-l:liburing.a", "-Wl,--exclude-libs,ALL"]
+        return
+    # In the fields meant for them, so that a -L of Python's own build cannot come before.
+    ext.include_dirs += pkg_config("--cflags-only-I", prefix="-I")
+    ext.library_dirs += pkg_config("--libs-only-L", prefix="-L")
+    ext.libraries += pkg_config("--libs-only-l", prefix="-l")
+
+
+def pkg_config(query: str, *, prefix: str) -> list[str]:
+    """The answer of pkg-config about the system's libfuse 3, without the prefix of each flag."""
+    command = ["pkg-config", query, f"fuse3 >= {OLDEST_LIBFUSE}"]
+    try:
+        answer = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        raise SetupError(
+            f"libfuse was not found: install pkg-config and libfuse {OLDEST_LIBFUSE} or newer (libfuse3-dev on Debian, "
+            f"fuse3-devel on Fedora), or build our static one with {ENSURE_LIBFUSE} (needs meson, ninja, liburing-dev)"
+        ) from None
+    return [flag[len(prefix) :] for flag in shlex.split(answer) if flag.startswith(prefix)]
+
+
+class BuildExt(build_ext):
+    """Compiles on every core, only what changed, and the C core with stricter warnings than the generated module."""
+
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        if self.editable_mode:
+            # pip's directory lives for one call; in the one of `setup.py build_ext` the objects stay.
+            self.build_temp = f"build/temp.{self.plat_name}-{sys.implementation.cache_tag}"
+
+    def build_extension(self, ext: Extension) -> None:
+        from Cython.Build import cythonize  # here: an sdist is made without Cython
+
+        add_libfuse(ext)
+        pyx, *csrc = ext.sources
+        generated = Path(GENERATED, pyx).with_suffix(".c")
+        # Cython alone overlooks a changed .pxd that was taken by `from package cimport _module`.
+        changed = newer_group([pyx, *map(str, MODULE.glob("*.pxd"))], str(generated))
+        cythonize(Extension(ext.name, [pyx]), build_dir=GENERATED, include_path=["src"], force=changed)
+        ext.sources = [str(generated), *csrc]
+        compile_all = self.compiler.compile
+        strict = [*WARNINGS, *(["-Werror"] if os.environ.get("AJF_WERROR") == "1" else [])]
+
+        def compile_changed(sources: list[str], **options: Any) -> list[str]:
+            depends, flags = options.pop("depends"), options.pop("extra_postargs")
+
+            def compile_one(source: str) -> str:
+                (output,) = self.compiler.object_filenames([source], output_dir=options["output_dir"])
+                if self.force or newer_group([source, *depends], output):
+                    compile_all([source], extra_postargs=flags + strict if source in csrc else flags, **options)
+                return output
+
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                return list(pool.map(compile_one, sources))
+
+        self.compiler.compile = compile_changed
+        super().build_extension(ext)
+
+
+setup(
+    cmdclass={"build_ext": BuildExt},
+    ext_modules=[
+        Extension(
+            "alluxio_jnifuse._core",
+            sources=[str(MODULE / "_core.pyx"), *sorted(map(str, CSRC.glob("*.c")))],
+            depends=["setup.py", str(CSRC / "cflags"), *sorted(map(str, [*CSRC.glob("*.h"), *CSRC.glob("*.def")]))],
+            include_dirs=[str(CSRC)],
+            extra_compile_args=[flag for flag in CFLAGS if flag not in WARNINGS],
+        )
+    ],
+)

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+# Mirror of csrc/ajf.h: declarations only.
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+
+
+cdef extern from "<stdbool.h>" nogil:  # a C int to Cython, a bool to the compiler
+    ctypedef int bool
+
+
+cdef extern from "options.h" nogil:
+    struct ajf_options:
+        int cache_mode
+        uint64_t attr_timeout_ns, entry_timeout_ns, negative_timeout_ns
+        uint32_t max_idle_threads, max_threads
+        bool clone_fd
+        uint32_t max_read, max_readahead, max_write, max_background, congestion_threshold
+        bool sync_read, passthrough, io_uring
+        int64_t uid, gid
+        int32_t umask
+        bool cache_enabled
+        uint64_t cache_bytes, page_bytes, transient_bytes, prefetch_bytes
+        uint32_t fetchers, metadata_fetchers, read_timeout_ms, metadata_timeout_ms, slow_ms
+        bool debug
+
+
+cdef extern from "ajf.h" nogil:
+    struct ajf
+    struct ajf_fetch
+
+    struct ajf_attr:
+        uint64_t ino, size, blocks, version
+        int64_t mtime_ns, ctime_ns, atime_ns
+        uint32_t mode, nlink, uid, gid
+
+    struct ajf_entry:
+        ajf_attr attr
+        uint32_t name_off, name_len
+
+    struct ajf_statfs:
+        uint64_t block_size, blocks, blocks_free, blocks_available, files, files_free
+        uint32_t name_max
+
+    struct ajf_extent:
+        int fd
+        uint64_t fd_offset, length
+
+    enum ajf_fetch_kind:
+        AJF_FETCH_STAT
+        AJF_FETCH_LIST
+        AJF_FETCH_READLINK
+        AJF_FETCH_STATFS
+        AJF_FETCH_OPEN
+        AJF_FETCH_READ
+        AJF_FETCH_CLOSE
+
+    enum ajf_lane:
+        AJF_LANE_METADATA
+        AJF_LANE_DEMAND
+        AJF_LANE_PREFETCH
+
+    enum ajf_log_level:
+        AJF_LOG_DEBUG
+        AJF_LOG_INFO
+        AJF_LOG_WARN
+        AJF_LOG_ERROR
+
+    enum ajf_feature:
+        AJF_FEATURE_PASSTHROUGH
+        AJF_FEATURE_IO_URING
+        AJF_FEATURE_READDIRPLUS
+        AJF_FEATURE_CACHE_SYMLINKS
+        AJF_FEATURE_PARALLEL_DIROPS
+        AJF_FEATURE_HUGE_PAGES
+
+    struct ajf_fetch_info_s "ajf_fetch_info":
+        ajf_fetch_kind kind
+        ajf_lane lane
+        const char *path
+        size_t path_len
+        uint64_t version, handle, size, offset
+        void *buffer
+        size_t length
+
+    enum:
+        AJF_LOG_TEXT_BYTES
+
+    struct ajf_log_entry:
+        ajf_log_level level
+        int64_t time_ns
+        char text[480]
+
+    int ajf_new(const ajf_options *options, ajf **ret_m)
+    int ajf_mount(ajf *m, const char *mountpoint, const char *mount_options)
+    int ajf_start(ajf *m, int timeout_ms)
+    int ajf_wait_end(ajf *m, int timeout_ms)
+    void ajf_stop(ajf *m)
+    void ajf_free(ajf *m)
+    int ajf_unmount(const char *mountpoint, bool lazy)
+
+    int ajf_fetch_next(ajf *m, int timeout_ms, ajf_fetch **ret_fetch, bool *ret_spare)
+    void ajf_fetch_info(const ajf_fetch *f, ajf_fetch_info_s *ret_info)
+    int ajf_fetch_progress(ajf_fetch *f, size_t filled)
+    int ajf_fetch_attr(ajf_fetch *f, const ajf_attr *attr)
+    int ajf_fetch_list(ajf_fetch *f, const ajf_entry *entries, size_t n, const char *names, size_t names_len)
+    int ajf_fetch_link(ajf_fetch *f, const char *target, size_t len)
+    int ajf_fetch_statfs(ajf_fetch *f, const ajf_statfs *s)
+    int ajf_fetch_opened(ajf_fetch *f, uint64_t handle, uint64_t version, uint64_t size,
+                         const ajf_extent *extents, size_t n)
+    int ajf_fetch_done(ajf_fetch *f, size_t filled)
+    void ajf_fetch_fail(ajf_fetch *f, int err)
+    void ajf_fetch_release(ajf_fetch *f)
+
+    size_t ajf_stats_count()
+    const char *ajf_stats_name(size_t i)
+    uint64_t ajf_stats_value(const ajf *m, size_t i)
+    int ajf_log_next(ajf *m, int timeout_ms, ajf_log_entry *ret_entry)
+    unsigned ajf_features_compiled()
+    unsigned ajf_features_granted(const ajf *m)
+    const char *ajf_libfuse_version()
+    int ajf_device(const ajf *m, unsigned *ret_major, unsigned *ret_minor)
+    int ajf_scan_directory(int dirfd, bool pin_contents, uint64_t hide_dev, ajf_entry **ret_entries, size_t *ret_n,
+                           char **ret_names, size_t *ret_names_len)
+    int ajf_stat_local(int dirfd, const char *path, bool pin_contents, uint64_t hide_dev, ajf_attr *ret_attr)

@@ -1,0 +1,116 @@
+"""Types of the compiled core; the contract is csrc/ajf.h."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+class _AttrLike(Protocol):
+    ino: int
+    size: int
+    blocks: int
+    version: int
+    mtime_ns: int
+    ctime_ns: int
+    atime_ns: int
+    mode: int
+    nlink: int
+    uid: int
+    gid: int
+
+STAT: int
+LIST: int
+READLINK: int
+STATFS: int
+OPEN: int
+READ: int
+CLOSE: int
+
+LANE_METADATA: int
+LANE_DEMAND: int
+LANE_PREFETCH: int
+
+LOG_DEBUG: int
+LOG_INFO: int
+LOG_WARN: int
+LOG_ERROR: int
+
+ENTRY_BYTES: int  # size of one struct ajf_entry
+
+class Cancelled(Exception):
+    """Nobody wants the rest of this fetch; the fetcher should give it back."""
+
+class Fetch:
+    """One piece of work for a fetcher; ended by exactly one answer, or failed with EIO when dropped.
+
+    Supports the writable buffer protocol for READ (`memoryview(fetch)`, `length` bytes: the cache page itself).
+    """
+
+    kind: int
+    lane: int
+    path: bytes
+    version: int
+    handle: int
+    size: int
+    offset: int
+    length: int
+
+    def progress(self, filled: int) -> None:
+        """The first `filled` bytes are final. Raises Cancelled, ValueError."""
+    def answer_attr(self, attr: _AttrLike) -> None: ...
+    def answer_list(self, entries: object, names: bytes) -> None:
+        """`entries`: C-contiguous buffer of ENTRY_BYTES * n bytes. Raises ValueError when malformed."""
+    def answer_link(self, target: bytes) -> None: ...
+    def answer_statfs(
+        self,
+        block_size: int,
+        blocks: int,
+        blocks_free: int,
+        blocks_available: int,
+        files: int,
+        files_free: int,
+        name_max: int,
+    ) -> None: ...
+    def answer_opened(self, handle: int, version: int, size: int, extents: Sequence[tuple[int, int, int]]) -> None:
+        """`extents`: (fd, offset in fd, length); takes the descriptors, also on failure."""
+    def done(self, filled: int = 0) -> None: ...
+    def fail(self, err: int) -> None:
+        """`err`: positive errno."""
+
+class Core:
+    """One mount. `options` holds one number for every field of struct ajf_options."""
+
+    def __init__(self, options: Mapping[str, int]) -> None: ...
+    def mount(self, mountpoint: bytes, mount_options: str) -> None: ...
+    def start(self, timeout: float) -> None: ...
+    def wait_end(self, timeout: float) -> bool: ...
+    def stop(self) -> None: ...
+    def next_fetch(self, timeout: float) -> tuple[Fetch, bool] | None:
+        """(fetch, spare), or None after `timeout` s (< 0: for ever). spare: another thread is waiting too.
+
+        Raises StopIteration-like `Stopped` when the mount was stopped.
+        """
+    def next_log(self, timeout: float) -> tuple[int, int, str] | None:
+        """(level, time in ns since the epoch, text), or None. Raises Stopped."""
+    def stats(self) -> dict[str, int]: ...
+    def features(self) -> frozenset[str]: ...
+    def device(self) -> tuple[int, int]: ...
+
+class Stopped(Exception):
+    """The mount was stopped; the calling thread should end."""
+
+def libfuse_version() -> str: ...
+def compiled_features() -> frozenset[str]: ...
+def option_names() -> tuple[str, ...]: ...
+def unmount(mountpoint: bytes, lazy: bool) -> None:
+    """Raises OSError."""
+
+def scan_directory(dirfd: int, pin_contents: bool, hide_dev: int) -> tuple[bytes, bytes]:
+    """(entries, names) of a local directory as `answer_list` takes them. Raises OSError."""
+
+def stat_local(dirfd: int, path: bytes, pin_contents: bool, hide_dev: int) -> tuple[int, ...]:
+    """(ino, size, blocks, version, mtime_ns, ctime_ns, atime_ns, mode, nlink, uid, gid). Raises OSError.
+
+    `path` is relative to `dirfd`; b"" means the open file `dirfd` itself. `hide_dev`: os.makedev number of the mount
+    itself (its root answers ENOENT), 0 hides nothing.
+    """

@@ -1,0 +1,114 @@
+"""The Python API: `mount()` and `Mount`. The file system runs in a process of its own, never in the caller's."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Union
+
+from alluxio_jnifuse import metrics, mounttable
+from alluxio_jnifuse.errors import MountError
+from alluxio_jnifuse.registry import Record, Registry
+from alluxio_jnifuse.umount import WAIT_S, unmount
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    Path = Union[str, bytes, os.PathLike[str], os.PathLike[bytes]]
+
+
+class Mount:
+    """A mounted file system; leaving it as a context manager unmounts it.
+
+    `mountpoint`: the absolute path; `pid`: the process that serves it; `log`: the path of its log file.
+    """
+
+    def __init__(self, record: Record) -> None:
+        self.mountpoint = record.mountpoint
+        self.pid = record.pid
+        self.log = record.log
+
+    def __repr__(self) -> str:
+        return f"<Mount {self.mountpoint!r} pid {self.pid}>"
+
+    def __enter__(self) -> Mount:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.unmount()
+
+    def stats(self) -> dict[str, int]:
+        """The counters of the mount now, by the names of csrc/stats.def. Raises MountError when it has ended."""
+        return metrics.request(self.mountpoint).stats
+
+    def features(self) -> frozenset[str]:
+        """What the kernel granted this mount. Raises MountError when it has ended."""
+        return frozenset(metrics.request(self.mountpoint).features)
+
+    def unmount(self, *, force: bool = False, timeout: float = WAIT_S) -> None:
+        """Unmounts and waits up to `timeout` s for the process to end; nothing happens when it is unmounted already.
+
+        `force` kills the process instead. Raises MountError.
+        """
+        unmount(self.mountpoint, force=force, wait=timeout)
+
+
+def mount(
+    ufs: Path,
+    mountpoint: Path,
+    *,
+    options: Mapping[str, object] | Iterable[str] | str = (),
+    properties: Mapping[str, object] | None = None,
+    alluxio_path: str = "/",
+) -> Mount:
+    """Mounts the storage `ufs` (a directory or a URI) on `mountpoint` and returns when it answers.
+
+    `options`: mount options, as {"attr_timeout": 60, "kernel_cache": True}, ["ro", "max_read=131072"] or "ro,uid=0";
+    `properties`: {"alluxio.user.client.cache.enabled": True}; `alluxio_path`: the part of the storage to show.
+    The environment and alluxio-site.properties count as on the command line. Raises MountError with the reason.
+    """
+    import subprocess
+    import sys
+
+    command = [sys.executable, "-m", "alluxio_jnifuse", "mount", "--ufs", os.fsdecode(ufs)]
+    for word in _option_words(options):
+        command += ["-o", word]
+    for key, value in (properties or {}).items():
+        command += ["-D", f"{key}={_text(value)}"]
+    command += ["--", os.fsdecode(mountpoint), alluxio_path]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    if done.returncode != 0:
+        said = done.stderr.decode("utf-8", "replace").strip()
+        raise MountError(said or f"the mount command ended with exit code {done.returncode}")
+    record = Registry().find(mounttable.resolve(os.fsdecode(mountpoint)))
+    if record is None:
+        raise MountError("was unmounted at once", where=os.fsdecode(mountpoint))
+    return Mount(record)
+
+
+def _option_words(options: Mapping[str, object] | Iterable[str] | str) -> list[str]:
+    if isinstance(options, str):
+        return [options] if options else []
+    if not isinstance(options, Mapping):
+        return list(options)
+    words = []
+    for name, value in options.items():
+        if value is True:
+            words.append(name)
+        elif value is False:
+            words += [f"{name}=off"] if _is_switch(name) else []
+        else:
+            words.append(f"{name}={_text(value)}".replace(",", "\\,"))
+    return words
+
+
+def _is_switch(name: str) -> bool:
+    from alluxio_jnifuse.options import BY_NAME
+
+    return name in BY_NAME and BY_NAME[name].kind == "switch"
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

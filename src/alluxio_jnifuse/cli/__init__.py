@@ -1,0 +1,76 @@
+"""The command line: one module for each command; texts and exit codes are those of AlluxioFuse's script.
+
+Exit codes: 0 done, 1 not done (the reason on stderr), 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+PROGRAM = "alluxio-jnifuse"
+
+_COMMANDS = {"mount": "mount", "umount": "umount", "unmount": "umount", "stat": "stat", "version": "version"}
+
+USAGE = f"""\
+Usage: {PROGRAM} COMMAND ...
+
+  mount [-n] [-o OPTIONS]... [-D KEY=VALUE]... [-u URI] [MOUNT_POINT] [ALLUXIO_PATH]
+                            mount a storage as a directory
+  umount [-f] [-w SECONDS] [MOUNT_POINT]
+                            unmount it (also: unmount)
+  stat [--stats MOUNT_POINT]
+                            list the running mounts, or show the counters of one
+  version                   versions, and what this kernel can do
+
+{PROGRAM} COMMAND --help tells more.
+"""
+
+
+class UsageError(Exception):
+    """The command line cannot be understood; the message says what, the usage follows it."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; returns its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] not in _COMMANDS:
+        return _no_command(arguments)
+    command = importlib.import_module(f"{__name__}.{_COMMANDS[arguments[0]]}")
+    from alluxio_jnifuse.errors import AlluxioFuseError
+
+    if "-h" in arguments or "--help" in arguments:
+        print(command.USAGE, end="")
+        return 0
+    try:
+        return int(command.run(arguments[1:]))
+    except UsageError as error:
+        print(f"{PROGRAM} {arguments[0]}: {error}\n{command.USAGE}", end="", file=sys.stderr)
+    except AlluxioFuseError as error:
+        print(f"{PROGRAM}: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        return 130
+    return 1
+
+
+def options_of(arguments: Sequence[str], short: str, long: Sequence[str]) -> tuple[list[tuple[str, str]], list[str]]:
+    """Options and positional arguments in any order, as getopt(3) does. Raises UsageError."""
+    import getopt
+
+    try:
+        return getopt.gnu_getopt(list(arguments), short, list(long))
+    except getopt.GetoptError as error:
+        raise UsageError(str(error)) from None
+
+
+def _no_command(arguments: list[str]) -> int:
+    if arguments and arguments[0] in ("-h", "--help", "help"):
+        print(USAGE, end="")
+        return 0
+    if arguments and arguments[0] in ("-V", "--version"):
+        return main(["version"])
+    if arguments:
+        print(f"{PROGRAM}: there is no command {arguments[0]!r}", file=sys.stderr)
+    print(USAGE, end="", file=sys.stderr)
+    return 1

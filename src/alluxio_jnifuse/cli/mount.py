@@ -1,0 +1,118 @@
+"""`mount`: in the background, saying how it went; with -n in the foreground."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from alluxio_jnifuse import privileges
+from alluxio_jnifuse.cli import PROGRAM, UsageError, options_of
+from alluxio_jnifuse.config import MOUNT_POINT, Config
+from alluxio_jnifuse.errors import AlluxioFuseError, ConfigError
+from alluxio_jnifuse.mountpoint import prepare
+
+USAGE = f"""\
+Usage: {PROGRAM} mount [-n] [-o OPTIONS]... [-D KEY=VALUE]... [-u URI] [MOUNT_POINT] [ALLUXIO_PATH]
+
+  -n, --foreground          stay in the foreground and log to the terminal
+  -o OPTIONS, --fuse-opts OPTIONS
+                            mount options, separated by commas; alluxio.KEY=VALUE is a property
+  -D KEY=VALUE              a property
+  -u URI, --ufs URI         the storage to mount: a directory, or file:///directory
+  MOUNT_POINT               a directory, made if missing (default /mnt/alluxio-fuse)
+  ALLUXIO_PATH              the part of the storage to show (default /)
+
+Every option and property, its default and the reason: docs/CONFIGURATION.md.
+Without arguments and without anything configured: the running mounts, as {PROGRAM} stat.
+"""
+
+_GRACE_S = 15.0  # for mounting itself, beside the time the storage may take
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Returns the exit code. Raises UsageError and AlluxioFuseError."""
+    foreground, config = parse(arguments)
+    if not config.ufs:
+        if not arguments and not config.cluster:
+            from alluxio_jnifuse.cli import stat
+
+            return stat.run([])
+        raise _nothing_to_mount(config)
+    mountpoint = config.text(MOUNT_POINT)
+    try:
+        mountpoint = prepare(mountpoint, nonempty=config.flag("nonempty"))
+        others = config.flag("allow_other") or config.flag("allow_root")
+        privileges.check(privileges.look(), others=others, auto_unmount=config.flag("auto_unmount"))
+        return _foreground(config, mountpoint) if foreground else _background(config, mountpoint)
+    except AlluxioFuseError as error:
+        print(f'Failed to mount Alluxio path "{config.alluxio_path}" to {mountpoint}: {error}', file=sys.stderr)
+        return 1
+
+
+def parse(arguments: Sequence[str]) -> tuple[bool, Config]:
+    """Whether -n was given, and all settings. Raises UsageError, ConfigError."""
+    options, positional = options_of(arguments, "no:D:u:X:", ["foreground", "fuse-opts=", "ufs="])
+    if len(positional) > 2:
+        raise UsageError(f"too many arguments: {' '.join(positional)}")
+    mountpoint, alluxio_path = (*positional, None, None)[:2]
+    ufs = [value for name, value in options if name in ("-u", "--ufs")]
+    config = Config.load(
+        options=[value for name, value in options if name in ("-o", "--fuse-opts")],
+        properties=[value for name, value in options if name == "-D"],
+        ufs=ufs[-1] if ufs else None,
+        mountpoint=mountpoint,
+        alluxio_path=alluxio_path,
+    )
+    jvm = [f"-X{value}" for name, value in options if name == "-X"]
+    if jvm:
+        config.notes.append(f"ignored: there is no Java machine here to take {' '.join(jvm)}")
+    return any(name in ("-n", "--foreground") for name, _ in options), config
+
+
+def success(config: Config, mountpoint: str) -> str:
+    """The line that scripts wait for."""
+    return f'Successfully mounted Alluxio path "{config.alluxio_path}" to {mountpoint}.'
+
+
+def _nothing_to_mount(config: Config) -> ConfigError:
+    if config.cluster:
+        return ConfigError(
+            f"the Alluxio engine is not in this release (the cluster {config.cluster} is configured)",
+            remedy="use --ufs DIRECTORY",
+        )
+    return ConfigError("no storage is named and no cluster is configured", remedy="use --ufs DIRECTORY")
+
+
+def _background(config: Config, mountpoint: str) -> int:
+    from alluxio_jnifuse import daemon
+
+    patience = config.number("alluxio.user.rpc.retry.max.duration") / 1000
+    daemon.start(config, mountpoint, patience + _GRACE_S if patience else 0)
+    print(success(config, mountpoint))
+    return 0
+
+
+def _foreground(config: Config, mountpoint: str) -> int:
+    from alluxio_jnifuse import logs
+    from alluxio_jnifuse.serve import Logging, serve
+
+    handler = logs.to_terminal(config.flag("alluxio.fuse.debug.enabled"))
+    try:
+        return serve(config, mountpoint, Logging(handler, ""), _Terminal(success(config, mountpoint)))
+    finally:
+        handler.close()
+
+
+class _Terminal:
+    """The reporter of a mount in the foreground."""
+
+    def __init__(self, success: str) -> None:
+        self._success = success
+
+    def stage(self, text: str) -> None:
+        from alluxio_jnifuse.logs import LOGGER
+
+        LOGGER.debug("waiting for %s", text)
+
+    def ready(self) -> None:
+        print(self._success, flush=True)

@@ -1,0 +1,44 @@
+"""`stat`: the running mounts, tab-separated; or the counters of one as JSON."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from alluxio_jnifuse.cli import PROGRAM, UsageError, options_of
+from alluxio_jnifuse.registry import Registry
+
+USAGE = f"""\
+Usage: {PROGRAM} stat [--stats MOUNT_POINT]
+
+  --stats MOUNT_POINT       the counters of one mount, as JSON
+"""
+
+_NONE = "No mount point found. AlluxioFuse process is not running."
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Returns the exit code. Raises UsageError and AlluxioFuseError."""
+    options, positional = options_of(arguments, "", ["stats="])
+    if positional:
+        raise UsageError(f"too many arguments: {' '.join(positional)}")
+    if options:
+        return _counters(options[-1][1])
+    mounts = Registry().running()
+    if not mounts:
+        print(_NONE, file=sys.stderr)
+        return 1
+    print("pid", "mount_point", "alluxio_path", "log", sep="\t")
+    for mount in mounts:
+        print(mount.pid, mount.mountpoint, mount.alluxio_path, mount.log or "-", sep="\t")
+    return 0
+
+
+def _counters(mountpoint: str) -> int:
+    import json
+
+    from alluxio_jnifuse import metrics, mounttable
+
+    snapshot = metrics.request(mounttable.resolve(mountpoint))
+    print(json.dumps(snapshot._asdict(), indent=2))
+    return 0

@@ -1,0 +1,43 @@
+"""`umount`, also `unmount`: ends a mount and waits until it has ended."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from alluxio_jnifuse import mounttable
+from alluxio_jnifuse.cli import PROGRAM, UsageError, options_of
+from alluxio_jnifuse.umount import WAIT_S, unmount
+
+USAGE = f"""\
+Usage: {PROGRAM} umount [-f] [-w SECONDS] [MOUNT_POINT]
+
+  -f                        kill the process and detach the mount
+  -w SECONDS                how long to wait for the process to end (default {WAIT_S:g})
+  MOUNT_POINT               default: alluxio.fuse.mount.point
+"""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Returns the exit code. Raises UsageError and AlluxioFuseError."""
+    options, positional = options_of(arguments, "fw:", [])
+    if len(positional) > 1:
+        raise UsageError(f"too many arguments: {' '.join(positional)}")
+    wait = WAIT_S
+    for name, value in options:
+        if name == "-w":
+            try:
+                wait = float(value)
+            except ValueError:
+                raise UsageError(f"-w expects seconds, not {value!r}") from None
+    mountpoint = mounttable.resolve(positional[0] if positional else _configured())
+    if unmount(mountpoint, force=("-f", "") in options, wait=wait, tell=print):
+        return 0
+    print(f"{mountpoint} not mounted", file=sys.stderr)
+    return 1
+
+
+def _configured() -> str:
+    from alluxio_jnifuse.config import MOUNT_POINT, Config
+
+    return Config.load().text(MOUNT_POINT)

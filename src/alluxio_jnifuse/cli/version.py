@@ -1,0 +1,72 @@
+"""`version`: versions, and which features are compiled in and granted by this kernel.
+
+What a kernel grants it says only when something is mounted, so an empty file system is mounted for a moment on a
+directory of its own; nothing ever asks it anything.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from alluxio_jnifuse import __version__
+from alluxio_jnifuse.cli import PROGRAM, UsageError, options_of
+
+USAGE = f"""\
+Usage: {PROGRAM} version
+
+Prints the versions of {PROGRAM}, libfuse and the kernel, and the features that are compiled in and that the kernel
+grants.
+"""
+
+_INIT_TIMEOUT_S = 10.0
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Returns the exit code. Raises UsageError."""
+    _, positional = options_of(arguments, "", [])
+    if positional:
+        raise UsageError(f"too many arguments: {' '.join(positional)}")
+    from alluxio_jnifuse import _core
+
+    system = os.uname()
+    print(f"{PROGRAM} {__version__}")
+    print(f"libfuse {_core.libfuse_version()}")
+    print(f"kernel {system.sysname} {system.release}")
+    compiled = _core.compiled_features()
+    granted, reason = _granted()
+    for feature in sorted(compiled | granted):
+        here = "unknown" if reason else "granted" if feature in granted else "not granted"
+        print(f"  {feature:20} {'compiled in' if feature in compiled else 'not compiled in'}, {here}")
+    if reason:
+        print(f"What the kernel grants is unknown: {reason}")
+    return 0
+
+
+def _granted() -> tuple[frozenset[str], str]:
+    """The features that a mount gets here, or the reason why that cannot be found out."""
+    import tempfile
+
+    from alluxio_jnifuse import privileges
+    from alluxio_jnifuse._core import Core
+    from alluxio_jnifuse.config import Config
+    from alluxio_jnifuse.errors import AlluxioFuseError
+    from alluxio_jnifuse.serve import captured_stderr
+
+    try:
+        privileges.check(privileges.look(), others=False, auto_unmount=False)
+    except AlluxioFuseError as error:
+        return frozenset(), str(error)
+    config = Config.load(options=["io_uring"], environ={})
+    directory = tempfile.mkdtemp(prefix="alluxio-jnifuse-")
+    core = Core(config.core_options())
+    try:
+        with captured_stderr() as said:
+            core.mount(os.fsencode(directory), config.mount_options())
+            core.start(_INIT_TIMEOUT_S)
+        return core.features(), ""
+    except OSError as error:
+        return frozenset(), said[0] or str(error.strerror)
+    finally:
+        core.stop()
+        os.rmdir(directory)

@@ -1,0 +1,71 @@
+"""The exceptions of this package, and the one table that turns an exception into an errno."""
+
+from __future__ import annotations
+
+import errno
+
+# The kernel takes errnos 1..511 in a reply; it refuses a reply with another one, and the application would wait
+# for ever (fs/fuse/dev.c, fuse_dev_do_write).
+_LARGEST_ERRNO = 511
+
+
+class AlluxioFuseError(Exception):
+    """Something that a person has to be told: what is wrong, where, and what to do about it.
+
+    The message reads ``where: what; remedy``, without the parts that are empty.
+    """
+
+    def __init__(self, what: str, *, where: str = "", remedy: str = "") -> None:
+        self.what = what
+        self.where = where
+        self.remedy = remedy
+        message = f"{where}: {what}" if where else what
+        super().__init__(f"{message}; {remedy}" if remedy else message)
+
+
+class ConfigError(AlluxioFuseError):
+    """An option, a URI or a file of settings cannot be used as it is."""
+
+
+class MountError(AlluxioFuseError):
+    """The file system could not be mounted, served or unmounted."""
+
+
+class SourceError(AlluxioFuseError):
+    """A source cannot be opened, or broke its contract."""
+
+
+class StaleVersion(SourceError):
+    """The file is not the version any more that was looked up or opened."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__("the file has changed", where=where)
+
+
+# First match wins. OSError with an errno of its own never gets as far as this table.
+_ERRNO_OF: tuple[tuple[type[BaseException], int], ...] = (
+    (StaleVersion, errno.ESTALE),
+    (FileNotFoundError, errno.ENOENT),
+    (NotADirectoryError, errno.ENOTDIR),
+    (IsADirectoryError, errno.EISDIR),
+    (FileExistsError, errno.EEXIST),
+    (PermissionError, errno.EACCES),
+    (TimeoutError, errno.ETIMEDOUT),
+    (MemoryError, errno.ENOMEM),
+)
+
+
+def known_errno(exc: BaseException) -> int | None:
+    """The errno (1..511) that `exc` stands for, or None when it says nothing that an application could use."""
+    number = exc.errno if isinstance(exc, OSError) else None
+    if number is None:
+        return next((err for kind, err in _ERRNO_OF if isinstance(exc, kind)), None)
+    if number == errno.ENOSYS:
+        # In a FUSE reply ENOSYS means "never ask again": one failed OPEN would change every later one of the mount.
+        return errno.EOPNOTSUPP
+    return number if isinstance(number, int) and 0 < number <= _LARGEST_ERRNO else None
+
+
+def to_errno(exc: BaseException) -> int:
+    """The errno (1..511) to answer an application with; EIO for whatever is not known."""
+    return known_errno(exc) or errno.EIO

@@ -1,0 +1,284 @@
+"""The threads that ask the source: each pulls a fetch from the core, does it, and ends it exactly once.
+
+Threads: two at first, and one more whenever a fetch was taken and nobody was left waiting for the next one, so
+that a fetch never waits for a thread to be made; those that stay idle end. They are daemon threads, because a
+thread that hangs in a source cannot be ended: its process must be able to exit without it. The core keeps data
+from taking every thread (`fetchers` and `metadata_fetchers` of its options); their sum is the maximum here.
+
+Order of the end: `Core.stop()`, then `Fetchers.stop()`, then `Source.close()`.
+
+Ending a fetch: the handlers below either raise before they answered, and `_serve` fails the fetch, or answer. An
+answer that the core finds malformed (ValueError) has ended the fetch with EIO.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import threading
+import time
+from typing import TYPE_CHECKING, Protocol
+
+from alluxio_jnifuse import _core
+from alluxio_jnifuse.errors import AlluxioFuseError, MountError, SourceError, StaleVersion, known_errno
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from alluxio_jnifuse.sources.base import OpenFile, Source
+
+log = logging.getLogger(__name__)
+
+_MIN_THREADS = 2  # one at work and one ready
+_IDLE_S = 30.0  # how long a thread beyond those waits before it ends
+_RETRY_S = 1.0  # between attempts to make a thread while the process table is full
+
+_KIND_NAMES = {
+    _core.STAT: "stat",
+    _core.LIST: "list",
+    _core.READLINK: "readlink",
+    _core.STATFS: "statfs",
+    _core.OPEN: "open",
+    _core.READ: "read",
+    _core.CLOSE: "close",
+}
+
+
+class FetchQueue(Protocol):
+    """The part of `_core.Core` that is used here."""
+
+    def next_fetch(self, timeout: float) -> tuple[_core.Fetch, bool] | None: ...
+
+
+class Fetchers:
+    """Up to `maximum` threads between one mount's core and its source."""
+
+    def __init__(self, core: FetchQueue, source: Source, maximum: int) -> None:
+        self._core = core
+        self._source = source
+        self._maximum = max(maximum, _MIN_THREADS)
+        self._kinds: dict[int, Callable[[_core.Fetch], None]] = {
+            _core.READ: self._read,
+            _core.STAT: self._stat,
+            _core.LIST: self._list,
+            _core.READLINK: self._readlink,
+            _core.STATFS: self._statfs,
+            _core.OPEN: self._open,
+            _core.CLOSE: self._close,
+        }
+
+        self._lock = threading.Lock()  # guards what follows; no call into core or source under it
+        self._threads: set[threading.Thread] = set()
+        self._started = 0
+        self._stopping = False
+        self._crowded_until = 0.0  # monotonic time before which no thread is made
+        self._crowded_logged = False
+        self._handles: dict[int, object] = {}  # a lookup alone needs no lock
+        self._last_handle = 0  # the core's 0 is "no handle"
+
+    @property
+    def threads(self) -> int:
+        """How many threads there are now."""
+        return len(self._threads)
+
+    @property
+    def open_handles(self) -> int:
+        """How many of the source's handles the core holds."""
+        return len(self._handles)
+
+    def start(self) -> None:
+        """Starts the first threads. Raises MountError when the process may not have a single one."""
+        for _ in range(_MIN_THREADS):
+            self._grow()
+        if not self._threads:
+            raise MountError("no thread can be started", remedy="raise the limit of processes (ulimit -u)")
+
+    def stop(self, timeout: float) -> int:
+        """Waits up to `timeout` s for the threads to end, and returns how many are still inside the source.
+
+        The core has been stopped before. The last thread to end closes the handles that are still open.
+        """
+        deadline = time.monotonic() + timeout
+        with self._lock:
+            self._stopping = True
+            threads = list(self._threads)
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        return sum(thread.is_alive() for thread in threads)
+
+    # ------------------------------------------------------------------------------------------------ threads
+
+    def _grow(self) -> None:
+        """Starts one more thread, if there may be one."""
+        with self._lock:
+            if self._stopping or len(self._threads) >= self._maximum:
+                return
+            if time.monotonic() < self._crowded_until:
+                return
+            self._started += 1
+            thread = threading.Thread(target=self._run, name=f"fetcher-{self._started}", daemon=True)
+            self._threads.add(thread)
+            try:
+                thread.start()
+                return
+            except (RuntimeError, MemoryError) as exc:
+                self._threads.discard(thread)
+                self._crowded_until = time.monotonic() + _RETRY_S
+                first = not self._crowded_logged
+                self._crowded_logged = True
+                reason = str(exc)
+        if first:
+            log.warning("no more fetcher threads than %d for now: %s", self.threads, reason)
+
+    def _run(self) -> None:
+        next_fetch = self._core.next_fetch
+        try:
+            while not self._stopping:
+                got = next_fetch(_IDLE_S)
+                if got is None:
+                    if self._leave(only_if_surplus=True):
+                        return
+                    continue
+                fetch, spare = got
+                if not spare and len(self._threads) < self._maximum:
+                    self._grow()
+                self._serve(fetch)
+                del fetch, got  # its range of the cache is not reused before
+        except _core.Stopped:
+            self._stopping = True
+        finally:
+            self._leave()
+
+    def _leave(self, only_if_surplus: bool = False) -> bool:
+        """Takes the calling thread off the list; returns whether it is off. The last one at the end tidies up."""
+        me = threading.current_thread()
+        with self._lock:
+            if me not in self._threads or (only_if_surplus and len(self._threads) <= _MIN_THREADS):
+                return False
+            self._threads.discard(me)
+            orphans = [] if self._threads or not self._stopping else list(self._handles.values())
+            if orphans:
+                self._handles.clear()
+        for handle in orphans:
+            try:
+                self._source.close_file(handle)
+            except Exception as exc:
+                log.debug("closing a handle of %s at the end: %r", self._source, exc)
+        return True
+
+    # --------------------------------------------------------------------------------------------- one fetch
+
+    def _serve(self, fetch: _core.Fetch) -> None:
+        try:
+            self._kinds[fetch.kind](fetch)
+        except _core.Cancelled:
+            fetch.fail(errno.ECANCELED)
+        except BaseException as exc:  # whatever a source raises, its fetch is ended and this thread lives on
+            err = errno.EIO
+            try:
+                err = self._explain(fetch, exc)
+            finally:
+                fetch.fail(err)
+
+    def _explain(self, fetch: _core.Fetch, exc: BaseException) -> int:
+        """The errno for a failure; leaves a log line when there is none that describes it."""
+        err = known_errno(exc)
+        if err is None:
+            self._complain(fetch, exc)
+            return errno.EIO
+        if fetch.kind == _core.READ and isinstance(exc, StaleVersion):
+            return errno.EIO  # ESTALE asks for another lookup, and a read has no name to look up
+        return err
+
+    def _answer(self, fetch: _core.Fetch, answer: Callable[..., None], *args: object) -> bool:
+        """Answers, and returns whether the core took it; if not, the fetch has been failed."""
+        try:
+            answer(*args)
+        except ValueError as exc:
+            self._complain(fetch, exc)
+            return False
+        return True
+
+    def _read(self, fetch: _core.Fetch) -> None:
+        handle = self._handles.get(fetch.handle)
+        if handle is None:
+            raise SourceError(f"read of a handle that is not open: {fetch.handle}")
+        offset, length = fetch.offset, fetch.length
+        buffer = memoryview(fetch)  # type: ignore[arg-type]  # the buffer protocol has no type before 3.12
+        filled = self._source.read_into(handle, offset, buffer, fetch.progress)
+        buffer.release()  # before the bytes are called final: a source that kept it cannot change them
+        wanted = min(length, max(0, fetch.size - offset))
+        if type(filled) is not int or not wanted <= filled <= length:
+            raise SourceError(f"read_into returned {filled!r} where {wanted} to {length} bytes were due")
+        fetch.done(filled)
+
+    def _stat(self, fetch: _core.Fetch) -> None:
+        self._answer(fetch, fetch.answer_attr, self._source.stat(fetch.path))
+
+    def _list(self, fetch: _core.Fetch) -> None:
+        listing = self._source.list(fetch.path)
+        self._answer(fetch, fetch.answer_list, listing.entries, listing.names)
+
+    def _readlink(self, fetch: _core.Fetch) -> None:
+        self._answer(fetch, fetch.answer_link, self._source.readlink(fetch.path))
+
+    def _statfs(self, fetch: _core.Fetch) -> None:
+        self._answer(fetch, fetch.answer_statfs, *self._source.statfs())
+
+    def _open(self, fetch: _core.Fetch) -> None:
+        opened = self._source.open(fetch.path, fetch.version)
+        handle, version, size, extents = opened
+        if version != fetch.version:
+            self._discard(opened)
+            self._answer(fetch, fetch.answer_opened, 0, version, size, ())  # the core makes it ESTALE
+            return
+        handle_id = 0 if handle is None else self._remember(handle)
+        answered = False
+        try:
+            answered = self._answer(fetch, fetch.answer_opened, handle_id, version, size, extents)
+        finally:
+            if not answered and handle is not None:
+                with self._lock:
+                    self._handles.pop(handle_id, None)
+                self._source.close_file(handle)
+
+    def _close(self, fetch: _core.Fetch) -> None:
+        with self._lock:
+            handle = self._handles.pop(fetch.handle, None)
+        if handle is not None:
+            self._source.close_file(handle)
+        fetch.done()
+
+    # ----------------------------------------------------------------------------------------------- helpers
+
+    def _remember(self, handle: object) -> int:
+        with self._lock:
+            self._last_handle += 1
+            self._handles[self._last_handle] = handle
+            return self._last_handle
+
+    def _discard(self, opened: OpenFile) -> None:
+        """Gives back what was opened and is not wanted."""
+        for extent in opened.extents:
+            os.close(extent.fd)
+        if opened.handle is not None:
+            self._source.close_file(opened.handle)
+
+    def _complain(self, fetch: _core.Fetch, exc: BaseException) -> None:
+        """The one log line of a failure that no errno describes."""
+        kind = _KIND_NAMES.get(fetch.kind, str(fetch.kind))
+        path = os.fsdecode(fetch.path)  # as repr: a name may hold line breaks
+        what = str(exc) if isinstance(exc, AlluxioFuseError) else f"{type(exc).__name__}: {exc}"
+        what = what.replace("\n", " ")
+        log.error("%s %r offset %d, %s: %s%s", kind, path, fetch.offset, self._source, what, _raised_at(exc))
+
+
+def _raised_at(exc: BaseException) -> str:
+    """Where an exception came from, as `` (file.py:12)``."""
+    traceback = exc.__traceback__
+    if traceback is None:
+        return ""
+    while traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return f" ({os.path.basename(traceback.tb_frame.f_code.co_filename)}:{traceback.tb_lineno})"

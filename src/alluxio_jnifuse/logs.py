@@ -1,0 +1,198 @@
+"""The log of a mount: the core's messages and Python's go to one rotated file, or to the terminal.
+
+Identical lines are written once every REPEAT_S with the number of those left out, because a storage that fails
+does so thousands of times a second.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from alluxio_jnifuse.errors import MountError
+from alluxio_jnifuse.registry import is_trusted
+
+if TYPE_CHECKING:
+    from alluxio_jnifuse._core import Core
+
+LOGGER = logging.getLogger("alluxio_jnifuse")
+
+ROTATE_BYTES = 10 << 20
+ROTATE_FILES = 5  # kept beside the current one
+REPEAT_S = 10.0
+_REPEAT_LINES = 1000  # different lines remembered; a storm of different ones is not what this is for
+
+_FORMAT = "%(asctime)s %(levelname)-5s %(message)s"
+# log4j's names, which people grep for.
+_LEVEL_NAMES = {logging.WARNING: "WARN", logging.CRITICAL: "FATAL"}
+# By enum ajf_log_level.
+_CORE_LEVELS = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR)
+
+
+class LogHandler(logging.Handler):
+    """Writes lines to a descriptor, leaving out repetitions; with a `path`, to a file that it rotates."""
+
+    def __init__(self, fd: int, path: str = "", rotate_bytes: int = ROTATE_BYTES) -> None:
+        super().__init__()
+        self.setFormatter(logging.Formatter(_FORMAT))
+        self._fd = fd
+        self._path = path
+        self._rotate_bytes = rotate_bytes
+        self._repeats: dict[tuple[int, str], tuple[float, int]] = {}  # (window's end, left out); handler's lock
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Called with the handler's lock held."""
+        message = record.getMessage()
+        now = time.monotonic()
+        self._expire(now)
+        key = (record.levelno, message)
+        if key in self._repeats:
+            end, left_out = self._repeats[key]
+            self._repeats[key] = (end, left_out + 1)
+            return
+        if len(self._repeats) < _REPEAT_LINES:
+            self._repeats[key] = (now + REPEAT_S, 0)
+        self._write(self.format(record))
+
+    def tick(self) -> None:
+        """Tells of repetitions whose time is over; called now and then."""
+        self.acquire()
+        try:
+            self._expire(time.monotonic())
+        finally:
+            self.release()
+
+    def close(self) -> None:
+        self.acquire()
+        try:
+            self._expire(float("inf"))
+        finally:
+            self.release()
+        super().close()
+
+    def _expire(self, now: float) -> None:
+        over = [(key, left_out) for key, (end, left_out) in self._repeats.items() if end <= now]
+        for key, left_out in over:
+            del self._repeats[key]
+            if left_out:
+                text = f"{key[1]} ({left_out} more like this within {REPEAT_S:g} s)"
+                self._write(self.format(logging.LogRecord("", key[0], "", 0, text, None, None)))
+
+    def _write(self, line: str) -> None:
+        try:
+            os.write(self._fd, line.encode("utf-8", "backslashreplace") + b"\n")
+            if self._path and os.fstat(self._fd).st_size >= self._rotate_bytes:
+                self._rotate()
+        except OSError:
+            pass  # a full disk or a closed terminal must not stop the mount
+
+    def _rotate(self) -> None:
+        for number in range(ROTATE_FILES, 0, -1):
+            older = f"{self._path}.{number}"
+            newer = f"{self._path}.{number - 1}" if number > 1 else self._path
+            if os.path.exists(newer):
+                os.replace(newer, older)
+        fd = _open(self._path)
+        if fd is not None:
+            os.dup2(fd, self._fd, inheritable=False)
+            for standard in (1, 2):  # what C libraries print belongs here too
+                os.dup2(fd, standard)
+            os.close(fd)
+
+
+def to_terminal(debug: bool) -> LogHandler:
+    """Sends the log to stderr, as it is now."""
+    return _install(LogHandler(os.dup(2)), debug)
+
+
+def to_file(fd: int, path: str, debug: bool) -> LogHandler:
+    """Sends the log to what `open_file` opened, stdout and stderr as well."""
+    for standard in (1, 2):
+        os.dup2(fd, standard)
+    return _install(LogHandler(fd, path), debug)
+
+
+def _install(handler: LogHandler, debug: bool) -> LogHandler:
+    for level, name in _LEVEL_NAMES.items():
+        logging.addLevelName(level, name)
+    LOGGER.handlers[:] = [handler]
+    LOGGER.propagate = False
+    LOGGER.setLevel(logging.DEBUG if debug else logging.INFO)
+    return handler
+
+
+def open_file(directory: str, stem: str) -> tuple[int, str]:
+    """Opens the log file of one mount for appending and locks it; returns descriptor and path.
+
+    In `directory` when given (Alluxio's logs directory): `fuse.log`, as AlluxioFuse calls it, or `fuse-STEM.log`
+    when another mount writes that. Otherwise `STEM.log` in the first default directory that can be written to.
+    Raises MountError.
+    """
+    if directory:
+        attempts = [os.path.join(directory, name) for name in ("fuse.log", f"fuse-{stem}.log")]
+    else:
+        attempts = [os.path.join(default, f"{stem}.log") for default in default_directories(os.geteuid())]
+    problem = ""
+    for path in attempts:
+        try:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            if not directory and not is_trusted(os.path.dirname(path), os.geteuid()):
+                problem = "lies in a directory that others may write to"
+                continue
+            fd = _open(path)
+        except OSError as error:
+            problem = f"cannot be written: {error.strerror}"
+            continue
+        if fd is not None:
+            return fd, path
+        problem = "is in use by another process"
+    raise MountError(problem, where=f"log file {attempts[-1]}", remedy="choose a directory with ALLUXIO_LOGS_DIR")
+
+
+def default_directories(uid: int) -> list[str]:
+    """Where log files of user `uid` lie when nobody says; the second is for users without a home directory."""
+    if uid == 0:
+        return ["/var/log/alluxio-jnifuse", "/tmp/alluxio-jnifuse-0"]
+    state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    return [os.path.join(state, "alluxio-jnifuse"), f"/tmp/alluxio-jnifuse-{uid}"]
+
+
+def _open(path: str) -> int | None:
+    """A descriptor of `path`, locked; None when somebody else has it."""
+    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        return None
+    return fd
+
+
+def start_drain(core: Core, handler: LogHandler) -> threading.Thread:
+    """Starts the thread that moves the core's messages into the log; it ends when the core was stopped."""
+    thread = threading.Thread(target=_drain, args=(core, handler), name="log", daemon=True)
+    thread.start()
+    return thread
+
+
+def _drain(core: Core, handler: LogHandler) -> None:
+    from alluxio_jnifuse._core import Stopped
+
+    try:
+        while True:
+            entry = core.next_log(REPEAT_S)
+            if entry is None:
+                handler.tick()
+                continue
+            level, time_ns, text = entry
+            record = logging.LogRecord(LOGGER.name, _CORE_LEVELS[level], "", 0, text, None, None)
+            record.created = time_ns / 1e9
+            record.msecs = time_ns // 1_000_000 % 1000
+            if LOGGER.isEnabledFor(record.levelno):
+                LOGGER.handle(record)
+    except Stopped:
+        pass

@@ -1,0 +1,72 @@
+"""Counters of a running mount, on request: SIGUSR1 makes the daemon write them beside its record.
+
+Nothing is written while nobody asks. The file is JSON: `time_ns` since the epoch, `features` that the kernel granted,
+`stats` by the names of csrc/stats.def.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from alluxio_jnifuse.errors import MountError
+from alluxio_jnifuse.registry import Registry, is_alive, stats_path, write_atomically
+
+if TYPE_CHECKING:
+    from alluxio_jnifuse._core import Core
+
+REQUEST = signal.SIGUSR1
+
+_POLL_S = 0.001  # a dump takes less than a millisecond
+
+
+class Snapshot(NamedTuple):
+    """Counters at one moment. `features`: what the kernel granted, names as in `alluxio-jnifuse version`."""
+
+    time_ns: int
+    features: list[str]
+    stats: dict[str, int]
+
+
+def dump(core: Core, record_path: str) -> None:
+    """Writes the counters of `core` beside the record of its mount. Raises OSError."""
+    snapshot = Snapshot(time.time_ns(), sorted(core.features()), core.stats())
+    write_atomically(stats_path(record_path), json.dumps(snapshot._asdict()))
+
+
+def request(mountpoint: str, timeout: float = 5.0, registry: Registry | None = None) -> Snapshot:
+    """The counters of the mount on the resolved path `mountpoint`, not older than this call.
+
+    Raises MountError when there is no such mount, or it does not answer within `timeout` s.
+    """
+    located = (registry or Registry()).locate(mountpoint)
+    if located is None:
+        raise MountError("not mounted", where=mountpoint)
+    record_path, record = located
+    path = stats_path(record_path)
+    before = _identity(path)
+    try:
+        os.kill(record.pid, REQUEST)
+    except ProcessLookupError:
+        raise MountError("not mounted", where=mountpoint) from None
+    except PermissionError:
+        raise MountError(f"process {record.pid} belongs to another user", where=mountpoint) from None
+    deadline = time.monotonic() + timeout
+    while _identity(path) in (before, None):
+        if time.monotonic() > deadline or not is_alive(record):
+            raise MountError(f"process {record.pid} did not write its counters", where=mountpoint)
+        time.sleep(_POLL_S)
+    with open(path, encoding="ascii") as file:
+        return Snapshot(**json.load(file))
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """Differs before and after a replacement: the new file is made while the old one is still there."""
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return status.st_ino, status.st_mtime_ns

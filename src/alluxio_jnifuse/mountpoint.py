@@ -1,0 +1,105 @@
+"""Makes a mount point ready before anything is mounted on it, or says in a sentence why that cannot be."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from alluxio_jnifuse import mounttable, registry
+from alluxio_jnifuse.errors import MountError
+
+# A live mount answers in microseconds; one whose storage hangs must not hang the command.
+_PROBE_S = 5.0
+_DEAD = (errno.ENOTCONN, errno.ECONNABORTED)
+
+
+def prepare(path: str, *, nonempty: bool = False) -> str:
+    """Returns `path`, resolved, as a directory that can be mounted on; creates it when missing.
+
+    A mount whose daemon died ("Transport endpoint is not connected") is taken away. Raises MountError for a live
+    mount, something that is not a directory, and a directory with entries unless `nonempty`.
+    """
+    path = mounttable.resolve(path)
+    _clear_stale(path)
+    try:
+        mode = os.lstat(path).st_mode
+    except FileNotFoundError:
+        _create(path)
+        return path
+    except OSError as error:
+        raise MountError(f"{error.strerror}", where=path) from error
+    if not stat.S_ISDIR(mode):
+        raise MountError("is a file, not a directory", where=path, remedy="name a directory to mount on")
+    if not nonempty:
+        _check_empty(path)
+    return path
+
+
+def is_stale(path: str) -> bool:
+    """Whether what is mounted at `path` has no daemon any more. Raises MountError when it does not answer."""
+    code = mounttable.probe(path, _PROBE_S)
+    if code is None:
+        raise MountError(
+            f"something is mounted there that does not answer within {_PROBE_S:g} s",
+            where=path,
+            remedy=f"look at it, then detach it (umount -l {path})",
+        )
+    return code in _DEAD
+
+
+def _clear_stale(path: str) -> None:
+    while True:
+        entry = mounttable.top_at(path)
+        if entry is None:
+            return
+        owner = registry.Registry().find(path)
+        if owner is not None:
+            raise MountError(
+                f"is already mounted by process {owner.pid}",
+                where=path,
+                remedy=f"unmount it first (alluxio-jnifuse umount {path})",
+            )
+        if not entry.fstype.startswith("fuse") or not is_stale(path):
+            raise MountError(
+                f"{entry.source} ({entry.fstype}) is mounted there already",
+                where=path,
+                remedy=f"unmount it first (umount {path}) or choose another mount point",
+            )
+        _take_away(path)
+
+
+def _take_away(path: str) -> None:
+    from alluxio_jnifuse import _core
+
+    try:
+        _core.unmount(os.fsencode(path), True)
+    except OSError as error:
+        raise MountError(
+            f"a mount without a daemon cannot be taken away: {error.strerror}",
+            where=path,
+            remedy=f"detach it as its owner or as root (umount -l {path})",
+        ) from error
+
+
+def _create(path: str) -> None:
+    try:
+        os.makedirs(path)
+    except OSError as error:
+        raise MountError(
+            f"cannot be created: {error.strerror}", where=path, remedy="create it, or choose another mount point"
+        ) from error
+
+
+def _check_empty(path: str) -> None:
+    try:
+        with os.scandir(path) as entries:
+            entry = next(entries, None)
+    except OSError as error:
+        raise MountError(f"{error.strerror}", where=path) from error
+    if entry is not None:
+        raise MountError(
+            f"is not empty (it holds {entry.name!r})",
+            where=path,
+            remedy="its files would be hidden: choose an empty directory, or mount with -o nonempty",
+        )

@@ -1,0 +1,83 @@
+"""What is mounted where, from /proc/self/mountinfo; never by touching a mount point."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from typing import NamedTuple
+
+MOUNTINFO = "/proc/self/mountinfo"
+FSTYPE = "fuse.alluxio-fuse"
+
+_OCTAL = re.compile(r"\\([0-7]{3})")
+
+
+class MountEntry(NamedTuple):
+    """One line of mountinfo: where, what, and the device number that st_dev shows."""
+
+    mountpoint: str
+    fstype: str
+    source: str
+    major: int
+    minor: int
+
+
+def parse(text: str) -> list[MountEntry]:
+    """The entries of mountinfo (proc_pid_mountinfo(5)) in the order of mounting."""
+    entries = []
+    for line in text.splitlines():
+        left, _, right = line.partition(" - ")
+        fields, kind = left.split(" "), right.split(" ")
+        if len(fields) < 6 or len(kind) < 2:
+            continue
+        major, _, minor = fields[2].partition(":")
+        entries.append(MountEntry(_unescape(fields[4]), kind[0], _unescape(kind[1]), int(major), int(minor)))
+    return entries
+
+
+def read() -> list[MountEntry]:
+    """Everything that is mounted in this mount namespace."""
+    with open(MOUNTINFO, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
+        return parse(file.read())
+
+
+def top_at(mountpoint: str) -> MountEntry | None:
+    """The mount that is on top at the resolved path `mountpoint`, if any."""
+    found = [entry for entry in read() if entry.mountpoint == mountpoint]
+    return found[-1] if found else None
+
+
+def resolve(path: str) -> str:
+    """`path` as mountinfo writes it: absolute, without symbolic links; asks nothing of what is mounted there."""
+    path = os.path.abspath(path)
+    parent, name = os.path.split(path)
+    resolved = os.path.join(os.path.realpath(parent), name) if name else path
+    if top_at(resolved) is not None or not os.path.islink(resolved):
+        return resolved
+    return resolve(os.path.join(os.path.dirname(resolved), os.readlink(resolved)))
+
+
+def probe(path: str, timeout: float) -> int | None:
+    """The errno of stat(path), 0 when it answered, None when it did not within `timeout` s.
+
+    The thread that waits for a mount that hangs is left behind; it does not keep the process from ending.
+    """
+    answer: list[int] = []
+
+    def ask() -> None:
+        try:
+            os.stat(path)
+            answer.append(0)
+        except OSError as error:
+            answer.append(error.errno or 0)
+
+    thread = threading.Thread(target=ask, name="probe", daemon=True)
+    thread.start()
+    thread.join(timeout)
+    return answer[0] if answer else None
+
+
+def _unescape(text: str) -> str:
+    """Undoes the kernel's \\040 for white space, backslashes and #."""
+    return _OCTAL.sub(lambda match: chr(int(match[1], 8)), text)

@@ -1,0 +1,297 @@
+"""OPTIONS: everything that can be set, declared once.
+
+The command line, the properties, the defaults, the numbers that go down into `struct ajf_options` and
+docs/CONFIGURATION.md all come from this table. A name without a dot is a mount option (`-o name=value`); a name that
+starts with `alluxio.` is a property (`-D`, `-o alluxio.key=value`, `*_JAVA_OPTS`, alluxio-site.properties).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+UINT32_MAX = (1 << 32) - 1  # the width of most fields of struct ajf_options
+
+
+class Option(NamedTuple):
+    """One row: how a setting is called, written and limited, what it is without being set, and why.
+
+    `kind` is a key of config.PARSERS, which fixes notation and unit (bytes, nanoseconds, milliseconds):
+    flag (present or not; `off` is its opposite word), mode (one of the flags that exclude each other, `modes` is its
+    number), accepted (known and without effect, `why` says the reason), switch (on/off), bool (true/false), size,
+    count, seconds, duration, octal, choice, text.
+    """
+
+    name: str
+    kind: str
+    default: str  # in the notation of the option; "" = unset
+    help: str
+    why: str  # the reason for the default
+    field: str = ""  # of struct ajf_options
+    low: int | None = None  # range of the parsed value; a duration is clamped to it, anything else refused
+    high: int | None = None
+    aliases: tuple[str, ...] = ()
+    env: str = ""  # environment variable with the same meaning
+    choices: tuple[str, ...] = ()
+    off: str = ""
+    mode: int = 0  # enum ajf_cache_mode
+    kernel: bool = False  # goes into the option string of mount(2)
+
+
+def _flag(name: str, help: str, why: str, field: str = "", off: str = "", default: str = "off") -> Option:
+    return Option(name, "flag", default, help, why, field, off=off)
+
+
+def _kernel(name: str, help: str, why: str, off: str = "", default: str = "off") -> Option:
+    return Option(name, "flag", default, help, why, off=off, kernel=True)
+
+
+_MOUNT_OPTIONS = (
+    # What the kernel keeps. enum ajf_cache_mode: AUTO 0, KERNEL 1, DIRECT 2; the larger number wins.
+    Option(
+        "auto_cache", "mode", "on",
+        "keep the kernel's pages of a file while its size and times are unchanged",
+        "as fast as kernel_cache for data that does not change, and still right for data that does",
+        "cache_mode", mode=0,
+    ),
+    Option(
+        "kernel_cache", "mode", "off",
+        "always keep the kernel's pages; only for data that never changes while it is mounted",
+        "a changed file would be shown with its old contents",
+        "cache_mode", mode=1,
+    ),
+    Option(
+        "direct_io", "mode", "off",
+        "the kernel keeps nothing; every read goes to the daemon; wins over kernel_cache and auto_cache",
+        "7 to 15 times slower for small reads, and no read-ahead",
+        "cache_mode", mode=2,
+    ),
+    Option(
+        "attr_timeout", "seconds", "60",
+        "how long the kernel trusts attributes (size, times, mode)",
+        "listing 100,000 files must not ask again half-way, as with libfuse's 1 s; a change behind the mount is seen "
+        "within a minute (an open sees it at once)",
+        "attr_timeout_ns", 0, 10**18,
+    ),
+    Option(
+        "entry_timeout", "seconds", "60",
+        "how long the kernel trusts that a name exists and which file it is",
+        "as attr_timeout; a name that now means another file is noticed at open",
+        "entry_timeout_ns", 0, 10**18,
+    ),
+    Option(
+        "negative_timeout", "seconds", "0",
+        "how long the kernel trusts that a name does not exist",
+        "a file that appears behind the mount (`_SUCCESS`, a checkpoint) is seen at once by who polls for it",
+        "negative_timeout_ns", 0, 10**18,
+    ),
+    # Threads.
+    Option(
+        "max_idle_threads", "count", "10",
+        "threads for requests of the kernel that are kept when idle",
+        "libfuse's; threads never wait for data, so few are enough",
+        "max_idle_threads", 1, 4096, env="MAX_IDLE_THREADS",
+    ),
+    Option(
+        "max_threads", "count", "10",
+        "threads for requests of the kernel at most; never fewer than max_idle_threads",
+        "libfuse's; 2 to 4 saturate two processors",
+        "max_threads", 1, 4096,
+    ),
+    _flag("clone_fd", "one descriptor of /dev/fuse for each thread", "made no difference when measured", "clone_fd"),
+    Option(
+        "fetchers", "count", "32",
+        "reads of the source under way at once",
+        "hides 50 ms of latency at 640 reads/s; a thread that waits costs some KiB",
+        "fetchers", 1, 1024,
+    ),
+    Option(
+        "metadata_fetchers", "count", "8",
+        "look-ups, listings and opens at the source that never queue behind reads",
+        "a source that hangs on one file must not stop `stat` and `ls`",
+        "metadata_fetchers", 1, 1024,
+    ),
+    # The connection to the kernel.
+    Option(
+        "max_read", "size", "0",
+        "bytes of one read request, 0 = as many as the kernel grants (1 MiB)",
+        "the 131072 of older kernels costs a round trip for every 128 KiB",
+        "max_read", 0, 16 * MIB,
+    ),
+    Option(
+        "max_readahead", "size", "1MB",
+        "bytes the kernel reads ahead; also written to the mount's read_ahead_kb where permitted",
+        "sequential reads gain up to 1 MiB; more makes random faults of mmap read too much",
+        "max_readahead", 0, 64 * MIB,
+    ),
+    Option(
+        "max_write", "size", "1MB",
+        "bytes of one write request",
+        "the most the kernel sends; also sizes the request buffers, so that reads may be as large",
+        "max_write", 4096, MIB,
+    ),
+    Option(
+        "max_background", "count", "1024",
+        "read-ahead and other background requests the kernel keeps under way",
+        "the kernel's 12 lets one slow file block the read-ahead of all others",
+        "max_background", 1, 65535,
+    ),
+    Option(
+        "congestion_threshold", "count", "768",
+        "background requests from which the kernel calls the mount congested",
+        "three quarters of max_background, the kernel's own proportion",
+        "congestion_threshold", 1, 65535,
+    ),
+    _flag("sync_read", "one read of a file at a time, in order", "it serialises read-ahead", "sync_read"),
+    Option(
+        "passthrough", "switch", "on",
+        "files whose bytes lie on this machine are read without the daemon (Linux 6.9, CAP_SYS_ADMIN)",
+        "the speed of the directory itself; where it is not permitted the daemon serves the same bytes",
+        "passthrough",
+    ),
+    Option(
+        "io_uring", "switch", "off",
+        "talk to the kernel over io_uring (Linux 6.14, module parameter enable_uring)",
+        "halves a small request's round trip, but a sequential reader is 35 to 45 % slower: choose by workload",
+        "io_uring",
+    ),
+    Option(
+        "transient_window", "size", "64MB",
+        "memory for data on its way to the kernel when it is not cached here",
+        "two prefetch windows; held only while data flows",
+        "transient_bytes", 4 * MIB, 1 << 40,
+    ),
+    Option(
+        "prefetch_window", "size", "32MB",
+        "how far ahead of a sequential reader the source is read, 0 = never ahead",
+        "covers 30 ms of latency at 1 GB/s; reads that are not sequential are not read ahead",
+        "prefetch_bytes", 0, 16 * GIB,
+    ),
+    # Who may do what.
+    _kernel("ro", "mount read-only", "this release does not write: with rw every write answers EROFS too", "rw", "on"),
+    _kernel("allow_other", "other users may use the mount", "as libfuse; unprivileged users need user_allow_other"),
+    _kernel("allow_root", "root may use the mount of an ordinary user", "as libfuse"),
+    _kernel("default_permissions", "the kernel checks the modes of files", "as libfuse: the source decides"),
+    _kernel("nosuid", "set-user-id bits have no effect", "as libfuse and fusermount3", "suid", "on"),
+    _kernel("nodev", "device files have no effect", "as libfuse and fusermount3", "dev", "on"),
+    _kernel("noexec", "nothing on the mount can be executed", "data sets carry scripts and programs", "exec"),
+    _kernel("noatime", "do not update access times", "access times are never written in any case", "atime"),
+    _kernel("auto_unmount", "fusermount3 unmounts when the daemon dies", "an empty directory invites rsync --delete"),
+    Option("uid", "count", "", "show this owner (number)", "the source's owner", "uid", 0, UINT32_MAX - 1),
+    Option("gid", "count", "", "show this group (number)", "the source's group", "gid", 0, UINT32_MAX - 1),
+    Option("umask", "octal", "", "take these bits off every mode", "the source's modes", "umask", 0, 0o777),
+    Option(
+        "fsname", "text", "alluxio-fuse",
+        "first column of /proc/mounts and df; the type stays fuse.alluxio-fuse",
+        "what AlluxioFuse shows",
+        aliases=("alluxio.fuse.fs.name",),
+    ),
+    _flag("nonempty", "mount over a directory that is not empty", "files would disappear beneath the mount"),
+    Option("big_writes", "accepted", "", "", "every libfuse 3 has big writes"),
+    Option("_netdev", "accepted", "", "", "a word for mount(8) and /etc/fstab"),
+)  # fmt: skip
+
+_PROPERTIES = (
+    # What is mounted where.
+    Option(
+        "alluxio.master.mount.table.root.ufs", "text", "",
+        "the storage to mount when no cluster is configured; a directory or file:// in this release (--ufs)",
+        "there is no storage everybody has",
+        aliases=("alluxio.underfs.address",),
+    ),
+    Option(
+        "alluxio.fuse.mount.point", "text", "/mnt/alluxio-fuse",
+        "where to mount (MOUNT_POINT)", "Alluxio's",
+        aliases=("alluxio.worker.fuse.mount.point",),
+    ),
+    Option(
+        "alluxio.fuse.mount.alluxio.path", "text", "/",
+        "the part of the storage to show (ALLUXIO_PATH)", "Alluxio's",
+        aliases=("alluxio.worker.fuse.mount.alluxio.path",),
+    ),
+    Option(
+        "alluxio.fuse.mount.options", "text", "",
+        "mount options, as after -o; an -o on the command line adds to them",
+        "the defaults are the fast ones",
+        aliases=("alluxio.worker.fuse.mount.options",),
+    ),
+    Option(
+        "alluxio.fuse.umount.timeout", "duration", "0s",
+        "how long SIGTERM waits for open files before the mount is detached lazily", "Alluxio's",
+        low=0, high=UINT32_MAX,
+    ),
+    Option("alluxio.master.hostname", "text", "", "the cluster; refused in this release without --ufs", "none"),
+    Option("alluxio.master.rpc.addresses", "text", "", "the cluster; refused in this release without --ufs", "none"),
+    # The client cache.
+    Option(
+        "alluxio.user.client.cache.enabled", "bool", "false",
+        "copy what is read into memory; for directories on NFS or slow disks",
+        "Alluxio's; a local directory is read at its own speed without",
+        "cache_enabled",
+    ),
+    Option(
+        "alluxio.user.client.cache.store.type", "choice", "MEM",
+        "where cached pages lie; LOCAL and ROCKS are kept in memory too, with a line in the log",
+        "the only store of this release",
+        choices=("MEM", "MEMORY", "LOCAL", "ROCKS"),
+    ),
+    Option(
+        "alluxio.user.client.cache.size", "size", "512MB",
+        "budget of the client cache; several sizes (2.9: one for each directory) are added up", "Alluxio's",
+        "cache_bytes", MIB, 1 << 50,
+    ),
+    Option(
+        "alluxio.user.client.cache.page.size", "size", "1MB",
+        "what is fetched and evicted at once; rounded up to a power of two of at least 64KB", "Alluxio's",
+        "page_bytes", 1, GIB,
+    ),
+    # Patience.
+    Option(
+        "alluxio.user.streaming.data.read.timeout", "duration", "3min",
+        "a read that waited this long for the source answers EIO; 0 or less = never", "Alluxio's since 2.8",
+        "read_timeout_ms", 0, UINT32_MAX, ("alluxio.user.streaming.data.timeout",),
+    ),
+    Option(
+        "alluxio.user.rpc.retry.max.duration", "duration", "2min",
+        "a look-up, listing or open that waited this long answers EIO, and a mount fails; 0 or less = never",
+        "Alluxio's",
+        "metadata_timeout_ms", 0, UINT32_MAX,
+    ),
+    # The log.
+    Option(
+        "alluxio.fuse.logging.threshold", "duration", "10s",
+        "warn of requests slower than this; 0 or less = never", "Alluxio's",
+        "slow_ms", 0, UINT32_MAX, env="SPENT_TIME",
+    ),
+    Option("alluxio.fuse.debug.enabled", "bool", "false", "log every request", "costs more than it serves", "debug"),
+    Option(
+        "alluxio.logs.dir", "text", "",
+        "directory of the log files",
+        "/var/log/alluxio-jnifuse for root, else $XDG_STATE_HOME/alluxio-jnifuse",
+        env="ALLUXIO_LOGS_DIR",
+    ),
+    # Where alluxio-site.properties is looked for, and what ${...} may refer to.
+    Option("alluxio.home", "text", "/opt/alluxio", "Alluxio's directory", "that of its images", env="ALLUXIO_HOME"),
+    Option("alluxio.work.dir", "text", "${alluxio.home}", "for ${alluxio.work.dir} in other values", "Alluxio's"),
+    Option(
+        "alluxio.conf.dir", "text", "${alluxio.home}/conf",
+        "directory of alluxio-site.properties", "Alluxio's", env="ALLUXIO_CONF_DIR",
+    ),
+    Option(
+        "alluxio.site.conf.dir", "text", "${alluxio.conf.dir}/,${user.home}/.alluxio/,/etc/alluxio/",
+        "directories searched for alluxio-site.properties; the first one found is read", "Alluxio's",
+    ),
+)  # fmt: skip
+
+OPTIONS: tuple[Option, ...] = _MOUNT_OPTIONS + _PROPERTIES
+
+# Every spelling of an option, opposites included.
+BY_NAME: dict[str, Option] = {
+    name: row for row in OPTIONS for name in (row.name, row.off, *row.aliases) if name
+}  # fmt: skip
+BY_ENV: dict[str, Option] = {row.env: row for row in OPTIONS if row.env}
+
+
+def is_property(name: str) -> bool:
+    """Whether `name` is a property rather than a mount option."""
+    return name.startswith("alluxio.")

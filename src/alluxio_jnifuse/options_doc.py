@@ -1,0 +1,104 @@
+"""Writes docs/CONFIGURATION.md from the tables: `python -m alluxio_jnifuse.options_doc > docs/CONFIGURATION.md`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from alluxio_jnifuse.loading import shown
+from alluxio_jnifuse.options import BY_ENV, OPTIONS, Option, is_property
+from alluxio_jnifuse.properties import IGNORED
+
+_HEAD = """\
+<!-- Made of the tables in options.py and properties.py: python -m alluxio_jnifuse.options_doc -->
+# Configuration
+
+Nothing has to be set: the defaults are the fast ones. What AlluxioFuse takes is taken here under the same names.
+
+## Where values come from
+
+The first of these that says something counts:
+
+1. `-o` options, `--ufs` and the arguments of the command line,
+2. `-D KEY=VALUE`,
+3. `-Dkey=value` in `ALLUXIO_FUSE_JAVA_OPTS`, `ALLUXIO_USER_JAVA_OPTS`, `ALLUXIO_JAVA_OPTS`, in this order; words are
+   quoted as in a shell, `$NAME` and `${NAME}` are variables of the environment, flags for a Java machine are named in
+   the log once,
+4. the environment variables below,
+5. `alluxio-site.properties`: the first one found in `$ALLUXIO_CONF_DIR`, `~/.alluxio` and `/etc/alluxio`,
+6. the default.
+
+Mount options in the property `alluxio.fuse.mount.options` count as that property does. The cache mode comes from the
+first place that names one; within one place `direct_io` wins over `kernel_cache`, and that over `auto_cache`. The log
+of a mount names every setting that is not a default, and where it was set.
+
+An unknown mount option, a bad value and options that exclude each other are errors: the command names all of them.
+An unknown property, or one of another part of Alluxio, is never an error: the log has one line with key and reason.
+
+## Notations
+
+| kind | written as |
+|---|---|
+| size | `32MB`, `1.5GB`, `1G`, `131072`: powers of 1024, no unit = bytes, any case |
+| duration | `1000ms`, `10s`, `2min`, `12h`, `2day`: whole numbers, no unit = milliseconds; 49 days at most |
+| seconds | `7200`, `1.5` |
+| bool | `true`, `false` |
+| switch | `on`, `off`; the name alone is `on` |
+| flag | the name alone |
+
+Quotes around a value are taken off. `${other.key}` stands for the value of another property.
+"""
+
+_TITLES = "| name | value | default | meaning | why this default |\n|---|---|---|---|---|\n"
+
+
+def render() -> str:
+    """The whole document."""
+    takes_effect = [row for row in OPTIONS if row.kind != "accepted"]
+    accepted = [row for row in OPTIONS if row.kind == "accepted"]
+    return "\n".join(
+        [
+            _HEAD,
+            "## Mount options (`-o`)\n",
+            _TITLES + _rows(row for row in takes_effect if not is_property(row.name)),
+            "Accepted without effect: " + ", ".join(f"`{row.name}` ({row.why})" for row in accepted) + ".\n",
+            "## Properties (`-D`, `-o`, alluxio-site.properties)\n",
+            _TITLES + _rows(row for row in takes_effect if is_property(row.name)),
+            "## Environment variables\n",
+            "| variable | same as |\n|---|---|\n" + "".join(f"| `{n}` | `{r.name}` |\n" for n, r in BY_ENV.items()),
+            "## Properties without effect\n",
+            "The first row that a key starts with counts.\n",
+            "| key starts with | reason |\n|---|---|\n"
+            + "".join(f"| {f'`{prefix}`' if prefix else 'anything else'} | {reason} |\n" for prefix, reason in IGNORED),
+        ]
+    ).rstrip("\n") + "\n"  # fmt: skip
+
+
+def _rows(rows: Iterable[Option]) -> str:
+    return "".join(
+        f"| {_names(row)} | {_values(row)} | {f'`{row.default}`' if row.default else ''} | {row.help} | {row.why} |\n"
+        for row in rows
+    )
+
+
+def _names(row: Option) -> str:
+    names = f"`{row.name}`"
+    if row.off:
+        names += f", opposite `{row.off}`"
+    if row.aliases:
+        names += " (also " + ", ".join(f"`{alias}`" for alias in row.aliases) + ")"
+    return names
+
+
+def _values(row: Option) -> str:
+    if row.choices:
+        return ", ".join(f"`{choice}`" for choice in row.choices)
+    kind = "flag" if row.kind == "mode" else row.kind
+    if row.kind == "duration" or row.low is None or row.high is None:
+        return kind
+    if row.kind == "seconds":
+        return kind
+    return f"{kind}, {shown(row, row.low)} to {shown(row, row.high)}"
+
+
+if __name__ == "__main__":
+    print(render(), end="")

@@ -1,0 +1,143 @@
+"""Properties as they reach us: alluxio-site.properties, the *_JAVA_OPTS variables, and keys we do not act on."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+SITE_FILE = "alluxio-site.properties"
+# alluxio-config.sh puts the variable of the process behind the general one, so the later of these wins.
+JAVA_OPTS_VARIABLES = ("ALLUXIO_JAVA_OPTS", "ALLUXIO_USER_JAVA_OPTS", "ALLUXIO_FUSE_JAVA_OPTS")
+
+_NO_ENGINE = "it is for reading through an Alluxio cluster, which is not in this release"
+
+# Why a key has no effect; the first row that the key starts with counts.
+IGNORED: tuple[tuple[str, str], ...] = (
+    ("alluxio.fuse.jnifuse.", "there is one binding, this one"),
+    ("alluxio.fuse.cached.paths.max", "no cache of path objects is needed"),
+    ("alluxio.fuse.maxwrite.bytes", "use the mount option max_write"),
+    ("alluxio.fuse.auth.", "owners are those of the source; use the mount options uid and gid"),
+    ("alluxio.fuse.user.group.", "owners are those of the source; use the mount options uid and gid"),
+    ("alluxio.fuse.stat.cache.refresh.interval", "the source is asked each time"),
+    ("alluxio.fuse.", "this client has no such feature"),
+    ("alluxio.user.client.cache.dir", "cached pages are kept in memory in this release"),
+    ("alluxio.user.client.cache.", "the memory cache needs no such setting"),
+    ("alluxio.user.metadata.cache.", "the kernel keeps names and attributes; use attr_timeout and entry_timeout"),
+    ("alluxio.user.update.file.accesstime.disabled", "access times are never written"),
+    ("alluxio.user.logging.threshold", "use alluxio.fuse.logging.threshold"),
+    ("alluxio.user.metrics.", "nothing is sent to a cluster"),
+    ("alluxio.user.", _NO_ENGINE),
+    ("alluxio.master.", "it is a setting of the Alluxio master"),
+    ("alluxio.worker.", "it is a setting of the Alluxio worker"),
+    ("alluxio.job.", "it is a setting of the Alluxio job service"),
+    ("alluxio.proxy.", "it is a setting of the Alluxio proxy"),
+    ("alluxio.web.", "it is a setting of Alluxio's web pages"),
+    ("alluxio.security.", _NO_ENGINE),
+    ("alluxio.network.", _NO_ENGINE),
+    ("alluxio.underfs.", "that storage is not in this release"),
+    ("alluxio.", "this client does not know it"),
+    ("fs.", "that storage is not in this release"),
+    ("", "it is not a property of Alluxio"),
+)  # fmt: skip
+
+_VARIABLE = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_]*))")
+_ESCAPE = re.compile(r"\\(u[0-9A-Fa-f]{4}|.)", re.DOTALL)
+_ESCAPED = {"t": "\t", "n": "\n", "r": "\r", "f": "\f"}
+# A key ends at the first =, : or white space that no backslash stands before.
+_KEY_VALUE = re.compile(r"((?:[^\\=:\s]|\\.)*)[ \t\f]*[=:]?[ \t\f]*(.*)", re.DOTALL)
+
+
+class JavaOpts(NamedTuple):
+    """What a *_JAVA_OPTS variable holds: properties in order, and the tokens that are for a Java machine."""
+
+    properties: list[tuple[str, str]]
+    flags: list[str]
+
+
+def ignored_reason(key: str) -> str:
+    """Why the property `key`, which is not in OPTIONS, has no effect; the end of a sentence."""
+    return next(reason for prefix, reason in IGNORED if key.startswith(prefix))
+
+
+def define(text: str) -> tuple[str, str]:
+    """Key and value of `-D KEY=VALUE`; a key alone is `true`, as an empty Java property would be of no use."""
+    key, equals, value = text.partition("=")
+    return key.strip(), value if equals else "true"
+
+
+def parse_java_opts(text: str, environ: Mapping[str, str]) -> JavaOpts:
+    """Splits `text` into words as a shell does and expands `$VAR` and `${VAR}`, unset ones to nothing.
+
+    `${a.dotted.key}` is left to property substitution. Raises ValueError for an unclosed quote.
+    """
+    import shlex
+
+    def expand(match: re.Match[str]) -> str:
+        return environ.get(match[1] or match[2], "")
+
+    found = JavaOpts([], [])
+    for word in shlex.split(text):
+        word = _VARIABLE.sub(expand, word)
+        if word.startswith("-D") and len(word) > 2:
+            found.properties.append(define(word[2:]))
+        else:
+            found.flags.append(word)
+    return found
+
+
+def read_site_file(path: str) -> list[tuple[str, str]]:
+    """Keys and values of a file in Java's properties format, in order, duplicates included. Raises OSError.
+
+    Format: java.util.Properties.load; UTF-8 is read too, because a path may be written that way.
+    """
+    with open(path, "rb") as file:
+        raw = file.read()
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError:
+        text = raw.decode("latin-1")
+    return parse_properties(text)
+
+
+def parse_properties(text: str) -> list[tuple[str, str]]:
+    """Keys and values of `text` in Java's properties format, in order, duplicates included."""
+    pairs = []
+    line = ""
+    for raw in re.split(r"\r\n|\n|\r", text):
+        raw = raw.lstrip(" \t\f")
+        if not line and (not raw or raw[0] in "#!"):
+            continue
+        line += raw
+        if (len(line) - len(line.rstrip("\\"))) % 2:  # an odd number of backslashes continues on the next line
+            line = line[:-1]
+            continue
+        pairs.append(_key_value(line))
+        line = ""
+    if line:
+        pairs.append(_key_value(line))
+    return pairs
+
+
+def _key_value(line: str) -> tuple[str, str]:
+    match = _KEY_VALUE.fullmatch(line)
+    assert match is not None, line  # every line matches
+    return _unescape(match[1]), _unescape(match[2]).rstrip()
+
+
+def _unescape(text: str) -> str:
+    def replace(match: re.Match[str]) -> str:
+        code = match[1]
+        return chr(int(code[1:], 16)) if len(code) == 5 else _ESCAPED.get(code, code)
+
+    return _ESCAPE.sub(replace, text)
+
+
+def find_site_file(directories: str) -> str | None:
+    """The first alluxio-site.properties that exists in a comma list of directories."""
+    for directory in directories.split(","):
+        path = os.path.join(directory.strip(), SITE_FILE)
+        if directory.strip() and os.path.isfile(path):
+            return path
+    return None

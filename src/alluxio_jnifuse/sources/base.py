@@ -1,0 +1,189 @@
+"""What a source is: the place that bytes and metadata come from.
+
+Paths are bytes, absolute from the root of the mount: ``b"/"``, ``b"/a/b"``. The kernel has resolved them: they hold
+no ``.``, ``..`` or empty component, and no component was a symbolic link when it was looked up.
+
+Threads: every method is called from many fetcher threads at once. A method may block for as long as it likes; it
+holds up one fetcher and whoever waits for its answer, nobody else.
+
+Errors: an OSError with an errno reaches the application as that errno. Any other exception is EIO and one log line
+(errors.py has the table).
+
+NumPy is imported by `build_listing` alone: it would be most of the time between exec and the first byte.
+"""
+
+from __future__ import annotations
+
+import abc
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from alluxio_jnifuse.errors import StaleVersion
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+__all__ = [
+    "ATTR_DTYPE",
+    "BLOCKS_FROM_SIZE",
+    "ENTRY_DTYPE",
+    "Attr",
+    "Extent",
+    "Listing",
+    "OpenFile",
+    "Source",
+    "StaleVersion",
+    "StatFs",
+    "build_listing",
+]
+
+BLOCKS_FROM_SIZE = 2**64 - 1  # Attr.blocks of a source that does not know: the core derives it from the size
+
+# struct ajf_attr and struct ajf_entry of csrc/ajf.h, as numpy.dtype() takes them: native byte order, no padding.
+ATTR_DTYPE = [
+    ("ino", "u8"),
+    ("size", "u8"),
+    ("blocks", "u8"),
+    ("version", "u8"),
+    ("mtime_ns", "i8"),
+    ("ctime_ns", "i8"),
+    ("atime_ns", "i8"),
+    ("mode", "u4"),
+    ("nlink", "u4"),
+    ("uid", "u4"),
+    ("gid", "u4"),
+]
+ENTRY_DTYPE = [*ATTR_DTYPE, ("name_off", "u4"), ("name_len", "u4")]
+
+
+class Attr(NamedTuple):
+    """Attributes of one file, directory or symbolic link: the fields of struct ajf_attr, in its order."""
+
+    ino: int  # shown to applications; 0 = make one up
+    size: int  # bytes
+    blocks: int  # of 512 bytes, or BLOCKS_FROM_SIZE
+    version: int  # 64-bit identity of the contents: another value is another file
+    mtime_ns: int  # since the epoch
+    ctime_ns: int
+    atime_ns: int
+    mode: int  # type and permissions, as st_mode
+    nlink: int
+    uid: int
+    gid: int
+
+
+class Extent(NamedTuple):
+    """A run of `length` bytes of a file that begins at `offset` of the open descriptor `fd`."""
+
+    fd: int
+    offset: int
+    length: int
+
+
+class OpenFile(NamedTuple):
+    """What `Source.open` opened.
+
+    `extents` cover the file in order, or are empty: nothing is lent. Their descriptors belong to whoever receives
+    this. `handle` is for `read_into` and `close_file`; None when the extents are all that will be used.
+    """
+
+    handle: Any  # of the source's own kind
+    version: int
+    size: int  # bytes
+    extents: Sequence[Extent] = ()
+
+
+class StatFs(NamedTuple):
+    """Figures of the file system, in the order that `Fetch.answer_statfs` takes them."""
+
+    block_size: int  # bytes; the unit of the next three
+    blocks: int
+    blocks_free: int
+    blocks_available: int
+    files: int
+    files_free: int
+    name_max: int  # bytes of one name
+
+
+class Listing(NamedTuple):
+    """One directory: its entries, whose names lie in one blob beside them."""
+
+    entries: Any  # a C-contiguous buffer of ENTRY_DTYPE: a NumPy array, or bytes
+    names: bytes
+
+
+class Source(abc.ABC):
+    """See the module's docstring for paths, threads and errors. `str(source)` names it in log lines."""
+
+    def __str__(self) -> str:
+        return type(self).__name__
+
+    def mounted(self, device: int) -> None:  # noqa: B027  (a hook: most sources do not care)
+        """Tells the st_dev of the mount, before the first request is served from it."""
+
+    @abc.abstractmethod
+    def stat(self, path: bytes) -> Attr:
+        """Attributes of `path` itself: of a symbolic link, not of its target."""
+
+    @abc.abstractmethod
+    def list(self, path: bytes) -> Listing:
+        """The entries of a directory without ``.`` and ``..``, in any order. ENOTDIR when it is none."""
+
+    @abc.abstractmethod
+    def readlink(self, path: bytes) -> bytes:
+        """The target of a symbolic link as it stands there. EINVAL when it is none."""
+
+    @abc.abstractmethod
+    def statfs(self) -> StatFs: ...
+
+    @abc.abstractmethod
+    def open(self, path: bytes, version: int) -> OpenFile:
+        """Opens the regular file `path`, of which `version` was looked up.
+
+        Raises StaleVersion when another version, or something that is no regular file, is there by now.
+        """
+
+    @abc.abstractmethod
+    def read_into(
+        self,
+        handle: Any,
+        offset: int,
+        buffer: memoryview,
+        progress: Callable[[int], None],
+    ) -> int:
+        """Fills `buffer` from byte `offset` of the version that was opened; returns how many bytes it filled.
+
+        That is the whole buffer unless the file ends before. Calls `progress(n)` as it goes, every 256 KiB to 1 MiB:
+        the first n bytes are final and may be in an application's hands when the call returns. `progress` may raise
+        Cancelled, which must pass. Raises StaleVersion rather than call bytes of another version final. Keeps no
+        reference to the buffer.
+        """
+
+    @abc.abstractmethod
+    def close_file(self, handle: Any) -> None:
+        """Forgets a handle, which no call uses any more."""
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Gives up what the source itself holds; idempotent. Calls that are under way may fail.
+
+        Handles may outlive it, when a thread hangs in one of them: `close_file` still takes them.
+        """
+
+
+def build_listing(entries: Iterable[tuple[bytes, Attr]]) -> Listing:
+    """Makes a Listing of (name, attributes) pairs.
+
+    Raises ValueError for a name that cannot be one of a directory's entries.
+    """
+    import numpy as np
+
+    rows = []
+    names = []
+    end = 0
+    for name, attr in entries:
+        if not name or name in (b".", b"..") or b"/" in name or b"\0" in name:
+            raise ValueError(f"not a file name: {name!r}")
+        rows.append((*attr, end, len(name)))
+        names.append(name)
+        end += len(name)
+    return Listing(np.array(rows, dtype=ENTRY_DTYPE), b"".join(names))

@@ -1,0 +1,182 @@
+"""A directory of this machine, a network file system mounted on it included.
+
+With `lend` (the client cache is off) every open file is one descriptor handed to the core, and the kernel reads it
+without us: what an application sees is the file itself, also while somebody writes it in place. Its version is
+(device, inode).
+
+Without `lend` bytes are copied into the cache, so they must be of one version. The version is then (device, inode,
+size, mtime, ctime), and it is compared after each piece was read and before the piece is called final: the kernel
+stamps a file before it changes its bytes, so bytes of a later write always come with a later stamp. Two stamps of
+one clock tick look the same; hence a file that was changed within the last ticks is opened when they are over.
+Stores through a writable mapping are the exception: the kernel stamps those once per page and write-back.
+
+Everything is relative to one descriptor of the root, so the source stays what it was when the path to it changes.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from alluxio_jnifuse import _core
+from alluxio_jnifuse.errors import ConfigError, SourceError, StaleVersion
+from alluxio_jnifuse.sources import setting
+from alluxio_jnifuse.sources.base import Attr, Extent, Listing, OpenFile, Source, StatFs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# O_NONBLOCK: a FIFO put in place of a file must not hang us. It means nothing to regular files.
+_FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+_DIRECTORY_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_DIRECTORY
+
+_PIECE_BYTES = 1 << 20  # large enough to hide the system call, small enough to wake readers early
+_SETTLE_NS = 20_000_000  # two ticks of the slowest kernel clock, HZ=100
+
+
+def open_uri(uri: str, config: object) -> LocalSource:
+    """Opens ``/abs/path`` or ``file:///abs/path`` (percent-encoded); the setting `lend` decides how it is read."""
+    lend = bool(setting(config, "lend", True))
+    if uri.startswith("/"):
+        return LocalSource(os.fsencode(uri), lend=lend)
+    host, slash, rest = uri[len("file://") :].partition("/")
+    if not slash or host not in ("", "localhost"):
+        raise ConfigError("not an absolute path of this machine", where=repr(uri), remedy="use file:///path")
+    from urllib.parse import unquote_to_bytes
+
+    return LocalSource(b"/" + unquote_to_bytes(os.fsencode(rest)), lend=lend)
+
+
+class _Handle(NamedTuple):
+    fd: int
+    path: bytes
+    version: int
+
+
+class LocalSource(Source):
+    """See the module's docstring. Raises SourceError when `root` is not a directory that can be read."""
+
+    def __init__(self, root: bytes, *, lend: bool) -> None:
+        self._name = os.fsdecode(root)
+        self._lend = lend
+        self._hidden_device = 0
+        self._root = _open_root(root)
+
+    def __str__(self) -> str:
+        return f"local {self._name!r}"
+
+    def mounted(self, device: int) -> None:
+        """Hides the mount `device` when it lies within the root: showing it would be asking ourselves."""
+        self._hidden_device = device
+
+    def stat(self, path: bytes) -> Attr:
+        """Devices, sockets and FIFOs are not there (ENOENT): there is nothing to read in them."""
+        return self._attr(self._root, path[1:])
+
+    def list(self, path: bytes) -> Listing:
+        fd = os.open(path[1:] or b".", _DIRECTORY_FLAGS, dir_fd=self._root)
+        try:
+            listing = Listing(*_core.scan_directory(fd, not self._lend, self._hidden_device))
+            if not listing.names and os.fstat(fd).st_nlink == 0:
+                raise _gone(path)  # not "empty", which whoever mirrors the mount would make true elsewhere
+            return listing
+        finally:
+            os.close(fd)
+
+    def readlink(self, path: bytes) -> bytes:
+        return os.readlink(path[1:] or b".", dir_fd=self._root)
+
+    def statfs(self) -> StatFs:
+        s = os.fstatvfs(self._root)
+        return StatFs(s.f_frsize, s.f_blocks, s.f_bfree, s.f_bavail, s.f_files, s.f_ffree, s.f_namemax)
+
+    def open(self, path: bytes, version: int) -> OpenFile:
+        try:
+            fd = os.open(path[1:] or b".", _FILE_FLAGS, dir_fd=self._root)
+        except OSError as exc:
+            if exc.errno in (errno.ELOOP, errno.ENXIO):  # a symbolic link, a FIFO or a socket took its place
+                raise StaleVersion(self._where(path)) from exc
+            raise
+        try:
+            attr = self._settled(fd)
+            if attr.version != version or not stat.S_ISREG(attr.mode):
+                raise StaleVersion(self._where(path))
+        except FileNotFoundError as exc:  # a device or a FIFO: what is hidden is not there
+            os.close(fd)
+            raise StaleVersion(self._where(path)) from exc
+        except BaseException:
+            os.close(fd)
+            raise
+        if self._lend:
+            return OpenFile(None, version, attr.size, (Extent(fd, 0, attr.size),))
+        return OpenFile(_Handle(fd, path, version), version, attr.size)
+
+    def read_into(self, handle: _Handle, offset: int, buffer: memoryview, progress: Callable[[int], None]) -> int:
+        fd, path, version = handle
+        filled = 0
+        while filled < len(buffer):
+            count = os.preadv(fd, [buffer[filled : filled + _PIECE_BYTES]], offset + filled)
+            if self._attr(fd, b"").version != version:
+                raise StaleVersion(self._where(path))
+            if count == 0:
+                break
+            filled += count
+            progress(filled)
+        return filled
+
+    def close_file(self, handle: _Handle) -> None:
+        os.close(handle.fd)
+
+    def close(self) -> None:
+        root, self._root = self._root, -1  # from here on every call answers EBADF
+        if root >= 0:
+            os.close(root)
+
+    def _attr(self, dirfd: int, path: bytes) -> Attr:
+        return Attr(*_core.stat_local(dirfd, path, not self._lend, self._hidden_device))
+
+    def _settled(self, fd: int) -> Attr:
+        """Attributes of an open file after which any write gives it another version, see above."""
+        attr = self._attr(fd, b"")
+        if self._lend:
+            return attr
+        age_ns = time.time_ns() - attr.ctime_ns
+        if not 0 <= age_ns < _SETTLE_NS:
+            return attr
+        time.sleep((_SETTLE_NS - age_ns) / 1e9)
+        return self._attr(fd, b"")
+
+    def _where(self, path: bytes) -> str:
+        return f"{self}: {os.fsdecode(path)!r}"
+
+
+def _gone(path: bytes) -> OSError:
+    return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+
+
+def _open_root(root: bytes) -> int:
+    """A descriptor of the directory `root`, which may be reached through symbolic links."""
+    where = repr(os.fsdecode(root))
+    try:
+        fd = os.open(root, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY)
+        try:
+            os.stat(b".", dir_fd=fd)  # names can be read without the right to look behind them
+        except BaseException:
+            os.close(fd)
+            raise
+    except FileNotFoundError as exc:
+        raise SourceError(
+            "no such directory", where=where, remedy="create it, or mount what should be there first"
+        ) from exc
+    except NotADirectoryError as exc:
+        raise SourceError("not a directory", where=where, remedy="name the directory to show") from exc
+    except PermissionError as exc:
+        raise SourceError(
+            "this user may not read the directory", where=where, remedy="grant it r-x, or run as its owner"
+        ) from exc
+    except OSError as exc:
+        raise SourceError(f"cannot be opened: {exc.strerror}", where=where) from exc
+    return fd

@@ -1,0 +1,353 @@
+"""Settings are merged by rank, checked, and become the numbers and words that the core takes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from alluxio_jnifuse import options_doc
+from alluxio_jnifuse.config import Config
+from alluxio_jnifuse.errors import ConfigError
+from alluxio_jnifuse.loading import PARSERS
+from alluxio_jnifuse.options import OPTIONS
+
+ROOT = Path(__file__).parents[2]
+
+CACHE = "alluxio.user.client.cache."
+UFS = "alluxio.master.mount.table.root.ufs"
+
+# The tuned properties of the Kubernetes recipe for AlluxioFuse, with its two duplicate keys.
+RECIPE = """
+properties:
+    alluxio.user.ufs.block.read.location.policy: alluxio.client.block.policy.LocalFirstAvoidEvictionPolicy
+    alluxio.fuse.jnifuse.enabled: true
+    alluxio.user.client.cache.enabled: false
+    alluxio.user.client.cache.store.type: MEMORY
+    alluxio.user.client.cache.dir: /alluxio/ram
+    alluxio.user.client.cache.page.size: 8MB
+    alluxio.user.client.cache.size: 1800MB
+    alluxio.master.journal.log.size.bytes.max: 500MB
+    alluxio.user.update.file.accesstime.disabled: true
+    alluxio.user.block.worker.client.pool.min: 512
+    # It should be great than (120)*0.01 = 2GB
+    alluxio.fuse.debug.enabled: "false"
+    alluxio.web.ui.enabled: false
+    alluxio.user.file.writetype.default: MUST_CACHE
+    alluxio.user.block.write.location.policy.class: alluxio.client.block.policy.LocalFirstAvoidEvictionPolicy
+    alluxio.worker.allocator.class: alluxio.worker.block.allocator.GreedyAllocator
+    alluxio.user.block.size.bytes.default: 32MB
+    # set OSS endpoint
+    fs.oss.endpoint: <OSS_ENDPOINT>
+    fs.oss.accessKeyId: <OSS_ACCESS_KEY_ID>
+    fs.oss.accessKeySecret: <OSS_ACCESS_KEY_SECRET>
+    alluxio.master.mount.table.root.ufs: oss://<OSS_BUCKET>/<OSS_DIRECTORY>/
+    alluxio.user.streaming.reader.chunk.size.bytes: 32MB
+    alluxio.user.local.reader.chunk.size.bytes: 32MB
+    alluxio.worker.network.reader.buffer.size: 32MB
+    alluxio.worker.file.buffer.size: 320MB
+    alluxio.job.worker.threadpool.size: 64
+    alluxio.user.metrics.collection.enabled: false
+    alluxio.master.rpc.executor.max.pool.size: 10240
+    alluxio.master.rpc.executor.core.pool.size: 128
+    alluxio.master.mount.table.root.readonly: true
+    alluxio.user.update.file.accesstime.disabled: true
+    alluxio.user.file.passive.cache.enabled: false
+    alluxio.user.block.avoid.eviction.policy.reserved.size.bytes: 2GB
+    alluxio.master.journal.folder: /journal
+    alluxio.master.journal.type: UFS
+    alluxio.user.block.master.client.pool.gc.threshold: 2day
+    alluxio.user.file.master.client.threads: 1024
+    alluxio.user.block.master.client.threads: 1024
+    alluxio.user.file.readtype.default: CACHE
+    alluxio.security.stale.channel.purge.interval: 365d
+    alluxio.user.metadata.cache.enabled: true
+    alluxio.user.metadata.cache.expiration.time: 2day
+    alluxio.user.metadata.cache.max.size: "1000000"
+    alluxio.user.direct.memory.io.enabled: true
+    alluxio.fuse.cached.paths.max: "1000000"
+    alluxio.job.worker.threadpool.size: 164
+    alluxio.user.worker.list.refresh.interval: 2min
+    alluxio.user.logging.threshold: 1000ms
+    alluxio.fuse.logging.threshold: 1000ms
+    alluxio.worker.block.master.client.pool.size: 1024
+"""
+
+
+def load(*options: str, environ: Mapping[str, str] | None = None, **others: object) -> Config:
+    """Loads with nothing but what is given: no variable and no site file of this machine."""
+    environ = {"ALLUXIO_CONF_DIR": "/nonexistent", "HOME": "/nonexistent", **(environ or {})}
+    return Config.load(options=options, environ=environ, **others)  # type: ignore[arg-type]
+
+
+def site(directory: Path, text: str) -> dict[str, str]:
+    """Writes a site file; returns the environment that leads to it."""
+    (directory / "alluxio-site.properties").write_text(text)
+    return {"ALLUXIO_CONF_DIR": str(directory)}
+
+
+def test_every_field_of_the_core_is_set() -> None:
+    """The core gets one number for each field of struct ajf_options, and no other."""
+    header = (ROOT / "csrc" / "options.h").read_text()
+    struct = header[header.index("struct ajf_options {") :]
+    fields = re.findall(r"^\s*(?:int|bool|u?int\d+_t)\s+(\w+);", struct, re.MULTILINE)
+    numbers = load().core_options()
+    assert set(numbers) == set(fields)
+    assert all(type(number) is int for number in numbers.values())
+
+
+def test_every_row_is_complete() -> None:
+    """Each option has a notation, a reason and, if it does anything, help; its default is within its range."""
+    assert len({row.name for row in OPTIONS}) == len(OPTIONS)
+    for row in OPTIONS:
+        assert row.why, row.name
+        if row.kind == "accepted":
+            continue
+        assert row.help, row.name
+        assert row.kind in PARSERS, row.name
+        assert row.default or row.kind in ("text", "count", "octal"), row.name
+
+
+def test_documentation_is_that_of_the_table() -> None:
+    """docs/CONFIGURATION.md is what options_doc writes."""
+    assert (ROOT / "docs" / "CONFIGURATION.md").read_text() == options_doc.render(), (
+        "run python -m alluxio_jnifuse.options_doc > docs/CONFIGURATION.md"
+    )
+
+
+def test_defaults() -> None:
+    """Without any setting the mount is read-only, trusts attributes for a minute and caches nothing itself."""
+    numbers = load().core_options()
+    assert numbers["cache_mode"] == 0
+    assert numbers["attr_timeout_ns"] == numbers["entry_timeout_ns"] == 60 * 10**9
+    assert numbers["negative_timeout_ns"] == 0
+    assert numbers["passthrough"] == 1
+    assert numbers["io_uring"] == numbers["cache_enabled"] == 0
+    assert numbers["uid"] == numbers["gid"] == numbers["umask"] == -1
+    assert (numbers["read_timeout_ms"], numbers["metadata_timeout_ms"], numbers["slow_ms"]) == (
+        180_000,
+        120_000,
+        10_000,
+    )
+    assert load().mount_options() == "fsname=alluxio-fuse,subtype=alluxio-fuse,ro,nosuid,nodev"
+
+
+def test_the_options_of_the_recipe() -> None:
+    """The option string of the tuning recipe sets what it says."""
+    config = load("kernel_cache,ro,max_read=131072,attr_timeout=7200,entry_timeout=7200")
+    numbers = config.core_options()
+    assert numbers["cache_mode"] == 1
+    assert numbers["max_read"] == 131072
+    assert numbers["attr_timeout_ns"] == numbers["entry_timeout_ns"] == 7200 * 10**9
+    assert config.mount_options().endswith(",ro,nosuid,nodev,max_read=131072")
+
+
+def test_the_properties_of_the_recipe(tmp_path: Path) -> None:
+    """The recipe's property list loads as it stands: honoured keys work, the others are named with a reason."""
+    config = load(environ=site(tmp_path, RECIPE))
+    assert config.number(f"{CACHE}page.size") == 8 << 20
+    assert config.number(f"{CACHE}size") == 1800 << 20
+    assert config.text(f"{CACHE}store.type") == "MEMORY"
+    assert config.number("alluxio.fuse.logging.threshold") == 1000
+    assert not config.flag("alluxio.fuse.debug.enabled")
+    assert config.ufs == "oss://<OSS_BUCKET>/<OSS_DIRECTORY>/"
+    keys = set(re.findall(r"^ {4}((?:alluxio|fs)\.[^:]+):", RECIPE, re.MULTILINE))
+    ignored = {note.split()[1] for note in config.notes if note.startswith("ignored: ")}
+    assert ignored - {"properties"} == keys - set(config.settings)
+    assert [note for note in config.notes if "twice" in note] == [
+        f"alluxio.job.worker.threadpool.size is set twice in {tmp_path}/alluxio-site.properties; the last value counts"
+    ]
+
+
+def test_notes_keep_secrets() -> None:
+    """The value of a property without effect is not repeated in the log: it may be a password."""
+    config = load(properties=["fs.oss.accessKeySecret=hunter2"])
+    assert "fs.oss.accessKeySecret" in config.notes[0]
+    assert "hunter2" not in "".join(config.notes)
+
+
+def test_duplicates_last_wins(tmp_path: Path) -> None:
+    """Of two equal keys in a file, of two -D and of two -o the last one counts."""
+    environ = site(tmp_path, f"{CACHE}size=1GB\n{CACHE}size=2GB\n")
+    assert load(environ=environ).number(f"{CACHE}size") == 2 << 30
+    assert load(properties=[f"{CACHE}size=1GB", f"{CACHE}size=3GB"]).number(f"{CACHE}size") == 3 << 30
+    assert load("attr_timeout=1,rw", "attr_timeout=2,ro").core_options()["attr_timeout_ns"] == 2 * 10**9
+    assert "ro" in load("rw,ro").mount_options().split(",")
+
+
+def test_precedence_of_properties(tmp_path: Path) -> None:
+    """-o beats -D beats *_JAVA_OPTS beats the site file beats the default, and the origin is remembered."""
+    key = f"{CACHE}size"
+    environ = site(tmp_path, f"{key}=1MB")
+    assert load().origin(key) == "default"
+    found = load(environ=environ)
+    assert (found.number(key), found.origin(key)) == (1 << 20, f"{tmp_path}/alluxio-site.properties")
+    environ["ALLUXIO_JAVA_OPTS"] = f"-D{key}=2MB"
+    assert load(environ=environ).origin(key) == "$ALLUXIO_JAVA_OPTS"
+    environ["ALLUXIO_FUSE_JAVA_OPTS"] = f"-D{key}=3MB"
+    assert load(environ=environ).number(key) == 3 << 20
+    found = load(environ=environ, properties=[f"{key}=4MB"])
+    assert (found.number(key), found.origin(key)) == (4 << 20, "-D")
+    found = load(f"alluxio.user.client.cache.enabled=true,{key}=5MB", environ=environ, properties=[f"{key}=4MB"])
+    assert (found.number(key), found.origin(key)) == (5 << 20, "-o")
+
+
+def test_precedence_of_mount_options(tmp_path: Path) -> None:
+    """-o beats alluxio.fuse.mount.options, which adds to it; MAX_IDLE_THREADS beats the site file."""
+    environ = site(tmp_path, "alluxio.fuse.mount.options=direct_io,attr_timeout=7,max_idle_threads=5,allow_other")
+    found = load(environ=environ)
+    assert found.core_options()["cache_mode"] == 2
+    assert found.number("max_idle_threads") == 5
+    environ["MAX_IDLE_THREADS"] = "64"
+    found = load("kernel_cache", environ=environ)
+    numbers = found.core_options()
+    assert numbers["cache_mode"] == 1
+    assert numbers["attr_timeout_ns"] == 7 * 10**9
+    assert numbers["max_idle_threads"] == numbers["max_threads"] == 64
+    assert found.flag("allow_other")
+    assert load("max_idle_threads=3", environ=environ).number("max_idle_threads") == 3
+
+
+def test_cache_modes() -> None:
+    """Of several modes in one place direct_io wins over kernel_cache, and that over auto_cache."""
+    assert load("kernel_cache,auto_cache").core_options()["cache_mode"] == 1
+    assert load("direct_io,kernel_cache").core_options()["cache_mode"] == 2
+    assert load("auto_cache").core_options()["cache_mode"] == 0
+
+
+def test_aliases() -> None:
+    """Older names and variables set the same thing."""
+    assert load(properties=["alluxio.underfs.address=/a"]).ufs == "/a"
+    assert load(properties=["alluxio.fuse.fs.name=x,y"]).mount_options().startswith("fsname=x\\,y,subtype=alluxio-fuse")
+    found = load(properties=["alluxio.user.streaming.data.timeout=5s"])
+    assert found.core_options()["read_timeout_ms"] == 5000
+    assert load(environ={"SPENT_TIME": "1000"}).core_options()["slow_ms"] == 1000
+    assert load(environ={"SPENT_TIME": "", "MAX_IDLE_THREADS": ""}).core_options()["slow_ms"] == 10_000
+
+
+def test_opposites_and_switches() -> None:
+    """Opposites undo defaults; a switch is on by its name alone."""
+    words = load("rw,suid,dev,noexec,noatime,default_permissions").mount_options().split(",")
+    assert words[2:] == ["rw", "default_permissions", "suid", "dev", "noexec", "noatime"]
+    numbers = load("passthrough=off,io_uring,clone_fd,sync_read,uid=1000,gid=0,umask=022").core_options()
+    assert (numbers["passthrough"], numbers["io_uring"], numbers["clone_fd"], numbers["sync_read"]) == (0, 1, 1, 1)
+    assert (numbers["uid"], numbers["gid"], numbers["umask"]) == (1000, 0, 0o22)
+
+
+def test_derived_values() -> None:
+    """Dependent values follow: threads, congestion threshold, page size; long durations are cut, negative ones off."""
+    assert load("max_threads=4,max_idle_threads=20").core_options()["max_threads"] == 20
+    assert load("max_background=64").core_options()["congestion_threshold"] == 48
+    assert load("max_background=64,congestion_threshold=60").core_options()["congestion_threshold"] == 60
+    found = load(properties=[f"{CACHE}page.size=3MB"])
+    assert found.core_options()["page_bytes"] == 4 << 20
+    assert any("rounded up to 4194304" in note for note in found.notes)
+    assert load(properties=[f"{CACHE}page.size=1KB"]).core_options()["page_bytes"] == 64 << 10
+    found = load(properties=["alluxio.fuse.logging.threshold=-1", "alluxio.user.rpc.retry.max.duration=365d"])
+    assert found.core_options()["slow_ms"] == 0
+    assert found.core_options()["metadata_timeout_ms"] == 2**32 - 1
+
+
+def test_accepted_options() -> None:
+    """Options of other libfuse releases are accepted and named in the log."""
+    found = load("big_writes,_netdev,nonempty")
+    assert [note.split()[1] for note in found.notes] == ["big_writes", "_netdev"]
+    assert found.flag("nonempty")
+
+
+def test_unknown_options_are_refused_by_name() -> None:
+    """All unknown mount options are named at once."""
+    with pytest.raises(ConfigError, match="unknown mount option: foo, local_data_cache"):
+        load("foo,ro,local_data_cache=/x", "foo=2")
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("attr_timeout=x", r"attr_timeout=x \(-o\): expected a number of seconds, such as 60 or 1.5"),
+        ("attr_timeout", r"attr_timeout \(-o\): expected attr_timeout=VALUE"),
+        ("ro=1", r"ro=1 \(-o\): ro takes no value"),
+        ("max_read=17MB", r"max_read=17MB \(-o\): expected a value from 0 to 16MB"),
+        ("max_idle_threads=0", r"expected a value from 1 to 4096"),
+        ("umask=1777", r"umask=1777 \(-o\): expected a value from 0 to 777"),
+        ("passthrough=maybe", r"expected on or off"),
+        (f"{CACHE}store.type=DISK", r"expected one of MEM, MEMORY, LOCAL, ROCKS"),
+        (f"{CACHE}size=lots", rf"{CACHE}size=lots \(-o\): expected a size such as 512MB"),
+        ("alluxio.fuse.mount.point=${nowhere}", r"expected \$\{nowhere\} to be set somewhere"),
+        ("allow_other,allow_root", "exclude each other"),
+        (f"{CACHE}enabled=true,{CACHE}size=1MB,{CACHE}page.size=2MB", "must hold at least one page"),
+    ],
+)
+def test_bad_values(option: str, message: str) -> None:
+    """A bad value is refused with option, value, origin and the form that was expected."""
+    with pytest.raises(ConfigError, match=message):
+        load(option)
+
+
+def test_all_errors_at_once() -> None:
+    """Several mistakes are told in one go, one on a line."""
+    with pytest.raises(ConfigError) as caught:
+        load("nope,attr_timeout=x", properties=[f"{CACHE}enabled=perhaps"])
+    assert len(str(caught.value).splitlines()) == 3
+
+
+def test_overruled_mistakes_do_no_harm() -> None:
+    """A bad value that a better place overrules is not an error, nor is one of a key without effect."""
+    found = load("max_idle_threads=3", environ={"MAX_IDLE_THREADS": "many"}, properties=["alluxio.worker.x=${y}"])
+    assert found.number("max_idle_threads") == 3
+
+
+def test_java_flags_are_named_once() -> None:
+    """Flags for a Java machine are accepted in one line."""
+    environ = {"ALLUXIO_JAVA_OPTS": "-Xmx16G -XX:+UseG1GC", "ALLUXIO_FUSE_JAVA_OPTS": "-Xmx16G"}
+    assert load(environ=environ).notes == ["ignored: there is no Java machine here to take -Xmx16G -XX:+UseG1GC"]
+
+
+def test_substitution_between_properties() -> None:
+    """A property may refer to another one, to its default, and to a variable's."""
+    found = load(environ={"ALLUXIO_HOME": "/opt/a"}, properties=[f"{UFS}=${{alluxio.work.dir}}/underFSStorage"])
+    assert found.ufs == "/opt/a/underFSStorage"
+
+
+@pytest.mark.parametrize(
+    ("ufs", "path", "joined"),
+    [
+        ("/data", None, "/data"),
+        ("/data/", "/train/../val", "/data/val"),
+        ("/", "/", "/"),
+        ("/", "/x", "/x"),
+        ("file:///data", "/a b", "file:///data/a%20b"),
+        ("/data", "/../../etc", "/data/etc"),
+    ],
+)
+def test_sub_path(ufs: str, path: str | None, joined: str) -> None:
+    """ALLUXIO_PATH is a directory within the storage, and never leads out of it."""
+    assert load(ufs=ufs, alluxio_path=path).ufs == joined
+
+
+def test_relative_storage_is_of_this_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative directory is made absolute when it is read, because the daemon changes its own."""
+    monkeypatch.chdir(tmp_path)
+    config = load(ufs="data")
+    monkeypatch.chdir("/")
+    assert config.ufs == f"{tmp_path}/data"
+
+
+def test_storage_of_a_cluster() -> None:
+    """With a cluster configured, only --ufs names a storage to mount without it."""
+    hostname = "alluxio.master.hostname=localhost"
+    assert load(properties=[f"{UFS}=/a"]).ufs == "/a"
+    assert load(properties=[f"{UFS}=/a", hostname]).ufs == ""
+    assert load(properties=[hostname]).cluster == "localhost"
+    assert load(properties=[hostname], ufs="/b").ufs == "/b"
+
+
+def test_lending() -> None:
+    """A local source lends its files unless the client cache is on; a disk cache is said to be in memory."""
+    assert load().lend
+    found = load(properties=[f"{CACHE}enabled=true", f"{CACHE}store.type=local"])
+    assert not found.lend
+    assert found.core_options()["cache_enabled"] == 1
+    assert any("kept in memory" in note for note in found.notes)

@@ -1,0 +1,96 @@
+"""The log repeats itself no more than needed, rotates, and goes where a stranger would look."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from alluxio_jnifuse import logs
+from alluxio_jnifuse.errors import MountError
+from alluxio_jnifuse.logs import LogHandler
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[tuple[LogHandler, Path]]:
+    """A handler that writes to a file, and that file."""
+    fd, name = logs.open_file(str(tmp_path), "x")
+    handler = LogHandler(fd, name, rotate_bytes=200)
+    yield handler, Path(name)
+    handler.close()
+    os.close(fd)
+
+
+def say(handler: LogHandler, text: str, level: int = logging.WARNING) -> None:
+    """Logs one line through `handler`."""
+    handler.handle(logging.LogRecord("alluxio_jnifuse", level, "", 0, text, None, None))
+
+
+def test_identical_lines_are_counted(log: tuple[LogHandler, Path]) -> None:
+    """A line that comes again within the period is left out, and its number is told in the end."""
+    handler, path = log
+    for _ in range(5):
+        say(handler, "the storage fails")
+    say(handler, "another line")
+    assert path.read_text().count("the storage fails") == 1
+    handler.close()
+    assert path.read_text().splitlines()[-1].endswith("the storage fails (4 more like this within 10 s)")
+
+
+def test_level_is_part_of_a_line(log: tuple[LogHandler, Path]) -> None:
+    """The same words as a warning and as an error are two lines."""
+    handler, path = log
+    say(handler, "words")
+    say(handler, "words", logging.ERROR)
+    assert len(path.read_text().splitlines()) == 2
+
+
+def test_rotation(log: tuple[LogHandler, Path], capfd: pytest.CaptureFixture[str]) -> None:
+    """A file that has grown becomes .1, older ones move on, and the oldest goes."""
+    handler, path = log
+    for number in range(40):
+        say(handler, f"line number {number:4} {'.' * 60}")
+    names = sorted(os.listdir(path.parent))
+    assert names == ["fuse.log"] + [f"fuse.log.{number}" for number in range(1, logs.ROTATE_FILES + 1)]
+    assert all((path.parent / name).stat().st_size < 400 for name in names)
+    newest = "".join(path.with_name(name).read_text() for name in ("fuse.log.1", "fuse.log"))
+    assert "line number   39" in newest
+
+
+def test_names_of_files(tmp_path: Path) -> None:
+    """The first mount in Alluxio's logs directory writes fuse.log, another one at the same time a name of its own."""
+    first, name = logs.open_file(str(tmp_path / "logs"), "mnt-a")
+    assert name == f"{tmp_path}/logs/fuse.log"
+    second, name = logs.open_file(str(tmp_path / "logs"), "mnt-b")
+    assert name == f"{tmp_path}/logs/fuse-mnt-b.log"
+    with pytest.raises(MountError, match="is in use by another process; choose a directory with ALLUXIO_LOGS_DIR"):
+        logs.open_file(str(tmp_path / "logs"), "mnt-b")
+    os.close(first)
+    os.close(second)
+
+
+def test_directory_that_cannot_be_used(tmp_path: Path) -> None:
+    """A logs directory that cannot be made is an error with its name."""
+    (tmp_path / "file").touch()
+    with pytest.raises(MountError, match=r"log file .*/file/logs/fuse-x.log: cannot be written"):
+        logs.open_file(str(tmp_path / "file" / "logs"), "x")
+
+
+def test_default_directories(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root logs to /var/log, a user to his state directory."""
+    assert logs.default_directories(0)[0] == "/var/log/alluxio-jnifuse"
+    monkeypatch.setenv("XDG_STATE_HOME", "/home/u/state")
+    assert logs.default_directories(7) == ["/home/u/state/alluxio-jnifuse", "/tmp/alluxio-jnifuse-7"]
+    monkeypatch.delenv("XDG_STATE_HOME")
+    monkeypatch.setenv("HOME", "/home/u")
+    assert logs.default_directories(7)[0] == "/home/u/.local/state/alluxio-jnifuse"
+
+
+def test_names_that_are_no_text(log: tuple[LogHandler, Path]) -> None:
+    """A name that is not UTF-8 is escaped, and does not lose its line."""
+    handler, path = log
+    say(handler, "file " + os.fsdecode(b"\xff"))
+    assert "file \\udcff" in path.read_text()
