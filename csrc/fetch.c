@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "file.h"
 #include "meta.h"
@@ -270,6 +271,19 @@ int ajf_fetch_done(struct ajf_fetch *f, size_t filled)
         return 0;
     ajf_meta_failed(f, EIO);
     return -EINVAL;
+}
+
+int ajf_fetch_opened(struct ajf_fetch *f, uint64_t handle, uint64_t version, uint64_t size,
+                     const struct ajf_extent *extents, size_t n)
+{
+    if (f->answered || f->info.kind != AJF_FETCH_OPEN) {
+        for (size_t i = 0; i < n; i++)
+            close(extents[i].fd);
+        ajf_fetch_fail(f, EIO);
+        return -EINVAL;
+    }
+    f->answered = true;
+    return ajf_file_opened(f, handle, version, size, extents, n);
 }
 
 void ajf_fetch_fail(struct ajf_fetch *f, int err)

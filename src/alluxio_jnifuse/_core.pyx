@@ -8,6 +8,7 @@ from cpython.buffer cimport PyBuffer_FillInfo
 from libc.errno cimport EINVAL, ENOMEM, ESHUTDOWN, ETIMEDOUT
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport free, malloc
+from libc.string cimport memset
 
 from . cimport _ajf as c
 
@@ -208,7 +209,7 @@ cdef class Core:
             raise RuntimeError("Core is initialised once")
         given = dict(options)
         o = given  # every field, by name: KeyError-like ValueError when one is missing
-        unknown = set(given) - set(o)
+        unknown = set(given) - set(option_names())
         if unknown:
             raise ValueError(f"unknown core options: {', '.join(sorted(unknown))}")
         with nogil:
@@ -300,8 +301,9 @@ def compiled_features():
 
 
 def option_names():
-    cdef c.ajf_options o = {}
-    return tuple(o)
+    cdef c.ajf_options o
+    memset(&o, 0, sizeof(o))
+    return tuple(<dict>o)
 
 
 def unmount(bytes mountpoint not None, bint lazy):

@@ -1,0 +1,56 @@
+"""The Python API mounts in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import alluxio_jnifuse
+from alluxio_jnifuse import mounttable
+from alluxio_jnifuse.errors import MountError
+
+pytestmark = pytest.mark.fuse
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory with one file; logs go beside it."""
+    monkeypatch.setenv("ALLUXIO_LOGS_DIR", str(tmp_path / "logs"))
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "file").write_text("contents\n")
+    return tmp_path / "data"
+
+
+def test_context_manager(data: Path, tmp_path: Path) -> None:
+    """Within the block the mount is there, afterwards it is not."""
+    mountpoint = tmp_path / "mnt"
+    with alluxio_jnifuse.mount(data, mountpoint, options={"attr_timeout": 5, "kernel_cache": True}) as mount:
+        assert mount.mountpoint == os.path.realpath(mountpoint)
+        assert mount.pid != os.getpid()
+        read = subprocess.run(["cat", mountpoint / "file"], capture_output=True, text=True, check=True)
+        assert read.stdout == "contents\n"
+        assert all(isinstance(value, int) for value in mount.stats().values())
+        assert "readdirplus" in mount.features()
+        assert "kernel_cache=on" in Path(mount.log).read_text()
+    assert mounttable.top_at(mount.mountpoint) is None
+    with pytest.raises(MountError, match="not mounted"):
+        mount.stats()
+    mount.unmount()
+
+
+def test_failure(tmp_path: Path) -> None:
+    """A mount that does not come about raises with the reason of the command."""
+    with pytest.raises(MountError, match="no such directory"):
+        alluxio_jnifuse.mount(tmp_path / "missing", tmp_path / "mnt")
+    with pytest.raises(MountError, match="unknown mount option: foo"):
+        alluxio_jnifuse.mount(tmp_path, tmp_path / "mnt", options="foo")
+
+
+def test_several_mounts(data: Path, tmp_path: Path) -> None:
+    """Several mounts live beside each other, each with its own log file."""
+    with alluxio_jnifuse.mount(data, tmp_path / "a") as first, alluxio_jnifuse.mount(data, tmp_path / "b") as second:
+        assert first.pid != second.pid
+        assert first.log != second.log
