@@ -36,7 +36,7 @@ struct ajf_attr {
     int64_t ctime_ns;
     int64_t atime_ns;
     uint32_t mode; /* type and permissions, as st_mode */
-    uint32_t nlink;
+    uint32_t nlink; /* 0, in a listing: only name and type are known, whoever wants more asks */
     uint32_t uid;
     uint32_t gid;
 };
@@ -147,9 +147,9 @@ int ajf_fetch_statfs(struct ajf_fetch *f, const struct ajf_statfs *s);
  */
 int ajf_fetch_opened(struct ajf_fetch *f, uint64_t handle, uint64_t version, uint64_t size,
                      const struct ajf_extent *extents, size_t n);
-/* READ: `filled` bytes are final and no more will come; fewer than asked is an error for who waits for the rest. */
+/* READ: `filled` bytes are final and no more will come; fewer than asked is EIO for who waits for the rest. */
 int ajf_fetch_done(struct ajf_fetch *f, size_t filled);
-/* Any kind: `err` is a positive errno. What a READ made final before stays. */
+/* Any kind: `err` is a positive errno (ECANCELED: nobody's). What a READ made final before stays. */
 void ajf_fetch_fail(struct ajf_fetch *f, int err);
 
 /*
@@ -197,7 +197,7 @@ int ajf_device(const struct ajf *m, unsigned *ret_major, unsigned *ret_minor);
 
 /*
  * Lists a local directory for a source that lends files: the open directory `dirfd` is read from its start and each
- * entry is lstat'ed. Skips ".", "..", sockets, devices and FIFOs, and directories of device `hide_dev` (the mount
+ * entry is lstat'ed; one that cannot be is listed with its type alone. Skips ".", "..", sockets, devices and FIFOs, and directories of device `hide_dev` (the mount
  * itself, when it lies inside the directory it shows; found without sending it a request; 0 hides nothing).
  * `pin_contents`: version = hash of (device, inode, size, mtime, ctime), else of (device, inode) alone, which is the
  * identity of a file that is lent and may be written in place. ret_entries and ret_names come from malloc.

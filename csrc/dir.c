@@ -325,6 +325,7 @@ static int pack_entry(struct packing *p, size_t i)
     off_t next = (off_t)(i + 1 + FIRST_ENTRY);
     memcpy(name, at, entry->name_len);
     name[entry->name_len] = '\0';
+    struct fuse_entry_param e = {.attr = {.st_ino = entry->attr.ino, .st_mode = entry->attr.mode}};
     if (!p->plus) {
         struct stat st = {.st_ino = entry->attr.ino ? entry->attr.ino : i + 2, .st_mode = entry->attr.mode};
         n = fuse_add_direntry(p->req, p->buffer + p->used, left, name, &st, next);
@@ -333,9 +334,12 @@ static int pack_entry(struct packing *p, size_t i)
         p->used += n;
         return 1;
     }
-    struct fuse_entry_param e = {0};
     if (fuse_add_direntry_plus(p->req, NULL, 0, name, &e, next) > left)
         return 0;
+    if (!entry->attr.nlink) { /* attributes unknown: inode 0 makes it a plain entry */
+        p->used += fuse_add_direntry_plus(p->req, p->buffer + p->used, left, name, &e, next);
+        return 1;
+    }
     struct ajf_inode_view v;
     int err = ajf_inode_bind(&p->m->inodes, p->l->nodeid, name, entry->name_len, &entry->attr, p->l->attr_expires_ns,
                              true, &v);
@@ -420,7 +424,7 @@ int ajf_dir_find(struct ajf *m, uint64_t parent, const char *name, size_t len, u
                 lo = mid + 1;
             else if (c < 0)
                 hi = mid;
-            else if (now_ns < l->attr_expires_ns) {
+            else if (now_ns < l->attr_expires_ns && e->attr.nlink) {
                 *ret_attr = e->attr;
                 *ret_expires_ns = l->attr_expires_ns;
                 err = 0;

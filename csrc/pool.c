@@ -116,6 +116,7 @@ static void leave(struct ajf_pool *p, struct worker *w)
     AJF_COUNT(&p->m->stats, threads_died);
     AJF_COUNT_SUB(&p->m->stats, threads, 1);
     if (!--p->n_alive) {
+        ajf_session_over(p->m);
         p->ended = true;
         pthread_cond_broadcast(&p->ended_cond);
     }

@@ -454,12 +454,14 @@ int ajf_read_done(struct ajf_fetch *f, size_t filled)
     }
     f->answered = true;
     if (f->filled < f->info.length)
-        ajf_read_failed(f, EIO);
+        ajf_read_failed(f, err == -ECANCELED ? ECANCELED : EIO);
     return 0;
 }
 
 void ajf_read_failed(struct ajf_fetch *f, int err)
 {
+    if (err == ECANCELED)
+        return; /* who wants it by now asks again when the fetch is given back */
     ajf_read_fail(f->m, f->file, f->info.offset + f->filled, f->info.offset + f->info.length, err);
 }
 

@@ -125,8 +125,9 @@ static int scan(DIR *dir, bool pin_contents, uint64_t hide_dev, struct growing *
         int err = ajf_stat_local(dirfd(dir), d->d_name, pin_contents, maybe_dir ? hide_dev : 0, &attr);
         if (err == -ENOENT)
             continue; /* hidden, or gone meanwhile */
-        if (!err)
-            err = append(g, d->d_name, &attr);
+        if (err) /* no permission, a dead mount: the name is there, and asking for more will say why not */
+            attr = (struct ajf_attr){.ino = d->d_ino, .mode = DTTOIF(d->d_type)};
+        err = append(g, d->d_name, &attr);
         if (err)
             return err;
     }

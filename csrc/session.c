@@ -109,11 +109,20 @@ int ajf_session_wait_ready(struct ajf *m, int timeout_ms)
     uint64_t deadline = ajf_deadline_ns(timeout_ms);
     bool more = true;
     pthread_mutex_lock(&s->lock);
-    while (!s->initialised && more)
+    while (!s->initialised && !s->over && more)
         more = ajf_cond_wait_until(&s->ready, &s->lock, deadline);
-    bool ready = s->initialised;
+    int err = s->initialised ? 0 : s->over ? -EPROTO : -ETIMEDOUT;
     pthread_mutex_unlock(&s->lock);
-    return ready ? 0 : -ETIMEDOUT;
+    return err;
+}
+
+void ajf_session_over(struct ajf *m)
+{
+    struct ajf_session *s = &m->session;
+    pthread_mutex_lock(&s->lock);
+    s->over = true;
+    pthread_cond_broadcast(&s->ready);
+    pthread_mutex_unlock(&s->lock);
 }
 
 unsigned ajf_features_granted(const struct ajf *m)

@@ -23,14 +23,16 @@ struct ajf_session {
     _Atomic unsigned granted;  /* enum ajf_feature */
     pthread_mutex_t lock;
     pthread_cond_t ready;
-    bool initialised;          /* lock */
+    bool initialised, over;    /* lock */
 };
 
 void ajf_session_init(struct ajf_session *s);
 void ajf_session_done(struct ajf_session *s);
 int ajf_session_mount(struct ajf *m, const char *mountpoint, const char *options);
-/* Blocks until INIT was seen: 0, -ETIMEDOUT. */
+/* Blocks until INIT was seen: 0, -ETIMEDOUT, -EPROTO (the session ended before). */
 int ajf_session_wait_ready(struct ajf *m, int timeout_ms);
+/* The last worker has ended. */
+void ajf_session_over(struct ajf *m);
 /* The kernel's INIT: negotiates. Called by ops.c. */
 void ajf_session_negotiate(struct ajf *m, struct fuse_conn_info *conn);
 

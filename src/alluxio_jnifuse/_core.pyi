@@ -55,6 +55,9 @@ class Fetch:
     offset: int
     length: int
 
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+    def release(self) -> None:
+        """Gives the fetch back now; dropping the last reference does it too. Raises BufferError while there are views."""
     def progress(self, filled: int) -> None:
         """The first `filled` bytes are final. Raises Cancelled, ValueError."""
     def answer_attr(self, attr: _AttrLike) -> None: ...
@@ -72,7 +75,7 @@ class Fetch:
         name_max: int,
     ) -> None: ...
     def answer_opened(self, handle: int, version: int, size: int, extents: Sequence[tuple[int, int, int]]) -> None:
-        """`extents`: (fd, offset in fd, length); takes the descriptors, also on failure."""
+        """`extents`: (fd, offset in fd, length); takes the descriptors, also on failure, unless one is malformed."""
     def done(self, filled: int = 0) -> None: ...
     def fail(self, err: int) -> None:
         """`err`: positive errno."""

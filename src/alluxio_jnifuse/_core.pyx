@@ -65,17 +65,35 @@ cdef class Fetch:
     cdef c.ajf_fetch *_f
     cdef c.ajf_fetch_info_s _info
     cdef object _core  # the mount outlives its fetches
+    cdef int _exports  # views of the buffer
     cdef readonly bytes path
 
     def __cinit__(self):
         self._f = NULL
+        self._exports = 0
+
+    def __init__(self):
+        raise TypeError("fetches come from Core.next_fetch")
 
     def __dealloc__(self):
+        self._give_back()
+
+    cdef _give_back(self):
         cdef c.ajf_fetch *f = self._f
         self._f = NULL
         if f is not NULL:
             with nogil:
                 c.ajf_fetch_release(f)
+
+    cdef c.ajf_fetch *_held(self) except NULL:
+        if self._f is NULL:
+            raise ValueError("the fetch was given back")
+        return self._f
+
+    def release(self):
+        if self._exports:
+            raise BufferError(f"{self._exports} views of the buffer are left")
+        self._give_back()
 
     @property
     def kind(self):
@@ -106,9 +124,13 @@ cdef class Fetch:
         return self._info.length
 
     def __getbuffer__(self, Py_buffer *view, int flags):
-        if self._info.buffer is NULL:
-            raise BufferError("only a READ has a buffer")
+        if self._f is NULL or self._info.buffer is NULL:
+            raise BufferError("only a READ that was not given back has a buffer")
         PyBuffer_FillInfo(view, self, self._info.buffer, <Py_ssize_t>self._info.length, 0, flags)
+        self._exports += 1
+
+    def __releasebuffer__(self, Py_buffer *view):
+        self._exports -= 1
 
     cdef _check(self, int err):
         if err == -EINVAL:
@@ -117,9 +139,11 @@ cdef class Fetch:
             _raise(err, f"answer for {self.path!r}")
 
     def progress(self, size_t filled):
+        cdef c.ajf_fetch *f
         cdef int err
+        f = self._held()
         with nogil:
-            err = c.ajf_fetch_progress(self._f, filled)
+            err = c.ajf_fetch_progress(f, filled)
         if err == -EINVAL:
             raise ValueError(f"{filled} of {self._info.length} bytes filled: backwards, beyond, or already answered")
         if err < 0:
@@ -127,12 +151,14 @@ cdef class Fetch:
 
     def answer_attr(self, attr):
         cdef c.ajf_attr a
+        cdef c.ajf_fetch *f
         cdef int err
         a.ino, a.size, a.blocks, a.version = attr.ino, attr.size, attr.blocks, attr.version
         a.mtime_ns, a.ctime_ns, a.atime_ns = attr.mtime_ns, attr.ctime_ns, attr.atime_ns
         a.mode, a.nlink, a.uid, a.gid = attr.mode, attr.nlink, attr.uid, attr.gid
+        f = self._held()
         with nogil:
-            err = c.ajf_fetch_attr(self._f, &a)
+            err = c.ajf_fetch_attr(f, &a)
         self._check(err)
 
     def answer_list(self, entries, bytes names not None):
@@ -140,6 +166,7 @@ cdef class Fetch:
         cdef size_t n, names_len = len(names)
         cdef const char *blob = names
         cdef const c.ajf_entry *first = NULL
+        cdef c.ajf_fetch *f
         cdef int err
         flat = memoryview(entries).cast("B")
         n, rest = divmod(len(flat), sizeof(c.ajf_entry))
@@ -148,30 +175,36 @@ cdef class Fetch:
         if n:
             view = flat
             first = <const c.ajf_entry *>&view[0]
+        f = self._held()
         with nogil:
-            err = c.ajf_fetch_list(self._f, first, n, blob, names_len)
+            err = c.ajf_fetch_list(f, first, n, blob, names_len)
         self._check(err)
 
     def answer_link(self, bytes target not None):
         cdef const char *text = target
         cdef size_t n = len(target)
+        cdef c.ajf_fetch *f
         cdef int err
+        f = self._held()
         with nogil:
-            err = c.ajf_fetch_link(self._f, text, n)
+            err = c.ajf_fetch_link(f, text, n)
         self._check(err)
 
     def answer_statfs(self, uint64_t block_size, uint64_t blocks, uint64_t blocks_free, uint64_t blocks_available,
                       uint64_t files, uint64_t files_free, unsigned name_max):
         cdef c.ajf_statfs s
+        cdef c.ajf_fetch *f
         cdef int err
         s.block_size, s.blocks, s.blocks_free, s.blocks_available = block_size, blocks, blocks_free, blocks_available
         s.files, s.files_free, s.name_max = files, files_free, name_max
+        f = self._held()
         with nogil:
-            err = c.ajf_fetch_statfs(self._f, &s)
+            err = c.ajf_fetch_statfs(f, &s)
         self._check(err)
 
     def answer_opened(self, uint64_t handle, uint64_t version, uint64_t size, extents):
         cdef size_t n = len(extents), i
+        cdef c.ajf_fetch *f
         cdef int err
         cdef c.ajf_extent *copy = <c.ajf_extent *>malloc((n + 1) * sizeof(c.ajf_extent))
         if copy is NULL:
@@ -179,21 +212,25 @@ cdef class Fetch:
         try:
             for i in range(n):
                 copy[i].fd, copy[i].fd_offset, copy[i].length = extents[i]
+            f = self._held()
             with nogil:
-                err = c.ajf_fetch_opened(self._f, handle, version, size, copy, n)
+                err = c.ajf_fetch_opened(f, handle, version, size, copy, n)
         finally:
             free(copy)
         self._check(err)
 
     def done(self, size_t filled=0):
+        cdef c.ajf_fetch *f
         cdef int err
+        f = self._held()
         with nogil:
-            err = c.ajf_fetch_done(self._f, filled)
+            err = c.ajf_fetch_done(f, filled)
         self._check(err)
 
     def fail(self, int err):
+        cdef c.ajf_fetch *f = self._held()
         with nogil:
-            c.ajf_fetch_fail(self._f, err)
+            c.ajf_fetch_fail(f, err)
 
 
 cdef class Core:

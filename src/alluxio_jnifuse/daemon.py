@@ -79,7 +79,10 @@ def launch(work: Callable[[PipeReporter], int], mountpoint: str, timeout: float)
     sys.stdout.flush()
     sys.stderr.flush()
     reading, writing = os.pipe2(os.O_CLOEXEC)
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError as error:
+        raise MountError(f"no process can be started: {error.strerror}") from error
     if pid == 0:
         os.close(reading)
         _child(work, PipeReporter(writing))

@@ -144,7 +144,8 @@ class Fetchers:
                 if not spare and len(self._threads) < self._maximum:
                     self._grow()
                 self._serve(fetch)
-                del fetch, got  # its range of the cache is not reused before
+                _give_back(fetch)
+                del fetch, got
         except _core.Stopped:
             self._stopping = True
         finally:
@@ -172,17 +173,18 @@ class Fetchers:
     def _serve(self, fetch: _core.Fetch) -> None:
         try:
             self._kinds[fetch.kind](fetch)
-        except _core.Cancelled:
-            fetch.fail(errno.ECANCELED)
         except BaseException as exc:  # whatever a source raises, its fetch is ended and this thread lives on
             err = errno.EIO
             try:
                 err = self._explain(fetch, exc)
             finally:
                 fetch.fail(err)
+                _drop_frames(exc)
 
     def _explain(self, fetch: _core.Fetch, exc: BaseException) -> int:
         """The errno for a failure; leaves a log line when there is none that describes it."""
+        if isinstance(exc, _core.Cancelled):
+            return errno.ECANCELED
         err = known_errno(exc)
         if err is None:
             self._complain(fetch, exc)
@@ -205,7 +207,7 @@ class Fetchers:
         if handle is None:
             raise SourceError(f"read of a handle that is not open: {fetch.handle}")
         offset, length = fetch.offset, fetch.length
-        buffer = memoryview(fetch)  # type: ignore[arg-type]  # the buffer protocol has no type before 3.12
+        buffer = memoryview(fetch)
         filled = self._source.read_into(handle, offset, buffer, fetch.progress)
         buffer.release()  # before the bytes are called final: a source that kept it cannot change them
         wanted = min(length, max(0, fetch.size - offset))
@@ -274,6 +276,14 @@ class Fetchers:
         log.error("%s %r offset %d, %s: %s%s", kind, path, fetch.offset, self._source, what, _raised_at(exc))
 
 
+def _give_back(fetch: _core.Fetch) -> None:
+    """Lets the core use the range again, whoever still holds a reference to the fetch."""
+    try:
+        fetch.release()
+    except BufferError:
+        log.warning("%r: the source kept the buffer of a read; its range stays reserved until it lets go", fetch.path)
+
+
 def _raised_at(exc: BaseException) -> str:
     """Where an exception came from, as `` (file.py:12)``."""
     traceback = exc.__traceback__
@@ -282,3 +292,16 @@ def _raised_at(exc: BaseException) -> str:
     while traceback.tb_next is not None:
         traceback = traceback.tb_next
     return f" ({os.path.basename(traceback.tb_frame.f_code.co_filename)}:{traceback.tb_lineno})"
+
+
+def _drop_frames(exc: BaseException) -> None:
+    """Parts an exception from the frames it passed, which hold the fetch and its buffer.
+
+    A source may keep an exception, to raise it again say; the core would wait for the fetch to be given back.
+    """
+    seen: list[BaseException] = []
+    link: BaseException | None = exc
+    while link is not None and link not in seen:
+        seen.append(link)
+        link.__traceback__ = None
+        link = link.__cause__ or link.__context__

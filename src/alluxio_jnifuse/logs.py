@@ -9,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -172,14 +171,8 @@ def _open(path: str) -> int | None:
     return fd
 
 
-def start_drain(core: Core, handler: LogHandler) -> threading.Thread:
-    """Starts the thread that moves the core's messages into the log; it ends when the core was stopped."""
-    thread = threading.Thread(target=_drain, args=(core, handler), name="log", daemon=True)
-    thread.start()
-    return thread
-
-
-def _drain(core: Core, handler: LogHandler) -> None:
+def drain(core: Core, handler: LogHandler) -> None:
+    """Moves the core's messages into the log until the core was stopped; the work of a thread of its own."""
     from alluxio_jnifuse._core import Stopped
 
     try:

@@ -38,7 +38,8 @@ def prepare(path: str, *, nonempty: bool = False) -> str:
 
 def is_stale(path: str) -> bool:
     """Whether what is mounted at `path` has no daemon any more. Raises MountError when it does not answer."""
-    code = mounttable.probe(path, _PROBE_S)
+    # Not stat: the kernel would answer from its cache.
+    code = mounttable.probe(path, _PROBE_S, os.statvfs)
     if code is None:
         raise MountError(
             f"something is mounted there that does not answer within {_PROBE_S:g} s",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-import threading
+from collections.abc import Callable
 from typing import NamedTuple
+
+from alluxio_jnifuse.threads import start_thread
 
 MOUNTINFO = "/proc/self/mountinfo"
 FSTYPE = "fuse.alluxio-fuse"
@@ -58,8 +60,8 @@ def resolve(path: str) -> str:
     return resolve(os.path.join(os.path.dirname(resolved), os.readlink(resolved)))
 
 
-def probe(path: str, timeout: float) -> int | None:
-    """The errno of stat(path), 0 when it answered, None when it did not within `timeout` s.
+def probe(path: str, timeout: float, call: Callable[[str], object] = os.stat) -> int | None:
+    """The errno of `call(path)`, 0 when it answered, None when it did not within `timeout` s.
 
     The thread that waits for a mount that hangs is left behind; it does not keep the process from ending.
     """
@@ -67,13 +69,12 @@ def probe(path: str, timeout: float) -> int | None:
 
     def ask() -> None:
         try:
-            os.stat(path)
+            call(path)
             answer.append(0)
         except OSError as error:
             answer.append(error.errno or 0)
 
-    thread = threading.Thread(target=ask, name="probe", daemon=True)
-    thread.start()
+    thread = start_thread("probe", ask)
     thread.join(timeout)
     return answer[0] if answer else None
 

@@ -176,7 +176,7 @@ _MOUNT_OPTIONS = (
     _kernel("nodev", "device files have no effect", "as libfuse and fusermount3", "dev", "on"),
     _kernel("noexec", "nothing on the mount can be executed", "data sets carry scripts and programs", "exec"),
     _kernel("noatime", "do not update access times", "access times are never written in any case", "atime"),
-    _kernel("auto_unmount", "fusermount3 unmounts when the daemon dies", "an empty directory invites rsync --delete"),
+    _flag("auto_unmount", "unmount when the daemon dies", "an empty directory invites rsync --delete"),
     Option("uid", "count", "", "show this owner (number)", "the source's owner", "uid", 0, UINT32_MAX - 1),
     Option("gid", "count", "", "show this group (number)", "the source's group", "gid", 0, UINT32_MAX - 1),
     Option("umask", "octal", "", "take these bits off every mode", "the source's modes", "umask", 0, 0o777),

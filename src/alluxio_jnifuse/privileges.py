@@ -10,7 +10,6 @@ from typing import NamedTuple
 from alluxio_jnifuse.errors import MountError
 
 _CAP_SYS_ADMIN = 21  # linux/capability.h
-_INSTALL = "install the package fuse3, or mount as root"
 
 
 class Situation(NamedTuple):
@@ -40,23 +39,21 @@ def look(device: str = "/dev/fuse", conf: str = "/etc/fuse.conf") -> Situation:
     )
 
 
-def check(now: Situation, *, others: bool, auto_unmount: bool) -> None:
-    """Raises MountError with what to do when a mount cannot succeed.
-
-    `others`: allow_other or allow_root is asked for; `auto_unmount` is: it needs fusermount3 even for root.
-    """
+def check(now: Situation, *, others: bool) -> None:
+    """Raises MountError with what to do when a mount cannot succeed. `others`: allow_other or allow_root is given."""
     if not now.device_there:
         raise MountError(
             f"there is no {now.device}",
             remedy="load the kernel module (modprobe fuse), or give the container --device /dev/fuse "
             "--cap-add SYS_ADMIN",
         )
-    if auto_unmount and not now.helper:
-        raise MountError("auto_unmount needs fusermount3, which is not installed", remedy=_INSTALL)
     if now.privileged:
         return
     if not now.helper:
-        raise MountError("this user may not mount, and fusermount3, which would, is not installed", remedy=_INSTALL)
+        raise MountError(
+            "this user may not mount, and fusermount3, which would, is not installed",
+            remedy="install the package fuse3, or mount as root",
+        )
     if others and not now.root and not now.others_permitted:
         raise MountError(
             f"allow_other and allow_root are not permitted to ordinary users by {now.conf}",

@@ -4,8 +4,7 @@ Runs in a process of its own. Order of the start: the storage answers, the kerne
 learns the device of the mount (to hide it from itself), fetchers start, then `ready`. This process never touches
 its own mount: such a request would wait for the threads that make it.
 
-Signals write a byte into a pipe, which the main thread reads: SIGTERM, SIGINT and SIGHUP stop, SIGUSR1 dumps the
-counters, byte 0 is the session that ended because somebody unmounted. Before the mount exists signals kill as usual.
+SIGTERM, SIGINT and SIGHUP stop, SIGUSR1 dumps the counters; before anything is mounted signals kill as usual.
 """
 
 from __future__ import annotations
@@ -13,35 +12,35 @@ from __future__ import annotations
 import errno
 import os
 import resource
-import select
 import signal
 import stat
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from alluxio_jnifuse import __version__, metrics, mounttable, privileges
-from alluxio_jnifuse.errors import MountError
-from alluxio_jnifuse.logs import LOGGER, LogHandler, start_drain
+from alluxio_jnifuse.errors import AlluxioFuseError, MountError
+from alluxio_jnifuse.logs import LOGGER, LogHandler, drain
 from alluxio_jnifuse.options import OPTIONS
 from alluxio_jnifuse.registry import Registry, record_of_this_process
+from alluxio_jnifuse.signals import WAKE, SignalPipe
+from alluxio_jnifuse.threads import start_thread
+from alluxio_jnifuse.watcher import Watcher
 
 if TYPE_CHECKING:
     from alluxio_jnifuse._core import Core
     from alluxio_jnifuse.config import Config
-    from alluxio_jnifuse.fetcher import Fetchers
     from alluxio_jnifuse.sources.base import Source
 
 _INIT_TIMEOUT_S = 10.0  # the kernel sends INIT with the mount; only a frozen machine takes longer
 _STOP_FETCHERS_S = 2.0  # a thread that hangs in the source is left behind
+_STOP_LOG_S = 1.0
 _RETRY_UMOUNT_S = 0.05
 # A busy Python thread delays the others by this much, not by 5 ms: a fetch costs 20 to 60 us.
 _SWITCH_INTERVAL_S = 0.0005
 
-_ENDED = 0  # written where a signal's number would be
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -69,60 +68,125 @@ def serve(config: Config, mountpoint: str, log: Logging, reporter: Reporter) -> 
     """
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     _raise_file_limit()
+    watcher = Watcher(mountpoint) if config.flag("auto_unmount") else None  # forks, so before any thread
     reporter.stage("the storage to answer")
     source = _open_source(config)
     try:
-        with _signals() as (signals, wake):
-            return _serve(config, mountpoint, log, reporter, source, signals, wake)
-    finally:
-        source.close()
-
-
-def _serve(
-    config: Config, mountpoint: str, log: Logging, reporter: Reporter, source: Source, signals: int, wake: int
-) -> int:
-    from alluxio_jnifuse._core import Core
-    from alluxio_jnifuse.fetcher import Fetchers
-
-    reporter.stage("the kernel to mount")
-    try:
-        core = Core(config.core_options())
-    except OSError as error:
-        raise MountError(
-            f"cannot allocate its tables: {error.strerror}", where=f"cannot mount on {mountpoint}"
-        ) from error
-    drain = start_drain(core, log.handler)
-    fetchers = Fetchers(core, source, config.number("fetchers") + config.number("metadata_fetchers"))
-    registry, record_path = Registry(), ""
-    try:
-        _mount(core, mountpoint, config.mount_options())
-        device = _start(core)
-        source.mounted(os.makedev(*device))
-        fetchers.start()
-        record = record_of_this_process(mountpoint, config.alluxio_path, config.ufs, log.path)
-        record_path = registry.add(record)
-        _say_hello(config, mountpoint, core)
-        _widen_read_ahead(device, config.number("max_readahead"))
-        threading.Thread(target=_watch_end, args=(core, wake), name="watch", daemon=True).start()
-        reporter.ready()
-        _wait(signals, core, record_path)
-        _unmount(mountpoint, device, config.number("alluxio.fuse.umount.timeout") / 1000, signals)
+        with SignalPipe((*_STOP_SIGNALS, metrics.REQUEST)) as signals:
+            reporter.stage("the kernel to mount")
+            session = _Session(config, mountpoint, source, signals, log)
+            try:
+                session.start(watcher)
+                reporter.ready()
+                session.wait()
+                session.unmount()
+            finally:
+                session.take_apart()
         return 0
     finally:
-        _take_apart(core, fetchers)
-        if record_path:
-            registry.remove(record_path)
-        drain.join(1.0)
+        source.close()
+        if watcher is not None:
+            watcher.done()
 
 
-def _take_apart(core: Core, fetchers: Fetchers) -> None:
-    core.stop()
-    hanging = fetchers.stop(_STOP_FETCHERS_S)
-    if hanging:
-        LOGGER.warning("%d requests still hang in the storage; they end with this process", hanging)
+class _Session:
+    """Everything that lives from the mount to its end. Used by the main thread alone."""
 
+    def __init__(self, config: Config, mountpoint: str, source: Source, signals: SignalPipe, log: Logging) -> None:
+        """Nothing is mounted yet. Raises MountError."""
+        from alluxio_jnifuse._core import Core
+        from alluxio_jnifuse.fetcher import Fetchers
 
-# ------------------------------------------------------------------------------------------------------ start
+        self._config = config
+        self._mountpoint = mountpoint
+        self._source = source
+        self._signals = signals
+        self._log = log
+        self._registry = Registry()
+        self._record_path = ""
+        self._device = (0, 0)
+        try:
+            self._core = Core(config.core_options())
+        except OSError as error:
+            raise MountError(f"no memory for its tables: {error.strerror or error}") from error
+        self._fetchers = Fetchers(self._core, source, config.number("fetchers") + config.number("metadata_fetchers"))
+        self._log_thread = start_thread("log", drain, self._core, log.handler)
+
+    def start(self, watcher: Watcher | None) -> None:
+        """Returns when the mount answers. Raises MountError."""
+        _mount(self._core, self._mountpoint, self._config.mount_options())
+        self._device = _start(self._core)
+        if watcher is not None:
+            watcher.mounted(self._device)
+        self._source.mounted(os.makedev(*self._device))
+        self._fetchers.start()
+        record = record_of_this_process(self._mountpoint, self._config.alluxio_path, self._config.ufs, self._log.path)
+        self._record_path = self._registry.add(record)
+        _say_hello(self._config, self._mountpoint, self._core)
+        _widen_read_ahead(self._device, self._config.number("max_readahead"))
+        start_thread("watch", self._watch_end)
+
+    def wait(self) -> None:
+        """Returns when a signal asks to stop, or the session has ended."""
+        while True:
+            number = self._next_signal()
+            if number == WAKE:
+                LOGGER.info("unmounted")
+                return
+            if number in _STOP_SIGNALS:
+                LOGGER.info("unmounting after %s", signal.Signals(number).name)
+                return
+
+    def unmount(self) -> None:
+        """Unmounts, if that has not happened: at once, or when it is no longer busy, or lazily."""
+        from alluxio_jnifuse import _core
+
+        entry = mounttable.top_at(self._mountpoint)
+        if entry is None or (entry.major, entry.minor) != self._device:
+            return
+        path = os.fsencode(self._mountpoint)
+        deadline = time.monotonic() + self._config.number("alluxio.fuse.umount.timeout") / 1000
+        number: int | None = None
+        while number not in (*_STOP_SIGNALS, WAKE):  # who signals again does not want to wait
+            try:
+                _core.unmount(path, False)
+                return
+            except OSError as error:
+                if error.errno != errno.EBUSY:
+                    LOGGER.warning("cannot unmount %s: %s", self._mountpoint, error.strerror)
+                    break
+            if time.monotonic() >= deadline:
+                break
+            number = self._next_signal(_RETRY_UMOUNT_S)
+        LOGGER.info("%s is detached with files open; those in passthrough stay readable", self._mountpoint)
+        try:
+            _core.unmount(path, True)
+        except OSError as error:
+            LOGGER.error("cannot detach %s: %s", self._mountpoint, error.strerror)
+
+    def take_apart(self) -> None:
+        """Ends what was started, in whatever state that is."""
+        self._core.stop()
+        hanging = self._fetchers.stop(_STOP_FETCHERS_S)
+        if hanging:
+            LOGGER.warning("%d requests still hang in the storage; they end with this process", hanging)
+        if self._record_path:
+            self._registry.remove(self._record_path)
+        self._log_thread.join(_STOP_LOG_S)
+
+    def _next_signal(self, timeout: float | None = None) -> int | None:
+        """The next signal, or None after `timeout` s; requests for the counters are fulfilled on the way."""
+        number = self._signals.wait(timeout)
+        if number == metrics.REQUEST and self._record_path:
+            try:
+                metrics.dump(self._core, self._record_path)
+            except OSError as error:
+                LOGGER.error("the counters cannot be written: %s", error)
+        return number
+
+    def _watch_end(self) -> None:
+        self._core.wait_end(-1)
+        self._signals.wake()
 
 
 def _open_source(config: Config) -> Source:
@@ -133,12 +197,12 @@ def _open_source(config: Config) -> Source:
     try:
         if not stat.S_ISDIR(source.stat(b"/").mode):
             raise MountError("is not a directory", where=config.ufs)
-    except OSError as error:
+    except BaseException as error:
         source.close()
-        raise MountError(f"does not answer: {error.strerror or error}", where=config.ufs) from error
-    except BaseException:
-        source.close()
-        raise
+        if isinstance(error, AlluxioFuseError) or not isinstance(error, Exception):
+            raise
+        reason = error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+        raise MountError(f"does not answer: {reason}", where=config.ufs) from error
     return source
 
 
@@ -208,71 +272,3 @@ def _say_hello(config: Config, mountpoint: str, core: Core) -> None:
     for note in config.notes:
         LOGGER.info("%s", note)
     LOGGER.info("granted by the kernel: %s", ", ".join(sorted(core.features())) or "nothing beyond the basics")
-
-
-# ------------------------------------------------------------------------------------------------ serve and stop
-
-
-@contextmanager
-def _signals() -> Iterator[tuple[int, int]]:
-    """A pipe (reading end, writing end) that receives the number of every signal as a byte."""
-    reading, writing = os.pipe2(os.O_CLOEXEC)
-    os.set_blocking(writing, False)
-    handled = (*_STOP_SIGNALS, metrics.REQUEST)
-    before = {number: signal.signal(number, lambda *_: None) for number in handled}
-    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-    try:
-        yield reading, writing
-    finally:
-        signal.set_wakeup_fd(-1)
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        # The watching thread may still write: the pipe ends with the process.
-
-
-def _watch_end(core: Core, wake: int) -> None:
-    core.wait_end(-1)
-    os.write(wake, bytes([_ENDED]))
-
-
-def _wait(signals: int, core: Core, record_path: str) -> None:
-    """Returns when a signal asks to stop, or the session has ended."""
-    while True:
-        number = os.read(signals, 1)[0]
-        if number == metrics.REQUEST:
-            try:
-                metrics.dump(core, record_path)
-            except OSError as error:
-                LOGGER.error("the counters cannot be written: %s", error)
-        elif number == _ENDED:
-            LOGGER.info("unmounted")
-            return
-        elif number in _STOP_SIGNALS:
-            LOGGER.info("unmounting after %s", signal.Signals(number).name)
-            return
-
-
-def _unmount(mountpoint: str, device: tuple[int, int], patience: float, signals: int) -> None:
-    """Unmounts, if that has not happened: at once, or when idle within `patience` s, or lazily."""
-    from alluxio_jnifuse import _core
-
-    entry = mounttable.top_at(mountpoint)
-    if entry is None or (entry.major, entry.minor) != device:
-        return
-    deadline = time.monotonic() + patience
-    while True:
-        try:
-            _core.unmount(os.fsencode(mountpoint), False)
-            return
-        except OSError as error:
-            if error.errno != errno.EBUSY:
-                LOGGER.warning("cannot unmount %s: %s", mountpoint, error.strerror)
-                break
-        # A second signal is somebody who does not want to wait.
-        if time.monotonic() >= deadline or select.select([signals], [], [], _RETRY_UMOUNT_S)[0]:
-            LOGGER.info("%s is busy: detached, files that are open in passthrough stay readable", mountpoint)
-            break
-    try:
-        _core.unmount(os.fsencode(mountpoint), True)
-    except OSError as error:
-        LOGGER.error("cannot detach %s: %s", mountpoint, error.strerror)

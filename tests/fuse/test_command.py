@@ -147,7 +147,7 @@ def test_busy_mount_is_detached(place: Place) -> None:
         assert wait_end(record.pid)
         assert not place.mounted()
         holder.kill()
-    assert "is busy" in (place.logs / "fuse.log").read_text()
+    assert "is detached with files open" in (place.logs / "fuse.log").read_text()
 
 
 def test_busy_mount_is_waited_for(place: Place) -> None:
@@ -163,7 +163,7 @@ def test_busy_mount_is_waited_for(place: Place) -> None:
         holder.kill()
     assert wait_end(record.pid)
     assert not place.mounted()
-    assert "is busy" not in log.read_text()
+    assert "is detached with files open" not in log.read_text()
 
 
 def test_second_signal_does_not_wait(place: Place) -> None:
@@ -226,6 +226,18 @@ def test_forced_umount(place: Place) -> None:
     assert wait_end(record.pid)
     assert not place.mounted()
     assert place.record() is None
+
+
+def test_auto_unmount(place: Place) -> None:
+    """With auto_unmount the mount goes when its daemon is killed, and nothing stays when it ends as usual."""
+    record = place.mount("-o", "auto_unmount")
+    os.kill(record.pid, signal.SIGKILL)
+    while place.mounted():
+        os.sched_yield()
+    record = place.mount("-o", "auto_unmount")
+    (child,) = Path(f"/proc/{record.pid}/task/{record.pid}/children").read_text().split()
+    assert place.run("umount", place.mountpoint).returncode == 0
+    assert wait_end(int(child))
 
 
 def test_live_mount_is_refused(place: Place) -> None:

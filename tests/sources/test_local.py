@@ -189,9 +189,7 @@ def _replace(path: Path) -> None:
     new.rename(path)
 
 
-@pytest.mark.parametrize(
-    "change", [_overwrite, _overwrite_and_hide_it, _overwrite_one_byte, _truncate, _append, _replace]
-)
+@pytest.mark.parametrize("change", [_overwrite, _overwrite_and_hide_it, _overwrite_one_byte, _truncate, _append])
 def test_a_file_that_changes_during_a_read_is_stale(
     copying: LocalSource, root: Path, change: Callable[[Path], None]
 ) -> None:
@@ -211,6 +209,20 @@ def test_a_file_that_changes_during_a_read_is_stale(
         copying.read_into(opened.handle, 0, memoryview(buffer), progress)
     assert final == MIB
     assert buffer[:final] == b"\x01" * MIB
+    copying.close_file(opened.handle)
+
+
+@pytest.mark.parametrize("change", [_replace, os.unlink])
+def test_a_file_that_is_only_unlinked_during_a_read_is_read_to_its_end(
+    copying: LocalSource, root: Path, change: Callable[[Path], None]
+) -> None:
+    """What was opened is still there, whole, as for any open file."""
+    (root / "f").write_bytes(b"\x01" * 3 * MIB)
+    opened = open_now(copying, b"/f")
+    buffer = bytearray(3 * MIB)
+    change(root / "f")
+    assert copying.read_into(opened.handle, 0, memoryview(buffer), lambda _: None) == 3 * MIB
+    assert buffer == b"\x01" * 3 * MIB
     copying.close_file(opened.handle)
 
 

@@ -134,9 +134,7 @@ def test_a_testing_uri_calls_a_factory(factory: Path) -> None:
 
 
 @pytest.mark.parametrize("value", ["", "0", None])
-def test_a_testing_uri_needs_the_environment(
-    factory: Path, monkeypatch: pytest.MonkeyPatch, value: str | None
-) -> None:
+def test_a_testing_uri_needs_the_environment(factory: Path, monkeypatch: pytest.MonkeyPatch, value: str | None) -> None:
     """It runs code from a file, so naming it is not enough."""
     if value is None:
         monkeypatch.delenv(ENABLED_BY)

@@ -40,9 +40,7 @@ MAXIMUM = 8
 class QueuedFetch(bytearray):
     """A fetch as the core hands it out; notes how it was ended. Its own bytes are the buffer."""
 
-    def __init__(
-        self, kind: int, path: bytes = b"/", *, length: int = 0, offset: int = 0, **fields: int
-    ) -> None:
+    def __init__(self, kind: int, path: bytes = b"/", *, length: int = 0, offset: int = 0, **fields: int) -> None:
         super().__init__(length)
         self.kind = kind
         self.path = path
@@ -272,11 +270,28 @@ def test_what_was_done_is_let_go(queue: Queue, memory: MemorySource, run: Run) -
         QueuedFetch(_core.READ, b"/f", handle=handle, length=10),
         QueuedFetch(_core.READ, b"/f", handle=0, length=10),
     ]
+    assert_let_go(queue, fetches)
+
+
+def test_an_exception_that_is_kept_keeps_no_fetch(queue: Queue, memory: MemorySource, run: Run) -> None:
+    """A source may raise the same one again and again, itself or as the cause of others."""
+    kept = RuntimeError("kept")
+    outer = OSError(errno.EACCES, "because of it")
+    outer.__cause__ = kept
+    kept.__cause__ = outer
+    run(FaultySource(memory, [Rule("read", raising(kept), nth=1), Rule("read", raising(outer))]))
+    handle = open_handle(queue, memory)
+    for _ in range(3):
+        assert_let_go(queue, [QueuedFetch(_core.READ, b"/f", handle=handle, length=10)])
+
+
+def assert_let_go(queue: Queue, fetches: list[QueuedFetch]) -> None:
+    """Empties the list, has its fetches done, and asserts that nobody holds one afterwards."""
     alive = [weakref.ref(fetch) for fetch in fetches]
     queue.ask(*fetches)
-    del fetches
-    gc.collect()  # frames of exceptions
-    assert [ref() for ref in alive] == [None] * 4
+    fetches.clear()
+    gc.collect()
+    assert [ref() for ref in alive] == [None] * len(alive)
 
 
 # ------------------------------------------------------------------------------------------------------ failures

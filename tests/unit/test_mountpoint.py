@@ -95,8 +95,8 @@ USER = ROOT._replace(privileged=False, root=False, helper="/usr/bin/fusermount3"
 
 
 def check(now: privileges.Situation, **asked: bool) -> None:
-    """Checks a mount with or without allow_other and auto_unmount."""
-    privileges.check(now, **{"others": False, "auto_unmount": False, **asked})
+    """Checks a mount with or without allow_other."""
+    privileges.check(now, **{"others": False, **asked})
 
 
 def test_nothing_against_it() -> None:
@@ -113,7 +113,6 @@ def test_nothing_against_it() -> None:
         (USER._replace(helper=""), {}, "fusermount3, which would, is not installed; install the package fuse3"),
         (USER, {"others": True}, "not permitted to ordinary users .* add the line user_allow_other to /etc/fuse.conf"),
         (USER._replace(device_usable=False), {}, "may not open /dev/fuse; make it readable"),
-        (ROOT, {"auto_unmount": True}, "auto_unmount needs fusermount3"),
     ],
 )
 def test_what_stands_against_it(now: privileges.Situation, asked: dict[str, bool], message: str) -> None:

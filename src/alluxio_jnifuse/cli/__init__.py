@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(command.run(arguments[1:]))
     except UsageError as error:
         print(f"{PROGRAM} {arguments[0]}: {error}\n{command.USAGE}", end="", file=sys.stderr)
-    except AlluxioFuseError as error:
+    except (AlluxioFuseError, OSError) as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)
     except KeyboardInterrupt:
         return 130

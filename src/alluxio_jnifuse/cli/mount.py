@@ -42,7 +42,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         mountpoint = prepare(mountpoint, nonempty=config.flag("nonempty"))
         others = config.flag("allow_other") or config.flag("allow_root")
-        privileges.check(privileges.look(), others=others, auto_unmount=config.flag("auto_unmount"))
+        privileges.check(privileges.look(), others=others)
         return _foreground(config, mountpoint) if foreground else _background(config, mountpoint)
     except AlluxioFuseError as error:
         print(f'Failed to mount Alluxio path "{config.alluxio_path}" to {mountpoint}: {error}', file=sys.stderr)

@@ -54,7 +54,7 @@ def _granted() -> tuple[frozenset[str], str]:
     from alluxio_jnifuse.serve import captured_stderr
 
     try:
-        privileges.check(privileges.look(), others=False, auto_unmount=False)
+        privileges.check(privileges.look(), others=False)
     except AlluxioFuseError as error:
         return frozenset(), str(error)
     config = Config.load(options=["io_uring"], environ={})

@@ -19,7 +19,7 @@ import errno
 import os
 import stat
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from alluxio_jnifuse import _core
 from alluxio_jnifuse.errors import ConfigError, SourceError, StaleVersion
@@ -50,10 +50,15 @@ def open_uri(uri: str, config: object) -> LocalSource:
     return LocalSource(b"/" + unquote_to_bytes(os.fsencode(rest)), lend=lend)
 
 
-class _Handle(NamedTuple):
-    fd: int
-    path: bytes
-    version: int
+class _Handle:
+    """An open file, and the attributes it had when it was last known to be the version that was opened."""
+
+    __slots__ = ("attr", "fd", "path")
+
+    def __init__(self, fd: int, path: bytes, attr: Attr) -> None:
+        self.fd = fd
+        self.path = path
+        self.attr = attr
 
 
 class LocalSource(Source):
@@ -112,15 +117,18 @@ class LocalSource(Source):
             raise
         if self._lend:
             return OpenFile(None, version, attr.size, (Extent(fd, 0, attr.size),))
-        return OpenFile(_Handle(fd, path, version), version, attr.size)
+        return OpenFile(_Handle(fd, path, attr), version, attr.size)
 
     def read_into(self, handle: _Handle, offset: int, buffer: memoryview, progress: Callable[[int], None]) -> int:
-        fd, path, version = handle
+        fd = handle.fd
         filled = 0
         while filled < len(buffer):
             count = os.preadv(fd, [buffer[filled : filled + _PIECE_BYTES]], offset + filled)
-            if self._attr(fd, b"").version != version:
-                raise StaleVersion(self._where(path))
+            attr = self._attr(fd, b"")
+            if attr.version != handle.attr.version:
+                if not _only_unlinked(handle.attr, attr):
+                    raise StaleVersion(self._where(handle.path))
+                handle.attr = attr
             if count == 0:
                 break
             filled += count
@@ -151,6 +159,16 @@ class LocalSource(Source):
 
     def _where(self, path: bytes) -> str:
         return f"{self}: {os.fsdecode(path)!r}"
+
+
+def _only_unlinked(before: Attr, after: Attr) -> bool:
+    """Whether all that happened to a file is that a name of it went away: it was deleted, or another renamed over it."""
+    return (
+        after.nlink < before.nlink
+        and after.ino == before.ino
+        and after.size == before.size
+        and after.mtime_ns == before.mtime_ns
+    )
 
 
 def _gone(path: bytes) -> OSError:

@@ -1,0 +1,12 @@
+"""How fast a mount is, side by side with the directory that it shows: `python -m benchmarks`, docs/BENCHMARKING.md.
+
+suites/      one module for each suite: what is measured, and the target
+measure.py   interleaved pairs, medians, and what else the machine was doing meanwhile
+bench.py     what a suite gets: its data, its mounts, its options
+data.py      the files that are read
+fio.py       fio on the job files in jobs/
+reader.py    reader.c: small files, metadata, bursts
+sources.py   storages that are slow, huge or lend nothing
+machine.py   CPU seconds, memory, versions
+results.py   results/*.jsonl and RESULTS.md
+"""

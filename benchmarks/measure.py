@@ -1,0 +1,135 @@
+"""Measures in pairs: directory, mount, directory, mount ... and takes medians.
+
+The machine is shared: every sample knows how much CPU time went to neither it nor the daemon. A pair during which
+others took more than QUIET of the machine is measured again, up to PATIENCE times as often as asked; what is still
+short of quiet pairs then is filled up with the quietest of the others, and the row says so.
+
+The ratio of a row is the median of the ratios of its pairs, because both halves of a pair saw the same machine. It
+is not quite the ratio of the two medians that stand beside it.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from benchmarks import machine
+
+QUIET = 0.10  # of all processors; medians of pairs do not notice this much
+PATIENCE = 3
+
+Work = Callable[[], float]  # does something once, and returns how fast it was
+
+
+class Target(NamedTuple):
+    """A limit for the ratio of a row, or for the figure itself where nothing is compared."""
+
+    sign: str  # ">=" or "<="
+    limit: float
+
+    def __str__(self) -> str:
+        return f"{'≥' if self.sign == '>=' else '≤'} {self.limit:g}"
+
+    def met(self, value: float) -> bool:
+        return value >= self.limit if self.sign == ">=" else value <= self.limit
+
+
+def at_least(limit: float) -> Target:
+    return Target(">=", limit)
+
+
+def at_most(limit: float) -> Target:
+    return Target("<=", limit)
+
+
+class Sample(NamedTuple):
+    """One run of something."""
+
+    value: float
+    wall_s: float
+    daemon_cpu_s: float
+    foreign: float  # share of all processors that others used meanwhile
+
+
+class Row(NamedTuple):
+    """One line of a suite's table; figures are medians, `ratio` is mount to native."""
+
+    what: str
+    unit: str
+    mount: float
+    native: float | None = None
+    ratio: float | None = None
+    ratio_low: float | None = None
+    ratio_high: float | None = None
+    target: str = ""
+    met: bool | None = None
+    runs: int = 1
+    noisy: bool = False
+    daemon_cpu: float | None = None  # seconds of the daemon's CPU per second of the run
+    note: str = ""
+
+
+def sample(work: Work, pid: int = 0) -> Sample:
+    """Does `work` once; `pid` is the daemon's, or 0 when it does not live from start to end."""
+    before, start = machine.busy(), time.monotonic()
+    cpu = machine.cpu_seconds(pid) if pid else 0.0
+    value = work()
+    cpu = machine.cpu_seconds(pid) - cpu if pid else 0.0
+    wall, after = time.monotonic() - start, machine.busy()
+    foreign = after.machine - before.machine - (after.own - before.own) - cpu
+    return Sample(value, wall, cpu, max(0.0, foreign / (wall * machine.CPUS)))
+
+
+def compare(
+    what: str, unit: str, native: Work, mount: Work, *, runs: int, pid: int = 0, target: Target | None = None,
+    note: str = "",
+) -> Row:  # fmt: skip
+    """A row of `runs` quiet pairs, after one run of each that does not count."""
+    sample(native)
+    sample(mount, pid)
+    pairs: list[tuple[Sample, Sample]] = []
+    while len(pairs) < runs * PATIENCE and sum(map(_is_quiet, pairs)) < runs:
+        pairs.append((sample(native), sample(mount, pid)))
+    return row_of_pairs(what, unit, pairs, runs=runs, pid=pid, target=target, note=note)
+
+
+def row_of_pairs(
+    what: str, unit: str, pairs: list[tuple[Sample, Sample]], *, runs: int, pid: int = 0,
+    target: Target | None = None, note: str = "",
+) -> Row:  # fmt: skip
+    """The row of the `runs` quietest pairs (native, mount)."""
+    best = sorted(pairs, key=_noise)[:runs]
+    ratios = [mount.value / native.value for native, mount in best]
+    ratio = statistics.median(ratios)
+    wall = sum(mount.wall_s for _, mount in best)
+    return Row(
+        what=what,
+        unit=unit,
+        mount=statistics.median(mount.value for _, mount in best),
+        native=statistics.median(native.value for native, _ in best),
+        ratio=ratio,
+        ratio_low=min(ratios),
+        ratio_high=max(ratios),
+        target=str(target) if target else "",
+        met=target.met(ratio) if target else None,
+        runs=len(best),
+        noisy=not all(map(_is_quiet, best)),
+        daemon_cpu=sum(mount.daemon_cpu_s for _, mount in best) / wall if pid else None,
+        note=note,
+    )
+
+
+def single(what: str, unit: str, value: float, *, runs: int = 1, target: Target | None = None, note: str = "") -> Row:
+    """A row about the mount alone."""
+    met = target.met(value) if target else None
+    return Row(what, unit, value, target=str(target) if target else "", met=met, runs=runs, note=note)
+
+
+def _noise(pair: tuple[Sample, Sample]) -> float:
+    return max(pair[0].foreign, pair[1].foreign)
+
+
+def _is_quiet(pair: tuple[Sample, Sample]) -> bool:
+    return _noise(pair) <= QUIET

@@ -1,0 +1,147 @@
+"""Runs in the daemon: makes the source that a test described in a file, and obeys the test afterwards.
+
+Used as ``testing:///.../factories.py?plan=FILE#planned``; remote.py is the test's side.
+"""
+
+from __future__ import annotations
+
+import pickle
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from multiprocessing.connection import Connection, Listener
+from typing import Any, NamedTuple
+
+from alluxio_jnifuse import testing
+from alluxio_jnifuse.sources.base import Source
+
+
+class Plan(NamedTuple):
+    """What a test wants: a tree, what is slow, and where a call may be tampered with."""
+
+    tree: dict[bytes, Any]
+    delays: dict[str, float]  # seconds by kind
+    rules: list[tuple[str, str, bytes | None]]  # name of the switch, kind of the call, path or None for any
+    socket: str
+
+
+class Switch:
+    """An action that can be changed at any time: calls pass, wait until they may go on, or meet an action."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._holding = False
+        self._action: Callable[..., Any] | None = None
+        self.waiting = 0
+        self.calls = 0
+
+    def set(self, action: tuple[Any, ...] | None, holding: bool) -> None:
+        """`action`: the name of a function of alluxio_jnifuse.testing and its arguments."""
+        with self._changed:
+            self._action = getattr(testing, action[0])(*action[1:]) if action else None
+            self._holding = holding
+            self._changed.notify_all()
+
+    def __call__(self, call: Callable[[], Any]) -> Any:
+        with self._changed:
+            self.calls += 1
+            self.waiting += 1
+            while self._holding:
+                self._changed.wait()
+            self.waiting -= 1
+            action = self._action
+        return action(call) if action else call()
+
+
+class _Peak(testing.SlowSource):
+    """Also knows how many reads there were at once at most."""
+
+    def __init__(self, inner: Source, delays: dict[str, float]) -> None:
+        super().__init__(inner, delays)
+        self._lock = threading.Lock()
+        self._now: Counter[str] = Counter()
+        self.peak: Counter[str] = Counter()
+
+    def _around(self, kind: str, path: bytes, call: Callable[[], Any]) -> Any:
+        with self._lock:
+            self._now[kind] += 1
+            self.peak[kind] = max(self.peak[kind], self._now[kind])
+        try:
+            return super()._around(kind, path, call)
+        finally:
+            with self._lock:
+                self._now[kind] -= 1
+
+
+class Control:
+    """What a test may ask of its source; every public method is a command."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._memory = testing.MemorySource(plan.tree)
+        self._switches = {name: Switch() for name, _, _ in plan.rules}
+        rules = [testing.Rule(kind, self._switches[name], path) for name, kind, path in plan.rules]
+        self._slow = _Peak(self._memory, plan.delays)
+        self.source = testing.FaultySource(self._slow, rules) if rules else self._slow
+
+    def calls(self) -> dict[str, int]:
+        return dict(self._memory.calls)
+
+    def bytes_read(self) -> int:
+        return self._memory.bytes_read
+
+    def peak(self, kind: str) -> int:
+        return self._slow.peak[kind]
+
+    def replace(self, path: bytes, node: Any) -> int:
+        return self._memory.replace(path, node)
+
+    def remove(self, path: bytes) -> None:
+        self._memory.remove(path)
+
+    def set(self, name: str, action: tuple[Any, ...] | None, holding: bool) -> None:
+        self._switches[name].set(action, holding)
+
+    def waiting(self, name: str) -> int:
+        return self._switches[name].waiting
+
+    def met(self, name: str) -> int:
+        return self._switches[name].calls
+
+    def threads(self) -> list[str]:
+        return [thread.name for thread in threading.enumerate()]
+
+    def now(self) -> float:
+        return time.monotonic()
+
+    def obey(self, listener: Listener) -> None:
+        """Serves one test after the other, to the end of the process."""
+        while True:
+            with listener.accept() as connection:
+                self._obey(connection)
+
+    def _obey(self, connection: Connection) -> None:
+        while True:
+            try:
+                name, arguments = connection.recv()
+            except (EOFError, ConnectionResetError):
+                return
+            try:
+                connection.send((True, getattr(self, name)(*arguments)))
+            except Exception as error:
+                connection.send((False, error))
+
+
+def planned(plan: str) -> Source:
+    """The source of the plan in the file `plan`."""
+    with open(plan, "rb") as file:
+        wanted = Plan(*pickle.load(file))
+    control = Control(wanted)
+    listener = Listener(wanted.socket, "AF_UNIX")
+    threading.Thread(target=control.obey, args=(listener,), name="control", daemon=True).start()
+    return control.source
+
+
+def nonsense() -> object:
+    """Not a source at all."""
+    return "nonsense"
