@@ -57,7 +57,7 @@ class Fetch:
 
     def __buffer__(self, flags: int, /) -> memoryview: ...
     def release(self) -> None:
-        """Gives the fetch back now; dropping the last reference does it too. Raises BufferError while there are views."""
+        """Gives the fetch back now, as dropping it does later. Raises BufferError while there are views."""
     def progress(self, filled: int) -> None:
         """The first `filled` bytes are final. Raises Cancelled, ValueError."""
     def answer_attr(self, attr: _AttrLike) -> None: ...

@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from alluxio_jnifuse.errors import MountError
@@ -61,6 +62,18 @@ def request(mountpoint: str, timeout: float = 5.0, registry: Registry | None = N
         time.sleep(_POLL_S)
     with open(path, encoding="ascii") as file:
         return Snapshot(**json.load(file))
+
+
+def summary(stats: Mapping[str, int]) -> str:
+    """The counters that are not 0, for one line of the log."""
+    return " ".join(f"{name}={value}" for name, value in stats.items() if value)
+
+
+def left_behind(stats: Mapping[str, int]) -> dict[str, int]:
+    """What was made and not given back, by kind (`X_born` less `X_died`); empty after an orderly end."""
+    kinds = [name[: -len("_born")] for name in stats if name.endswith("_born")]
+    alive = {kind: stats[f"{kind}_born"] - stats[f"{kind}_died"] for kind in kinds}
+    return {kind: number for kind, number in alive.items() if number}
 
 
 def _identity(path: str) -> tuple[int, int] | None:

@@ -168,8 +168,12 @@ class _Session:
         """Ends what was started, in whatever state that is."""
         self._core.stop()
         hanging = self._fetchers.stop(_STOP_FETCHERS_S)
+        stats = self._core.stats()
+        LOGGER.info("counters: %s", metrics.summary(stats))
         if hanging:
             LOGGER.warning("%d requests still hang in the storage; they end with this process", hanging)
+        elif metrics.left_behind(stats):
+            LOGGER.error("left behind: %s", metrics.left_behind(stats))
         if self._record_path:
             self._registry.remove(self._record_path)
         self._log_thread.join(_STOP_LOG_S)

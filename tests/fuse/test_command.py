@@ -76,6 +76,8 @@ def place(tmp_path: Path) -> Iterator[Place]:
     yield made
     if made.mounted() or made.record():
         made.run("umount", "-f", made.mountpoint)
+    for log in made.logs.glob("*.log"):
+        assert "left behind" not in log.read_text()
 
 
 def wait_end(pid: int) -> bool:

@@ -89,6 +89,9 @@ class QueuedFetch(bytearray):
     def fail(self, err: int) -> None:
         self._end("fail", err)
 
+    def release(self) -> None:
+        assert self.endings  # nothing is given back unanswered
+
 
 class Queue:
     """What Fetchers use of a core, and how a test waits for them."""

@@ -162,7 +162,7 @@ class LocalSource(Source):
 
 
 def _only_unlinked(before: Attr, after: Attr) -> bool:
-    """Whether all that happened to a file is that a name of it went away: it was deleted, or another renamed over it."""
+    """Whether the file only lost a name: it was deleted, or another was renamed over it."""
     return (
         after.nlink < before.nlink
         and after.ino == before.ino

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import pickle
 import threading
-import time
-from collections import Counter
 from collections.abc import Callable
 from multiprocessing.connection import Connection, Listener
 from typing import Any, NamedTuple
@@ -54,26 +52,6 @@ class Switch:
         return action(call) if action else call()
 
 
-class _Peak(testing.SlowSource):
-    """Also knows how many reads there were at once at most."""
-
-    def __init__(self, inner: Source, delays: dict[str, float]) -> None:
-        super().__init__(inner, delays)
-        self._lock = threading.Lock()
-        self._now: Counter[str] = Counter()
-        self.peak: Counter[str] = Counter()
-
-    def _around(self, kind: str, path: bytes, call: Callable[[], Any]) -> Any:
-        with self._lock:
-            self._now[kind] += 1
-            self.peak[kind] = max(self.peak[kind], self._now[kind])
-        try:
-            return super()._around(kind, path, call)
-        finally:
-            with self._lock:
-                self._now[kind] -= 1
-
-
 class Control:
     """What a test may ask of its source; every public method is a command."""
 
@@ -81,17 +59,13 @@ class Control:
         self._memory = testing.MemorySource(plan.tree)
         self._switches = {name: Switch() for name, _, _ in plan.rules}
         rules = [testing.Rule(kind, self._switches[name], path) for name, kind, path in plan.rules]
-        self._slow = _Peak(self._memory, plan.delays)
-        self.source = testing.FaultySource(self._slow, rules) if rules else self._slow
+        self.source = testing.FaultySource(testing.SlowSource(self._memory, plan.delays), rules)
 
     def calls(self) -> dict[str, int]:
         return dict(self._memory.calls)
 
     def bytes_read(self) -> int:
         return self._memory.bytes_read
-
-    def peak(self, kind: str) -> int:
-        return self._slow.peak[kind]
 
     def replace(self, path: bytes, node: Any) -> int:
         return self._memory.replace(path, node)
@@ -107,12 +81,6 @@ class Control:
 
     def met(self, name: str) -> int:
         return self._switches[name].calls
-
-    def threads(self) -> list[str]:
-        return [thread.name for thread in threading.enumerate()]
-
-    def now(self) -> float:
-        return time.monotonic()
 
     def obey(self, listener: Listener) -> None:
         """Serves one test after the other, to the end of the process."""

@@ -43,10 +43,6 @@ class RemoteSource:
         """How many bytes were read from it."""
         return self._ask("bytes_read")
 
-    def peak(self, kind: str) -> int:
-        """Most calls of a kind that were under way at once."""
-        return self._ask("peak", kind)
-
     def replace(self, path: bytes, node: Node) -> int:
         """As MemorySource.replace."""
         return self._ask("replace", path, node)

@@ -1,0 +1,84 @@
+"""Fixtures of all tests that mount, and what happens where nothing can be mounted.
+
+Every test works in a directory of its own beneath ROOT/PID. Mounts are looked for there and nowhere else when a
+session begins (those of dead sessions) and when it ends (its own).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# Before numpy is loaded: children are forked from this process, which should have one thread.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+sys.path.insert(0, str(Path(__file__).parent / "fuse"))
+
+from harness.children import Children  # noqa: E402
+from harness.mounting import Mounts, beneath, detach, is_running, unusable  # noqa: E402
+
+ROOT = Path(os.path.realpath(tempfile.gettempdir())) / f"ajf-tests-{os.getuid()}"
+REQUIRE = "AJF_REQUIRE_FUSE"  # environment: 1 = a test that cannot mount fails
+
+
+def pytest_sessionstart() -> None:
+    """Removes what sessions that are no more left mounted."""
+    for path in beneath(str(ROOT)):
+        session = Path(path).relative_to(ROOT).parts[0]
+        if not (session.isdigit() and is_running(int(session))):
+            detach(path)
+
+
+def pytest_sessionfinish() -> None:
+    """Removes the directory of this session, with what is still mounted there."""
+    own = ROOT / str(os.getpid())
+    for path in beneath(str(own)):
+        detach(path)
+    if not beneath(str(own)):
+        shutil.rmtree(own, ignore_errors=True)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skips a test that mounts where that is not possible, or fails it when it must be possible."""
+    if item.get_closest_marker("fuse") is None:
+        return
+    reason = unusable()
+    if reason and os.environ.get(REQUIRE) == "1":
+        pytest.fail(f"FUSE is required by {REQUIRE}=1: {reason}", pytrace=False)
+    if reason:
+        pytest.skip(reason)
+
+
+@pytest.fixture
+def private(request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A directory that is this test's alone; its path is short enough for sockets."""
+    own = ROOT / str(os.getpid())
+    own.mkdir(parents=True, exist_ok=True)
+    directory = Path(tempfile.mkdtemp(dir=own))
+    directory.chmod(0o755)
+    yield directory
+    if not beneath(str(directory)):
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture
+def children(mounts: Mounts) -> Iterator[Children]:
+    """Child processes; they end before the mounts do."""
+    made = Children()
+    yield made
+    problems = made.close()
+    assert not problems, "\n".join(problems)
+
+
+@pytest.fixture
+def mounts(private: Path) -> Iterator[Mounts]:
+    """A factory of mounts, all of which are gone afterwards, having left no request, page, file ... behind."""
+    made = Mounts(private)
+    yield made
+    problems = made.close()
+    assert not problems, "\n".join(problems)
