@@ -80,3 +80,7 @@ def _choice(path: str) -> str:
             return file.read().partition("[")[2].partition("]")[0]
     except OSError:
         return "unknown"
+
+
+def is_root() -> bool:
+    return os.geteuid() == 0

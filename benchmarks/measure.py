@@ -90,7 +90,7 @@ def compare(
     sample(native)
     sample(mount, pid)
     pairs: list[tuple[Sample, Sample]] = []
-    while len(pairs) < runs * PATIENCE and sum(map(_is_quiet, pairs)) < runs:
+    while len(pairs) < runs * PATIENCE and sum(map(is_quiet, pairs)) < runs:
         pairs.append((sample(native), sample(mount, pid)))
     return row_of_pairs(what, unit, pairs, runs=runs, pid=pid, target=target, note=note)
 
@@ -115,7 +115,7 @@ def row_of_pairs(
         target=str(target) if target else "",
         met=target.met(ratio) if target else None,
         runs=len(best),
-        noisy=not all(map(_is_quiet, best)),
+        noisy=not all(map(is_quiet, best)),
         daemon_cpu=sum(mount.daemon_cpu_s for _, mount in best) / wall if pid else None,
         note=note,
     )
@@ -131,5 +131,5 @@ def _noise(pair: tuple[Sample, Sample]) -> float:
     return max(pair[0].foreign, pair[1].foreign)
 
 
-def _is_quiet(pair: tuple[Sample, Sample]) -> bool:
+def is_quiet(pair: tuple[Sample, Sample]) -> bool:
     return _noise(pair) <= QUIET

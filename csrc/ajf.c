@@ -108,12 +108,12 @@ void ajf_stop(struct ajf *m)
         return;
     m->stopped = true;
     ajf_waits_stop(&m->waits); /* from here on nothing parks: workers answer ENOTCONN themselves */
+    ajf_notify_stop(&m->notify); /* while workers answer: the kernel may hold a directory for a look-up */
     if (m->session.se) {
         fuse_session_exit(m->session.se);
         ajf_pool_stop(&m->pool);
-        fuse_session_unmount(m->session.se); /* closes the connection; lazily, if it is still mounted */
+        ajf_session_close(m);
     }
-    ajf_notify_stop(&m->notify);
     ajf_queue_stop(&m->queue);
     drop_state(m);
     ajf_queue_clear(&m->queue);

@@ -9,11 +9,11 @@
 #include "read.h"
 
 /* The mount of a request, having counted it; with the debug option each is logged. */
-#define ENTER(req, stat, nodeid, what)                                                                                 \
+#define ENTER(req, stat, op, nodeid, what)                                                                                 \
     struct ajf *m = fuse_req_userdata(req);                                                                            \
     AJF_COUNT(&m->stats, stat);                                                                                        \
     if (m->options.debug)                                                                                              \
-    ajf_log(&m->log, AJF_LOG_DEBUG, "Enter: Fuse.%s(node=%llu,%s)", __func__, (unsigned long long)(nodeid), (what))
+    ajf_log(&m->log, AJF_LOG_DEBUG, "Enter: Fuse.%s(node=%llu,%s)", (op), (unsigned long long)(nodeid), (what))
 
 static void init(void *userdata, struct fuse_conn_info *conn)
 {
@@ -22,13 +22,13 @@ static void init(void *userdata, struct fuse_conn_info *conn)
 
 static void lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-    ENTER(req, op_lookup, parent, name);
+    ENTER(req, op_lookup, "Lookup", parent, name);
     ajf_meta_lookup(m, req, parent, name);
 }
 
 static void forget(fuse_req_t req, fuse_ino_t nodeid, uint64_t nlookup)
 {
-    ENTER(req, op_forget, nodeid, "");
+    ENTER(req, op_forget, "Forget", nodeid, "");
     ajf_inode_forget(&m->inodes, nodeid, nlookup);
     fuse_reply_none(req);
 }
@@ -45,19 +45,19 @@ static void forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *
 static void getattr(fuse_req_t req, fuse_ino_t nodeid, struct fuse_file_info *fi)
 {
     (void)fi;
-    ENTER(req, op_getattr, nodeid, "");
+    ENTER(req, op_getattr, "Getattr", nodeid, "");
     ajf_meta_getattr(m, req, nodeid);
 }
 
 static void readlink_(fuse_req_t req, fuse_ino_t nodeid)
 {
-    ENTER(req, op_readlink, nodeid, "");
+    ENTER(req, op_readlink, "Readlink", nodeid, "");
     ajf_meta_readlink(m, req, nodeid);
 }
 
 static void open_(fuse_req_t req, fuse_ino_t nodeid, struct fuse_file_info *fi)
 {
-    ENTER(req, op_open, nodeid, "");
+    ENTER(req, op_open, "Open", nodeid, "");
     if ((fi->flags & O_ACCMODE) != O_RDONLY || fi->flags & O_TRUNC) {
         AJF_COUNT(&m->stats, op_refused);
         fuse_reply_err(req, EROFS);
@@ -69,7 +69,7 @@ static void open_(fuse_req_t req, fuse_ino_t nodeid, struct fuse_file_info *fi)
 static void read_(fuse_req_t req, fuse_ino_t nodeid, size_t size, off_t offset, struct fuse_file_info *fi)
 {
     (void)fi;
-    ENTER(req, op_read, nodeid, "");
+    ENTER(req, op_read, "Read", nodeid, "");
     AJF_COUNT_ADD(&m->stats, op_read_bytes, size);
     ajf_read(m, req, nodeid, size, (uint64_t)offset);
 }
@@ -77,7 +77,7 @@ static void read_(fuse_req_t req, fuse_ino_t nodeid, size_t size, off_t offset, 
 static void release(fuse_req_t req, fuse_ino_t nodeid, struct fuse_file_info *fi)
 {
     (void)fi;
-    ENTER(req, op_release, nodeid, "");
+    ENTER(req, op_release, "Release", nodeid, "");
     ajf_file_release(m, nodeid);
     fuse_reply_err(req, 0);
 }
@@ -85,7 +85,7 @@ static void release(fuse_req_t req, fuse_ino_t nodeid, struct fuse_file_info *fi
 static void opendir_(fuse_req_t req, fuse_ino_t nodeid, struct fuse_file_info *fi)
 {
     struct fuse_file_info granted;
-    ENTER(req, op_opendir, nodeid, "");
+    ENTER(req, op_opendir, "Opendir", nodeid, "");
     if (!ajf_dir_open(m, nodeid, fi, &granted))
         ajf_meta_list(m, req, nodeid, fi, 0, 0, false);
     else if (fuse_reply_open(req, &granted) < 0)
@@ -94,28 +94,28 @@ static void opendir_(fuse_req_t req, fuse_ino_t nodeid, struct fuse_file_info *f
 
 static void readdir_(fuse_req_t req, fuse_ino_t nodeid, size_t size, off_t offset, struct fuse_file_info *fi)
 {
-    ENTER(req, op_readdir, nodeid, "");
+    ENTER(req, op_readdir, "Readdir", nodeid, "");
     if (!ajf_dir_read(m, req, nodeid, fi->fh, size, (uint64_t)offset, false))
         ajf_meta_list(m, req, nodeid, fi, size, (uint64_t)offset, false);
 }
 
 static void readdirplus(fuse_req_t req, fuse_ino_t nodeid, size_t size, off_t offset, struct fuse_file_info *fi)
 {
-    ENTER(req, op_readdirplus, nodeid, "");
+    ENTER(req, op_readdirplus, "Readdirplus", nodeid, "");
     if (!ajf_dir_read(m, req, nodeid, fi->fh, size, (uint64_t)offset, true))
         ajf_meta_list(m, req, nodeid, fi, size, (uint64_t)offset, true);
 }
 
 static void releasedir(fuse_req_t req, fuse_ino_t nodeid, struct fuse_file_info *fi)
 {
-    ENTER(req, op_releasedir, nodeid, "");
+    ENTER(req, op_releasedir, "Releasedir", nodeid, "");
     ajf_dir_release(m, nodeid, fi->fh);
     fuse_reply_err(req, 0);
 }
 
 static void statfs_(fuse_req_t req, fuse_ino_t nodeid)
 {
-    ENTER(req, op_statfs, nodeid, "");
+    ENTER(req, op_statfs, "Statfs", nodeid, "");
     ajf_meta_statfs(m, req);
 }
 

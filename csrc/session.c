@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mount.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -23,11 +24,23 @@ void ajf_session_init(struct ajf_session *s)
 
 void ajf_session_done(struct ajf_session *s)
 {
-    if (s->se)
-        fuse_session_destroy(s->se);
     free(s->mountpoint);
     pthread_cond_destroy(&s->ready);
     pthread_mutex_destroy(&s->lock);
+}
+
+void ajf_session_close(struct ajf *m)
+{
+    struct ajf_session *s = &m->session;
+    unsigned major = 0, minor = 0;
+    if (!s->se)
+        return;
+    /* libfuse would unmount whatever is at that path now; after a lazy unmount that is somebody else's. */
+    bool ours = !s->device || (ajf_device(m, &major, &minor) == 0 && makedev(major, minor) == s->device);
+    if (ours)
+        fuse_session_unmount(s->se);
+    fuse_session_destroy(s->se);
+    s->se = NULL;
 }
 
 int ajf_session_mount(struct ajf *m, const char *mountpoint, const char *options)
@@ -113,6 +126,9 @@ int ajf_session_wait_ready(struct ajf *m, int timeout_ms)
         more = ajf_cond_wait_until(&s->ready, &s->lock, deadline);
     int err = s->initialised ? 0 : s->over ? -EPROTO : -ETIMEDOUT;
     pthread_mutex_unlock(&s->lock);
+    unsigned major, minor;
+    if (!err && !ajf_device(m, &major, &minor))
+        s->device = makedev(major, minor);
     return err;
 }
 

@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "fuse.h"
 
@@ -18,6 +19,7 @@ struct ajf;
 struct ajf_session {
     struct fuse_session *se;
     char *mountpoint;
+    uint64_t device;           /* of the mount; 0 = not known */
     _Atomic bool passthrough;  /* granted, wanted, and not refused so far */
     bool passthrough_warned;   /* cache->lock */
     _Atomic unsigned granted;  /* enum ajf_feature */
@@ -29,6 +31,8 @@ struct ajf_session {
 void ajf_session_init(struct ajf_session *s);
 void ajf_session_done(struct ajf_session *s);
 int ajf_session_mount(struct ajf *m, const char *mountpoint, const char *options);
+/* Unmounts (lazily) what is still ours and closes the connection. No thread uses it any more. */
+void ajf_session_close(struct ajf *m);
 /* Blocks until INIT was seen: 0, -ETIMEDOUT, -EPROTO (the session ended before). */
 int ajf_session_wait_ready(struct ajf *m, int timeout_ms);
 /* The last worker has ended. */

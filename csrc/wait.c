@@ -102,6 +102,7 @@ int ajf_wait_park(struct ajf *m, struct ajf_wait *w)
         else if (first)
             pthread_cond_signal(&t->wake);
         AJF_COUNT(&m->stats, requests_born);
+        t->unanswered++;
     }
     pthread_mutex_unlock(&t->lock);
     return err;
@@ -120,7 +121,12 @@ bool ajf_wait_take(struct ajf *m, struct ajf_wait *w)
 
 void ajf_wait_answered(struct ajf *m, const struct ajf_wait *w, long result)
 {
+    struct ajf_waits *t = &m->waits;
     AJF_COUNT(&m->stats, requests_died);
+    pthread_mutex_lock(&t->lock);
+    if (!--t->unanswered && t->stopping)
+        pthread_cond_broadcast(&t->wake);
+    pthread_mutex_unlock(&t->lock);
     uint64_t slow_ms = m->options.slow_ms, took_ms = (ajf_now_ns() - w->start_ns) / AJF_NS_PER_MS;
     if (!slow_ms || took_ms < slow_ms)
         return;
@@ -250,4 +256,8 @@ void ajf_waits_stop(struct ajf_waits *t)
     pthread_mutex_unlock(&t->lock);
     if (join)
         pthread_join(t->thread, NULL);
+    pthread_mutex_lock(&t->lock);
+    while (t->unanswered) /* somebody is writing a reply */
+        pthread_cond_wait(&t->wake, &t->lock);
+    pthread_mutex_unlock(&t->lock);
 }

@@ -60,6 +60,7 @@ struct ajf_waits {
     struct ajf_list by_age[AJF_WAIT_CLASSES];    /* lock; oldest first = next deadline first */
     uint64_t timeout_ns[AJF_WAIT_CLASSES];       /* 0 = none */
     size_t interrupted;                          /* lock; parked requests that saw an interrupt */
+    size_t unanswered;                           /* lock; parked, or taken and being answered */
     bool stopping, thread_started;               /* lock */
     pthread_t thread;
     struct ajf *m;
@@ -68,7 +69,7 @@ struct ajf_waits {
 int ajf_waits_init(struct ajf_waits *t, struct ajf *m);
 void ajf_waits_done(struct ajf_waits *t);
 int ajf_waits_start(struct ajf_waits *t);
-/* Answers everything parked with ENOTCONN, refuses new ones, joins the thread. */
+/* Answers everything parked with ENOTCONN, refuses new ones; on return nobody is writing a reply to a parked one. */
 void ajf_waits_stop(struct ajf_waits *t);
 
 /* Before parking and without a lock: lets an interrupt find the request. */

@@ -10,7 +10,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent / "fuse"))
 
 from harness.children import Children  # noqa: E402
 from harness.mounting import Mounts, beneath, detach, is_running, unusable  # noqa: E402
+from harness.remote import RemoteSource  # noqa: E402
 
 ROOT = Path(os.path.realpath(tempfile.gettempdir())) / f"ajf-tests-{os.getuid()}"
 REQUIRE = "AJF_REQUIRE_FUSE"  # environment: 1 = a test that cannot mount fails
@@ -82,3 +83,17 @@ def mounts(private: Path) -> Iterator[Mounts]:
     yield made
     problems = made.close()
     assert not problems, "\n".join(problems)
+
+
+@pytest.fixture
+def remote(private: Path, mounts: Mounts) -> Iterator[Callable[..., RemoteSource]]:
+    """A factory of sources that live in the daemon and are commanded from here; calls held in them go on at the end."""
+    made: list[RemoteSource] = []
+
+    def make(*arguments: object, **keywords: object) -> RemoteSource:
+        made.append(RemoteSource(private / f"source{len(made)}", *arguments, **keywords))
+        return made[-1]
+
+    yield make
+    for source in made:
+        source.close()

@@ -179,7 +179,7 @@ _MOUNT_OPTIONS = (
     _flag("auto_unmount", "unmount when the daemon dies", "an empty directory invites rsync --delete"),
     Option("uid", "count", "", "show this owner (number)", "the source's owner", "uid", 0, UINT32_MAX - 1),
     Option("gid", "count", "", "show this group (number)", "the source's group", "gid", 0, UINT32_MAX - 1),
-    Option("umask", "octal", "", "take these bits off every mode", "the source's modes", "umask", 0, 0o777),
+    Option("umask", "octal", "", "show every mode as 777 without these bits", "the source's modes", "umask", 0, 0o777),
     Option(
         "fsname", "text", "alluxio-fuse",
         "first column of /proc/mounts and df; the type stays fuse.alluxio-fuse",

@@ -16,17 +16,17 @@ pytestmark = pytest.mark.fuse
 
 
 @pytest.fixture
-def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def data(private: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory with one file; logs go beside it."""
-    monkeypatch.setenv("ALLUXIO_LOGS_DIR", str(tmp_path / "logs"))
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "file").write_text("contents\n")
-    return tmp_path / "data"
+    monkeypatch.setenv("ALLUXIO_LOGS_DIR", str(private / "logs"))
+    (private / "data").mkdir()
+    (private / "data" / "file").write_text("contents\n")
+    return private / "data"
 
 
-def test_context_manager(data: Path, tmp_path: Path) -> None:
+def test_context_manager(data: Path, private: Path) -> None:
     """Within the block the mount is there, afterwards it is not."""
-    mountpoint = tmp_path / "mnt"
+    mountpoint = private / "mnt"
     with alluxio_jnifuse.mount(data, mountpoint, options={"attr_timeout": 5, "kernel_cache": True}) as mount:
         assert mount.mountpoint == os.path.realpath(mountpoint)
         assert mount.pid != os.getpid()
@@ -41,16 +41,16 @@ def test_context_manager(data: Path, tmp_path: Path) -> None:
     mount.unmount()
 
 
-def test_failure(tmp_path: Path) -> None:
+def test_failure(private: Path) -> None:
     """A mount that does not come about raises with the reason of the command."""
     with pytest.raises(MountError, match="no such directory"):
-        alluxio_jnifuse.mount(tmp_path / "missing", tmp_path / "mnt")
+        alluxio_jnifuse.mount(private / "missing", private / "mnt")
     with pytest.raises(MountError, match="unknown mount option: foo"):
-        alluxio_jnifuse.mount(tmp_path, tmp_path / "mnt", options="foo")
+        alluxio_jnifuse.mount(private, private / "mnt", options="foo")
 
 
-def test_several_mounts(data: Path, tmp_path: Path) -> None:
+def test_several_mounts(data: Path, private: Path) -> None:
     """Several mounts live beside each other, each with its own log file."""
-    with alluxio_jnifuse.mount(data, tmp_path / "a") as first, alluxio_jnifuse.mount(data, tmp_path / "b") as second:
+    with alluxio_jnifuse.mount(data, private / "a") as first, alluxio_jnifuse.mount(data, private / "b") as second:
         assert first.pid != second.pid
         assert first.log != second.log

@@ -70,9 +70,9 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
+def place(private: Path) -> Iterator[Place]:
     """A place whose mount is gone afterwards, whatever happened."""
-    made = Place(tmp_path.resolve())
+    made = Place(private)
     yield made
     if made.mounted() or made.record():
         made.run("umount", "-f", made.mountpoint)

@@ -31,6 +31,7 @@ class RemoteSource:
         directory.mkdir(parents=True)
         plan = directory / "plan"
         self._socket = str(directory / "socket")
+        self._switches = [name for name, _, _ in rules]
         plan.write_bytes(pickle.dumps((dict(tree), dict(delays or {}), list(rules), self._socket)))
         self.uri = f"testing://{quote(str(FACTORIES))}?plan={quote(str(plan), safe='')}#planned"
         self._connection: Connection | None = None
@@ -72,10 +73,16 @@ class RemoteSource:
         return self._ask("met", name)
 
     def close(self) -> None:
-        """Hangs up."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        """Lets everything go on that waits, and hangs up."""
+        if self._connection is None:
+            return
+        try:
+            for name in self._switches:
+                self.release(name)
+        except (OSError, EOFError):
+            pass  # the daemon is no more
+        self._connection.close()
+        self._connection = None
 
     def _ask(self, name: str, *arguments: Any) -> Any:
         if self._connection is None:

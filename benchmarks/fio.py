@@ -1,0 +1,46 @@
+"""fio on the job files in jobs/; the same job for directory and mount."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.bench import Skip
+
+_JOBS = Path(__file__).with_name("jobs")
+_TIMEOUT_S = 300
+
+
+class Speed(NamedTuple):
+    """What fio measured, of all its jobs together."""
+
+    bytes_per_s: float
+    reads_per_s: float
+    bytes: int
+
+
+def run(job: str, directory: Path, **variables: object) -> Speed:
+    """Runs jobs/JOB.fio; `variables` are what it calls ${NAME}."""
+    if shutil.which("fio") is None:
+        raise Skip("fio is not installed")
+    environment = {**os.environ, "DIRECTORY": str(directory), **{k: str(v) for k, v in variables.items()}}
+    done = subprocess.run(
+        ["fio", "--readonly", "--output-format=json", str(_JOBS / f"{job}.fio")],
+        env=environment, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False, cwd="/tmp",
+    )  # fmt: skip
+    if done.returncode != 0:
+        raise RuntimeError(f"fio {job}: {done.stderr.strip() or done.stdout.strip()}")
+    report = json.loads(done.stdout[done.stdout.index("{") :])
+    failed = [job["error"] for job in report["jobs"] if job["error"]]
+    if failed:
+        raise RuntimeError(f"fio {job}: {os.strerror(failed[0])}")
+    reads = [job["read"] for job in report["jobs"]]
+    return Speed(
+        sum(read["bw_bytes"] for read in reads),
+        sum(read["iops"] for read in reads),
+        sum(read["io_bytes"] for read in reads),
+    )

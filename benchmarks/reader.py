@@ -1,0 +1,37 @@
+"""reader.c, built when it is newer than the program in build/."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+
+_SOURCE = Path(__file__).with_name("reader.c")
+_PROGRAM = _SOURCE.parent.parent / "build" / "benchmarks" / "reader"
+_TIMEOUT_S = 300
+
+
+def run(*arguments: object, paths: Iterable[str] = ()) -> list[float]:
+    """The numbers that the reader prints; `paths` go to its standard input."""
+    _build()
+    done = subprocess.run(
+        [str(_PROGRAM), *map(str, arguments)],
+        input="".join(f"{path}\0" for path in paths).encode(),
+        capture_output=True, timeout=_TIMEOUT_S, check=False,
+    )  # fmt: skip
+    if done.returncode != 0:
+        raise RuntimeError(f"reader: {done.stderr.decode().strip()}")
+    return [float(word) for word in done.stdout.split()]
+
+
+def rate(*arguments: object, paths: Iterable[str] = ()) -> float:
+    """The first number by the second: calls, files or entries per second."""
+    count, seconds = run(*arguments, paths=paths)[:2]
+    return count / seconds
+
+
+def _build() -> None:
+    if _PROGRAM.exists() and _PROGRAM.stat().st_mtime >= _SOURCE.stat().st_mtime:
+        return
+    _PROGRAM.parent.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["gcc", "-O2", "-Wall", "-Wextra", "-pthread", str(_SOURCE), "-o", str(_PROGRAM)], check=True)

@@ -1,0 +1,86 @@
+"""Results: one line of JSON for each run of a suite in results/SUITE.jsonl, and RESULTS.md made of all of them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from benchmarks import machine, tables
+from benchmarks.measure import Row
+from benchmarks.suites import NAMES
+
+_HERE = Path(__file__).parent
+_RESULTS = _HERE / "results"
+_PAGE = _HERE / "RESULTS.md"
+_HISTORY = 10
+
+_HEAD = """\
+<!-- Made of benchmarks/results/ by `python -m benchmarks`; it is not edited by hand. -->
+# Results
+
+The newest full run of each suite. What the columns mean, and how it is measured: [BENCHMARKING](../docs/BENCHMARKING.md).
+"""
+
+
+def append(suite: str, title: str, how: str, runs: int, rows: Sequence[Row]) -> None:
+    """Adds a run to the suite's file."""
+    record = {
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "commit": _commit(),
+        **machine.facts(),
+        "title": title,
+        "how": how,
+        "runs": runs,
+        "rows": [row._asdict() for row in rows],
+    }
+    _RESULTS.mkdir(exist_ok=True)
+    with open(_RESULTS / f"{suite}.jsonl", "a", encoding="utf-8") as file:
+        file.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+
+def write_page() -> None:
+    """Makes RESULTS.md anew."""
+    sections = [_section(records) for name in NAMES if (records := _load(name))]
+    _PAGE.write_text("\n".join([_HEAD, *sections]), encoding="utf-8")
+
+
+def _section(records: list[dict[str, Any]]) -> str:
+    newest = records[-1]
+    rows = [Row(**row) for row in newest["rows"]]
+    lines = [f"## {newest['title']}", "", newest["how"], "", tables.markdown(rows), "", f"{_where(newest)}", ""]
+    if len(records) > 1:
+        lines += ["Earlier runs: " + "; ".join(_summary(record) for record in records[-_HISTORY:-1][::-1]) + ".", ""]
+    return "\n".join(lines)
+
+
+def _where(record: dict[str, Any]) -> str:
+    return (
+        f"{record['date'][:10]}, {record['commit']}: {record['cpus']} × {record['cpu']}, {record['memory_gib']} GiB, "
+        f"Linux {record['kernel']}, libfuse {record['libfuse']}, Python {record['python']}, {record['user']} user, "
+        f"medians of {record['runs']}."
+    )
+
+
+def _summary(record: dict[str, Any]) -> str:
+    judged = [row["met"] for row in record["rows"] if row["met"] is not None]
+    return f"{record['date'][:10]} {record['commit']} met {sum(judged)} of {len(judged)} targets"
+
+
+def _load(suite: str) -> list[dict[str, Any]]:
+    path = _RESULTS / f"{suite}.jsonl"
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def _commit() -> str:
+    """The commit of the sources; "+" when they are changed since."""
+    command = ["git", "-C", str(_HERE), "describe", "--always", "--dirty=+", "--abbrev=10", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"

@@ -1,0 +1,5 @@
+"""The suites in the order in which they run: each module has TITLE, HOW and `run(bench)`, which yields rows."""
+
+from __future__ import annotations
+
+NAMES = ("passthrough", "nopassthrough", "memory", "small", "metadata", "latency", "start", "cycles")

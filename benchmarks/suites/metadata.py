@@ -1,0 +1,94 @@
+"""Attributes, listings, opens."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+
+import alluxio_jnifuse
+from benchmarks import data, machine, reader
+from benchmarks.bench import Bench, delta
+from benchmarks.measure import Row, at_least, at_most, compare, single
+
+TITLE = "Metadata"
+HOW = (
+    "stat and open + close: 2,000 files, again and again for a second. Listings: one directory of 100,000 files on "
+    "tmpfs, readdir and lstat of every entry; the first on a fresh mount, the second on the same one."
+)
+
+_OPENED = 2000
+# Requests that an `ls -l` may send beside READDIRPLUS: a few for the directory itself, none for each entry.
+_FEW = 20
+
+
+def run(bench: Bench) -> Iterator[Row]:
+    yield from _repeated(bench)
+    directory = bench.entries()
+    yield _first_listing(bench)
+    with bench.mount(directory) as mount:
+        yield from _ls(bench, mount)
+        yield compare(
+            "readdir + lstat, second listing", "k entries/s",
+            lambda: reader.rate("list", directory / "d") / 1e3, lambda: reader.rate("list", bench.mountpoint / "d") / 1e3,
+            runs=bench.runs, pid=mount.pid,
+        )  # fmt: skip
+    bench.drop("entries")
+
+
+def _repeated(bench: Bench) -> Iterator[Row]:
+    names = data.shuffled(bench.small())[:_OPENED]
+    native = [f"{bench.small()}/{name}" for name in names]
+    mounted = [f"{bench.mountpoint}/{name}" for name in names]
+
+    def row(what: str, command: str, mount: alluxio_jnifuse.Mount, target=None) -> Row:
+        return compare(
+            what, "k/s",
+            lambda: reader.rate(command, 1, paths=native) / 1e3, lambda: reader.rate(command, 1, paths=mounted) / 1e3,
+            runs=bench.runs, pid=mount.pid, target=target,
+        )  # fmt: skip
+
+    with bench.mount(bench.small()) as mount:
+        yield row("stat, warm", "stat", mount, at_least(0.9))
+        if machine.is_root():
+            yield row("open + close, passthrough", "open", mount)
+    for options in ("passthrough=off", "passthrough=off,kernel_cache"):
+        with bench.mount(bench.small(), options) as mount:
+            yield row(f"open + close, {options}", "open", mount)
+
+
+def _first_listing(bench: Bench) -> Row:
+    def work() -> float:
+        with bench.mount(bench.entries()):
+            return reader.rate("list", bench.mountpoint / "d") / 1e3
+
+    native = bench.entries() / "d"
+    return compare(
+        "readdir + lstat, first listing", "k entries/s",
+        lambda: reader.rate("list", native) / 1e3, work, runs=bench.runs,
+    )  # fmt: skip
+
+
+def _ls(bench: Bench, mount: alluxio_jnifuse.Mount) -> Iterator[Row]:
+    first, second = _ls_once(bench, mount), _ls_once(bench, mount)
+    yield single("first ls -l: listings asked of the source", "", first["fetch_list"], target=at_most(1))
+    note = f"{first['op_readdirplus']} READDIRPLUS, {first['op_readdir']} READDIR"
+    yield single("first ls -l: other requests of the kernel", "", _others(first), target=at_most(_FEW), note=note)
+    listing = second["op_readdir"] + second["op_readdirplus"] + second["op_lookup"]
+    note = f"{second['op_getattr']} GETATTR"
+    yield single("second ls -l: READDIR and LOOKUP", "", listing, target=at_most(0), note=note)
+
+
+def _ls_once(bench: Bench, mount: alluxio_jnifuse.Mount) -> dict[str, int]:
+    before = mount.stats()
+    subprocess.run(
+        ["ls", "-l", bench.mountpoint / "d"],
+        stdout=subprocess.DEVNULL, check=True, env={**os.environ, "LC_ALL": "C"},
+    )  # fmt: skip
+    return delta(before, mount.stats())
+
+
+def _others(grown: dict[str, int]) -> int:
+    """Requests that are neither READDIRPLUS nor READDIR, which come by the buffer and not by the entry."""
+    names = ("op_lookup", "op_getattr", "op_readlink", "op_open", "op_read", "op_opendir", "op_statfs")
+    return sum(grown[name] for name in names)
