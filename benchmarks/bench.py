@@ -60,7 +60,7 @@ class Bench:
 
     def large(self) -> Path:
         """Four files of 256 MiB, large-0 to large-3."""
-        return self._directory("large", data.make_large, self.scaled(256 << 20))
+        return self._directory("large", data.make_large, self.scaled(256) << 20)
 
     def small(self) -> Path:
         """20,000 files of 10 to 110 KB in directories of 100."""

@@ -22,7 +22,8 @@ _HEAD = """\
 <!-- Made of benchmarks/results/ by `python -m benchmarks`; it is not edited by hand. -->
 # Results
 
-The newest full run of each suite. What the columns mean, and how it is measured: [BENCHMARKING](../docs/BENCHMARKING.md).
+The newest full run of each suite; how it is measured and what the columns mean stands in
+[BENCHMARKING](../docs/BENCHMARKING.md).
 """
 
 
@@ -59,9 +60,9 @@ def _section(records: list[dict[str, Any]]) -> str:
 
 def _where(record: dict[str, Any]) -> str:
     return (
-        f"{record['date'][:10]}, {record['commit']}: {record['cpus']} × {record['cpu']}, {record['memory_gib']} GiB, "
-        f"Linux {record['kernel']}, libfuse {record['libfuse']}, Python {record['python']}, {record['user']} user, "
-        f"medians of {record['runs']}."
+        f"{record['date'][:10]}, {record['commit']}: {record['cpus']} processors {record['cpu']}, "
+        f"{record['memory_gib']} GiB, Linux {record['kernel']}, libfuse {record['libfuse']}, "
+        f"Python {record['python']}, {record['user']} user, medians of {record['runs']}."
     )
 
 

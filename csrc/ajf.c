@@ -97,6 +97,7 @@ static void drop_state(struct ajf *m)
         file->opens = 0;
         ajf_file_retire_locked(m, file);
     }
+    ajf_cache_close_slab_locked(&m->cache);
     pthread_mutex_unlock(&m->cache.lock);
     ajf_dirs_clear(m);
     ajf_inodes_sweep(&m->inodes);

@@ -60,6 +60,7 @@ void ajf_dirs_clear(struct ajf *m)
         }
     }
     d->kept_bytes = 0;
+    d->closed = true;
     pthread_mutex_unlock(&d->lock);
 }
 
@@ -157,7 +158,7 @@ static int copy_sorted(struct ajf_listing *l, const struct ajf_entry *entries, s
 }
 
 static int listing_new(struct ajf *m, uint64_t nodeid, const struct ajf_entry *entries, size_t n, const char *names,
-                       size_t names_len, struct ajf_listing **ret_l)
+                       size_t names_len, uint64_t asked_ns, struct ajf_listing **ret_l)
 {
     struct ajf_listing *l = calloc(1, sizeof *l);
     size_t skipped = 0;
@@ -179,12 +180,11 @@ static int listing_new(struct ajf *m, uint64_t nodeid, const struct ajf_entry *e
                 path ? path : "?", skipped);
         free(path);
     }
-    uint64_t now = ajf_now_ns();
     l->nodeid = nodeid;
     l->bytes = sizeof *l + l->n * sizeof *l->entries + names_len;
-    l->expires_ns = now + m->options.entry_timeout_ns;
-    l->attr_expires_ns = now + m->options.attr_timeout_ns;
-    l->negative_expires_ns = now + m->options.negative_timeout_ns;
+    l->expires_ns = asked_ns + m->options.entry_timeout_ns;
+    l->attr_expires_ns = asked_ns + m->options.attr_timeout_ns;
+    l->negative_expires_ns = asked_ns + m->options.negative_timeout_ns;
     l->refs = 1;
     ajf_list_init(&l->by_node);
     ajf_list_init(&l->by_age);
@@ -194,15 +194,20 @@ static int listing_new(struct ajf *m, uint64_t nodeid, const struct ajf_entry *e
 }
 
 int ajf_dir_listed(struct ajf *m, uint64_t nodeid, const struct ajf_entry *entries, size_t n, const char *names,
-                   size_t names_len)
+                   size_t names_len, uint64_t asked_ns)
 {
     struct ajf_dirs *d = &m->dirs;
     struct ajf_listing *l;
-    int err = listing_new(m, nodeid, entries, n, names, names_len, &l);
+    int err = listing_new(m, nodeid, entries, n, names, names_len, asked_ns, &l);
     if (err)
         return err;
     ajf_inode_ref(&m->inodes, nodeid);
     pthread_mutex_lock(&d->lock);
+    if (d->closed) {
+        unref_locked(m, l);
+        pthread_mutex_unlock(&d->lock);
+        return 0;
+    }
     struct ajf_listing *old = current_locked(d, nodeid);
     if (old)
         retire_locked(m, old);
@@ -222,7 +227,7 @@ void ajf_dirs_drop(struct ajf_dirs *d, uint64_t nodeid)
     pthread_mutex_lock(&d->lock);
     struct ajf_listing *l = current_locked(d, nodeid);
     if (l)
-        l->expires_ns = l->attr_expires_ns = l->negative_expires_ns = 0;
+        l->dropped = true;
     pthread_mutex_unlock(&d->lock);
 }
 
@@ -236,7 +241,7 @@ static bool open_current(struct ajf *m, uint64_t nodeid, uint64_t now, const str
     bool found = false;
     pthread_mutex_lock(&d->lock);
     struct ajf_listing *l = current_locked(d, nodeid);
-    if (l && now < l->expires_ns) {
+    if (l && !l->dropped && now < l->expires_ns) {
         l->refs++;
         *ret_fi = *fi;
         ret_fi->fh = l->id;
@@ -282,7 +287,7 @@ void ajf_dir_release(struct ajf *m, uint64_t nodeid, uint64_t id)
     struct ajf_listing *l = find_locked(d, nodeid, id);
     if (l && l->id == id) {
         bool last = l->refs == 1u + l->current;
-        if (last && l->current && ajf_now_ns() >= l->expires_ns)
+        if (last && l->current && (l->dropped || ajf_now_ns() >= l->expires_ns))
             retire_locked(m, l);
         unref_locked(m, l);
     }
@@ -397,6 +402,7 @@ bool ajf_dir_read(struct ajf *m, fuse_req_t req, uint64_t nodeid, uint64_t id, s
     pthread_mutex_unlock(&d->lock);
     if (!l)
         return false;
+    ajf_inode_check_stamp(&m->inodes, nodeid, l->stamp); /* what the kernel caches now may be an older snapshot's */
     int err = read_listing(m, req, l, size, offset, plus);
     if (err)
         fuse_reply_err(req, -err);
@@ -413,7 +419,7 @@ int ajf_dir_find(struct ajf *m, uint64_t parent, const char *name, size_t len, u
     int err = -EAGAIN;
     pthread_mutex_lock(&d->lock);
     const struct ajf_listing *l = current_locked(d, parent);
-    if (l && (now_ns < l->attr_expires_ns || now_ns < l->negative_expires_ns)) {
+    if (l && !l->dropped && (now_ns < l->attr_expires_ns || now_ns < l->negative_expires_ns)) {
         size_t lo = 0, hi = l->n;
         int c = 1;
         while (lo < hi && c) {

@@ -33,6 +33,7 @@ struct ajf_listing {
     uint64_t bytes;
     uint32_t refs;   /* lock; opens and readers, and 1 while current */
     bool current;    /* lock; what new opens get */
+    bool dropped;    /* lock; known to be out of date */
     size_t n;
     struct ajf_entry *entries;
     char *names;
@@ -43,6 +44,7 @@ struct ajf_dirs {
     struct ajf_list bucket[AJF_DIR_BUCKETS]; /* lock; by nodeid */
     struct ajf_list by_age;                  /* lock; current ones, oldest first */
     uint64_t kept_bytes, next_id;            /* lock */
+    bool closed;                             /* lock; the connection is gone */
 };
 
 struct ajf;
@@ -61,9 +63,9 @@ void ajf_dir_release(struct ajf *m, uint64_t nodeid, uint64_t id);
 /* READDIR or READDIRPLUS: answers `req`. False: there is no snapshot (any more); a LIST is needed. */
 bool ajf_dir_read(struct ajf *m, fuse_req_t req, uint64_t nodeid, uint64_t id, size_t size, uint64_t offset, bool plus);
 
-/* Builds the snapshot of a LIST fetch and makes it current. 0, -ENOMEM, -EINVAL (offsets outside the blob). */
+/* Builds the snapshot of a LIST fetch that was begun at asked_ns, and makes it current. 0, -ENOMEM, -EINVAL (offsets outside the blob). */
 int ajf_dir_listed(struct ajf *m, uint64_t nodeid, const struct ajf_entry *entries, size_t n, const char *names,
-                   size_t names_len);
+                   size_t names_len, uint64_t asked_ns);
 
 /* A name in the current snapshot of its directory: 0, -ENOENT, or -EAGAIN (not known, or too old). */
 int ajf_dir_find(struct ajf *m, uint64_t parent, const char *name, size_t len, uint64_t now_ns,

@@ -25,6 +25,7 @@ void ajf_queue_init(struct ajf_queue *q, const struct ajf_options *o)
     }
     q->waiting = 0;
     q->stopped = false;
+    q->max_all = o->fetchers + o->metadata_fetchers;
     q->max_data = o->fetchers;
     q->max_prefetch = o->fetchers > 1 ? o->fetchers / 2 : 1;
     q->max_file = o->fetchers > 1 ? o->fetchers - (o->fetchers + 7) / 8 : 1;
@@ -154,7 +155,8 @@ static struct ajf_fetch *pick_data_locked(struct ajf_queue *q, enum ajf_lane lan
 static struct ajf_fetch *pick_locked(struct ajf_queue *q)
 {
     struct ajf_fetch *f = NULL;
-    struct ajf_list *l = ajf_list_pop(&q->metadata);
+    bool room = q->running[AJF_LANE_METADATA] + q->running[AJF_LANE_DEMAND] + q->running[AJF_LANE_PREFETCH] < q->max_all;
+    struct ajf_list *l = room ? ajf_list_pop(&q->metadata) : NULL;
     if (l)
         f = AJF_CONTAINER(l, struct ajf_fetch, link);
     if (!f)

@@ -60,7 +60,7 @@ static void push_close(struct ajf *m, const char *path, uint64_t handle)
 
 void ajf_file_close_handle_locked(struct ajf *m, struct ajf_file *file)
 {
-    if (file->has_handle)
+    if (file->has_handle && file->handle)
         push_close(m, file->path, file->handle);
     file->has_handle = false;
 }
@@ -130,8 +130,29 @@ int ajf_file_reopen_locked(struct ajf *m, struct ajf_file *file)
     f->file = file;
     file->refs++;
     file->state = AJF_FILE_OPENING;
+    file->opening = f;
+    file->opening_ns = ajf_now_ns();
     ajf_queue_push(&m->queue, f);
     return 0;
+}
+
+bool ajf_file_is_opening_long_locked(const struct ajf *m, const struct ajf_file *file, enum ajf_wait_class class)
+{
+    return file->state == AJF_FILE_OPENING &&
+           ajf_now_ns() - file->opening_ns >= m->waits.timeout_ns[class] / 2;
+}
+
+/* The OPEN of a file that nobody wants any more: taken back when no fetcher has it. The caller holds a reference. */
+static void cancel_opening_locked(struct ajf *m, struct ajf_file *file)
+{
+    if (file->opening && ajf_queue_cancel(&m->queue, file->opening)) {
+        ajf_fetch_free(file->opening);
+        ajf_file_unref_locked(m, file);
+    } else if (file->opening) {
+        ajf_queue_uncount(&m->queue, file->opening);
+        AJF_COUNT(&m->stats, fetch_abandoned);
+    }
+    file->opening = NULL;
 }
 
 void ajf_file_abandon_locked(struct ajf *m, struct ajf_file *file)
@@ -156,8 +177,11 @@ void ajf_file_abandon_locked(struct ajf *m, struct ajf_file *file)
     while ((l = ajf_list_pop(&file->opens_waiting))) {
         ajf_list_add(&fresh->opens_waiting, l);
         AJF_CONTAINER(l, struct ajf_call, link)->file = fresh;
+        fresh->refs++;
+        file->refs--;
     }
     ajf_read_cancel_locked(m, file);
+    cancel_opening_locked(m, file);
     AJF_LIST_FOR(f, &file->fetches)
     {
         ajf_queue_uncount(&m->queue, AJF_CONTAINER(f, struct ajf_fetch, by_file));
@@ -166,8 +190,10 @@ void ajf_file_abandon_locked(struct ajf *m, struct ajf_file *file)
     file->refs -= file->opens;
     fresh->refs += file->opens;
     file->opens = 0;
+    ajf_inode_ref(&m->inodes, fresh->nodeid); /* so that the record lives from one to the other */
     ajf_file_retire_locked(m, file);
     occupy_locked(m, fresh);
+    ajf_inode_unref(&m->inodes, fresh->nodeid);
 }
 
 /* -------------------------------------------------------------------------------------------------- granting */
@@ -178,7 +204,8 @@ static int passthrough_fd(const struct ajf *m, const struct ajf_file *file)
         return -1;
     if (file->store == AJF_STORE_BORROWED && file->n_extents == 1 && file->extents[0].fd_offset == 0)
         return file->extents[0].fd;
-    if (file->store == AJF_STORE_MEMORY && file->complete)
+    /* What is open in passthrough cannot be evicted: some of the budget must stay movable. */
+    if (file->store == AJF_STORE_MEMORY && file->complete && ajf_cache_may_shelve_locked(&m->cache, file))
         return file->memory.fd;
     return -1;
 }
@@ -256,12 +283,15 @@ static void drop_open(struct ajf *m, struct ajf_wait *w, int err)
     struct ajf_file *file = call->file;
     ajf_list_del(&call->link);
     /* The source hangs in open(): whoever comes next shall ask anew. */
-    if (err == EIO && file->state == AJF_FILE_OPENING && !file->abandoned && ajf_list_empty(&file->opens_waiting)) {
-        if (file->opens || !ajf_list_empty(&file->readers))
+    if (err == EIO && !file->abandoned && ajf_file_is_opening_long_locked(m, file, AJF_WAIT_METADATA)) {
+        if (file->opens || !ajf_list_empty(&file->readers) || !ajf_list_empty(&file->opens_waiting)) {
             ajf_file_abandon_locked(m, file);
-        else
+        } else {
+            cancel_opening_locked(m, file);
             ajf_file_retire_locked(m, file);
+        }
     }
+    ajf_file_unref_locked(m, file);
     pthread_mutex_unlock(&m->cache.lock);
     free(call);
 }
@@ -280,17 +310,19 @@ static int park_open_locked(struct ajf *m, struct ajf_file *file, fuse_req_t req
     if (err) {
         ajf_list_del(&call->link);
         free(call);
+        return err;
     }
-    return err;
+    file->refs++;
+    return 0;
 }
 
 /* The file in the slot, or a new one in it. */
 static int find_or_make_locked(struct ajf *m, const struct ajf_inode_view *v, struct ajf_file **ret_file)
 {
     struct ajf_file *file = ajf_file_of_locked(m, v->nodeid);
+    if (v->stale)
+        return -ESTALE; /* the kernel looks the name up again */
     if (!file) {
-        if (v->stale)
-            return -ESTALE; /* the kernel looks the name up again */
         if (!(file = file_new(m, v->nodeid, v->attr.version, v->attr.size)))
             return -ENOMEM;
         if (ajf_file_reopen_locked(m, file)) {
@@ -382,6 +414,15 @@ bool ajf_file_is_open(struct ajf *m, uint64_t nodeid)
 
 /* ------------------------------------------------------------------------------------- answers of the source */
 
+static int no_room(struct ajf_file *file)
+{
+    free(file->have);
+    free(file->claimed);
+    file->have = file->claimed = NULL;
+    file->store = AJF_STORE_NONE;
+    return -ENOMEM;
+}
+
 static int make_room_for_bytes(const struct ajf_cache *c, struct ajf_file *file)
 {
     file->n_granules = ajf_granule_up(file->size);
@@ -390,13 +431,13 @@ static int make_room_for_bytes(const struct ajf_cache *c, struct ajf_file *file)
     file->have = calloc(AJF_BITS_WORDS(file->n_granules) + 1, sizeof *file->have);
     file->claimed = calloc(AJF_BITS_WORDS(file->n_granules) + 1, sizeof *file->claimed);
     if (!file->have || !file->claimed)
-        return -ENOMEM;
+        return no_room(file);
     if (file->store == AJF_STORE_SLAB)
         return 0;
     size_t n = (file->size + c->page_bytes - 1) / c->page_bytes;
     file->pages = calloc(n, sizeof *file->pages);
     if (!file->pages)
-        return -ENOMEM;
+        return no_room(file);
     file->n_pages = n;
     for (size_t i = 0; i < n; i++) {
         file->pages[i].index = (uint32_t)i;
@@ -423,18 +464,21 @@ static int borrow(struct ajf *m, struct ajf_file *file, const struct ajf_extent 
     return 0;
 }
 
-/* Ends OPENING: takes the calls that wait for it. */
+/* Ends OPENING: takes the calls that wait for it. The caller holds a reference. */
 static void end_opening_locked(struct ajf *m, struct ajf_file *file, struct ajf_list *ret_calls)
 {
     struct ajf_list *l, later;
     ajf_list_init(&later);
     while ((l = ajf_list_pop(&file->opens_waiting))) {
         struct ajf_call *call = AJF_CONTAINER(l, struct ajf_call, link);
-        ajf_list_add(ajf_wait_take(m, &call->wait) ? ret_calls : &later, l);
+        bool mine = ajf_wait_take(m, &call->wait);
+        ajf_list_add(mine ? ret_calls : &later, l);
+        file->refs -= mine; /* the caller has another */
     }
     while ((l = ajf_list_pop(&later)))
         ajf_list_add(&file->opens_waiting, l); /* its taker unlinks and frees it */
     file->state = AJF_FILE_READY;
+    file->opening = NULL;
 }
 
 static void answer_calls(struct ajf *m, struct ajf_list *calls, int err)
@@ -457,7 +501,12 @@ static void open_failed(struct ajf_fetch *f, int err)
     struct ajf_file *file = f->file;
     struct ajf_list calls;
     ajf_list_init(&calls);
-    if (err == ENOENT || err == ESTALE) {
+    pthread_mutex_lock(&m->cache.lock);
+    bool current = m->cache.files[file->nodeid] == file; /* else the nodeid may be somebody else's by now */
+    if (current)
+        ajf_inode_ref(&m->inodes, file->nodeid);
+    pthread_mutex_unlock(&m->cache.lock);
+    if (current && (err == ENOENT || err == ESTALE)) {
         uint64_t parent;
         size_t len;
         char name[AJF_NAME_MAX];
@@ -465,6 +514,8 @@ static void open_failed(struct ajf_fetch *f, int err)
             ajf_dirs_drop(&m->dirs, parent);
         ajf_inode_gone(&m->inodes, file->nodeid);
     }
+    if (current)
+        ajf_inode_unref(&m->inodes, file->nodeid);
     pthread_mutex_lock(&m->cache.lock);
     file->refs++;
     bool abandoned = file->abandoned;
@@ -489,8 +540,13 @@ void ajf_file_open_failed(struct ajf_fetch *f, int err)
 static int accept_locked(struct ajf *m, struct ajf_file *file, uint64_t handle, uint64_t size,
                          const struct ajf_extent *extents, size_t n)
 {
-    file->has_handle = handle != 0;
+    file->has_handle = handle || !n; /* a source that keeps nothing can be read all the same */
     file->handle = handle;
+    if (n && file->have) { /* lent now, but it has bytes of its own already */
+        for (size_t i = 0; i < n; i++)
+            close(extents[i].fd);
+        return handle ? 0 : -EIO;
+    }
     if (n) {
         file->size = size; /* lent: it may have been written in place */
         return borrow(m, file, extents, n);
@@ -527,18 +583,21 @@ int ajf_file_opened(struct ajf_fetch *f, uint64_t handle, uint64_t version, uint
         err = ESTALE;
     else if (!sane(extents, n, size))
         err = EIO;
-    else if (version != file->version || (!n && size != file->size) || (n && file->store > AJF_STORE_BORROWED))
+    else if (version != file->version || (!n && size != file->size))
         err = ESTALE;
     if (!err) {
         keeps = true;
         err = -accept_locked(m, file, handle, size, extents, n);
+        if (err)
+            ajf_file_close_handle_locked(m, file);
     }
     if (!err) {
         grant_waiting_locked(m, file, &calls);
         ajf_read_resume_locked(m, file);
-        if (!file->opens)
+        if (!file->opens && ajf_list_empty(&file->opens_waiting))
             last_release_locked(m, file); /* everybody who wanted it has gone */
     }
+    bool lent = !err && file->store == AJF_STORE_BORROWED && file->extents;
     pthread_mutex_unlock(&m->cache.lock);
     if (!keeps) {
         for (size_t i = 0; i < n; i++)
@@ -550,12 +609,16 @@ int ajf_file_opened(struct ajf_fetch *f, uint64_t handle, uint64_t version, uint
         open_failed(f, err);
     else
         answer_calls(m, &calls, 0);
+    if (lent)
+        ajf_read_serve_borrowed(m, file); /* who read while it was opened anew */
     return err == EIO ? -EINVAL : 0;
 }
 
 void ajf_file_open_end(struct ajf_fetch *f)
 {
     pthread_mutex_lock(&f->m->cache.lock);
+    if (f->file->opening == f)
+        f->file->opening = NULL;
     ajf_file_unref_locked(f->m, f->file);
     pthread_mutex_unlock(&f->m->cache.lock);
 }

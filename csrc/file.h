@@ -29,6 +29,7 @@
 #include "fuse.h"
 #include "list.h"
 #include "prefetch.h"
+#include "wait.h"
 
 #define AJF_GRANULE_BYTES UINT64_C(4096) /* the kernel's page: finer reads do not exist */
 
@@ -45,9 +46,11 @@ struct ajf_file {
     enum ajf_file_state state;
     enum ajf_file_store store;
     enum ajf_file_mode mode;
+    struct ajf_fetch *opening; /* OPENING: the OPEN fetch; no reference */
+    uint64_t opening_ns;       /* when it was queued */
     uint32_t opens; /* granted and not yet released */
     int32_t backing_id;
-    bool has_handle; /* the source holds `handle` for us */
+    bool has_handle; /* the source has opened it and may be asked for bytes; 0 is a `handle` that needs no CLOSE */
     uint64_t handle;
     bool complete;          /* every granule is there */
     bool ever_passthrough;  /* evict whole, by dropping: somebody may still hold its backing */
@@ -67,7 +70,7 @@ struct ajf_file {
     size_t n_pages;
     uint32_t pins; /* of all its pages */
     struct ajf_prefetch prefetch;
-    struct ajf_list opens_waiting; /* struct ajf_call */
+    struct ajf_list opens_waiting; /* struct ajf_call, each with a reference */
     struct ajf_list readers;       /* struct ajf_read */
     struct ajf_list fetches;       /* struct ajf_fetch, queued or under way */
     struct ajf_file_queue queue;   /* the fetch queue's */
@@ -94,6 +97,8 @@ void ajf_file_ref_locked(struct ajf_file *file);
 void ajf_file_unref_locked(struct ajf *m, struct ajf_file *file);
 /* Asks the source to open the file (again) unless that is under way. 0 or -ENOMEM. */
 int ajf_file_reopen_locked(struct ajf *m, struct ajf_file *file);
+/* OPENING for more than half of the class's timeout: the source may hang in it. */
+bool ajf_file_is_opening_long_locked(const struct ajf *m, const struct ajf_file *file, enum ajf_wait_class class);
 /* Tells the source to forget the handle; when no fetch uses it any more. */
 void ajf_file_close_handle_locked(struct ajf *m, struct ajf_file *file);
 /* Drops a file that nothing uses from its slot. */

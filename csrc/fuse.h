@@ -8,6 +8,7 @@
 #define AJF_FUSE_H
 
 #include <fuse_lowlevel.h>
+#include <pthread.h>
 
 #if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 17)
 #define AJF_HAVE_PASSTHROUGH 1
@@ -23,8 +24,12 @@
 
 #ifdef FUSE_CAP_OVER_IO_URING
 #define AJF_HAVE_IO_URING 1
+/* libfuse ends the threads of its rings with pthread_cancel; an operation must not be cut short, it may hold a lock. */
+#define ajf_keep_thread(req)                                                                                           \
+    ((void)(fuse_req_is_uring(req) && pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL)))
 #else
 #define AJF_HAVE_IO_URING 0
+#define ajf_keep_thread(req) ((void)(req))
 #endif
 
 #endif

@@ -305,7 +305,7 @@ void ajf_inode_unbind(struct ajf_inodes *t, uint64_t parent, const char *name, s
             unhash_locked(t, n);
             release_locked(t, n);
         }
-        if (expires_ns && (n = take_locked(t, parent, name, len, AJF_INODE_NEGATIVE))) {
+        if (expires_ns && !t->swept && (n = take_locked(t, parent, name, len, AJF_INODE_NEGATIVE))) {
             at(t, n)->expires_ns = expires_ns;
             uint32_t *slot = &t->negative[t->negative_at++ % AJF_INODE_NEGATIVES];
             uint32_t oldest = *slot;
@@ -395,6 +395,14 @@ bool ajf_inode_swap_stamp(struct ajf_inodes *t, uint64_t nodeid, uint64_t stamp)
     at(t, nodeid)->dir_stamp = stamp;
     pthread_mutex_unlock(&t->lock);
     return same;
+}
+
+void ajf_inode_check_stamp(struct ajf_inodes *t, uint64_t nodeid, uint64_t stamp)
+{
+    pthread_mutex_lock(&t->lock);
+    if (at(t, nodeid)->dir_stamp != stamp)
+        at(t, nodeid)->dir_stamp = 0;
+    pthread_mutex_unlock(&t->lock);
 }
 
 int ajf_inode_name(struct ajf_inodes *t, uint64_t nodeid, uint64_t *ret_parent, char *ret_name, size_t *ret_len)

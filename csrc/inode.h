@@ -118,6 +118,9 @@ bool ajf_inode_take_changed(struct ajf_inodes *t, uint64_t nodeid);
 /* Directory: notes which listing (dir.h, stamp) the kernel is given now; true when it has that one already. */
 bool ajf_inode_swap_stamp(struct ajf_inodes *t, uint64_t nodeid, uint64_t stamp);
 
+/* Directory: the kernel is being handed entries of the listing `stamp`; if it was promised another, it has none. */
+void ajf_inode_check_stamp(struct ajf_inodes *t, uint64_t nodeid, uint64_t stamp);
+
 /* Parent and name of a record, for ajf_notify_name: 0 or -ENOENT (root, stale). `ret_name` holds AJF_NAME_MAX bytes. */
 int ajf_inode_name(struct ajf_inodes *t, uint64_t nodeid, uint64_t *ret_parent, char *ret_name, size_t *ret_len);
 

@@ -11,6 +11,7 @@
 /* The mount of a request, having counted it; with the debug option each is logged. */
 #define ENTER(req, stat, op, nodeid, what)                                                                                 \
     struct ajf *m = fuse_req_userdata(req);                                                                            \
+    ajf_keep_thread(req);                                                                                              \
     AJF_COUNT(&m->stats, stat);                                                                                        \
     if (m->options.debug)                                                                                              \
     ajf_log(&m->log, AJF_LOG_DEBUG, "Enter: Fuse.%s(node=%llu,%s)", (op), (unsigned long long)(nodeid), (what))

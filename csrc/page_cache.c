@@ -125,8 +125,23 @@ void ajf_cache_touch_locked(struct ajf_cache *c, struct ajf_file *file, uint64_t
     }
 }
 
+static uint64_t charge_of(const struct ajf_file *file)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < file->n_pages; i++)
+        bytes += file->pages[i].charged;
+    return bytes;
+}
+
+bool ajf_cache_may_shelve_locked(const struct ajf_cache *c, const struct ajf_file *file)
+{
+    return c->shelved + charge_of(file) <= c->limit / 4 * 3;
+}
+
 void ajf_cache_shelve_locked(struct ajf_cache *c, struct ajf_file *file, bool shelved)
 {
+    uint64_t bytes = charge_of(file);
+    c->shelved = shelved ? c->shelved + bytes : c->shelved - bytes;
     for (size_t i = 0; i < file->n_pages; i++) {
         struct ajf_page *page = &file->pages[i];
         ajf_list_del(&page->lru);
@@ -207,6 +222,14 @@ void ajf_cache_drop_locked(struct ajf *m, struct ajf_file *file)
             free_chunk_locked(c, chunk);
     }
     ajf_cache_feed_locked(m);
+}
+
+void ajf_cache_close_slab_locked(struct ajf_cache *c)
+{
+    struct ajf_page *chunk = c->open_chunk;
+    c->open_chunk = NULL; /* one that still has files goes with the last of them */
+    if (chunk && ajf_list_empty(&chunk->files) && !chunk->pins)
+        free_chunk_locked(c, chunk);
 }
 
 static bool idle(const struct ajf_file *file)
@@ -343,7 +366,7 @@ static int back_locked(struct ajf *m, struct ajf_file *file)
     struct ajf_cache *c = &m->cache;
     int err = ajf_memory_init(&file->memory, &c->store, "ajf-file", file->size);
     /* Out of descriptors or mappings: cached files hold most of them. */
-    for (int i = 0; err && i < 64 && evict_one_locked(m, false); i++)
+    for (int i = 0; (err == -EMFILE || err == -ENFILE || err == -ENOMEM) && i < 64 && evict_one_locked(m, false); i++)
         err = ajf_memory_init(&file->memory, &c->store, "ajf-file", file->size);
     if (!err)
         AJF_COUNT(c->stats, backings_born);

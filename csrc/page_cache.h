@@ -42,6 +42,7 @@ struct ajf_cache {
     struct ajf_file **files; /* lock; by nodeid; sparse */
     struct ajf_list lru;     /* lock; coldest first */
     uint64_t used, limit, overflow; /* lock; bytes */
+    uint64_t shelved;        /* lock; of `used`, bytes of files that are open in passthrough */
     uint64_t page_bytes;     /* unit of eviction */
     uint64_t fetch_bytes;    /* longest READ fetch */
     uint64_t slab_limit;     /* files up to this size go to the slab */
@@ -73,10 +74,14 @@ void ajf_cache_unpin_locked(struct ajf *m, struct ajf_file *file, uint64_t offse
 uint8_t *ajf_cache_at(const struct ajf_cache *c, const struct ajf_file *file, uint64_t offset);
 /* Marks as just used; in a transient window, pages that were read to their end become the coldest. */
 void ajf_cache_touch_locked(struct ajf_cache *c, struct ajf_file *file, uint64_t offset, size_t length);
+/* Whether a file may be opened in passthrough: a quarter of the budget must stay evictable, or reads would starve. */
+bool ajf_cache_may_shelve_locked(const struct ajf_cache *c, const struct ajf_file *file);
 /* Passthrough open: off the list. Last release: back on it. */
 void ajf_cache_shelve_locked(struct ajf_cache *c, struct ajf_file *file, bool shelved);
 /* Gives back all the memory of a file that nobody pins. */
 void ajf_cache_drop_locked(struct ajf *m, struct ajf_file *file);
+/* The connection is gone: no small file will come any more, and what is empty of the slab is given back. */
+void ajf_cache_close_slab_locked(struct ajf_cache *c);
 /* Puts starved fetches back in the queue. */
 void ajf_cache_feed_locked(struct ajf *m);
 

@@ -147,7 +147,7 @@ static void *run_libfuse_loop(void *arg)
     struct fuse_loop_config *config = fuse_loop_cfg_create();
     allow_wake_signal();
     if (config) {
-        fuse_loop_cfg_set_clone_fd(config, 1);
+        fuse_loop_cfg_set_clone_fd(config, o->clone_fd);
         fuse_loop_cfg_set_idle_threads(config, o->max_idle_threads);
         fuse_loop_cfg_set_max_threads(config, o->max_threads);
         fuse_session_loop_mt(w->pool->m->session.se, config);
@@ -167,9 +167,10 @@ static void reap_locked(struct ajf_pool *p)
     }
 }
 
-/* Starts a worker; signals are for the embedding program, so it blocks all but the wake signal. */
+/* Starts a worker; signals are for the embedding program, so it blocks all but the wake signal and its own faults. */
 static int spawn_locked(struct ajf_pool *p)
 {
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT};
     struct worker *w = malloc(sizeof *w);
     sigset_t all, old;
     char name[16];
@@ -178,8 +179,10 @@ static int spawn_locked(struct ajf_pool *p)
     reap_locked(p);
     w->pool = p;
     sigfillset(&all);
+    for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++)
+        sigdelset(&all, faults[i]); /* blocked, a crash would be silent: no handler could say where it was */
     pthread_sigmask(SIG_SETMASK, &all, &old);
-    int err = pthread_create(&w->thread, NULL, p->m->options.clone_fd ? run_libfuse_loop : run, w);
+    int err = pthread_create(&w->thread, NULL, p->m->options.clone_fd || p->m->options.io_uring ? run_libfuse_loop : run, w);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (err) {
         free(w);

@@ -7,8 +7,8 @@
  * max_idle_threads are idle already, it ends. So the pool grows with a burst and shrinks behind it, and an idle pool
  * costs nothing.
  *
- * With clone_fd the loop is libfuse's own, which alone can give each thread a channel of its own; the same limits
- * hold, but its threads are not counted here.
+ * With clone_fd or io_uring the loop is libfuse's own: it alone can give each thread a channel of its own, and ends
+ * the threads of its rings. The same limits hold, but its threads are not counted here.
  *
  * Threads: ajf_pool_start and ajf_pool_stop belong to the life-cycle thread. Lock: pool->lock, a leaf.
  */

@@ -206,7 +206,7 @@ void ajf_read_fail(struct ajf *m, struct ajf_file *file, uint64_t from, uint64_t
 /* ------------------------------------------------------------------------------------------------- the requests */
 
 /* A fetcher is inside the source with bytes that this read waits for: it may never come back. */
-static bool is_stuck_locked(const struct ajf_file *file, const struct ajf_read *r)
+static bool is_stuck_locked(const struct ajf *m, const struct ajf_file *file, const struct ajf_read *r)
 {
     AJF_LIST_FOR(l, &file->fetches)
     {
@@ -214,7 +214,7 @@ static bool is_stuck_locked(const struct ajf_file *file, const struct ajf_read *
         if (f->prepared && f->info.offset < r->offset + r->length && r->offset < f->info.offset + f->info.length)
             return true;
     }
-    return file->state == AJF_FILE_OPENING;
+    return ajf_file_is_opening_long_locked(m, file, AJF_WAIT_DATA);
 }
 
 /* The deadline passed, the caller was killed, or the session ends: `w` was answered. */
@@ -224,7 +224,7 @@ static void drop_read(struct ajf *m, struct ajf_wait *w, int err)
     pthread_mutex_lock(&m->cache.lock);
     struct ajf_file *file = r->file;
     ajf_list_del(&r->link);
-    if (err == EIO && is_stuck_locked(file, r))
+    if (err == EIO && is_stuck_locked(m, file, r))
         ajf_file_abandon_locked(m, file);
     ajf_file_unref_locked(m, file);
     pthread_mutex_unlock(&m->cache.lock);
@@ -249,10 +249,10 @@ static int park_locked(struct ajf *m, struct ajf_file *file, fuse_req_t req, uin
     ajf_list_add(&file->readers, &r->link);
     int err = ajf_wait_park(m, &r->wait);
     if (!err && file->state == AJF_FILE_READY) {
-        err = file->has_handle || !file->have ? 0 : ajf_file_reopen_locked(m, file);
+        err = file->has_handle && file->have ? 0 : ajf_file_reopen_locked(m, file);
         if (!err && file->state == AJF_FILE_READY)
             err = want_locked(m, file, offset, length, false);
-        if (err && !ajf_wait_take(m, &r->wait)) {
+        if (err && !ajf_wait_unpark(m, &r->wait)) {
             file->refs++;
             return 0; /* somebody else answered it meanwhile */
         }
@@ -333,6 +333,27 @@ static void read_borrowed(struct ajf *m, fuse_req_t req, struct ajf_file *file, 
     pthread_mutex_lock(&m->cache.lock);
     ajf_file_unref_locked(m, file);
     pthread_mutex_unlock(&m->cache.lock);
+}
+
+static bool is_any(const struct ajf_file *file, const struct ajf_read *r, const uint64_t *range)
+{
+    (void)file, (void)r, (void)range;
+    return true;
+}
+
+void ajf_read_serve_borrowed(struct ajf *m, struct ajf_file *file)
+{
+    struct ajf_list readers, *l;
+    ajf_list_init(&readers);
+    pthread_mutex_lock(&m->cache.lock);
+    take_readers_locked(m, file, &readers, is_any, NULL);
+    pthread_mutex_unlock(&m->cache.lock);
+    while ((l = ajf_list_pop(&readers))) {
+        struct ajf_read *r = AJF_CONTAINER(l, struct ajf_read, link);
+        read_borrowed(m, r->wait.req, file, r->length, r->offset); /* drops the reader's reference */
+        ajf_wait_answered(m, &r->wait, (long)r->length);
+        free(r);
+    }
 }
 
 static size_t clamp(const struct ajf_file *file, size_t size, uint64_t offset)

@@ -187,10 +187,10 @@ int ajf_device(const struct ajf *m, unsigned *ret_major, unsigned *ret_minor)
     while (getline(&line, &size, file) > 0) {
         unsigned id, parent, major, minor;
         int at = 0;
-        char *where = NULL;
+        char *where = NULL, *rest;
         if (sscanf(line, "%u %u %u:%u %*s %n", &id, &parent, &major, &minor, &at) != 4 || !at)
             continue;
-        where = strtok(line + at, " ");
+        where = strtok_r(line + at, " ", &rest);
         if (!where)
             continue;
         unescape(where);

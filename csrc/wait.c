@@ -119,6 +119,20 @@ bool ajf_wait_take(struct ajf *m, struct ajf_wait *w)
     return mine;
 }
 
+bool ajf_wait_unpark(struct ajf *m, struct ajf_wait *w)
+{
+    struct ajf_waits *t = &m->waits;
+    pthread_mutex_lock(&t->lock);
+    bool mine = w->parked;
+    if (mine) {
+        unlink_locked(t, w);
+        t->unanswered--;
+        AJF_COUNT_SUB(&m->stats, requests_born, 1);
+    }
+    pthread_mutex_unlock(&t->lock);
+    return mine;
+}
+
 void ajf_wait_answered(struct ajf *m, const struct ajf_wait *w, long result)
 {
     struct ajf_waits *t = &m->waits;

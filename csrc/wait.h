@@ -84,6 +84,9 @@ int ajf_wait_park(struct ajf *m, struct ajf_wait *w);
 /* True exactly once for a parked request: the caller answers it. */
 bool ajf_wait_take(struct ajf *m, struct ajf_wait *w);
 
+/* Undoes a parking: true if it was still parked; it then counts as never parked, and the caller answers it. */
+bool ajf_wait_unpark(struct ajf *m, struct ajf_wait *w);
+
 /* After the answer: counts it and warns when it was slow; `result` is a length or -errno. */
 void ajf_wait_answered(struct ajf *m, const struct ajf_wait *w, long result);
 

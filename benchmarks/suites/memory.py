@@ -93,7 +93,7 @@ def _budget(bench: Bench) -> Iterator[Row]:
     if not evicted:
         raise Wrong("nothing was evicted")
     note = f"{watch.samples} samples, {evicted} pages evicted"
-    yield single("most in use ÷ budget, data 4 × as large", "", watch.used / budget, target=at_most(1.1), note=note)
+    yield single("most in use ÷ budget, four times the data", "", watch.used / budget, target=at_most(1.1), note=note)
     yield single("most memory of the daemon ÷ budget", "", watch.resident / budget, target=at_most(1.1), note=note)
 
 

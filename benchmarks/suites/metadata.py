@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import alluxio_jnifuse
 from benchmarks import data, machine, reader
 from benchmarks.bench import Bench, delta
-from benchmarks.measure import Row, at_least, at_most, compare, single
+from benchmarks.measure import Row, Work, at_least, at_most, compare, single
 
 TITLE = "Metadata"
 HOW = (
@@ -24,15 +25,11 @@ _FEW = 20
 
 def run(bench: Bench) -> Iterator[Row]:
     yield from _repeated(bench)
-    directory = bench.entries()
     yield _first_listing(bench)
-    with bench.mount(directory) as mount:
+    with bench.mount(bench.entries()) as mount:
         yield from _ls(bench, mount)
-        yield compare(
-            "readdir + lstat, second listing", "k entries/s",
-            lambda: reader.rate("list", directory / "d") / 1e3, lambda: reader.rate("list", bench.mountpoint / "d") / 1e3,
-            runs=bench.runs, pid=mount.pid,
-        )  # fmt: skip
+        native, mounted = _listing(bench.entries() / "d"), _listing(bench.mountpoint / "d")
+        yield compare("readdir + lstat, second", "k entries/s", native, mounted, runs=bench.runs, pid=mount.pid)
     bench.drop("entries")
 
 
@@ -60,13 +57,13 @@ def _repeated(bench: Bench) -> Iterator[Row]:
 def _first_listing(bench: Bench) -> Row:
     def work() -> float:
         with bench.mount(bench.entries()):
-            return reader.rate("list", bench.mountpoint / "d") / 1e3
+            return _listing(bench.mountpoint / "d")()
 
-    native = bench.entries() / "d"
-    return compare(
-        "readdir + lstat, first listing", "k entries/s",
-        lambda: reader.rate("list", native) / 1e3, work, runs=bench.runs,
-    )  # fmt: skip
+    return compare("readdir + lstat, first", "k entries/s", _listing(bench.entries() / "d"), work, runs=bench.runs)
+
+
+def _listing(directory: Path) -> Work:
+    return lambda: reader.rate("list", directory) / 1e3
 
 
 def _ls(bench: Bench, mount: alluxio_jnifuse.Mount) -> Iterator[Row]:

@@ -21,8 +21,8 @@ from benchmarks.workloads import (
 
 TITLE = "Through the daemon: passthrough=off"
 HOW = (
-    "4 files of 256 MiB on tmpfs. Cold: not in the kernel's page cache of the mount, one pass. Warm: with kernel_cache, "
-    "after a first pass. direct_io: the kernel keeps nothing."
+    "4 files of 256 MiB on tmpfs. Cold: not in the kernel's page cache of the mount, one pass. Warm: with "
+    "kernel_cache, after a first pass. direct_io: the kernel keeps nothing."
 )
 
 _COLD = ((SEQUENTIAL, at_least(0.2)), (SEQUENTIAL_4, at_least(0.2)), (MMAP, None))

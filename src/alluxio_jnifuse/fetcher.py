@@ -52,12 +52,13 @@ class FetchQueue(Protocol):
 
 
 class Fetchers:
-    """Up to `maximum` threads between one mount's core and its source."""
+    """The threads between one mount's core and its source: up to `maximum` at work, as many again lost in the source."""
 
     def __init__(self, core: FetchQueue, source: Source, maximum: int) -> None:
         self._core = core
         self._source = source
-        self._maximum = max(maximum, _MIN_THREADS)
+        # The core keeps no more than `maximum` at work; threads it has given up, lost in the source, come on top.
+        self._maximum = max(2 * maximum, _MIN_THREADS)
         self._kinds: dict[int, Callable[[_core.Fetch], None]] = {
             _core.READ: self._read,
             _core.STAT: self._stat,

@@ -3,7 +3,7 @@
  * stress_tree.h - the imaginary tree of the stress program: what is in it is a function of names, versions and
  * offsets, so that its source can make any byte up and its readers can check any byte without asking anybody.
  *
- *   /d0 ... /d4     FILES_PER_DIR files each, of all sizes; /d2/sub is /d4's twin, to have depth
+ *   /d0 ... /d3     FILES_PER_DIR files each, of all sizes; so has /d2/sub
  *   /huge           HUGE_NAMES small files whose names have all lengths
  *   /l0 ... /l3     symlinks
  *
@@ -99,7 +99,10 @@ static unsigned file_lent(unsigned id)
 static void file_path(unsigned id, char *path, size_t room)
 {
     unsigned dir = id / FILES_PER_DIR;
-    snprintf(path, room, dir == DIRS - 1 ? "/d2/sub/f%u" : "/d%3$u/f%1$u", id, 0, dir);
+    if (dir == DIRS - 1)
+        snprintf(path, room, "/d2/sub/f%u", id);
+    else
+        snprintf(path, room, "/d%u/f%u", dir, id);
 }
 
 static void granule_fill(uint8_t *to, unsigned id, uint64_t version, uint64_t granule, size_t from, size_t upto)

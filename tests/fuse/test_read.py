@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import time
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +13,7 @@ from harness.children import Children, results
 from harness.mounting import CACHE, Mounted, Mounts
 from harness.readers import (
     MIB,
+    advise,
     check,
     check_direct,
     check_mapped,
@@ -130,6 +131,21 @@ def test_o_direct(mounted: Mounted, children: Children) -> None:
     """Files opened with O_DIRECT have the same bytes."""
     for size in (0, 4097, 2 * MIB + 1):
         children.run(check_direct, mounted.join(str(size)), size)
+
+
+def test_advice(mounted: Mounted, children: Children) -> None:
+    """Advice to read ahead or to forget, which sends reads that nobody waits for, changes nothing of the bytes."""
+    for size in (4097, 2 * MIB + 1, LARGE):
+        holder = children.start(hold, mounted.join(str(size)))
+        children.run(advise, mounted.join(str(size)), size)
+        children.run(check, mounted.join(str(size)), size)
+        holder.kill()
+
+
+def hold(path: str) -> None:
+    """Keeps a file open until it is killed."""
+    with open(path, "rb"):
+        signal.pause()
 
 
 def test_a_sparse_file(way: Way, private: Path, mounts: Mounts, children: Children, remote: Callable) -> None:

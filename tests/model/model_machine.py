@@ -1,319 +1,275 @@
-"""The state machine: rules that change the directory, and rules that compare the mount with it."""
+"""The state machine: what changes the directory (model_changes.py), and rules that compare the mount with it."""
 
 from __future__ import annotations
 
-import hashlib
 import os
-import shutil
-import stat
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 import hypothesis.strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
-from model_mount import Mount
-from model_operations import OF_A_FILE, OF_A_FREE_NAME, OF_ANYTHING, OF_NO_LINK, Operations, Result
+from hypothesis.stateful import precondition, rule
+from model_changes import KIB, MIB, NAMES, Changes, Held, Listing, directories, existing, files, has, names, picked
+from model_operations import OF_A_FILE, OF_A_FREE_NAME, OF_ANYTHING, OF_NO_LINK, Result
 
-# Few, so that things happen to the same name again and again. The parts differ in the last byte alone; 255 bytes is
-# the longest there is.
-NAMES = (b"a", b"b", b"part-0001", b"part-0002", b"\xff\xfe \n", b"n" * 255)
-FREE_NAME = b"free"
-DEEPEST = 4
-
-KIB, MIB = 1 << 10, 1 << 20
-# Borders: of the kernel's pages, of its requests (128 KiB, 1 MiB), of small and large files and of pages in the cache
-# (1 MiB with the budget used here), of huge pages.
-SMALL = (0, 1, 4095, 4096, 4097, 8192, 10_000, 64 * KIB - 1, 64 * KIB, 128 * KIB + 1)
-LARGE = (MIB - 1, MIB, MIB + 1, 2 * MIB, 2 * MIB + 4097, 5 * MIB - 1)
-# Before the epoch, at it, after 2038, and with all nine digits.
-TIMES_NS = (-1_500_000_000, 0, 1, 1_700_000_000_123_456_789, 5_000_000_000_999_999_999)
-
-sizes = st.one_of(*[st.sampled_from(SMALL)] * 5, st.integers(0, 300 * KIB), st.sampled_from(LARGE))
-names = st.sampled_from(NAMES)
 slots = st.integers(0, 3)
+held = st.runner().flatmap(lambda machine: st.sampled_from(sorted(machine.held)))
+listed = st.runner().flatmap(lambda machine: st.sampled_from(sorted(machine.listings)))
 
-
-def contents(seed: int, size: int) -> bytes:
-    """Bytes in which every place of every file is recognisable."""
-    return hashlib.shake_128(b"%d %d" % (seed, size)).digest(size)
-
-
-@dataclass
-class Held:
-    """An open file. `lost`: its name has meant something else since, or, if it is copied, another state of it."""
-
-    path: bytes
-    identity: tuple[int, ...]
-    lost: bool = False
-
-
-@dataclass
-class Listing:
-    """An open directory: the names that were in it all the time, those that were in it at any time, those told."""
-
-    path: bytes
-    inode: int
-    always: set[bytes]
-    ever: set[bytes]
-    told: list[bytes] = field(default_factory=list)
-    gone: bool = False
-
-
-def _picked(*kinds: str) -> st.SearchStrategy[bytes]:
-    return st.runner().flatmap(lambda machine: st.sampled_from(machine.paths(*kinds)))
-
-
-directories = _picked("directory")
-files = _picked("file")
-existing = _picked("file", "directory", "link", "other")
-free = st.builds(os.path.join, directories, st.just(FREE_NAME))
 # A name that may be there, may have been there, and may be looked for in a file.
-perhaps = st.builds(os.path.join, _picked("file", "directory", "link"), names)
+perhaps = st.builds(os.path.join, picked("file", "directory", "link"), names)
+free = st.builds(os.path.join, directories, st.just(b"free"))
 anything = st.one_of(existing, existing, perhaps)
-ranges = st.lists(
-    st.tuples(st.one_of(st.integers(0, 300 * KIB), st.integers(0, 5 * MIB)), st.sampled_from((1, 100, 4096, 70_000))),
-    min_size=1,
-    max_size=6,
+any_file = st.one_of(files, files, picked("link"), perhaps)
+
+offsets = st.one_of(st.integers(0, 20 * KIB), st.integers(0, 5 * MIB))
+lengths = st.sampled_from((1, 100, 4096, 4097, 70_000, 2 * MIB))
+_SPELLINGS = (b"%s/", b"%s/.", b"%s/..", b"%s/../a", b"%s//b")
+_FLAGS = (
+    os.O_RDONLY,
+    os.O_RDONLY | os.O_NOFOLLOW,
+    os.O_RDONLY | os.O_DIRECTORY,
+    os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW,
+    os.O_PATH,
 )
 
 
-def has(*kinds: str) -> Callable[[Any], bool]:
-    """A precondition: there is such a thing."""
-    return lambda machine: bool(machine.paths(*kinds))
+class Machine(Changes):
+    """`writable`: the mount is one with -o rw, so the refusals are the daemon's and not the kernel's."""
 
-
-class Machine(RuleBasedStateMachine):
-    """A subclass for a run sets `mount`, `copies` (bytes go through the client cache) and `writable`."""
-
-    mount: Mount
-    copies: bool
-    writable: bool
-    steps = 0  # of all examples
-    _examples = 0
-
-    def __init__(self) -> None:
-        super().__init__()
-        cls = type(self)
-        cls._examples += 1
-        self.mount.repair()
-        self.root = os.fsencode(self.mount.source)
-        self.base = b"%d" % cls._examples
-        self.spare = os.path.join(os.path.dirname(self.root), b"spare")  # where files are made that replace others
-        os.mkdir(self._full(self.base))
-        self.plain = Operations(self.root, hide=True)
-        self.held: dict[int, Held] = {}
-        self.listings: dict[int, Listing] = {}
-        self._paths: dict[bytes, str] | None = None
-
-    def teardown(self) -> None:
-        """Closes everything; the directory of this example goes away."""
-        self.plain.drop_all()
-        try:
-            if self.mount.worker.usable:
-                self.mount.worker.run("drop_all")
-        finally:
-            shutil.rmtree(self._full(self.base))
-
-    # ----------------------------------------------------------------------------------------- the directory
-
-    def paths(self, *kinds: str) -> list[bytes]:
-        """What there is now, relative to the root."""
-        if self._paths is None:
-            self._paths = {self.base: "directory"}
-            self._look(self.base, self._paths)
-        return [path for path, kind in self._paths.items() if kind in kinds]
-
-    def _look(self, directory: bytes, found: dict[bytes, str]) -> None:
-        for name in sorted(os.listdir(self._full(directory))):
-            path = os.path.join(directory, name)
-            mode = os.lstat(self._full(path)).st_mode
-            is_directory = stat.S_ISDIR(mode)
-            found[path] = (
-                "directory" if is_directory else "file" if stat.S_ISREG(mode) else "link" if stat.S_ISLNK(mode) else "other"
-            )
-            if is_directory:
-                self._look(path, found)
-
-    def _full(self, path: bytes) -> bytes:
-        return os.path.join(self.root, path)
-
-    def _place(self, directory: bytes, name: bytes) -> bytes | None:
-        """Where something can be put with one rename: no directory is in the way, and it is not too deep."""
-        path = os.path.join(directory, name)
-        if path.count(b"/") > DEEPEST:
-            return None
-        full = self._full(path)
-        if os.path.isdir(full) and not os.path.islink(full):
-            shutil.rmtree(full)
-        return full
-
-    def _changed(self) -> None:
-        """To be called after every change of the directory."""
-        self._paths = None
-        for held in self.held.values():
-            held.lost = held.lost or self._identity(held.path) != held.identity
-        for listing in self.listings.values():
-            if self._inode(listing.path) != listing.inode:
-                listing.gone = True
-            else:
-                now = set(os.listdir(self._full(listing.path)))
-                listing.always &= now
-                listing.ever |= now
-
-    def _identity(self, path: bytes) -> tuple[int, ...]:
-        try:
-            s = os.stat(self._full(path))
-        except OSError:
-            return ()
-        return (s.st_ino, s.st_ctime_ns) if self.copies else (s.st_ino,)
-
-    def _inode(self, path: bytes) -> int:
-        try:
-            return os.stat(self._full(path)).st_ino
-        except OSError:
-            return 0
-
-    @rule(directory=directories, name=names, size=sizes, seed=st.integers(0, 1 << 30))
-    def put_file(self, directory: bytes, name: bytes, size: int, seed: int) -> None:
-        """A file appears, or takes the place of what was there."""
-        to = self._place(directory, name)
-        if to is not None:
-            self._put(to, contents(seed, size))
-
-    @precondition(has("file"))
-    @rule(path=files, seed=st.integers(0, 1 << 30), same_time=st.booleans())
-    def replace_alike(self, path: bytes, seed: int, same_time: bool) -> None:
-        """A file is replaced by one of the same length, and of the same age."""
-        before = os.stat(self._full(path))
-        self._put(self._full(path), contents(seed, before.st_size), before if same_time else None)
-
-    def _put(self, to: bytes, data: bytes, like: os.stat_result | None = None) -> None:
-        with open(self.spare, "wb") as file:
-            file.write(data)
-        if like is not None:
-            os.utime(self.spare, ns=(like.st_atime_ns, like.st_mtime_ns))
-        os.rename(self.spare, to)
-        self._changed()
-
-    @rule(directory=directories, name=names)
-    def put_directory(self, directory: bytes, name: bytes) -> None:
-        """A directory appears, or takes the place of what was there."""
-        to = self._place(directory, name)
-        if to is not None:
-            if os.path.lexists(to):
-                os.unlink(to)
-            os.mkdir(to)
-            self._changed()
-
-    @rule(
-        directory=directories,
-        name=names,
-        target=st.one_of(
-            names,
-            st.builds(os.path.join, st.sampled_from((b".", b"..", *NAMES)), names),
-            st.sampled_from((b".", b"nowhere", b"x/" * 2000)),
-        ),
-    )
-    def put_link(self, directory: bytes, name: bytes, target: bytes) -> None:
-        """A symbolic link appears, or takes the place of what was there."""
-        to = self._place(directory, name)
-        if to is not None:
-            os.symlink(target, self.spare)
-            os.rename(self.spare, to)
-            self._changed()
-
-    @rule(directory=directories, name=names)
-    def put_fifo(self, directory: bytes, name: bytes) -> None:
-        """Something appears that mounts do not show."""
-        to = self._place(directory, name)
-        if to is not None:
-            os.mkfifo(self.spare)
-            os.rename(self.spare, to)
-            self._changed()
-
-    @precondition(has("file"))
-    @rule(path=files, directory=directories, name=names)
-    def put_hard_link(self, path: bytes, directory: bytes, name: bytes) -> None:
-        """A file gets one more name."""
-        to = self._place(directory, name)
-        if to is not None and os.path.lexists(self._full(path)):
-            os.link(self._full(path), self.spare)
-            os.rename(self.spare, to)
-            if os.path.lexists(self.spare):
-                os.unlink(self.spare)  # rename does nothing when both are one file
-        self._changed()
-
-    @rule(directory=directories)
-    def put_crowd(self, directory: bytes) -> None:
-        """More names appear than one call of getdents can tell (32 KiB)."""
-        for number in range(0 if len(self.paths("file")) > 50 else 150):
-            with open(self._full(os.path.join(directory, b"%03d" % number + b"x" * 230)), "wb"):
-                pass
-        self._changed()
-
-    @precondition(lambda machine: len(machine.paths("file", "directory", "link", "other")) > 1)
-    @rule(path=existing)
-    def remove(self, path: bytes) -> None:
-        """Something goes away, with what is in it."""
-        full = self._full(path)
-        if path == self.base:
-            return
-        if os.path.isdir(full) and not os.path.islink(full):
-            shutil.rmtree(full)
-        else:
-            os.unlink(full)
-        self._changed()
-
-    @rule(path=existing, directory=directories, name=names)
-    def move(self, path: bytes, directory: bytes, name: bytes) -> None:
-        """Something gets another name, possibly of something else; or rename refuses."""
-        if path == self.base or directory.count(b"/") + 2 > DEEPEST:
-            return
-        try:
-            os.rename(self._full(path), self._full(os.path.join(directory, name)))
-        except OSError:
-            return
-        self._changed()
-
-    @rule(path=existing, mode=st.sampled_from((0o400, 0o444, 0o644, 0o755, 0o4711, 0o1777)))
-    def chmod(self, path: bytes, mode: int) -> None:
-        """Permissions change; they always let us in, or this test would need root."""
-        full = self._full(path)
-        if not os.path.islink(full):
-            os.chmod(full, mode | (0o700 if os.path.isdir(full) else 0))
-            self._changed()
-
-    @rule(path=existing, mtime_ns=st.sampled_from(TIMES_NS))
-    def touch(self, path: bytes, mtime_ns: int) -> None:
-        """Times change."""
-        os.utime(self._full(path), ns=(mtime_ns, mtime_ns), follow_symlinks=False)
-        self._changed()
-
-    # -------------------------------------------------------------------------------------------- comparisons
-
-    def _ask(self, name: str, *args: Any) -> tuple[Result, Result]:
-        """What the mount says, and what the directory says."""
-        self._count()
-        return self.mount.worker.run(name, *args), self.plain.run(name, *args)
-
-    def _count(self) -> None:
-        type(self).steps += 1
+    writable = False
 
     def same(self, name: str, *args: Any) -> None:
         """Mount and directory say the same."""
-        shown, there = self._ask(name, *args)
-        if shown != there and _without(shown, "blocks") == _without(there, "blocks"):
-            shown, there = self._ask(name, *args)  # the file system wrote something back between the two questions
-        assert shown == there, f"{name}{args}: {difference(shown, there)}"
+        shown, there = self.ask(name, *args)
+        if shown != there and without_blocks(shown) == without_blocks(there):
+            shown, there = self.ask(name, *args)  # the file system wrote something back between the two questions
+        assert shown == there, difference(name, args, shown, there)
+
+    def ask(self, name: str, *args: Any) -> tuple[Result, Result]:
+        """What the mount says, and what the directory says."""
+        return self.mount.worker.run(name, *args), self.plain.run(name, *args)
+
+    # ----------------------------------------------------------------------------------------------- metadata
 
     @rule(path=anything)
-    def compare_stat(self, path: bytes) -> None:
-        """Attributes of the same name with and without following a link."""
-        shown, there = self._ask("lstat", path)
-        ignored = ("atime_ns",) if self.copies else ()  # read ahead meanwhile
-        if _without(shown, "blocks") == _without(there, "blocks"):
-            shown, there = self._ask("lstat", path)
-        assert _without(shown, *ignored) == _without(there, *ignored), difference(shown, there)
-        shown, there = self._ask("stat", path)
-        assert _without(shown, *ignored, "atime_ns", "blocks") == _without(there, *ignored, "atime_ns", "blocks")
+    def stat(self, path: bytes) -> None:
+        """Attributes of a name, with and without following a link."""
+        self.same("lstat", path)
+        self.same("stat", path)
+
+    @rule(path=anything, spelling=st.sampled_from(_SPELLINGS))
+    def stat_spelled(self, path: bytes, spelling: bytes) -> None:
+        """Names that the kernel has to resolve."""
+        self.same("stat", spelling % path)
+
+    @rule(path=directories, name=st.sampled_from((b"n" * 256, b"d" * 1000, b".hidden", b"...")))
+    def stat_strange(self, path: bytes, name: bytes) -> None:
+        """Names that cannot be there, and ones that are never there."""
+        self.same("lstat", os.path.join(path, name))
+
+    @rule(path=anything)
+    def readlink(self, path: bytes) -> None:
+        """Targets of links; EINVAL for anything else."""
+        self.same("readlink", path)
+
+    @rule(path=st.one_of(directories, anything))
+    def list_names(self, path: bytes) -> None:
+        """Names of a directory."""
+        self.same("names", path)
+
+    @rule(path=directories)
+    def scandir(self, path: bytes) -> None:
+        """Names, inode numbers and types of a directory."""
+        self.same("scandir", path)
+
+    @rule(path=directories)
+    def walk(self, path: bytes) -> None:
+        """A tree with all attributes."""
+        self.same("walk", path)
+
+    @rule(path=existing)
+    def statvfs(self, path: bytes) -> None:
+        """Figures of the file system."""
+        self.same("statvfs", path)
+
+    # ----------------------------------------------------------------------------------------------- contents
+
+    @rule(path=any_file, chunk=st.sampled_from((700, 4096, 100_000, 8 * MIB)))
+    def read(self, path: bytes, chunk: int) -> None:
+        """Whole files."""
+        self.same("read", path, max(chunk, self.size(path) // 100))
+
+    @rule(path=any_file, ranges=st.lists(st.tuples(offsets, lengths), min_size=1, max_size=6))
+    def pread(self, path: bytes, ranges: list[tuple[int, int]]) -> None:
+        """Ranges here and there, also beyond the end."""
+        self.same("pread", path, ranges)
+
+    @rule(path=any_file, before=st.integers(0, 10), length=st.integers(1, 5000))
+    def read_end(self, path: bytes, before: int, length: int) -> None:
+        """The last bytes."""
+        self.same("pread", path, [(max(0, self.size(path) - before), length)])
+
+    @precondition(has("file"))
+    @rule(path=files, offset=offsets)
+    def seek(self, path: bytes, offset: int) -> None:
+        """SEEK_END and its relatives."""
+        self.same("seek", path, offset)
+
+    @precondition(has("file"))
+    @rule(path=files)
+    def sendfile(self, path: bytes) -> None:
+        """Whole files without a copy in user space."""
+        self.same("sendfile", path)
+
+    @precondition(has("file"))
+    @rule(path=files, page=st.integers(0, 600), length=lengths)
+    def read_mapped(self, path: bytes, page: int, length: int) -> None:
+        """Mappings."""
+        self.same("mmap", path, page, length)
+
+    @rule(path=anything, flags=st.sampled_from(_FLAGS))
+    def open_only(self, path: bytes, flags: int) -> None:
+        """What open refuses."""
+        self.same("open", path, flags)
+
+    def size(self, path: bytes) -> int:
+        """Of a file, or 0."""
+        try:
+            return os.stat(self.full(path)).st_size
+        except OSError:
+            return 0
+
+    # ------------------------------------------------------------------------------- handles that stay open
+
+    @precondition(has("file"))
+    @rule(slot=slots, path=files, mapped=st.booleans())
+    def hold(self, slot: int, path: bytes, mapped: bool) -> None:
+        """Opens a file for later."""
+        self.drop(slot)
+        self.held[slot] = Held(path, self.identity(path))
+        self.same("hold", slot, path, mapped)
+
+    @precondition(lambda machine: machine.held)
+    @rule(slot=held)
+    def let_go(self, slot: int) -> None:
+        """Closes a held file."""
+        self.drop(slot)
+
+    def drop(self, slot: int) -> None:
+        """Closes what is in a slot."""
+        self.ask("drop", slot)
+        self.held.pop(slot, None)
+        self.listings.pop(slot, None)
+
+    @precondition(lambda machine: machine.held)
+    @rule(slot=held, ranges=st.lists(st.tuples(offsets, lengths), min_size=1, max_size=3))
+    def held_read(self, slot: int, ranges: list[tuple[int, int]]) -> None:
+        """A held file is the version that was opened, whatever its name means now."""
+        for offset, length in ranges:
+            self.same_version("held_pread", slot, offset, length)
+
+    @precondition(lambda machine: machine.held)
+    @rule(slot=held, offset=offsets, length=lengths)
+    def held_map(self, slot: int, offset: int, length: int) -> None:
+        """So is a held mapping."""
+        self.same_version("held_map", slot, offset, length)
+
+    def same_version(self, name: str, slot: int, offset: int, length: int) -> None:
+        """As `same`; but what is copied and was not read in time can be lost, which is an error, never other bytes."""
+        shown, there = self.ask(name, slot, offset, length)
+        if self.copies and self.held[slot].lost and shown == ("error", "EIO" if name == "held_pread" else "EFAULT"):
+            return
+        assert shown == there, difference(name, (slot, offset, length), shown, there)
+
+    @precondition(lambda machine: machine.held)
+    @rule(slot=held)
+    def held_stat(self, slot: int) -> None:
+        """A held file keeps its length; its other attributes are true as long as it has its name."""
+        self.same("held_end", slot)
+        if self.held[slot].lost:
+            shown, there = self.ask("held_stat", slot)
+            kept = ("ino", "size")
+            assert [shown[1][name] for name in kept] == [there[1][name] for name in kept], (shown, there)
+        else:
+            self.same("held_stat", slot)
+
+    @rule(slot=slots, path=directories)
+    def begin_listing(self, slot: int, path: bytes) -> None:
+        """Opens a directory for later."""
+        self.drop(slot)
+        self.same("begin_listing", slot, path)
+        now = set(self.plain.names(path))
+        self.listings[slot] = Listing(path, self.inode(path), set(now), set(now))
+
+    @precondition(lambda machine: machine.listings)
+    @rule(slot=listed, count=st.sampled_from((1, 100, 1000)))
+    def continue_listing(self, slot: int, count: int) -> None:
+        """What was in a directory all the time is told once, and nothing that never was."""
+        listing = self.listings[slot]
+        kind, told = self.mount.worker.run("continue_listing", slot, count)
+        if listing.gone:
+            return
+        assert kind == "ok", told
+        listing.told += told
+        assert len(set(listing.told)) == len(listing.told), "a name was told twice"
+        assert set(listing.told) <= listing.ever, "a name was never there"
+        if len(told) < count:
+            assert set(listing.told) >= listing.always, f"not told: {sorted(listing.always - set(listing.told))}"
+            self.drop(slot)
+
+    # ----------------------------------------------------------------------------------------------- refusals
+
+    @precondition(has("file"))
+    @rule(path=files, kind=st.sampled_from((*OF_A_FILE, *OF_NO_LINK, *OF_ANYTHING, "unlink")))
+    def change_file(self, path: bytes, kind: str) -> None:
+        """Nothing changes a file."""
+        self.refused(kind, path)
+
+    @rule(path=directories, kind=st.sampled_from((*OF_NO_LINK, *OF_ANYTHING, "rmdir")))
+    def change_directory(self, path: bytes, kind: str) -> None:
+        """Nothing changes a directory."""
+        self.refused(kind, path)
+
+    @precondition(has("link"))
+    @rule(path=picked("link"), kind=st.sampled_from((*OF_ANYTHING, "unlink")))
+    def change_link(self, path: bytes, kind: str) -> None:
+        """Nothing changes a symbolic link."""
+        self.refused(kind, path)
+
+    @rule(path=free, kind=st.sampled_from(OF_A_FREE_NAME))
+    def make(self, path: bytes, kind: str) -> None:
+        """Nothing is made."""
+        self.refused(kind, path)
+
+    def refused(self, kind: str, path: bytes) -> None:
+        """EROFS, and the directory is as it was."""
+        before = self.plain.run("lstat", path), self.plain.run("names", os.path.dirname(path))
+        assert self.mount.worker.run("change", kind, path) == ("error", "EROFS")
+        after = self.plain.run("lstat", path), self.plain.run("names", os.path.dirname(path))
+        assert without_blocks(after[0]) == without_blocks(before[0]), f"{kind} changed {path!r}"
+        assert after[1] == before[1]
+
+
+def without_blocks(result: Result) -> Result:
+    """A result without what the file system may change by itself."""
+    kind, value = result
+    if not isinstance(value, dict):
+        return result
+    entries = value.items()
+    if any(isinstance(inner, dict) for _, inner in entries):
+        return kind, {name: {**inner, "blocks": 0} for name, inner in entries}
+    return kind, {**value, "blocks": 0}
+
+
+def difference(name: str, args: tuple[Any, ...], shown: Result, there: Result) -> str:
+    """Says where two results differ; files are too long to be printed."""
+    (kind, seen), (other_kind, real) = shown, there
+    what = f"{shown}, but the directory: {there}"
+    if isinstance(seen, bytes) and isinstance(real, bytes):
+        at = next((i for i, (a, b) in enumerate(zip(seen, real)) if a != b), min(len(seen), len(real)))
+        what = f"{len(seen)} bytes instead of {len(real)}, different from byte {at}: {seen[at:at + 16]!r} {real[at:at + 16]!r}"
+    elif isinstance(seen, dict) and isinstance(real, dict):
+        keys = [key for key in {**seen, **real} if seen.get(key) != real.get(key)]
+        what = f"{ {key: seen.get(key) for key in keys} }, but the directory: { {key: real.get(key) for key in keys} }"
+    elif kind == other_kind and isinstance(seen, list) and isinstance(real, list) and len(seen) == len(real):
+        return "; ".join(difference(name, args, ("ok", a), ("ok", b)) for a, b in zip(seen, real) if a != b)
+    return f"{name}{args}: {what[:2000]}"

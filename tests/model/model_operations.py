@@ -14,7 +14,7 @@ from typing import Any
 
 Result = tuple[str, Any]  # ("ok", value) or ("error", name of the errno)
 
-_FIELDS = ("mode", "ino", "nlink", "uid", "gid", "size", "blocks", "atime_ns", "mtime_ns", "ctime_ns")
+_FIELDS = ("mode", "ino", "nlink", "uid", "gid", "size", "blocks", "mtime_ns", "ctime_ns")
 
 
 class Operations:

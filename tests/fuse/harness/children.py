@@ -134,7 +134,8 @@ class Children:
     def command(self, *words: object, timeout: float = TIMEOUT_S, **keywords: Any) -> subprocess.CompletedProcess[str]:
         """Runs a program to its end; its output as text."""
         argv = [word if isinstance(word, (str, bytes)) else str(word) for word in words]
-        options = {"capture_output": True, "text": True, "stdin": subprocess.DEVNULL, "check": False, **keywords}
+        options = {"capture_output": True, "text": True, "stdin": subprocess.DEVNULL, "errors": "surrogateescape"}
+        options.update(keywords)
         return self.run(lambda: subprocess.run(argv, **options), timeout=timeout)  # noqa: PLW1510
 
     def close(self) -> list[str]:

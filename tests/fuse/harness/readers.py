@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import mmap
 import os
@@ -14,6 +15,7 @@ import numpy as np
 from alluxio_jnifuse.testing import pattern
 
 MIB = 1 << 20
+LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def write(path: Path, size: int, name: bytes | None = None) -> Path:
@@ -98,6 +100,19 @@ def check_direct(path: str, size: int) -> None:
         assert at == size
     finally:
         os.close(fd)
+
+
+def advise(path: str, size: int) -> None:
+    """Asks the kernel in every way there is to read a file ahead, or to forget it."""
+    fd = os.open(path, os.O_RDONLY)
+    for advice in (os.POSIX_FADV_WILLNEED, os.POSIX_FADV_SEQUENTIAL, os.POSIX_FADV_RANDOM, os.POSIX_FADV_DONTNEED):
+        os.posix_fadvise(fd, 0, size, advice)
+        os.posix_fadvise(fd, size // 2, 5000, advice)
+    assert LIBC.readahead(fd, ctypes.c_long(0), ctypes.c_size_t(size)) == 0
+    with mmap.mmap(fd, size, mmap.MAP_SHARED, mmap.PROT_READ) as mapped:
+        mapped.madvise(mmap.MADV_WILLNEED)
+        mapped.madvise(mmap.MADV_RANDOM)
+    os.close(fd)
 
 
 def check_shared(path: str, size: int, processes: int = 4, block: int = 64 << 10) -> None:
