@@ -1,0 +1,33 @@
+"""The documents tell the truth where that can be compared."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[2]
+DOCUMENTS = sorted([*PROJECT.glob("*.md"), *PROJECT.glob("docs/**/*.md"), PROJECT / "csrc/README.md"])
+
+
+def test_metrics_are_those_of_the_code() -> None:
+    """docs/METRICS.md has every counter of stats.def, with its meaning, in its order."""
+    declared = re.findall(r'^AJF_STAT\((\w+), "(.*)"\)$', (PROJECT / "csrc/stats.def").read_text(), re.MULTILINE)
+    documented = re.findall(r"^\| `(\w+)` \| (.*) \|$", (PROJECT / "docs/METRICS.md").read_text(), re.MULTILINE)
+    assert documented == declared
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(PROJECT)))
+def test_links_lead_somewhere(document: Path) -> None:
+    """Relative links name files of the tree."""
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)", document.read_text())
+    missing = [target for target in targets if not (document.parent / target).exists()]
+    assert not missing
+
+
+def test_every_source_file_is_in_the_map_of_the_core() -> None:
+    """csrc/README.md names each module once in its table of files."""
+    text = (PROJECT / "csrc/README.md").read_text()
+    modules = {path.stem for path in (PROJECT / "csrc").glob("*.[ch]")}
+    assert {module for module in modules if f"`{module}`" not in text} == set()
