@@ -233,15 +233,31 @@ void ajf_dirs_drop(struct ajf_dirs *d, uint64_t nodeid)
 
 /* -------------------------------------------------------------------------------------------- open and release */
 
+/*
+ * Somebody is reading another state of the directory. The kernel's cache is one for all handles and finds its place in
+ * it by offset: it must not get entries of both, or names that never changed would show twice or not at all.
+ */
+static bool is_disputed_locked(struct ajf_dirs *d, const struct ajf_listing *current)
+{
+    AJF_LIST_FOR(n, bucket(d, current->nodeid))
+    {
+        const struct ajf_listing *l = AJF_CONTAINER(n, struct ajf_listing, by_node);
+        if (l->nodeid == current->nodeid && l->stamp != current->stamp)
+            return true;
+    }
+    return false;
+}
+
 static bool open_current(struct ajf *m, uint64_t nodeid, uint64_t now, const struct fuse_file_info *fi,
                          struct fuse_file_info *ret_fi)
 {
     struct ajf_dirs *d = &m->dirs;
     uint64_t stamp = 0;
-    bool found = false;
+    bool found = false, disputed = false;
     pthread_mutex_lock(&d->lock);
     struct ajf_listing *l = current_locked(d, nodeid);
     if (l && !l->dropped && now < l->expires_ns) {
+        disputed = is_disputed_locked(d, l);
         l->refs++;
         *ret_fi = *fi;
         ret_fi->fh = l->id;
@@ -250,8 +266,8 @@ static bool open_current(struct ajf *m, uint64_t nodeid, uint64_t now, const str
     }
     pthread_mutex_unlock(&d->lock);
     if (found) {
-        ret_fi->cache_readdir = 1;
-        ret_fi->keep_cache = ajf_inode_swap_stamp(&m->inodes, nodeid, stamp);
+        ret_fi->cache_readdir = !disputed;
+        ret_fi->keep_cache = disputed || ajf_inode_swap_stamp(&m->inodes, nodeid, stamp);
     }
     return found;
 }

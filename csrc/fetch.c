@@ -99,12 +99,16 @@ static void dequeue_locked(struct ajf_fetch *f)
         ajf_list_del(&f->file->queue.turn[lane]);
 }
 
-void ajf_queue_push(struct ajf_queue *q, struct ajf_fetch *f)
+bool ajf_queue_push(struct ajf_queue *q, struct ajf_fetch *f)
 {
     pthread_mutex_lock(&q->lock);
-    enqueue_locked(q, f);
-    pthread_cond_signal(&q->ready);
+    bool open = !q->stopped;
+    if (open) {
+        enqueue_locked(q, f);
+        pthread_cond_signal(&q->ready);
+    }
     pthread_mutex_unlock(&q->lock);
+    return open;
 }
 
 void ajf_queue_promote(struct ajf_queue *q, struct ajf_fetch *f)

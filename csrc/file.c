@@ -55,7 +55,8 @@ static void push_close(struct ajf *m, const char *path, uint64_t handle)
         return;
     }
     f->info.handle = handle;
-    ajf_queue_push(&m->queue, f);
+    if (!ajf_queue_push(&m->queue, f))
+        ajf_fetch_free(f); /* the session has ended, and with it all that the source holds for it */
 }
 
 void ajf_file_close_handle_locked(struct ajf *m, struct ajf_file *file)
@@ -276,6 +277,8 @@ static bool usable(const struct ajf_file *file)
            (file->opens || file->complete || file->has_handle || file->store == AJF_STORE_BORROWED);
 }
 
+static void last_release_locked(struct ajf *m, struct ajf_file *file);
+
 static void drop_open(struct ajf *m, struct ajf_wait *w, int err)
 {
     struct ajf_call *call = AJF_CONTAINER(w, struct ajf_call, wait);
@@ -290,6 +293,9 @@ static void drop_open(struct ajf *m, struct ajf_wait *w, int err)
             cancel_opening_locked(m, file);
             ajf_file_retire_locked(m, file);
         }
+    } else if (file->state == AJF_FILE_READY && !file->abandoned && !file->opens &&
+               ajf_list_empty(&file->opens_waiting)) {
+        last_release_locked(m, file); /* it was opened for this caller alone, who has gone meanwhile */
     }
     ajf_file_unref_locked(m, file);
     pthread_mutex_unlock(&m->cache.lock);
@@ -506,7 +512,7 @@ static void open_failed(struct ajf_fetch *f, int err)
     if (current)
         ajf_inode_ref(&m->inodes, file->nodeid);
     pthread_mutex_unlock(&m->cache.lock);
-    if (current && (err == ENOENT || err == ESTALE)) {
+    if (current && ajf_meta_is_lost(err)) {
         uint64_t parent;
         size_t len;
         char name[AJF_NAME_MAX];
@@ -523,7 +529,7 @@ static void open_failed(struct ajf_fetch *f, int err)
         end_opening_locked(m, file, &calls);
     pthread_mutex_unlock(&m->cache.lock);
     if (!abandoned)
-        ajf_read_fail(m, file, 0, file->size, err == ESTALE ? EIO : err);
+        ajf_read_fail(m, file, 0, file->size, ajf_meta_is_lost(err) ? EIO : err);
     pthread_mutex_lock(&m->cache.lock);
     if (!file->opens && file->state == AJF_FILE_READY && ajf_list_empty(&file->opens_waiting))
         ajf_file_retire_locked(m, file);

@@ -23,6 +23,13 @@ void ajf_meta_done(struct ajf_meta *meta)
 
 /* ------------------------------------------------------------------------------------- what the kernel is told */
 
+/* Also before the epoch the nanoseconds count forwards. */
+static struct timespec timespec_of(int64_t ns)
+{
+    int64_t s = ns / (int64_t)AJF_NS_PER_S, rest = ns % (int64_t)AJF_NS_PER_S;
+    return rest < 0 ? (struct timespec){s - 1, rest + (int64_t)AJF_NS_PER_S} : (struct timespec){s, rest};
+}
+
 void ajf_meta_fill_stat(const struct ajf *m, const struct ajf_inode_view *v, struct stat *ret_st)
 {
     const struct ajf_attr *a = &v->attr;
@@ -35,9 +42,9 @@ void ajf_meta_fill_stat(const struct ajf *m, const struct ajf_inode_view *v, str
                             .st_size = (off_t)a->size,
                             .st_blksize = 4096,
                             .st_blocks = (blkcnt_t)(a->blocks == UINT64_MAX ? (a->size + 511) / 512 : a->blocks)};
-    ret_st->st_mtim = (struct timespec){a->mtime_ns / (long)AJF_NS_PER_S, a->mtime_ns % (long)AJF_NS_PER_S};
-    ret_st->st_ctim = (struct timespec){a->ctime_ns / (long)AJF_NS_PER_S, a->ctime_ns % (long)AJF_NS_PER_S};
-    ret_st->st_atim = (struct timespec){a->atime_ns / (long)AJF_NS_PER_S, a->atime_ns % (long)AJF_NS_PER_S};
+    ret_st->st_mtim = timespec_of(a->mtime_ns);
+    ret_st->st_ctim = timespec_of(a->ctime_ns);
+    ret_st->st_atim = timespec_of(a->atime_ns);
     if (o->umask >= 0 && !S_ISLNK(a->mode))
         ret_st->st_mode = (a->mode & S_IFMT) | (0777 & ~(mode_t)o->umask);
 }
@@ -447,8 +454,7 @@ void ajf_meta_failed(struct ajf_fetch *f, int err)
     if (missing) {
         FOR_CALLS (m, call, &calls)
             reply_negative(m, call->wait.req);
-    } else if (!f->name && f->info.kind == AJF_FETCH_STAT && (err == ENOENT || err == ESTALE) &&
-               f->nodeid != AJF_ROOT) {
+    } else if (!f->name && f->info.kind == AJF_FETCH_STAT && ajf_meta_is_lost(err) && f->nodeid != AJF_ROOT) {
         inode_lost(m, f->nodeid);
         struct ajf_inode_view v;
         bool open = ajf_file_is_open(m, f->nodeid) && !ajf_inode_get(&m->inodes, f->nodeid, &v);

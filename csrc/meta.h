@@ -11,6 +11,8 @@
 #ifndef AJF_META_H
 #define AJF_META_H
 
+#include <errno.h>
+
 #include "ajf.h"
 #include "fetch.h"
 #include "fuse.h"
@@ -48,6 +50,12 @@ void ajf_meta_statfs(struct ajf *m, fuse_req_t req);
 /* LIST of a directory, to answer OPENDIR, or READDIR(PLUS) when `size` is not 0. */
 void ajf_meta_list(struct ajf *m, fuse_req_t req, uint64_t nodeid, const struct fuse_file_info *fi, size_t size,
                    uint64_t offset, bool plus);
+
+/* The source says that a path leads to nothing, or to another file, by now; so it does when a parent was replaced. */
+static inline bool ajf_meta_is_lost(int err)
+{
+    return err == ENOENT || err == ENOTDIR || err == ELOOP || err == ESTALE;
+}
 
 /* What the kernel and `st` are told of a record. */
 void ajf_meta_fill_stat(const struct ajf *m, const struct ajf_inode_view *v, struct stat *ret_st);

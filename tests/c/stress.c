@@ -12,6 +12,7 @@
  * readers end and the mount is unmounted; ajf_stop under full load; or the mount is taken away under them. After each,
  * every counter *_born equals its *_died, nothing is mounted, and no descriptor or thread is left.
  */
+#include <sched.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 
@@ -258,8 +259,8 @@ static bool run_start(struct run *r, const struct round *round, unsigned number,
         say_wrong("%s: ajf_start: %s", round->name, strerror(-err));
     atomic_store(&r->log_lines, 0);
     pthread_create(&r->log_thread, NULL, drain_log, r);
-    source_start(&r->source, r->m, &round->profile, shared->version, seed, o.fetchers + o.metadata_fetchers);
-    r->source.plant = settings.plant;
+    source_start(&r->source, r->m, &round->profile, shared->version, seed, o.fetchers + o.metadata_fetchers,
+                 settings.plant);
     return true;
 }
 
@@ -298,6 +299,27 @@ static void check_quiet(const struct round *round, struct run *r)
                   (unsigned long long)backings);
 }
 
+/* Where every thread of ours is; for whoever has to find out why something hangs. */
+static void show_threads(void)
+{
+    DIR *dir = opendir("/proc/self/task");
+    const struct dirent *d;
+    while (dir && (d = readdir(dir))) {
+        char file[300], name[64], syscall[200], stack[400];
+        if (d->d_name[0] == '.')
+            continue;
+        snprintf(file, sizeof file, "task/%s/comm", d->d_name);
+        show_proc(getpid(), file, name, sizeof name);
+        snprintf(file, sizeof file, "task/%s/syscall", d->d_name);
+        show_proc(getpid(), file, syscall, sizeof syscall);
+        snprintf(file, sizeof file, "task/%s/stack", d->d_name);
+        show_proc(getpid(), file, stack, sizeof stack);
+        fprintf(stderr, "  thread %s %s: syscall %s\n    %s\n", d->d_name, name, syscall, stack);
+    }
+    if (dir)
+        closedir(dir);
+}
+
 static void run_stop(struct run *r, const struct round *round, enum ending ending)
 {
     if (ending == END_DRAIN) {
@@ -305,8 +327,10 @@ static void run_stop(struct run *r, const struct round *round, enum ending endin
         int err = ajf_unmount(r->mountpoint, false);
         if (err)
             say_wrong("%s: unmounting with nobody there: %s", round->name, strerror(-err));
-        else if ((err = ajf_wait_end(r->m, 10000)))
+        else if ((err = ajf_wait_end(r->m, 10000))) {
             say_wrong("%s: the session did not end with the mount: %s", round->name, strerror(-err));
+            show_threads();
+        }
     } else if (ending == END_UNMOUNT) {
         int err = ajf_unmount(r->mountpoint, true);
         if (err)
@@ -480,8 +504,14 @@ static bool chosen(const struct round *round)
     return !settings.only;
 }
 
+static void *nothing(void *arg)
+{
+    return arg;
+}
+
 static int core_main(void)
 {
+    pthread_t first; /* a sanitizer starts threads of its own with it: they shall be there when threads are counted */
     unsigned shares = 0;
     struct rlimit files;
     if (!getrlimit(RLIMIT_NOFILE, &files)) {
@@ -489,6 +519,8 @@ static int core_main(void)
         setrlimit(RLIMIT_NOFILE, &files);
     }
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (!pthread_create(&first, NULL, nothing, NULL))
+        pthread_join(first, NULL);
     for (size_t i = 0; i < ROUNDS; i++)
         shares += chosen(&rounds[i]) ? rounds[i].share : 0;
     for (size_t i = 0; i < ROUNDS; i++)
@@ -505,24 +537,6 @@ static int core_main(void)
 }
 
 /* ------------------------------------------------------------------------------------------------- supervisor */
-
-/* Takes mounts of ours away: this run's, and those of runs whose process is gone. */
-static void sweep(bool own)
-{
-    char line[600], where[200];
-    FILE *file = fopen("/proc/self/mountinfo", "re");
-    while (file && fgets(line, sizeof line, file)) {
-        int pid;
-        const char *at = strstr(line, "/tmp/ajf-stress-");
-        if (!at || !strstr(line, "ajf-stress ") || sscanf(at, "%199s", where) != 1 ||
-            sscanf(at, "/tmp/ajf-stress-%d", &pid) != 1)
-            continue;
-        if (own ? pid == getpid() : kill(pid, 0) && errno == ESRCH)
-            umount2(where, MNT_DETACH);
-    }
-    if (file)
-        fclose(file);
-}
 
 static int supervise(pid_t core, unsigned limit_s)
 {
@@ -574,7 +588,11 @@ int main(int argc, char **argv)
     int socks[2];
     parse(argc, argv);
     setvbuf(stdout, NULL, _IOLBF, 0);
-    sweep(false);
+    /* Mounts that nobody else sees: none outlives this run, and no other namespace takes a copy that keeps it alive. */
+    if (unshare(CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL)) {
+        fprintf(stderr, "stress: no mount namespace of its own (%s): is this root?\n", strerror(errno));
+        return NO_MOUNT;
+    }
     snprintf(directory, sizeof directory, "/tmp/ajf-stress-%d", (int)getpid());
     shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (mkdir(directory, 0700) || shared == MAP_FAILED || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, socks)) {
@@ -602,10 +620,10 @@ int main(int argc, char **argv)
     int code = supervise(core, settings.seconds * 5 + 120);
     kill(spawner, SIGKILL);
     waitpid(spawner, NULL, 0);
-    sweep(true);
     for (unsigned i = 0; i < MAX_MOUNTS; i++) {
         char path[64];
         snprintf(path, sizeof path, "%s/m%u", directory, i);
+        umount2(path, MNT_DETACH); /* after a crash */
         rmdir(path);
     }
     rmdir(directory);

@@ -54,7 +54,7 @@ struct source {
     uint64_t seed;
     unsigned most_threads;
     int plant; /* 'a', 'u', 't': a deliberate mistake */
-    int planted, *planted_at; /* what it is made with */
+    int planted; /* what it is made with */
     pthread_mutex_t lock;
     pthread_t threads[MAX_FETCHERS]; /* lock */
     unsigned n_threads;              /* lock */
@@ -296,7 +296,7 @@ static void serve_open(struct fetcher *t, struct ajf_fetch *f, const struct ajf_
     bool lends = s->profile->lends && !chance(t, s->profile->fickle);
     size_t n = lends && file_lent(node.id) ? lend(s, node.id, version, extents) : 0;
     uint64_t size = file_size(node.id, version);
-    bool keeps = s->profile->handles && (!n || chance(t, 500));
+    bool keeps = s->profile->handles && (!n || s->profile->fickle || chance(t, 500));
     uint64_t handle = keeps ? handle_new(s, node.id, version) : 0;
     int err = ajf_fetch_opened(f, handle, version, size, n ? extents : NULL, n);
     if (err)
@@ -419,9 +419,9 @@ static void plant(struct source *s)
 {
     if (s->plant == 'a') {
         volatile size_t beyond = 16;
-        char *volatile heap = malloc(16);
+        volatile char *heap = malloc(16);
         heap[beyond] = 1;
-        free(heap);
+        free((void *)heap);
     } else if (s->plant == 'u') {
         volatile int large = INT32_MAX;
         large = large + (int)(s->seed % 2) + 1;
@@ -536,7 +536,7 @@ static void source_grow(struct source *s)
 }
 
 static void source_start(struct source *s, struct ajf *m, const struct profile *p, _Atomic uint32_t *versions,
-                         uint64_t seed, unsigned most_threads)
+                         uint64_t seed, unsigned most_threads, int plant_what)
 {
     memset(s, 0, sizeof *s);
     pthread_mutex_init(&s->lock, NULL);
@@ -544,6 +544,7 @@ static void source_start(struct source *s, struct ajf *m, const struct profile *
     s->profile = p;
     s->versions = versions;
     s->seed = seed;
+    s->plant = plant_what;
     s->most_threads = most_threads < MAX_FETCHERS ? most_threads : MAX_FETCHERS;
     source_grow(s);
     source_grow(s);

@@ -60,7 +60,7 @@ def test_budget_of_the_window(mounts: Mounts, children: Children, remote: Remote
     readers = [children.start(check, mounted.join(name), 200 * MIB) for name in "ab"]
     cached, _ = watch(mounted, readers)
     assert cached <= 1.1 * 32 * MIB
-    mounted.until(lambda s: s["files_born"] == s["files_died"], "the files to be closed")
+    mounted.closed()
     assert mounted.stats()["cache_used_bytes"] == 0
 
 

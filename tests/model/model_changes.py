@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import shutil
@@ -10,14 +11,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import hypothesis.stateful
 import hypothesis.strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition
 from model_mount import Mount
 from model_operations import Operations
 
 # Few, so that things happen to the same name again and again. The parts differ in the last byte alone; 255 bytes is
 # the longest there is.
 NAMES = (b"a", b"b", b"part-0001", b"part-0002", b"\xff\xfe \n", b"n" * 255)
+FIFO = b"fifo"
+# So many names of this length do not fit in the 32 KiB of one call of getdents.
+CROWD, CROWD_SIZE = b"x" * 230, 150
 DEEPEST = 4
 
 KIB, MIB = 1 << 10, 1 << 20
@@ -32,6 +37,21 @@ _KINDS = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "link"}
 
 sizes = st.one_of(*[st.sampled_from(SMALL)] * 5, st.integers(0, 300 * KIB), st.sampled_from(LARGE))
 names = st.sampled_from(NAMES)
+seeds = st.integers(0, 1 << 30)
+
+
+def rule(**arguments: st.SearchStrategy[Any]) -> Callable[[Callable[..., None]], Any]:
+    """As in hypothesis.stateful, and counts the steps."""
+
+    def decorate(function: Callable[..., None]) -> Any:
+        @functools.wraps(function)
+        def counted(self: Changes, **values: Any) -> None:
+            type(self).steps += 1
+            function(self, **values)
+
+        return hypothesis.stateful.rule(**arguments)(counted)
+
+    return decorate
 
 
 def contents(seed: int, size: int) -> bytes:
@@ -80,7 +100,7 @@ class Changes(RuleBasedStateMachine):
 
     mount: Mount
     copies = False
-    steps = -1  # of all examples; the invariant also holds before the first one
+    steps = 0  # of all examples
     _examples = 0
 
     def __init__(self) -> None:
@@ -96,11 +116,6 @@ class Changes(RuleBasedStateMachine):
         self.held: dict[int, Held] = {}
         self.listings: dict[int, Listing] = {}
         self._paths: dict[bytes, str] | None = None
-
-    @invariant()
-    def count(self) -> None:
-        """Not a property: it is called once for every step."""
-        type(self).steps += 1
 
     def teardown(self) -> None:
         """Closes everything; the directory of this example goes away."""
@@ -122,6 +137,8 @@ class Changes(RuleBasedStateMachine):
 
     def _look(self, directory: bytes, found: dict[bytes, str]) -> None:
         for name in sorted(os.listdir(self.full(directory))):
+            if name.endswith(CROWD) and not name.startswith(b"00"):
+                continue  # ten of them are enough to choose from
             path = os.path.join(directory, name)
             found[path] = _KINDS.get(stat.S_IFMT(os.lstat(self.full(path)).st_mode), "other")
             if found[path] == "directory":
@@ -140,7 +157,7 @@ class Changes(RuleBasedStateMachine):
             shutil.rmtree(full)
         return full
 
-    def _changed(self) -> None:
+    def changed(self) -> None:
         """To be called after every change of the directory."""
         self._paths = None
         for held in self.held.values():
@@ -149,9 +166,13 @@ class Changes(RuleBasedStateMachine):
             if self.inode(listing.path) != listing.inode:
                 listing.gone = True
             else:
-                now = set(os.listdir(self.full(listing.path)))
+                now = self.names_in(listing.path)
                 listing.always &= now
                 listing.ever |= now
+
+    def names_in(self, path: bytes) -> set[bytes]:
+        """What a mount shows of a directory."""
+        return set(os.listdir(self.full(path))) - {FIFO}
 
     def identity(self, path: bytes) -> tuple[int, ...]:
         try:
@@ -166,27 +187,37 @@ class Changes(RuleBasedStateMachine):
         except OSError:
             return 0
 
-    @rule(directory=directories, name=names, size=sizes, seed=st.integers(0, 1 << 30))
+    @initialize(size=sizes)
+    def begin(self, size: int) -> None:
+        """Something to begin with: a rule may be left out of an example."""
+        path = os.path.join(self.base, NAMES[1])
+        os.mkdir(self.full(path))
+        for number, parent in enumerate((self.base, path)):
+            self.put(self.full(os.path.join(parent, NAMES[number])), contents(number, size))
+            os.symlink(NAMES[number], self.full(os.path.join(parent, NAMES[2])))
+
+    @rule(directory=directories, name=names, size=sizes, seed=seeds)
     def put_file(self, directory: bytes, name: bytes, size: int, seed: int) -> None:
         """A file appears, or takes the place of what was there."""
         to = self._place(directory, name)
         if to is not None:
-            self._put(to, contents(seed, size))
+            self.put(to, contents(seed, size))
 
     @precondition(has("file"))
-    @rule(path=files, seed=st.integers(0, 1 << 30), same_time=st.booleans())
+    @rule(path=files, seed=seeds, same_time=st.booleans())
     def replace_alike(self, path: bytes, seed: int, same_time: bool) -> None:
         """A file is replaced by one of the same length, and of the same age."""
         before = os.stat(self.full(path))
-        self._put(self.full(path), contents(seed, before.st_size), before if same_time else None)
+        self.put(self.full(path), contents(seed, before.st_size), before if same_time else None)
 
-    def _put(self, to: bytes, data: bytes, like: os.stat_result | None = None) -> None:
+    def put(self, to: bytes, data: bytes, like: os.stat_result | None = None) -> None:
+        """Puts a file with this contents, and the times of another one, in place of what is at the full path `to`."""
         with open(self.spare, "wb") as file:
             file.write(data)
         if like is not None:
             os.utime(self.spare, ns=(like.st_atime_ns, like.st_mtime_ns))
         os.rename(self.spare, to)
-        self._changed()
+        self.changed()
 
     @rule(directory=directories, name=names)
     def put_directory(self, directory: bytes, name: bytes) -> None:
@@ -196,7 +227,7 @@ class Changes(RuleBasedStateMachine):
             if os.path.lexists(to):
                 os.unlink(to)
             os.mkdir(to)
-            self._changed()
+            self.changed()
 
     @rule(
         directory=directories,
@@ -213,16 +244,14 @@ class Changes(RuleBasedStateMachine):
         if place is not None:
             os.symlink(to, self.spare)
             os.rename(self.spare, place)
-            self._changed()
+            self.changed()
 
-    @rule(directory=directories, name=names)
-    def put_fifo(self, directory: bytes, name: bytes) -> None:
-        """Something appears that mounts do not show."""
-        to = self._place(directory, name)
-        if to is not None:
-            os.mkfifo(self.spare)
-            os.rename(self.spare, to)
-            self._changed()
+    @rule(directory=directories)
+    def put_fifo(self, directory: bytes) -> None:
+        """Something appears that mounts do not show; under a name of its own, to which no link leads."""
+        os.mkfifo(self.spare)
+        os.rename(self.spare, self.full(os.path.join(directory, FIFO)))
+        self.changed()
 
     @precondition(has("file"))
     @rule(path=files, directory=directories, name=names)
@@ -234,15 +263,24 @@ class Changes(RuleBasedStateMachine):
             os.rename(self.spare, to)
             if os.path.lexists(self.spare):
                 os.unlink(self.spare)  # rename does nothing when both are one file
-        self._changed()
+        self.changed()
 
+    @precondition(lambda machine: not any(path.endswith(CROWD) for path in machine.paths("file")))
     @rule(directory=directories)
     def put_crowd(self, directory: bytes) -> None:
-        """More names appear than one call of getdents can tell (32 KiB)."""
-        for number in range(0 if len(self.paths("file")) > 50 else 150):
-            with open(self.full(os.path.join(directory, b"%03d" % number + b"x" * 230)), "wb"):
+        """More names appear than one call of getdents can tell."""
+        self.crowd(directory)
+
+    def crowd(self, directory: bytes) -> None:
+        """Puts the whole crowd into a directory."""
+        for number in range(CROWD_SIZE):
+            with open(self.full(self.member(directory, number)), "ab"):
                 pass
-        self._changed()
+        self.changed()
+
+    def member(self, directory: bytes, number: int) -> bytes:
+        """The path of one of the crowd."""
+        return os.path.join(directory, b"%03d" % number + CROWD)
 
     @precondition(lambda machine: len(machine.paths("file", "directory", "link", "other")) > 1)
     @rule(path=existing)
@@ -255,9 +293,9 @@ class Changes(RuleBasedStateMachine):
             shutil.rmtree(full)
         else:
             os.unlink(full)
-        self._changed()
+        self.changed()
 
-    @rule(path=existing, directory=directories, name=names)
+    @rule(path=picked("file", "directory", "link"), directory=directories, name=names)
     def move(self, path: bytes, directory: bytes, name: bytes) -> None:
         """Something gets another name, possibly of something else; or rename refuses."""
         if path == self.base or directory.count(b"/") + 2 > DEEPEST:
@@ -266,7 +304,7 @@ class Changes(RuleBasedStateMachine):
             os.rename(self.full(path), self.full(os.path.join(directory, name)))
         except OSError:
             return
-        self._changed()
+        self.changed()
 
     @rule(path=existing, mode=st.sampled_from((0o400, 0o444, 0o644, 0o755, 0o4711, 0o1777)))
     def chmod(self, path: bytes, mode: int) -> None:
@@ -274,10 +312,10 @@ class Changes(RuleBasedStateMachine):
         full = self.full(path)
         if not os.path.islink(full):
             os.chmod(full, mode | (0o700 if os.path.isdir(full) else 0))
-            self._changed()
+            self.changed()
 
     @rule(path=existing, mtime_ns=st.sampled_from(TIMES_NS))
     def touch(self, path: bytes, mtime_ns: int) -> None:
         """Times change."""
         os.utime(self.full(path), ns=(mtime_ns, mtime_ns), follow_symlinks=False)
-        self._changed()
+        self.changed()

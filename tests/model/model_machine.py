@@ -6,8 +6,25 @@ import os
 from typing import Any
 
 import hypothesis.strategies as st
-from hypothesis.stateful import precondition, rule
-from model_changes import KIB, MIB, NAMES, Changes, Held, Listing, directories, existing, files, has, names, picked
+from hypothesis.stateful import precondition
+from model_changes import (
+    CROWD_SIZE,
+    KIB,
+    MIB,
+    Changes,
+    Held,
+    Listing,
+    contents,
+    directories,
+    existing,
+    files,
+    has,
+    names,
+    picked,
+    rule,
+    seeds,
+    sizes,
+)
 from model_operations import OF_A_FILE, OF_A_FREE_NAME, OF_ANYTHING, OF_NO_LINK, Result
 
 slots = st.integers(0, 3)
@@ -161,6 +178,14 @@ class Machine(Changes):
         self.listings.pop(slot, None)
 
     @precondition(lambda machine: machine.held)
+    @rule(slot=held, size=sizes, seed=seeds)
+    def replace_held(self, slot: int, size: int, seed: int) -> None:
+        """A held file is replaced."""
+        path = self.held[slot].path
+        if path in self.paths("file"):
+            self.put(self.full(path), contents(seed, size))
+
+    @precondition(lambda machine: machine.held)
     @rule(slot=held, ranges=st.lists(st.tuples(offsets, lengths), min_size=1, max_size=3))
     def held_read(self, slot: int, ranges: list[tuple[int, int]]) -> None:
         """A held file is the version that was opened, whatever its name means now."""
@@ -195,15 +220,41 @@ class Machine(Changes):
     @rule(slot=slots, path=directories)
     def begin_listing(self, slot: int, path: bytes) -> None:
         """Opens a directory for later."""
-        self.drop(slot)
-        self.same("begin_listing", slot, path)
-        now = set(self.plain.names(path))
-        self.listings[slot] = Listing(path, self.inode(path), set(now), set(now))
+        self.open_listing(slot, path)
 
     @precondition(lambda machine: machine.listings)
     @rule(slot=listed, count=st.sampled_from((1, 100, 1000)))
     def continue_listing(self, slot: int, count: int) -> None:
         """What was in a directory all the time is told once, and nothing that never was."""
+        self.go_on(slot, count)
+
+    @rule(path=directories, number=st.integers(0, CROWD_SIZE - 1), appears=st.booleans(), meanwhile=st.booleans())
+    def list_across(self, path: bytes, number: int, appears: bool, meanwhile: bool) -> None:
+        """So it is when a directory changes half-way, and others list it meanwhile."""
+        self.crowd(path)
+        member = self.full(self.member(path, number))
+        if appears:
+            os.unlink(member)
+        self.open_listing(0, path)
+        self.go_on(0, 1)
+        if appears:
+            os.link(self.full(self.member(path, (number + 1) % CROWD_SIZE)), member)
+        else:
+            os.unlink(member)
+        self.changed()
+        if meanwhile:
+            self.same("names", path)
+        self.go_on(0, 1000)
+
+    def open_listing(self, slot: int, path: bytes) -> None:
+        """Opens a directory and notes what is in it."""
+        self.drop(slot)
+        self.same("begin_listing", slot, path)
+        now = self.names_in(path)
+        self.listings[slot] = Listing(path, self.inode(path), set(now), now)
+
+    def go_on(self, slot: int, count: int) -> None:
+        """Asks for the next names, at the end whether some are missing."""
         listing = self.listings[slot]
         kind, told = self.mount.worker.run("continue_listing", slot, count)
         if listing.gone:
@@ -213,7 +264,8 @@ class Machine(Changes):
         assert len(set(listing.told)) == len(listing.told), "a name was told twice"
         assert set(listing.told) <= listing.ever, "a name was never there"
         if len(told) < count:
-            assert set(listing.told) >= listing.always, f"not told: {sorted(listing.always - set(listing.told))}"
+            missing = sorted(listing.always - set(listing.told))
+            assert not missing, f"not told: {missing}"
             self.drop(slot)
 
     # ----------------------------------------------------------------------------------------------- refusals

@@ -38,12 +38,10 @@ class Operations:
         """The absolute path. Raises FileNotFoundError for what a mount hides."""
         full = os.path.join(self._root, path) if path else self._root
         if self._hide:
-            for part, look in ((full, os.stat if follow else os.lstat), (os.path.dirname(full.rstrip(b"/")), os.stat)):
-                try:
-                    hidden = stat.S_ISFIFO(look(part).st_mode)
-                except OSError:
-                    continue  # the operation itself will say the same
-                if hidden:
+            parts = path.split(b"/")
+            for count in range(1, len(parts) + 1):
+                look = os.stat if follow or count < len(parts) else os.lstat
+                if _is_fifo(look, os.path.join(self._root, *parts[:count])):
                     raise FileNotFoundError(errno.ENOENT, "hidden", path)
         return full
 
@@ -212,6 +210,13 @@ class _memory(_opened):
 
 def _fields(s: os.stat_result) -> dict[str, int]:
     return {name: getattr(s, f"st_{name}") for name in _FIELDS}
+
+
+def _is_fifo(look: Callable[[bytes], os.stat_result], path: bytes) -> bool:
+    try:
+        return stat.S_ISFIFO(look(path).st_mode)
+    except OSError:
+        return False
 
 
 def _type(entry: os.DirEntry[bytes]) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from hypothesis import Phase
 from hypothesis.configuration import set_hypothesis_home_dir
 from hypothesis.database import DirectoryBasedExampleDatabase
 from hypothesis.stateful import run_state_machine_as_test
@@ -22,6 +23,8 @@ pytestmark = pytest.mark.fuse
 
 STEPS = int(os.environ.get("AJF_MODEL_STEPS", "5000"))
 SEED = int(os.environ.get("AJF_MODEL_SEED", "0"))
+# Reducing a failure takes minutes: AJF_MODEL_SHRINK=0 for a first look.
+PHASES = [Phase.generate, *([Phase.shrink] if os.environ.get("AJF_MODEL_SHRINK", "1") == "1" else [])]
 STEPS_OF_AN_EXAMPLE = 50
 EXAMPLES_OF_A_BATCH = 100  # hypothesis remembers every example of a run
 
@@ -63,6 +66,8 @@ def test_model(machine: type[Machine], tmp_path: Path, capsys: pytest.CaptureFix
             database=DirectoryBasedExampleDatabase(tmp_path / "examples"),
             deadline=None,
             print_blob=True,
+            report_multiple_bugs=False,
+            phases=PHASES,
             # A step is a handful of system calls and now and then megabytes: slow is what it is.
             suppress_health_check=[hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.data_too_large],
         )

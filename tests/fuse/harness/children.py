@@ -43,6 +43,7 @@ class Child:
             os.close(self._reading)
             _run(writing, function, arguments)
         os.close(writing)
+        _own_group(self.pid)
 
     def result(self, timeout: float = TIMEOUT_S) -> Any:
         """What the function returned; raises what it raised. Kills the child, and raises Hung, after `timeout` s."""
@@ -141,11 +142,15 @@ class Children:
     def close(self) -> list[str]:
         """Kills what is left; returns what went wrong."""
         problems = []
-        for child in self._all:
+        left = [child for child in self._all if not child.ended()]
+        for child in left:  # all of them first: one may wait for another, as for a page that it reads
+            os.killpg(child.pid, signal.SIGKILL)
+        for child in left:
             try:
-                child.kill()
+                child.wait(5.0)
             except Hung as error:
                 problems.append(f"cannot be killed: {error}")
+        for child in self._all:
             child.close()
         return problems
 
@@ -189,9 +194,9 @@ def as_user(uid: int) -> Iterator[None]:
 def _run(writing: int, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     code = 1
     try:
-        os.setsid()
+        _own_group(0)
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        for number in (signal.SIGALRM, signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGALRM, signal.SIGINT, signal.SIGTERM, signal.SIGPIPE):
             signal.signal(number, signal.SIG_DFL)
         try:
             answer = (True, function(*arguments))
@@ -203,6 +208,14 @@ def _run(writing: int, function: Callable[..., Any], arguments: tuple[Any, ...])
         traceback.print_exc()
     finally:
         os._exit(code)
+
+
+def _own_group(pid: int) -> None:
+    """Done by parent and child, because either may be first."""
+    try:
+        os.setpgid(pid, pid)
+    except (ProcessLookupError, PermissionError):
+        pass  # it has ended, or runs another program, and had done it before
 
 
 def _portable(error: BaseException) -> BaseException:

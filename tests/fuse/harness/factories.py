@@ -5,6 +5,7 @@ Used as ``testing:///.../factories.py?plan=FILE#planned``; remote.py is the test
 
 from __future__ import annotations
 
+import builtins
 import pickle
 import threading
 from collections.abc import Callable
@@ -29,27 +30,52 @@ class Switch:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._holding = False
+        self._to_hold = 0  # of the calls that are still to come
+        self._held = False
         self._action: Callable[..., Any] | None = None
         self.waiting = 0
         self.calls = 0
 
-    def set(self, action: tuple[Any, ...] | None, holding: bool) -> None:
-        """`action`: the name of a function of alluxio_jnifuse.testing and its arguments."""
+    def set(self, action: tuple[Any, ...] | None, to_hold: int) -> None:
+        """`action`: the name of a function of alluxio_jnifuse.testing, or of this file, and its arguments.
+
+        With `to_hold` the next calls, as many as that, wait until set is called without.
+        """
         with self._changed:
-            self._action = getattr(testing, action[0])(*action[1:]) if action else None
-            self._holding = holding
+            self._action = _action(*action) if action else None
+            self._to_hold = to_hold
+            self._held = to_hold > 0
             self._changed.notify_all()
 
     def __call__(self, call: Callable[[], Any]) -> Any:
         with self._changed:
             self.calls += 1
-            self.waiting += 1
-            while self._holding:
-                self._changed.wait()
-            self.waiting -= 1
+            if self._to_hold:
+                self._to_hold -= 1
+                self.waiting += 1
+                while self._held:
+                    self._changed.wait()
+                self.waiting -= 1
             action = self._action
         return action(call) if action else call()
+
+
+def _action(name: str, *arguments: Any) -> Callable[..., Any]:
+    return {**vars(testing), **globals()}[name](*arguments)
+
+
+def altered(changes: dict[str, Any]) -> Callable[..., Any]:
+    """Action: fields of the answer have other values."""
+    return lambda call: call()._replace(**changes)
+
+
+def raising_class(name: str) -> Callable[..., Any]:
+    """Action: raises an exception of Python by its name; not every one can be pickled with its meaning."""
+
+    def action(call: Callable[[], Any]) -> Any:
+        raise getattr(builtins, name)(f"planted {name}")
+
+    return action
 
 
 class Control:
@@ -73,8 +99,8 @@ class Control:
     def remove(self, path: bytes) -> None:
         self._memory.remove(path)
 
-    def set(self, name: str, action: tuple[Any, ...] | None, holding: bool) -> None:
-        self._switches[name].set(action, holding)
+    def set(self, name: str, action: tuple[Any, ...] | None, to_hold: int) -> None:
+        self._switches[name].set(action, to_hold)
 
     def waiting(self, name: str) -> int:
         return self._switches[name].waiting

@@ -69,6 +69,11 @@ class Mounted:
             lambda s: s["requests_born"] == s["requests_died"] and s["fetches_born"] == s["fetches_died"], "to settle"
         )
 
+    def closed(self) -> dict[str, int]:
+        """The counters once no file is open any more."""
+        granted = ("open_passthrough", "open_cached", "open_direct")
+        return self.until(lambda s: sum(s[name] for name in granted) == s["op_release"], "all files to be closed")
+
     def has(self, feature: str) -> bool:
         """Whether the kernel granted a feature."""
         return feature in metrics.request(self.path).features

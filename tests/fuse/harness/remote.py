@@ -52,17 +52,17 @@ class RemoteSource:
         """As MemorySource.remove."""
         self._ask("remove", path)
 
-    def hold(self, name: str) -> None:
-        """From here on, calls that meet the switch wait in it."""
-        self._ask("set", name, None, True)
+    def hold(self, name: str, count: int = 1 << 30) -> None:
+        """The next calls that meet the switch, at most `count`, wait in it."""
+        self._ask("set", name, None, count)
 
     def release(self, name: str) -> None:
         """Calls pass, those that wait too."""
-        self._ask("set", name, None, False)
+        self._ask("set", name, None, 0)
 
     def act(self, name: str, *action: Any) -> None:
-        """Calls meet an action: the name of a function of alluxio_jnifuse.testing, and its arguments."""
-        self._ask("set", name, action, False)
+        """Calls meet an action: the name of a function of alluxio_jnifuse.testing or factories.py, its arguments."""
+        self._ask("set", name, action, 0)
 
     def waiting(self, name: str) -> int:
         """How many calls wait in a switch."""

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The queue of fetches (fetch.h): lanes, limits, turns, stop. Fetches are made by hand, files are only their queues. */
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+
+#include "check.h"
+#include "file.h"
+#include "mount.h"
+
+static struct ajf *m;
+static struct ajf_file files[4];
+
+static struct ajf_options options(uint32_t fetchers, uint32_t metadata_fetchers)
+{
+    return (struct ajf_options){.max_idle_threads = 1,
+                                .max_threads = 1,
+                                .max_write = 4096,
+                                .uid = -1,
+                                .gid = -1,
+                                .umask = -1,
+                                .page_bytes = 1 << 20,
+                                .fetchers = fetchers,
+                                .metadata_fetchers = metadata_fetchers};
+}
+
+static void setup(uint32_t fetchers, uint32_t metadata_fetchers)
+{
+    struct ajf_options o = options(fetchers, metadata_fetchers);
+    NEED(!ajf_new(&o, &m));
+    memset(files, 0, sizeof files);
+    for (unsigned i = 0; i < 4; i++)
+        ajf_file_queue_init(&files[i].queue);
+}
+
+static void teardown(void)
+{
+    ajf_free(m);
+}
+
+static struct ajf_fetch *push(unsigned file, enum ajf_lane lane)
+{
+    char *path = strdup("/f");
+    /* CLOSE, so that beginning and ending one asks nobody; the lane alone decides what the queue does with it. */
+    struct ajf_fetch *f = ajf_fetch_new(m, AJF_FETCH_CLOSE, lane, path);
+    NEED(f);
+    f->file = lane == AJF_LANE_METADATA ? NULL : &files[file];
+    ajf_queue_push(&m->queue, f);
+    return f;
+}
+
+static struct ajf_fetch *next(void)
+{
+    struct ajf_fetch *f = NULL;
+    bool spare;
+    int err = ajf_fetch_next(m, 0, &f, &spare);
+    CHECK(!err || err == -ETIMEDOUT);
+    return err ? NULL : f;
+}
+
+static void end(struct ajf_fetch *f)
+{
+    if (f)
+        ajf_fetch_release(f);
+}
+
+static void lanes_go_metadata_demand_prefetch(void)
+{
+    struct ajf_fetch *got[6], *want[6];
+    setup(8, 2);
+    want[4] = push(0, AJF_LANE_PREFETCH);
+    want[2] = push(0, AJF_LANE_DEMAND);
+    want[0] = push(0, AJF_LANE_METADATA);
+    want[5] = push(0, AJF_LANE_PREFETCH);
+    want[3] = push(0, AJF_LANE_DEMAND);
+    want[1] = push(0, AJF_LANE_METADATA);
+    for (int i = 0; i < 6; i++)
+        CHECK((got[i] = next()) == want[i]);
+    CHECK(!next());
+    for (int i = 0; i < 6; i++)
+        end(got[i]);
+    teardown();
+}
+
+static void data_leaves_fetchers_to_metadata(void)
+{
+    struct ajf_fetch *got[8];
+    setup(4, 2);
+    for (int i = 0; i < 8; i++)
+        push((unsigned)i % 4, AJF_LANE_DEMAND);
+    for (int i = 0; i < 4; i++)
+        CHECK((got[i] = next()) != NULL);
+    CHECK(!next());
+    push(0, AJF_LANE_METADATA);
+    struct ajf_fetch *meta = next();
+    CHECK(meta && meta->info.lane == AJF_LANE_METADATA);
+    end(meta);
+    for (int i = 0; i < 4; i++) { /* each that ends lets one more go */
+        end(got[i]);
+        got[i] = next();
+        CHECK(got[i] != NULL);
+        CHECK(!next());
+    }
+    for (int i = 0; i < 4; i++)
+        end(got[i]);
+    teardown();
+}
+
+static void prefetch_takes_half_and_no_file_takes_all(void)
+{
+    struct ajf_fetch *got[16];
+    unsigned n = 0;
+    setup(8, 1);
+    for (int i = 0; i < 12; i++)
+        push((unsigned)i % 4, AJF_LANE_PREFETCH);
+    while (n < 16 && (got[n] = next()))
+        n++;
+    CHECK_EQ(n, 4);
+    for (int i = 0; i < 12; i++)
+        push(0, AJF_LANE_DEMAND);
+    while (n < 16 && (got[n] = next()))
+        n++;
+    CHECK_EQ(n, 8);
+    while (n)
+        end(got[--n]);
+    while ((got[0] = next())) /* what is left, one after another */
+        end(got[0]);
+    for (int i = 0; i < 12; i++)
+        push(0, AJF_LANE_DEMAND);
+    while (n < 16 && (got[n] = next()))
+        n++;
+    CHECK_EQ(n, 7); /* seven eighths */
+    push(1, AJF_LANE_DEMAND);
+    struct ajf_fetch *other = next();
+    CHECK(other && other->file == &files[1]);
+    end(other);
+    while (n)
+        end(got[--n]);
+    while ((got[0] = next()))
+        end(got[0]);
+    teardown();
+}
+
+static void files_take_turns(void)
+{
+    struct ajf_fetch *f;
+    setup(16, 1);
+    for (int i = 0; i < 4; i++)
+        push(0, AJF_LANE_DEMAND);
+    for (int i = 0; i < 2; i++)
+        push(1, AJF_LANE_DEMAND);
+    static const unsigned want[] = {0, 1, 0, 1, 0, 0};
+    for (int i = 0; i < 6; i++) {
+        f = next();
+        CHECK(f && f->file == &files[want[i]]);
+        end(f);
+    }
+    teardown();
+}
+
+static void promoted_prefetch_is_demand(void)
+{
+    setup(8, 1);
+    struct ajf_fetch *a = push(0, AJF_LANE_PREFETCH), *b = push(0, AJF_LANE_PREFETCH);
+    ajf_queue_promote(&m->queue, b);
+    ajf_queue_promote(&m->queue, b);
+    struct ajf_fetch *f = next();
+    CHECK(f == b && f->info.lane == AJF_LANE_DEMAND);
+    ajf_queue_promote(&m->queue, b); /* under way: no effect */
+    end(f);
+    f = next();
+    CHECK(f == a);
+    end(f);
+    teardown();
+}
+
+static void only_what_is_queued_can_be_cancelled(void)
+{
+    setup(8, 1);
+    struct ajf_fetch *a = push(0, AJF_LANE_DEMAND), *b = push(0, AJF_LANE_DEMAND);
+    CHECK(ajf_queue_cancel(&m->queue, b));
+    struct ajf_fetch *f = next();
+    CHECK(f == a);
+    CHECK(!ajf_queue_cancel(&m->queue, a));
+    CHECK(!next());
+    end(f);
+    ajf_fetch_free(b);
+    teardown();
+}
+
+static void a_place_given_up_is_given_up_once(void)
+{
+    struct ajf_fetch *f[3];
+    setup(2, 1);
+    for (unsigned i = 0; i < 5; i++)
+        push(i % 4, AJF_LANE_DEMAND);
+    f[0] = next();
+    f[1] = next();
+    CHECK(f[0] && f[1] && !next());
+    ajf_queue_uncount(&m->queue, f[0]); /* it hangs */
+    ajf_queue_uncount(&m->queue, f[0]);
+    f[2] = next();
+    CHECK(f[2] != NULL);
+    CHECK(!next());
+    end(f[0]); /* it came back after all: no second place for that */
+    CHECK(!next());
+    end(f[1]);
+    end(f[2]);
+    while ((f[0] = next()))
+        end(f[0]);
+    teardown();
+}
+
+static void *wait_for_one(void *arg)
+{
+    struct ajf_fetch *f = NULL;
+    bool spare;
+    *(int *)arg = ajf_fetch_next(m, -1, &f, &spare);
+    if (f)
+        ajf_fetch_release(f);
+    return NULL;
+}
+
+static void the_stop_wakes_everybody_and_later_calls_return_at_once(void)
+{
+    pthread_t threads[4];
+    int errs[4] = {1, 1, 1, 1};
+    setup(8, 1);
+    for (int i = 0; i < 4; i++)
+        NEED(!pthread_create(&threads[i], NULL, wait_for_one, &errs[i]));
+    push(0, AJF_LANE_METADATA);
+    ajf_queue_stop(&m->queue);
+    int served = 0;
+    for (int i = 0; i < 4; i++) {
+        pthread_join(threads[i], NULL);
+        CHECK(errs[i] == -ESHUTDOWN || errs[i] == 0);
+        served += errs[i] == 0;
+    }
+    CHECK(served <= 1);
+    wait_for_one(&errs[0]);
+    CHECK_EQ(errs[0], -ESHUTDOWN);
+    ajf_queue_clear(&m->queue);
+    CHECK_EQ(atomic_load(&m->stats.value[AJF_STAT_fetches_born]), atomic_load(&m->stats.value[AJF_STAT_fetches_died]));
+    teardown();
+}
+
+static _Atomic unsigned under_way[AJF_LANES], served_total;
+
+static void *serve_many(void *arg)
+{
+    struct ajf_fetch *f;
+    bool spare;
+    (void)arg;
+    while (!ajf_fetch_next(m, 200, &f, &spare)) {
+        enum ajf_lane lane = f->info.lane;
+        atomic_fetch_add(&under_way[lane], 1u);
+        if (atomic_load(&under_way[AJF_LANE_PREFETCH]) > 4 ||
+            atomic_load(&under_way[AJF_LANE_PREFETCH]) + atomic_load(&under_way[AJF_LANE_DEMAND]) > 8)
+            CHECK_SAY("more data under way than allowed");
+        atomic_fetch_sub(&under_way[lane], 1u);
+        ajf_fetch_release(f);
+        atomic_fetch_add(&served_total, 1u);
+    }
+    return NULL;
+}
+
+static void no_signal_is_lost_with_many_threads(void)
+{
+    enum { MANY = 20000 };
+    pthread_t threads[12];
+    uint64_t random = 5;
+    setup(8, 4);
+    atomic_store(&served_total, 0u);
+    for (int i = 0; i < 12; i++)
+        NEED(!pthread_create(&threads[i], NULL, serve_many, NULL));
+    for (int i = 0; i < MANY; i++)
+        push((unsigned)check_below(&random, 4), (enum ajf_lane)check_below(&random, AJF_LANES));
+    for (int i = 0; i < 12; i++)
+        pthread_join(threads[i], NULL);
+    CHECK_EQ(atomic_load(&served_total), MANY);
+    teardown();
+}
+
+int main(void)
+{
+    RUN(lanes_go_metadata_demand_prefetch);
+    RUN(data_leaves_fetchers_to_metadata);
+    RUN(prefetch_takes_half_and_no_file_takes_all);
+    RUN(files_take_turns);
+    RUN(promoted_prefetch_is_demand);
+    RUN(only_what_is_queued_can_be_cancelled);
+    RUN(a_place_given_up_is_given_up_once);
+    RUN(the_stop_wakes_everybody_and_later_calls_return_at_once);
+    RUN(no_signal_is_lost_with_many_threads);
+    CHECK_END();
+}
