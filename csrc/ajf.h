@@ -89,7 +89,10 @@ void ajf_stop(struct ajf *m);
 /* Takes NULL. Every fetch must have been ended. */
 void ajf_free(struct ajf *m);
 
-/* umount2(2), or fusermount3 where that is not permitted. Lazy detaches a busy mount. 0, -EBUSY, -EINVAL, ... */
+/*
+ * umount2(2), or fusermount3 where that is not permitted. Lazy detaches a busy mount. 0, -EBUSY, -EINVAL, ...;
+ * -ENOENT: fusermount3 needs /etc/mtab, and there is none.
+ */
 int ajf_unmount(const char *mountpoint, bool lazy);
 
 /* --------------------------------------------------------------------------------------------------- fetches */

@@ -99,7 +99,8 @@ static int compare_keys(const void *va, const void *vb)
     const struct sort_key *a = va, *b = vb;
     if (a->head != b->head)
         return a->head < b->head ? -1 : 1;
-    return compare_names(a->name, a->len, b->name, b->len);
+    int c = compare_names(a->name, a->len, b->name, b->len);
+    return c ? c : (a->index > b->index) - (a->index < b->index); /* of equals the first stays first */
 }
 
 static uint64_t head_of(const char *name, size_t len)
@@ -165,7 +166,7 @@ static int listing_new(struct ajf *m, uint64_t nodeid, const struct ajf_entry *e
     if (!l)
         return -ENOMEM;
     l->names = malloc(names_len + 1);
-    if (l->names)
+    if (l->names && names_len) /* without entries there may be no names at all */
         memcpy(l->names, names, names_len);
     int err = l->names ? copy_sorted(l, entries, n, names_len, &skipped) : -ENOMEM;
     if (err) {

@@ -209,6 +209,8 @@ static int run_fusermount(const char *mountpoint, bool lazy)
 {
     const char *argv[] = {"fusermount3", "-u", "-q", lazy ? "-z" : "--", mountpoint, NULL};
     pid_t pid;
+    if (access("/etc/mtab", F_OK) < 0)
+        return -ENOENT; /* without it fusermount3 unmounts nothing */
     int status, err = posix_spawnp(&pid, argv[0], NULL, NULL, (char *const *)argv, environ);
     if (err)
         return -EPERM;

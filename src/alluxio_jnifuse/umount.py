@@ -85,6 +85,12 @@ def _detach(mountpoint: str, lazy: bool) -> None:
     try:
         _core.unmount(os.fsencode(mountpoint), lazy)
     except OSError as error:
+        if error.errno == errno.ENOENT:
+            raise MountError(
+                "cannot be unmounted: fusermount3 needs /etc/mtab",
+                where=mountpoint,
+                remedy="as root: ln -s /proc/self/mounts /etc/mtab",
+            ) from error
         busy = error.errno == errno.EBUSY
         raise MountError(
             "is busy" if busy else f"cannot be unmounted: {error.strerror}",

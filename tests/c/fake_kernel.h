@@ -23,7 +23,7 @@
 
 #define FAKE_WAIT_MS 10000 /* what must happen happens at once; this only ends a test that hangs */
 #define FAKE_MESSAGE (160u << 10)
-#define FAKE_PENDING 64
+#define FAKE_PENDING 256
 
 struct fake_reply {
     uint64_t unique;
@@ -40,7 +40,7 @@ struct fake {
     struct fake_reply pending[FAKE_PENDING];
 };
 
-static struct ajf_options fake_options(void)
+static inline struct ajf_options fake_options(void)
 {
     return (struct ajf_options){.max_idle_threads = 2,
                                 .max_threads = 4,
@@ -59,7 +59,7 @@ static struct ajf_options fake_options(void)
                                 .metadata_fetchers = 8};
 }
 
-static uint64_t fake_send(struct fake *k, uint32_t opcode, uint64_t nodeid, const void *body, size_t length)
+static inline uint64_t fake_send(struct fake *k, uint32_t opcode, uint64_t nodeid, const void *body, size_t length)
 {
     static uint8_t message[FAKE_MESSAGE];
     struct fuse_in_header h = {.len = (uint32_t)(sizeof h + length),
@@ -75,7 +75,7 @@ static uint64_t fake_send(struct fake *k, uint32_t opcode, uint64_t nodeid, cons
 }
 
 /* One message from the daemon, kept until somebody asks for it; false when none came in time. */
-static bool fake_receive(struct fake *k, int timeout_ms)
+static inline bool fake_receive(struct fake *k, int timeout_ms)
 {
     static uint8_t message[FAKE_MESSAGE];
     struct pollfd p = {.fd = k->fd, .events = POLLIN};
@@ -103,7 +103,7 @@ static bool fake_receive(struct fake *k, int timeout_ms)
     return true;
 }
 
-static bool fake_take(struct fake *k, uint64_t unique, struct fake_reply *ret_reply)
+static inline bool fake_take(struct fake *k, uint64_t unique, struct fake_reply *ret_reply)
 {
     for (unsigned i = 0; i < FAKE_PENDING; i++)
         if (k->pending[i].unique == unique) {
@@ -115,7 +115,7 @@ static bool fake_take(struct fake *k, uint64_t unique, struct fake_reply *ret_re
 }
 
 /* The reply to a request, within the time; its bytes are to be freed. */
-static bool fake_reply_within(struct fake *k, uint64_t unique, int timeout_ms, struct fake_reply *ret_reply)
+static inline bool fake_reply_within(struct fake *k, uint64_t unique, int timeout_ms, struct fake_reply *ret_reply)
 {
     while (!fake_take(k, unique, ret_reply))
         if (!fake_receive(k, timeout_ms))
@@ -123,14 +123,14 @@ static bool fake_reply_within(struct fake *k, uint64_t unique, int timeout_ms, s
     return true;
 }
 
-static struct fake_reply fake_reply(struct fake *k, uint64_t unique)
+static inline struct fake_reply fake_reply(struct fake *k, uint64_t unique)
 {
     struct fake_reply r = {0};
     NEED(fake_reply_within(k, unique, FAKE_WAIT_MS, &r));
     return r;
 }
 
-static void fake_expect_error(struct fake *k, uint64_t unique, int error)
+static inline void fake_expect_error(struct fake *k, uint64_t unique, int error)
 {
     struct fake_reply r = fake_reply(k, unique);
     CHECK_EQ(r.error, error);
@@ -138,7 +138,7 @@ static void fake_expect_error(struct fake *k, uint64_t unique, int error)
 }
 
 /* No reply yet. What would come at once has come when a request sent later was answered. */
-static bool fake_is_parked(struct fake *k, uint64_t unique)
+static inline bool fake_is_parked(struct fake *k, uint64_t unique)
 {
     struct fake_reply r;
     struct fuse_getattr_in in = {0};
@@ -150,7 +150,7 @@ static bool fake_is_parked(struct fake *k, uint64_t unique)
     return false;
 }
 
-static void fake_start(struct fake *k, const struct ajf_options *o)
+static inline void fake_start(struct fake *k, const struct ajf_options *o)
 {
     int pair[2], room = 4 << 20;
     char path[32];
@@ -173,7 +173,7 @@ static void fake_start(struct fake *k, const struct ajf_options *o)
     fake_expect_error(k, init, 0);
 }
 
-static uint64_t fake_stat(const struct fake *k, const char *name)
+static inline uint64_t fake_stat(const struct fake *k, const char *name)
 {
     for (size_t i = 0; i < ajf_stats_count(); i++)
         if (!strcmp(ajf_stats_name(i), name))
@@ -182,7 +182,7 @@ static uint64_t fake_stat(const struct fake *k, const char *name)
     return 0;
 }
 
-static void fake_check_pairs(const struct fake *k)
+static inline void fake_check_pairs(const struct fake *k)
 {
     for (size_t i = 0; i < ajf_stats_count(); i++) {
         const char *name = ajf_stats_name(i), *end = strstr(name, "_born");
@@ -198,13 +198,13 @@ static void fake_check_pairs(const struct fake *k)
 }
 
 /* The session ends as with an unmount; every fetch must have been released, or be released before fake_end. */
-static void fake_stop(struct fake *k)
+static inline void fake_stop(struct fake *k)
 {
     k->m->session.device = 1; /* not what lies at that path: there is nothing to unmount */
     ajf_stop(k->m);
 }
 
-static void fake_end(struct fake *k)
+static inline void fake_end(struct fake *k)
 {
     fake_stop(k);
     fake_check_pairs(k);
@@ -217,37 +217,37 @@ static void fake_end(struct fake *k)
 
 /* ------------------------------------------------------------------------------------------------- requests */
 
-static uint64_t fake_lookup(struct fake *k, uint64_t parent, const char *name)
+static inline uint64_t fake_lookup(struct fake *k, uint64_t parent, const char *name)
 {
     return fake_send(k, FUSE_LOOKUP, parent, name, strlen(name) + 1);
 }
 
-static uint64_t fake_open(struct fake *k, uint64_t nodeid)
+static inline uint64_t fake_open(struct fake *k, uint64_t nodeid)
 {
     struct fuse_open_in in = {0};
     return fake_send(k, FUSE_OPEN, nodeid, &in, sizeof in);
 }
 
-static uint64_t fake_read(struct fake *k, uint64_t nodeid, uint64_t offset, uint32_t size)
+static inline uint64_t fake_read(struct fake *k, uint64_t nodeid, uint64_t offset, uint32_t size)
 {
     struct fuse_read_in in = {.offset = offset, .size = size};
     return fake_send(k, FUSE_READ, nodeid, &in, sizeof in);
 }
 
-static void fake_release(struct fake *k, uint64_t nodeid)
+static inline void fake_release(struct fake *k, uint64_t nodeid)
 {
     struct fuse_release_in in = {0};
     fake_expect_error(k, fake_send(k, FUSE_RELEASE, nodeid, &in, sizeof in), 0);
 }
 
-static void fake_interrupt(struct fake *k, uint64_t unique)
+static inline void fake_interrupt(struct fake *k, uint64_t unique)
 {
     struct fuse_interrupt_in in = {.unique = unique};
     fake_send(k, FUSE_INTERRUPT, 0, &in, sizeof in);
 }
 
 /* The nodeid of an entry that was looked up; 0 when it is missing. */
-static uint64_t fake_entry(struct fake *k, uint64_t unique)
+static inline uint64_t fake_entry(struct fake *k, uint64_t unique)
 {
     struct fake_reply r = fake_reply(k, unique);
     struct fuse_entry_out out = {0};
@@ -260,7 +260,7 @@ static uint64_t fake_entry(struct fake *k, uint64_t unique)
 /* ---------------------------------------------------------------------------------------------- the fetchers */
 
 /* The next fetch, which must be of this kind. */
-static struct ajf_fetch *fake_fetch(struct fake *k, enum ajf_fetch_kind kind, struct ajf_fetch_info *ret_info)
+static inline struct ajf_fetch *fake_fetch(struct fake *k, enum ajf_fetch_kind kind, struct ajf_fetch_info *ret_info)
 {
     struct ajf_fetch *f;
     struct ajf_fetch_info info;
@@ -276,31 +276,31 @@ static struct ajf_fetch *fake_fetch(struct fake *k, enum ajf_fetch_kind kind, st
     return f;
 }
 
-static bool fake_no_fetch(struct fake *k)
+static inline bool fake_no_fetch(struct fake *k)
 {
     struct ajf_fetch *f;
     bool spare;
     return ajf_fetch_next(k->m, 0, &f, &spare) == -ETIMEDOUT;
 }
 
-static struct ajf_attr fake_attr(uint64_t size, uint64_t version)
+static inline struct ajf_attr fake_attr(uint64_t size, uint64_t version)
 {
     return (struct ajf_attr){
         .ino = 77, .size = size, .version = version, .blocks = UINT64_MAX, .mode = S_IFREG | 0644, .nlink = 1};
 }
 
-static uint8_t fake_byte(uint64_t offset, uint64_t version)
+static inline uint8_t fake_byte(uint64_t offset, uint64_t version)
 {
     return (uint8_t)((offset * UINT64_C(0x9e3779b97f4a7c15) + version * 77) >> 37);
 }
 
-static void fake_fill(const struct ajf_fetch_info *info, size_t from, size_t to)
+static inline void fake_fill(const struct ajf_fetch_info *info, size_t from, size_t to)
 {
     for (size_t i = from; i < to; i++)
         ((uint8_t *)info->buffer)[i] = fake_byte(info->offset + i, info->version);
 }
 
-static void fake_answer_close(struct fake *k, uint64_t handle)
+static inline void fake_answer_close(struct fake *k, uint64_t handle)
 {
     struct ajf_fetch_info info;
     struct ajf_fetch *f = fake_fetch(k, AJF_FETCH_CLOSE, &info);
@@ -309,14 +309,14 @@ static void fake_answer_close(struct fake *k, uint64_t handle)
     ajf_fetch_release(f);
 }
 
-static void fake_answer_open(struct fake *k, uint64_t handle, uint64_t version, uint64_t size)
+static inline void fake_answer_open(struct fake *k, uint64_t handle, uint64_t version, uint64_t size)
 {
     struct ajf_fetch *f = fake_fetch(k, AJF_FETCH_OPEN, NULL);
     CHECK_EQ(ajf_fetch_opened(f, handle, version, size, NULL, 0), 0);
     ajf_fetch_release(f);
 }
 
-static void fake_answer_read(struct fake *k)
+static inline void fake_answer_read(struct fake *k)
 {
     struct ajf_fetch_info info;
     struct ajf_fetch *f = fake_fetch(k, AJF_FETCH_READ, &info);
@@ -326,7 +326,7 @@ static void fake_answer_read(struct fake *k)
 }
 
 /* Looks a file up, with one STAT. */
-static uint64_t fake_find(struct fake *k, const char *name, uint64_t size, uint64_t version)
+static inline uint64_t fake_find(struct fake *k, const char *name, uint64_t size, uint64_t version)
 {
     struct ajf_attr attr = fake_attr(size, version);
     uint64_t asked = fake_lookup(k, 1, name);
@@ -337,7 +337,7 @@ static uint64_t fake_find(struct fake *k, const char *name, uint64_t size, uint6
 }
 
 /* And opens it, with one OPEN, under handle 100 + version. */
-static uint64_t fake_find_and_open(struct fake *k, const char *name, uint64_t size, uint64_t version)
+static inline uint64_t fake_find_and_open(struct fake *k, const char *name, uint64_t size, uint64_t version)
 {
     uint64_t nodeid = fake_find(k, name, size, version), asked = fake_open(k, nodeid);
     fake_answer_open(k, 100 + version, version, size);
@@ -345,7 +345,7 @@ static uint64_t fake_find_and_open(struct fake *k, const char *name, uint64_t si
     return nodeid;
 }
 
-static void fake_expect_bytes(struct fake *k, uint64_t unique, uint64_t offset, size_t length, uint64_t version)
+static inline void fake_expect_bytes(struct fake *k, uint64_t unique, uint64_t offset, size_t length, uint64_t version)
 {
     struct fake_reply r = fake_reply(k, unique);
     CHECK_EQ(r.error, 0);

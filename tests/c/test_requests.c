@@ -262,6 +262,8 @@ static void readers_that_time_out_together_start_afresh_once(void)
     for (unsigned i = 0; i < 16; i++)
         reads[i] = fake_read(&k, id, i * 4096, 4096);
     struct ajf_fetch *hung = fake_fetch(&k, AJF_FETCH_READ, NULL), *f;
+    CHECK(fake_is_parked(&k, reads[15]));
+    uint64_t born = fake_stat(&k, "fetches_born");
     for (unsigned i = 0; i < 16; i++)
         fake_expect_error(&k, reads[i], EIO);
     bool spare;
@@ -272,6 +274,7 @@ static void readers_that_time_out_together_start_afresh_once(void)
         ajf_fetch_release(f);
     }
     CHECK(opens <= 1);
+    CHECK(fake_stat(&k, "fetches_born") <= born + 2);
     ajf_fetch_release(hung);
     fake_end(&k);
 }
@@ -449,141 +452,142 @@ static void an_interrupt_that_comes_first_counts(void)
 
 /* ---------------------------------------------------------------------------------------- budget and eviction */
 
+/* Answers a fetch as a good source does. */
+static void serve(struct ajf_fetch *f)
+{
+    struct ajf_fetch_info info;
+    ajf_fetch_info(f, &info);
+    fake_fill(&info, 0, info.length);
+    int err = ajf_fetch_done(f, info.length);
+    CHECK(!err || err == -ECANCELED);
+    ajf_fetch_release(f);
+    while (fake_receive(&k, 0)) /* the socket holds a few replies only; /dev/fuse takes all */
+        ;
+}
+
+/* Takes all fetches there are, and may be under way at once. */
+static unsigned take_all(struct ajf_fetch **held, unsigned room)
+{
+    unsigned n = 0;
+    bool spare;
+    while (n < room && !ajf_fetch_next(k.m, 0, &held[n], &spare))
+        n++;
+    return n;
+}
+
+/* Serves until a read is answered; returns the most memory that was in use. */
+static uint64_t serve_until(uint64_t asked, struct fake_reply *ret_reply)
+{
+    uint64_t most = 0, until = ajf_deadline_ns(FAKE_WAIT_MS);
+    while (!fake_take(&k, asked, ret_reply)) {
+        struct ajf_fetch *f;
+        bool spare;
+        NEED(ajf_now_ns() < until);
+        if (!fake_receive(&k, 0) && !ajf_fetch_next(k.m, 1, &f, &spare))
+            serve(f);
+        uint64_t used = fake_stat(&k, "cache_used_bytes");
+        most = used > most ? used : most;
+    }
+    return most;
+}
+
 static void the_budget_is_kept_and_evicted_bytes_come_again(void)
 {
     struct ajf_options o = fake_options();
     uint64_t size = 64 * MIB, most = 0;
+    struct fake_reply reply;
     fake_start(&k, &o);
     uint64_t id = fake_find_and_open(&k, "a", size, 1);
     for (unsigned round = 0; round < 2; round++) {
-        for (uint64_t at = 0; at < size; at += MIB) {
-            uint64_t r = fake_read(&k, id, at, 65536);
-            fake_answer_read(&k);
-            fake_expect_bytes(&k, r, at, 65536, 1);
-            uint64_t used = fake_stat(&k, "cache_used_bytes");
+        for (uint64_t at = 0; at < size; at += 131072) {
+            uint64_t used = serve_until(fake_read(&k, id, at, 131072), &reply);
+            CHECK_EQ(reply.error, 0);
+            CHECK_EQ(reply.length, 131072);
+            CHECK_EQ(reply.bytes[0], fake_byte(at, 1));
+            CHECK_EQ(reply.bytes[131071], fake_byte(at + 131071, 1));
+            free(reply.bytes);
             most = used > most ? used : most;
         }
-        /* 64 KiB of each MiB: 4 MiB in all are kept; whole ones would not be. */
-        if (!round)
-            CHECK_EQ(fake_stat(&k, "pages_evicted"), 0);
-        if (!round)
-            break;
     }
-    for (uint64_t at = 0; at < size; at += 65536) { /* now everything */
-        uint64_t r = fake_read(&k, id, at, 65536);
-        struct ajf_fetch *f = NULL;
-        struct ajf_fetch_info info;
-        bool spare;
-        while (!ajf_fetch_next(k.m, 0, &f, &spare)) {
-            ajf_fetch_info(f, &info);
-            fake_fill(&info, 0, info.length);
-            CHECK_EQ(ajf_fetch_done(f, info.length), 0);
-            ajf_fetch_release(f);
-        }
-        struct fake_reply reply;
-        while (!fake_reply_within(&k, r, 5, &reply)) {
-            if (!ajf_fetch_next(k.m, 0, &f, &spare)) {
-                ajf_fetch_info(f, &info);
-                fake_fill(&info, 0, info.length);
-                CHECK_EQ(ajf_fetch_done(f, info.length), 0);
-                ajf_fetch_release(f);
-            }
-        }
-        CHECK_EQ(reply.error, 0);
-        CHECK_EQ(reply.bytes[0], fake_byte(at, 1));
-        CHECK_EQ(reply.bytes[65535], fake_byte(at + 65535, 1));
-        free(reply.bytes);
-        uint64_t used = fake_stat(&k, "cache_used_bytes");
-        most = used > most ? used : most;
-    }
+    CHECK(most > o.cache_bytes / 2);
     CHECK(most <= o.cache_bytes + o.cache_bytes / 10);
-    CHECK(fake_stat(&k, "pages_evicted") > 0);
+    CHECK(fake_stat(&k, "pages_evicted") > 64);
     fake_end(&k);
 }
 
-/* Everything is held by fetches under way: the next one waits, and goes on as soon as one of them has ended. */
+static void what_is_read_apart_is_charged_apart(void)
+{
+    struct ajf_options o = fake_options();
+    fake_start(&k, &o);
+    uint64_t id = fake_find_and_open(&k, "a", 64 * MIB, 1);
+    for (uint64_t at = 0; at < 64 * MIB; at += MIB) { /* 4 KiB of each page: all of that fits */
+        uint64_t r = fake_read(&k, id, at, 4096);
+        fake_answer_read(&k);
+        fake_expect_bytes(&k, r, at, 4096, 1);
+    }
+    CHECK_EQ(fake_stat(&k, "cache_used_bytes"), 64 * 4096);
+    CHECK_EQ(fake_stat(&k, "pages_evicted"), 0);
+    fake_end(&k);
+}
+
+/* Everything is held by fetches under way: further ones wait, and go on when one of those has ended. */
 static void fetches_starve_when_all_is_pinned_and_are_fed_again(void)
 {
-    enum { MOST = 64 };
+    enum { MANY = 200 };
     struct ajf_options o = fake_options();
-    struct ajf_fetch *held[MOST];
-    uint64_t ids[MOST], reads[MOST];
-    unsigned n = 0, got = 0;
+    struct ajf_fetch *held[MANY + 1];
+    uint64_t ids[10], reads[MANY];
     char name[16];
-    bool spare;
-    for (unsigned i = 0; i < 10; i++) /* 10 files: one alone may not have all fetchers */
-        ids[i] = 0;
+    o.fetchers = 256;
     fake_start(&k, &o);
-    for (unsigned i = 0; i < 10; i++) {
+    for (unsigned i = 0; i < 10; i++) { /* one file alone may not have all fetchers */
         snprintf(name, sizeof name, "f%u", i);
         ids[i] = fake_find_and_open(&k, name, 8 * MIB, 1);
     }
-    for (; n < 40; n++) /* a MiB of each */
-        for (unsigned part = 0; part < 1; part++)
-            reads[n] = fake_read(&k, ids[n % 10], n / 10 * MIB, 65536);
-    CHECK(fake_is_parked(&k, reads[n - 1]));
-    /* Requests of 64 KiB pin little; what counts here is that all are held, whatever the budget allows. */
-    while (got < MOST && !ajf_fetch_next(k.m, 0, &held[got], &spare))
-        got++;
-    CHECK_EQ(got, 40);
-    for (unsigned i = 0; i < got; i++) {
-        struct ajf_fetch_info info;
-        ajf_fetch_info(held[i], &info);
-        fake_fill(&info, 0, info.length);
-        CHECK_EQ(ajf_fetch_done(held[i], info.length), 0);
-        ajf_fetch_release(held[i]);
+    for (unsigned i = 0; i < MANY; i++) /* 25 MiB of 16 */
+        reads[i] = fake_read(&k, ids[i % 10], i / 10 * 131072, 131072);
+    CHECK(fake_is_parked(&k, reads[MANY - 1]));
+    unsigned n = take_all(held, MANY + 1), served = 0;
+    CHECK(n < MANY && n >= 16 * 8);
+    CHECK(fake_stat(&k, "cache_used_bytes") <= o.cache_bytes + 4 * MIB);
+    while (n) {
+        serve(held[--n]);
+        served++;
+        n += take_all(held + n, MANY + 1 - n);
     }
-    for (unsigned i = 0; i < n; i++)
-        fake_expect_bytes(&k, reads[i], i / 10 * MIB, 65536, 1);
+    CHECK_EQ(served, MANY);
+    for (unsigned i = 0; i < MANY; i++)
+        fake_expect_bytes(&k, reads[i], i / 10 * 131072, 131072, 1);
     fake_end(&k);
 }
 
-/* Streams of whole pages from many files at once, more than the budget: some wait, all arrive. */
+/* Streams from more files than fit: prefetch is dropped, demand waits its turn, all arrives. */
 static void more_streams_than_memory_all_arrive(void)
 {
-    enum { FILES_AT_ONCE = 30, STEPS = 40 };
+    enum { STREAMS = 30, STEPS = 64 };
     struct ajf_options o = fake_options();
-    uint64_t ids[FILES_AT_ONCE], most = 0;
+    uint64_t ids[STREAMS], reads[STREAMS], most = 0;
+    struct fake_reply reply;
     char name[16];
     o.prefetch_bytes = 8 * MIB;
     fake_start(&k, &o);
-    for (unsigned i = 0; i < FILES_AT_ONCE; i++) {
+    for (unsigned i = 0; i < STREAMS; i++) {
         snprintf(name, sizeof name, "f%u", i);
         ids[i] = fake_find_and_open(&k, name, 8 * MIB, 1);
     }
     for (unsigned step = 0; step < STEPS; step++) {
-        uint64_t reads[FILES_AT_ONCE];
-        struct ajf_fetch *held[64];
-        unsigned n = 0;
-        bool spare;
-        for (unsigned i = 0; i < FILES_AT_ONCE; i++)
-            reads[i] = fake_read(&k, ids[i], step * 65536u, 65536);
-        CHECK(!fake_is_parked(&k, 1) || true);
-        struct fake_reply reply;
-        for (unsigned i = 0; i < FILES_AT_ONCE;) {
-            /* As many under way as there may be, then all answered: that is what pins everything. */
-            while (n < 64 && !ajf_fetch_next(k.m, 0, &held[n], &spare))
-                n++;
-            uint64_t used = fake_stat(&k, "cache_used_bytes");
-            most = used > most ? used : most;
-            while (n) {
-                struct ajf_fetch_info info;
-                ajf_fetch_info(held[--n], &info);
-                fake_fill(&info, 0, info.length);
-                int err = ajf_fetch_done(held[n], info.length);
-                CHECK(!err || err == -ECANCELED);
-                ajf_fetch_release(held[n]);
-            }
-            if (!fake_reply_within(&k, reads[i], 1, &reply))
-                continue;
+        for (unsigned i = 0; i < STREAMS; i++)
+            reads[i] = fake_read(&k, ids[i], step * UINT64_C(131072), 131072);
+        for (unsigned i = 0; i < STREAMS; i++) {
+            uint64_t used = serve_until(reads[i], &reply);
             CHECK_EQ(reply.error, 0);
-            CHECK_EQ(reply.length, 65536);
-            CHECK_EQ(reply.bytes[4095], fake_byte(step * 65536u + 4095, 1));
+            CHECK_EQ(reply.length, 131072);
+            CHECK_EQ(reply.bytes[4095], fake_byte(step * UINT64_C(131072) + 4095, 1));
             free(reply.bytes);
-            i++;
+            most = used > most ? used : most;
         }
     }
-    CHECK(most <= o.cache_bytes + 4 * MIB); /* the overflow of fetches on demand */
+    CHECK(most <= o.cache_bytes + 4 * MIB);
     fake_end(&k);
 }
 
@@ -708,6 +712,7 @@ int main(void)
     RUN(a_killed_reader_is_let_go_and_a_living_one_waits_on);
     RUN(an_interrupt_that_comes_first_counts);
     RUN(the_budget_is_kept_and_evicted_bytes_come_again);
+    RUN(what_is_read_apart_is_charged_apart);
     RUN(fetches_starve_when_all_is_pinned_and_are_fed_again);
     RUN(more_streams_than_memory_all_arrive);
     RUN(thousands_of_small_files_share_the_budget);

@@ -1,0 +1,410 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Listings (dir.h), as a kernel that the test plays sees them: order, offsets, names, snapshots, what may be cached. */
+#include "check.h"
+#include "fake_kernel.h"
+
+#define HOUR_NS (UINT64_C(3600) * 1000000000)
+#define MANY 100000
+
+static struct fake k;
+
+struct source_list {
+    struct ajf_entry *entries;
+    char *names;
+    size_t n, room, names_len;
+};
+
+static void list_add(struct source_list *l, const char *name, size_t len, uint64_t ino)
+{
+    if (l->n == l->room) {
+        l->room = l->room ? l->room * 2 : 64;
+        l->entries = realloc(l->entries, l->room * sizeof *l->entries);
+        l->names = realloc(l->names, l->room * (AJF_NAME_MAX + 5));
+        NEED(l->entries && l->names);
+    }
+    struct ajf_attr attr = fake_attr(ino, ino);
+    attr.ino = ino;
+    l->entries[l->n++] = (struct ajf_entry){attr, (uint32_t)l->names_len, (uint32_t)len};
+    memcpy(l->names + l->names_len, name, len);
+    l->names_len += len;
+}
+
+static void list_add_text(struct source_list *l, const char *name, uint64_t ino)
+{
+    list_add(l, name, strlen(name), ino);
+}
+
+static void list_free(struct source_list *l)
+{
+    free(l->entries);
+    free(l->names);
+    *l = (struct source_list){0};
+}
+
+/* OPENDIR of the root; with a list it must come to a LIST, without to none. */
+static struct fuse_open_out open_dir(const struct source_list *l)
+{
+    struct fuse_open_in in = {0};
+    struct fuse_open_out out = {0};
+    uint64_t asked = fake_send(&k, FUSE_OPENDIR, 1, &in, sizeof in);
+    if (l) {
+        struct ajf_fetch *f = fake_fetch(&k, AJF_FETCH_LIST, NULL);
+        CHECK_EQ(ajf_fetch_list(f, l->entries, l->n, l->names, l->names_len), 0);
+        ajf_fetch_release(f);
+    }
+    struct fake_reply r = fake_reply(&k, asked);
+    CHECK_EQ(r.error, 0);
+    NEED(r.length >= sizeof out);
+    memcpy(&out, r.bytes, sizeof out);
+    free(r.bytes);
+    CHECK(fake_no_fetch(&k));
+    return out;
+}
+
+static void close_dir(const struct fuse_open_out *opened)
+{
+    struct fuse_release_in in = {.fh = opened->fh};
+    fake_expect_error(&k, fake_send(&k, FUSE_RELEASEDIR, 1, &in, sizeof in), 0);
+}
+
+struct seen {
+    char name[AJF_NAME_MAX + 1];
+    size_t len;
+    uint64_t ino, offset, nodeid;
+};
+
+/* One READDIR(PLUS) into `seen`: how many entries; *ret_next is where to go on. */
+static size_t read_dir(const struct fuse_open_out *opened, uint64_t offset, uint32_t size, bool plus, struct seen *seen,
+                       size_t room, uint64_t *ret_next)
+{
+    struct fuse_read_in in = {.fh = opened->fh, .offset = offset, .size = size};
+    struct fake_reply r =
+        fake_reply(&k, fake_send(&k, plus ? FUSE_READDIRPLUS : FUSE_READDIR, 1, &in, sizeof in));
+    size_t n = 0, at = 0;
+    CHECK_EQ(r.error, 0);
+    CHECK(r.length <= size);
+    while (at < r.length) {
+        struct fuse_entry_out entry = {0};
+        struct fuse_dirent d;
+        if (plus) {
+            memcpy(&entry, r.bytes + at, sizeof entry);
+            at += sizeof entry;
+        }
+        memcpy(&d, r.bytes + at, offsetof(struct fuse_dirent, name));
+        NEED(n < room && d.namelen <= AJF_NAME_MAX);
+        memcpy(seen[n].name, r.bytes + at + offsetof(struct fuse_dirent, name), d.namelen);
+        seen[n].name[d.namelen] = '\0';
+        seen[n].len = d.namelen;
+        seen[n].ino = d.ino;
+        seen[n].offset = d.off;
+        seen[n].nodeid = entry.nodeid;
+        *ret_next = d.off;
+        at += FUSE_DIRENT_ALIGN(offsetof(struct fuse_dirent, name) + d.namelen);
+        n++;
+    }
+    free(r.bytes);
+    return n;
+}
+
+static size_t read_all(const struct fuse_open_out *opened, uint32_t size, bool plus, struct seen *seen, size_t room)
+{
+    uint64_t next = 0;
+    size_t n = 0, more;
+    while ((more = read_dir(opened, next, size, plus, seen + n, room - n, &next)))
+        n += more;
+    return n;
+}
+
+static void forget(uint64_t nodeid, uint64_t count)
+{
+    struct fuse_forget_in in = {.nlookup = count};
+    fake_send(&k, FUSE_FORGET, nodeid, &in, sizeof in);
+}
+
+static struct ajf_options long_lived(void)
+{
+    struct ajf_options o = fake_options();
+    o.attr_timeout_ns = o.entry_timeout_ns = o.negative_timeout_ns = HOUR_NS;
+    return o;
+}
+
+static bool is_cached(const struct fuse_open_out *o)
+{
+    return o->open_flags & FOPEN_CACHE_DIR;
+}
+
+static bool keeps_cache(const struct fuse_open_out *o)
+{
+    return o->open_flags & FOPEN_KEEP_CACHE;
+}
+
+static void entries_come_sorted_by_bytes_behind_the_dots(void)
+{
+    static const char *const want[] = {".", "..", "A", "a", "a!", "aaaaaaaaa", "aaaaaaaab", "ab", "b", "\xff\xfe"};
+    struct ajf_options o = fake_options();
+    struct source_list l = {0};
+    struct seen seen[20];
+    static const unsigned order[] = {5, 9, 2, 7, 3, 8, 4, 6};
+    for (unsigned i = 0; i < 8; i++)
+        list_add_text(&l, want[order[i]], 100 + order[i]);
+    fake_start(&k, &o);
+    struct fuse_open_out d = open_dir(&l);
+    CHECK_EQ(read_all(&d, 4096, false, seen, 20), 10);
+    for (unsigned i = 0; i < 10; i++) {
+        CHECK(!strcmp(seen[i].name, want[i]));
+        CHECK_EQ(seen[i].offset, i + 1);
+        CHECK(i < 2 || seen[i].ino == 100 + i);
+    }
+    close_dir(&d);
+    list_free(&l);
+    fake_end(&k);
+}
+
+static void impossible_names_are_left_out_and_the_first_of_equals_wins(void)
+{
+    struct ajf_options o = fake_options();
+    struct source_list l = {0};
+    struct seen seen[20];
+    char longest[AJF_NAME_MAX + 1];
+    memset(longest, 'z', sizeof longest);
+    list_add_text(&l, "good", 1);
+    list_add_text(&l, "good", 2);
+    list_add_text(&l, "", 3);
+    list_add_text(&l, ".", 4);
+    list_add_text(&l, "..", 5);
+    list_add_text(&l, "a/b", 6);
+    list_add(&l, "a\0b", 3, 7);
+    list_add(&l, longest, AJF_NAME_MAX + 1, 8);
+    list_add(&l, longest, AJF_NAME_MAX, 9);
+    list_add_text(&l, "...", 10);
+    fake_start(&k, &o);
+    struct fuse_open_out d = open_dir(&l);
+    CHECK_EQ(read_all(&d, 4096, true, seen, 20), 5);
+    CHECK(!strcmp(seen[2].name, "...") && !strcmp(seen[3].name, "good"));
+    CHECK_EQ(seen[4].len, AJF_NAME_MAX);
+    CHECK_EQ(seen[4].ino, 9);
+    CHECK_EQ(seen[3].ino, 1);
+    close_dir(&d);
+    list_free(&l);
+    fake_end(&k);
+}
+
+static void an_empty_directory_has_its_dots(void)
+{
+    struct ajf_options o = fake_options();
+    struct source_list l = {0};
+    struct seen seen[4];
+    fake_start(&k, &o);
+    struct fuse_open_out d = open_dir(&l); /* no entries, no names: NULL and 0 */
+    CHECK_EQ(read_all(&d, 4096, false, seen, 4), 2);
+    CHECK_EQ(read_all(&d, 4096, true, seen, 4), 2);
+    close_dir(&d);
+    fake_end(&k);
+}
+
+static void pages_of_any_size_give_every_entry_once(void)
+{
+    struct ajf_options o = fake_options();
+    struct source_list l = {0};
+    static struct seen all[600], seen[600];
+    char name[300];
+    uint64_t random = 3, next;
+    for (unsigned i = 0; i < 500; i++) {
+        size_t len = (size_t)snprintf(name, sizeof name, "%05u", (unsigned)check_below(&random, 100000));
+        for (size_t want = len + check_below(&random, 245); len < want; len++)
+            name[len] = 'x';
+        list_add(&l, name, len, i + 10);
+    }
+    fake_start(&k, &o);
+    struct fuse_open_out d = open_dir(&l);
+    size_t n = read_all(&d, 65536, false, all, 600);
+    CHECK(n > 490 && n <= 502);
+    for (unsigned size = 512; size <= 16384; size = size * 3 / 2) {
+        CHECK_EQ(read_all(&d, size, size % 2, seen, 600), n);
+        for (size_t i = 0; i < n; i++)
+            CHECK(!strcmp(seen[i].name, all[i].name) && seen[i].offset == all[i].offset);
+    }
+    for (unsigned i = 0; i < 200; i++) { /* seekdir: each offset means what it meant */
+        size_t at = check_below(&random, n - 1);
+        CHECK(read_dir(&d, all[at].offset, 512, false, seen, 600, &next) > 0);
+        CHECK(!strcmp(seen[0].name, all[at + 1].name));
+    }
+    CHECK_EQ(read_dir(&d, all[n - 1].offset, 4096, false, seen, 600, &next), 0);
+    CHECK_EQ(read_dir(&d, UINT32_MAX, 4096, false, seen, 600, &next), 0);
+    CHECK_EQ(read_dir(&d, INT64_MAX, 4096, true, seen, 600, &next), 0);
+    close_dir(&d);
+    list_free(&l);
+    fake_end(&k);
+}
+
+static void an_open_directory_stays_as_it_was(void)
+{
+    struct ajf_options o = fake_options(); /* timeouts 0: each open asks */
+    struct source_list first = {0}, second = {0};
+    struct seen seen[20];
+    list_add_text(&first, "a", 1);
+    list_add_text(&first, "b", 2);
+    list_add_text(&second, "b", 2);
+    list_add_text(&second, "c", 3);
+    list_add_text(&second, "d", 4);
+    fake_start(&k, &o);
+    struct fuse_open_out d1 = open_dir(&first), d2 = open_dir(&second);
+    CHECK_EQ(read_all(&d1, 4096, false, seen, 20), 4);
+    CHECK(!strcmp(seen[2].name, "a"));
+    CHECK_EQ(read_all(&d2, 4096, false, seen, 20), 5);
+    CHECK(!strcmp(seen[2].name, "b"));
+    close_dir(&d2);
+    CHECK_EQ(read_all(&d1, 4096, false, seen, 20), 4);
+    close_dir(&d1);
+    CHECK_EQ(fake_stat(&k, "listings_born"), fake_stat(&k, "listings_died"));
+    list_free(&first);
+    list_free(&second);
+    fake_end(&k);
+}
+
+/* The kernel has one cache for all handles and finds its place by offset: it must not get entries of two states. */
+static void the_kernel_caches_one_state_at_a_time(void)
+{
+    struct ajf_options o = fake_options();
+    struct source_list first = {0}, second = {0};
+    list_add_text(&first, "a", 1);
+    list_add_text(&first, "b", 2);
+    list_add_text(&second, "b", 2);
+    fake_start(&k, &o);
+    struct fuse_open_out a = open_dir(&first);
+    CHECK(is_cached(&a));
+    CHECK(!keeps_cache(&a));
+    struct fuse_open_out b = open_dir(&first); /* unchanged: what is cached may stay */
+    CHECK(is_cached(&b) && keeps_cache(&b));
+    struct fuse_open_out c = open_dir(&second); /* changed, and the old state is still being read */
+    CHECK(!is_cached(&c));
+    CHECK(keeps_cache(&c)); /* and is left alone */
+    close_dir(&a);
+    close_dir(&b);
+    struct fuse_open_out d = open_dir(&second);
+    CHECK(is_cached(&d) && !keeps_cache(&d));
+    close_dir(&c);
+    close_dir(&d);
+    list_free(&first);
+    list_free(&second);
+    fake_end(&k);
+}
+
+static void one_listing_serves_opens_and_lookups_while_it_is_fresh(void)
+{
+    struct ajf_options o = long_lived();
+    struct source_list l = {0};
+    char name[20];
+    for (unsigned i = 0; i < 100; i++) {
+        snprintf(name, sizeof name, "f%u", i * 7 % 100);
+        list_add_text(&l, name, 1000 + i * 7 % 100);
+    }
+    fake_start(&k, &o);
+    struct fuse_open_out d = open_dir(&l);
+    close_dir(&d);
+    d = open_dir(NULL);
+    CHECK(keeps_cache(&d));
+    for (unsigned i = 0; i < 100; i++) {
+        snprintf(name, sizeof name, "f%u", i);
+        CHECK(fake_entry(&k, fake_lookup(&k, 1, name)) > 1);
+    }
+    CHECK_EQ(fake_entry(&k, fake_lookup(&k, 1, "f100")), 0); /* what is not listed is missing */
+    CHECK_EQ(fake_entry(&k, fake_lookup(&k, 1, "e")), 0);
+    CHECK(fake_no_fetch(&k));
+    CHECK_EQ(fake_stat(&k, "fetch_stat"), 0);
+    close_dir(&d);
+    list_free(&l);
+    fake_end(&k);
+}
+
+static void readdirplus_counts_lookups_and_forgetting_frees(void)
+{
+    struct ajf_options o = fake_options();
+    struct source_list l = {0};
+    static struct seen seen[300];
+    char name[20];
+    for (unsigned i = 0; i < 200; i++) {
+        snprintf(name, sizeof name, "f%03u", i);
+        list_add_text(&l, name, 1000 + i);
+    }
+    fake_start(&k, &o);
+    struct fuse_open_out d = open_dir(&l);
+    CHECK_EQ(read_all(&d, 4096, true, seen, 300), 202);
+    CHECK_EQ(fake_stat(&k, "inodes_born"), 200); /* not before an entry is handed out, and not for the dots */
+    CHECK(!seen[0].nodeid && !seen[1].nodeid);
+    for (unsigned i = 2; i < 202; i++)
+        forget(seen[i].nodeid, 1);
+    close_dir(&d);
+    CHECK_EQ(fake_stat(&k, "inodes_died"), 200);
+    list_free(&l);
+    fake_end(&k);
+}
+
+/* A listing takes long; what a STAT learns meanwhile is newer than what the listing brings. */
+static void a_slow_listing_does_not_overrule_a_newer_stat(void)
+{
+    struct ajf_options o = long_lived();
+    struct source_list l = {0};
+    struct fuse_open_in in = {0};
+    struct seen seen[8];
+    list_add_text(&l, "a", 1); /* version 1 */
+    fake_start(&k, &o);
+    uint64_t asked = fake_send(&k, FUSE_OPENDIR, 1, &in, sizeof in);
+    struct ajf_fetch *f = fake_fetch(&k, AJF_FETCH_LIST, NULL);
+    uint64_t new = fake_find(&k, "a", 20, 2);
+    CHECK_EQ(ajf_fetch_list(f, l.entries, l.n, l.names, l.names_len), 0);
+    ajf_fetch_release(f);
+    struct fake_reply r = fake_reply(&k, asked);
+    struct fuse_open_out d = {0};
+    memcpy(&d, r.bytes, sizeof d);
+    free(r.bytes);
+    CHECK_EQ(read_all(&d, 4096, true, seen, 8), 3);
+    CHECK_EQ(seen[2].nodeid, new);
+    CHECK_EQ(fake_entry(&k, fake_lookup(&k, 1, "a")), new);
+    close_dir(&d);
+    list_free(&l);
+    fake_end(&k);
+}
+
+static void a_directory_of_a_hundred_thousand_entries(void)
+{
+    struct ajf_options o = long_lived();
+    struct source_list l = {0};
+    struct seen *seen = malloc((MANY + 2) * sizeof *seen);
+    char name[20];
+    uint64_t random = 5;
+    NEED(seen);
+    for (unsigned i = 0; i < MANY; i++) {
+        snprintf(name, sizeof name, "file-%08x", (unsigned)(i * 2654435761u));
+        list_add_text(&l, name, i + 10);
+    }
+    fake_start(&k, &o);
+    struct fuse_open_out d = open_dir(&l);
+    CHECK_EQ(read_all(&d, 65536, true, seen, MANY + 2), MANY + 2);
+    for (unsigned i = 3; i < MANY + 2; i++)
+        CHECK(strcmp(seen[i - 1].name, seen[i].name) < 0);
+    for (unsigned i = 0; i < 1000; i++) {
+        const struct seen *s = &seen[2 + check_below(&random, MANY)];
+        CHECK_EQ(fake_entry(&k, fake_lookup(&k, 1, s->name)), s->nodeid);
+    }
+    CHECK(fake_no_fetch(&k));
+    close_dir(&d);
+    free(seen);
+    list_free(&l);
+    fake_end(&k);
+}
+
+int main(void)
+{
+    RUN(entries_come_sorted_by_bytes_behind_the_dots);
+    RUN(impossible_names_are_left_out_and_the_first_of_equals_wins);
+    RUN(an_empty_directory_has_its_dots);
+    RUN(pages_of_any_size_give_every_entry_once);
+    RUN(an_open_directory_stays_as_it_was);
+    RUN(the_kernel_caches_one_state_at_a_time);
+    RUN(one_listing_serves_opens_and_lookups_while_it_is_fresh);
+    RUN(readdirplus_counts_lookups_and_forgetting_frees);
+    RUN(a_slow_listing_does_not_overrule_a_newer_stat);
+    RUN(a_directory_of_a_hundred_thousand_entries);
+    CHECK_END();
+}
