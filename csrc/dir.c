@@ -347,9 +347,10 @@ static int pack_entry(struct packing *p, size_t i)
     off_t next = (off_t)(i + 1 + FIRST_ENTRY);
     memcpy(name, at, entry->name_len);
     name[entry->name_len] = '\0';
-    struct fuse_entry_param e = {.attr = {.st_ino = entry->attr.ino, .st_mode = entry->attr.mode}};
+    /* A directory entry with inode 0 counts as deleted: any other number will do. */
+    struct stat st = {.st_ino = entry->attr.ino ? entry->attr.ino : i + 2, .st_mode = entry->attr.mode};
+    struct fuse_entry_param e = {.attr = st};
     if (!p->plus) {
-        struct stat st = {.st_ino = entry->attr.ino ? entry->attr.ino : i + 2, .st_mode = entry->attr.mode};
         n = fuse_add_direntry(p->req, p->buffer + p->used, left, name, &st, next);
         if (n > left)
             return 0;

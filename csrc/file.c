@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "bits.h"
@@ -467,6 +468,11 @@ static int borrow(struct ajf *m, struct ajf_file *file, const struct ajf_extent 
     file->n_extents = n;
     file->store = AJF_STORE_BORROWED;
     AJF_COUNT(&m->stats, backings_born);
+    struct stat st;
+    if (n == 1 && extents[0].fd_offset == 0 && fstat(extents[0].fd, &st) == 0) /* it may have been written in place */
+        ajf_inode_saw(&m->inodes, file->nodeid, (uint64_t)st.st_size,
+                      st.st_mtim.tv_sec * (int64_t)AJF_NS_PER_S + st.st_mtim.tv_nsec,
+                      st.st_ctim.tv_sec * (int64_t)AJF_NS_PER_S + st.st_ctim.tv_nsec);
     return 0;
 }
 
@@ -554,7 +560,7 @@ static int accept_locked(struct ajf *m, struct ajf_file *file, uint64_t handle, 
         return handle ? 0 : -EIO;
     }
     if (n) {
-        file->size = size; /* lent: it may have been written in place */
+        file->size = size;
         return borrow(m, file, extents, n);
     }
     return file->store == AJF_STORE_NONE ? make_room_for_bytes(&m->cache, file) : 0;

@@ -379,6 +379,18 @@ void ajf_inode_unref(struct ajf_inodes *t, uint64_t nodeid)
     pthread_mutex_unlock(&t->lock);
 }
 
+void ajf_inode_saw(struct ajf_inodes *t, uint64_t nodeid, uint64_t size, int64_t mtime_ns, int64_t ctime_ns)
+{
+    pthread_mutex_lock(&t->lock);
+    struct ajf_inode *i = at(t, nodeid);
+    struct ajf_attr attr = i->attr;
+    attr.size = size;
+    attr.mtime_ns = mtime_ns;
+    attr.ctime_ns = ctime_ns;
+    set_attr_locked(i, &attr, i->expires_ns);
+    pthread_mutex_unlock(&t->lock);
+}
+
 bool ajf_inode_take_changed(struct ajf_inodes *t, uint64_t nodeid)
 {
     pthread_mutex_lock(&t->lock);

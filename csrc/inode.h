@@ -112,6 +112,9 @@ void ajf_inode_forget(struct ajf_inodes *t, uint64_t nodeid, uint64_t nlookup);
 void ajf_inode_ref(struct ajf_inodes *t, uint64_t nodeid);
 void ajf_inode_unref(struct ajf_inodes *t, uint64_t nodeid);
 
+/* Size and times of a record's file as seen at open, between two sets of attributes: may mark it changed. */
+void ajf_inode_saw(struct ajf_inodes *t, uint64_t nodeid, uint64_t size, int64_t mtime_ns, int64_t ctime_ns);
+
 /* Reads and clears "changed since the last open"; `keep` says whether the kernel may keep its pages. */
 bool ajf_inode_take_changed(struct ajf_inodes *t, uint64_t nodeid);
 

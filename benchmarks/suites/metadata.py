@@ -10,7 +10,7 @@ from pathlib import Path
 import alluxio_jnifuse
 from benchmarks import data, machine, reader
 from benchmarks.bench import Bench, delta
-from benchmarks.measure import Row, Work, at_least, at_most, compare, single
+from benchmarks.measure import Row, Target, Work, at_least, at_most, compare, single
 
 TITLE = "Metadata"
 HOW = (
@@ -38,7 +38,7 @@ def _repeated(bench: Bench) -> Iterator[Row]:
     native = [f"{bench.small()}/{name}" for name in names]
     mounted = [f"{bench.mountpoint}/{name}" for name in names]
 
-    def row(what: str, command: str, mount: alluxio_jnifuse.Mount, target=None) -> Row:
+    def row(what: str, command: str, mount: alluxio_jnifuse.Mount, target: Target | None = None) -> Row:
         return compare(
             what, "k/s",
             lambda: reader.rate(command, 1, paths=native) / 1e3, lambda: reader.rate(command, 1, paths=mounted) / 1e3,

@@ -318,7 +318,7 @@ def difference(name: str, args: tuple[Any, ...], shown: Result, there: Result) -
     what = f"{shown}, but the directory: {there}"
     if isinstance(seen, bytes) and isinstance(real, bytes):
         at = next((i for i, (a, b) in enumerate(zip(seen, real)) if a != b), min(len(seen), len(real)))
-        what = f"{len(seen)} bytes instead of {len(real)}, different from byte {at}: {seen[at:at + 16]!r} {real[at:at + 16]!r}"
+        what = f"{len(seen)} bytes, not {len(real)}; from byte {at}: {seen[at : at + 16]!r}, not {real[at : at + 16]!r}"
     elif isinstance(seen, dict) and isinstance(real, dict):
         keys = [key for key in {**seen, **real} if seen.get(key) != real.get(key)]
         what = f"{ {key: seen.get(key) for key in keys} }, but the directory: { {key: real.get(key) for key in keys} }"

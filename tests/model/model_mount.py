@@ -7,9 +7,12 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from model_worker import Worker
+
+from alluxio_jnifuse import metrics
 
 _START_S = 30.0
 _STOP_S = 20.0
@@ -47,6 +50,17 @@ class Mount:
         if not self.worker.usable or self._daemon.poll() is not None:
             self.kill()
             self._start()
+
+    def counters(self, *pairs: str) -> dict[str, int]:
+        """The counters of the core, when as many died as were born of each pair: RELEASE comes after close."""
+        deadline = time.monotonic() + _STOP_S
+        while True:
+            counters = metrics.request(str(self.mountpoint)).stats
+            odd = [pair for pair in pairs if counters[f"{pair}_born"] != counters[f"{pair}_died"]]
+            if not odd:
+                return counters
+            assert time.monotonic() < deadline, f"left behind: {odd} of {counters}"
+            time.sleep(0.01)
 
     def stop(self) -> int:
         """Unmounts; returns the exit code of the daemon."""

@@ -40,15 +40,30 @@ VARIANTS = {
 
 
 @pytest.fixture(params=VARIANTS)
-def machine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[type[Machine]]:
+def machine(request: pytest.FixtureRequest, private: Path) -> Iterator[type[Machine]]:
     """The machine of a variant, on a mount of its own."""
     arguments, copies, writable, share = VARIANTS[request.param]
-    mount = Mount(tmp_path.resolve(), *arguments)
+    mount = Mount(private, *arguments)
     members = {"mount": mount, "copies": copies, "writable": writable, "share": share}
     try:
         yield type(f"Machine_{request.param}", (Machine,), members)
     finally:
         mount.kill()
+
+
+def check_counters(machine: type[Machine]) -> None:
+    """The bytes went the way that the variant is about, and nothing stays behind the last close."""
+    pairs = ("backing_ids", "requests") if machine.copies else ("backing_ids", "requests", "backings", "files")
+    counters = machine.mount.counters(*pairs)
+    if machine.copies:
+        assert counters["fetch_bytes"] > 0
+        assert counters["read_borrowed_bytes"] == 0
+    else:
+        assert counters["fetch_read"] == 0
+    if machine.writable:  # and without passthrough
+        assert counters["open_passthrough"] == 0
+        assert counters["op_refused"] > 0
+        assert counters["read_borrowed_bytes"] > 0
 
 
 @pytest.mark.timeout(120 + STEPS // 10)
@@ -74,6 +89,7 @@ def test_model(machine: type[Machine], tmp_path: Path, capsys: pytest.CaptureFix
         run_state_machine_as_test(hypothesis.seed(SEED * 1_000_000 + batch)(machine), settings=settings)
         batch += 1
     seconds = time.monotonic() - start
+    check_counters(machine)
     code = machine.mount.stop()
     log = machine.mount.log.read_text()
     assert code == 0, log

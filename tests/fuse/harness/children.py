@@ -56,6 +56,7 @@ class Child:
         if not received:
             self.wait(max(0.0, deadline - time.monotonic()))
             raise Failed(f"{self.name} ended without a result: {self.ended_by()}")
+        self.close()
         done, value = pickle.loads(received)
         self.wait(5.0)
         if not done:

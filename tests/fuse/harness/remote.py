@@ -31,6 +31,7 @@ class RemoteSource:
         directory.mkdir(parents=True)
         plan = directory / "plan"
         self._socket = str(directory / "socket")
+        self.ready = directory / "socket"  # exists once the daemon has made the source
         self._switches = [name for name, _, _ in rules]
         plan.write_bytes(pickle.dumps((dict(tree), dict(delays or {}), list(rules), self._socket)))
         self.uri = f"testing://{quote(str(FACTORIES))}?plan={quote(str(plan), safe='')}#planned"
