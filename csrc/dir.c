@@ -297,17 +297,22 @@ static struct ajf_listing *find_locked(struct ajf_dirs *d, uint64_t nodeid, uint
     return current;
 }
 
+/* An opener or a reader leaves; the last one takes a snapshot with him that nobody can open any more. */
+static void leave_locked(struct ajf *m, struct ajf_listing *l)
+{
+    bool last = l->refs == 1u + l->current;
+    if (last && l->current && (l->dropped || ajf_now_ns() >= l->expires_ns))
+        retire_locked(m, l);
+    unref_locked(m, l);
+}
+
 void ajf_dir_release(struct ajf *m, uint64_t nodeid, uint64_t id)
 {
     struct ajf_dirs *d = &m->dirs;
     pthread_mutex_lock(&d->lock);
     struct ajf_listing *l = find_locked(d, nodeid, id);
-    if (l && l->id == id) {
-        bool last = l->refs == 1u + l->current;
-        if (last && l->current && (l->dropped || ajf_now_ns() >= l->expires_ns))
-            retire_locked(m, l);
-        unref_locked(m, l);
-    }
+    if (l && l->id == id)
+        leave_locked(m, l);
     pthread_mutex_unlock(&d->lock);
 }
 
@@ -425,7 +430,7 @@ bool ajf_dir_read(struct ajf *m, fuse_req_t req, uint64_t nodeid, uint64_t id, s
     if (err)
         fuse_reply_err(req, -err);
     pthread_mutex_lock(&d->lock);
-    unref_locked(m, l);
+    leave_locked(m, l); /* the reply was quicker than this: the last RELEASEDIR may have come and gone */
     pthread_mutex_unlock(&d->lock);
     return true;
 }

@@ -454,6 +454,20 @@ static int make_room_for_bytes(const struct ajf_cache *c, struct ajf_file *file)
     return 0;
 }
 
+/* Of a lent file, which may be written in place. */
+static uint64_t stamp_of(int fd)
+{
+    struct stat st;
+    if (fstat(fd, &st) < 0)
+        return 0;
+    const uint64_t facts[] = {(uint64_t)st.st_size, (uint64_t)st.st_mtim.tv_sec, (uint64_t)st.st_mtim.tv_nsec,
+                              (uint64_t)st.st_ctim.tv_sec, (uint64_t)st.st_ctim.tv_nsec};
+    uint64_t stamp = 1;
+    for (size_t i = 0; i < sizeof facts / sizeof facts[0]; i++)
+        stamp = (stamp ^ facts[i]) * UINT64_C(0x9e3779b97f4a7c15);
+    return stamp ? stamp : 1;
+}
+
 /* Takes the descriptors. */
 static int borrow(struct ajf *m, struct ajf_file *file, const struct ajf_extent *extents, size_t n)
 {
@@ -468,11 +482,8 @@ static int borrow(struct ajf *m, struct ajf_file *file, const struct ajf_extent 
     file->n_extents = n;
     file->store = AJF_STORE_BORROWED;
     AJF_COUNT(&m->stats, backings_born);
-    struct stat st;
-    if (n == 1 && extents[0].fd_offset == 0 && fstat(extents[0].fd, &st) == 0) /* it may have been written in place */
-        ajf_inode_saw(&m->inodes, file->nodeid, (uint64_t)st.st_size,
-                      st.st_mtim.tv_sec * (int64_t)AJF_NS_PER_S + st.st_mtim.tv_nsec,
-                      st.st_ctim.tv_sec * (int64_t)AJF_NS_PER_S + st.st_ctim.tv_nsec);
+    if (n == 1)
+        ajf_inode_saw(&m->inodes, file->nodeid, stamp_of(extents[0].fd));
     return 0;
 }
 

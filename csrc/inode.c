@@ -379,15 +379,13 @@ void ajf_inode_unref(struct ajf_inodes *t, uint64_t nodeid)
     pthread_mutex_unlock(&t->lock);
 }
 
-void ajf_inode_saw(struct ajf_inodes *t, uint64_t nodeid, uint64_t size, int64_t mtime_ns, int64_t ctime_ns)
+void ajf_inode_saw(struct ajf_inodes *t, uint64_t nodeid, uint64_t stamp)
 {
     pthread_mutex_lock(&t->lock);
     struct ajf_inode *i = at(t, nodeid);
-    struct ajf_attr attr = i->attr;
-    attr.size = size;
-    attr.mtime_ns = mtime_ns;
-    attr.ctime_ns = ctime_ns;
-    set_attr_locked(i, &attr, i->expires_ns);
+    if (i->stamp && i->stamp != stamp)
+        i->changed = true;
+    i->stamp = stamp;
     pthread_mutex_unlock(&t->lock);
 }
 
@@ -403,8 +401,8 @@ bool ajf_inode_take_changed(struct ajf_inodes *t, uint64_t nodeid)
 bool ajf_inode_swap_stamp(struct ajf_inodes *t, uint64_t nodeid, uint64_t stamp)
 {
     pthread_mutex_lock(&t->lock);
-    bool same = at(t, nodeid)->dir_stamp == stamp;
-    at(t, nodeid)->dir_stamp = stamp;
+    bool same = at(t, nodeid)->stamp == stamp;
+    at(t, nodeid)->stamp = stamp;
     pthread_mutex_unlock(&t->lock);
     return same;
 }
@@ -412,8 +410,8 @@ bool ajf_inode_swap_stamp(struct ajf_inodes *t, uint64_t nodeid, uint64_t stamp)
 void ajf_inode_check_stamp(struct ajf_inodes *t, uint64_t nodeid, uint64_t stamp)
 {
     pthread_mutex_lock(&t->lock);
-    if (at(t, nodeid)->dir_stamp != stamp)
-        at(t, nodeid)->dir_stamp = 0;
+    if (at(t, nodeid)->stamp != stamp)
+        at(t, nodeid)->stamp = 0;
     pthread_mutex_unlock(&t->lock);
 }
 

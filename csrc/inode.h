@@ -48,7 +48,7 @@ struct ajf_inode {
     uint32_t hash_next;
     uint32_t refs;
     uint64_t nlookup;
-    uint64_t dir_stamp;  /* directory: of the listing that the kernel caches; 0 = none */
+    uint64_t stamp;      /* of what the kernel caches: a directory's listing, a lent file's size and times; 0 = none */
     uint64_t expires_ns; /* of attr and of a negative entry, monotonic */
     struct ajf_attr attr;
 } __attribute__((aligned(16)));
@@ -112,8 +112,8 @@ void ajf_inode_forget(struct ajf_inodes *t, uint64_t nodeid, uint64_t nlookup);
 void ajf_inode_ref(struct ajf_inodes *t, uint64_t nodeid);
 void ajf_inode_unref(struct ajf_inodes *t, uint64_t nodeid);
 
-/* Size and times of a record's file as seen at open, between two sets of attributes: may mark it changed. */
-void ajf_inode_saw(struct ajf_inodes *t, uint64_t nodeid, uint64_t size, int64_t mtime_ns, int64_t ctime_ns);
+/* File: size and times of its lent file at this open, hashed; another than at the last one marks it changed. */
+void ajf_inode_saw(struct ajf_inodes *t, uint64_t nodeid, uint64_t stamp);
 
 /* Reads and clears "changed since the last open"; `keep` says whether the kernel may keep its pages. */
 bool ajf_inode_take_changed(struct ajf_inodes *t, uint64_t nodeid);

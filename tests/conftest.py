@@ -19,9 +19,9 @@ import pytest
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).parent / "fuse"))
 
-from harness.children import Children  # noqa: E402
-from harness.mounting import Mounts, beneath, detach, is_running, unusable  # noqa: E402
-from harness.remote import RemoteSource  # noqa: E402
+from harness.children import Children
+from harness.mounting import Mounts, beneath, detach, is_running, unusable
+from harness.remote import RemoteSource
 
 ROOT = Path(os.path.realpath(tempfile.gettempdir())) / f"ajf-tests-{os.getuid()}"
 REQUIRE = "AJF_REQUIRE_FUSE"  # environment: 1 = a test that cannot mount fails

@@ -208,9 +208,7 @@ def storm(mounted: Mounted, sizes: dict[str, int], seed: int) -> None:
 
 @pytest.mark.parametrize("options", ["", "passthrough=off,attr_timeout=0,entry_timeout=0", "direct_io"])
 @pytest.mark.parametrize("cache", [{}, CACHE], ids=["window", "cache"])
-def test_a_storm(
-    mounts: Mounts, children: Children, remote: Remote, options: str, cache: dict[str, str]
-) -> None:
+def test_a_storm(mounts: Mounts, children: Children, remote: Remote, options: str, cache: dict[str, str]) -> None:
     """Six processes do everything at once, with less memory than they need, while others are killed in the middle."""
     sizes = {**{f"s{i}": 1 + i * 4001 for i in range(60)}, **{f"l{i}": 5 * MIB + i * 1_000_003 for i in range(12)}}
     source = remote({os.fsencode(name): Pattern(size) for name, size in sizes.items()})

@@ -184,9 +184,7 @@ def test_extended_attributes(source: Path, mounts: Mounts, children: Children) -
     assert children.command("ls", "-l", mounted.path).returncode == 0
 
 
-def test_links_of_a_source_in_memory(
-    mounts: Mounts, children: Children, remote: Callable[..., RemoteSource]
-) -> None:
+def test_links_of_a_source_in_memory(mounts: Mounts, children: Children, remote: Callable[..., RemoteSource]) -> None:
     """A link is read from the source once and then remembered; one that a loop leads through fails."""
     source = remote({b"file": b"contents", b"link": Link(b"file"), b"loop": Link(b"loop")})
     mounted = mounts.mount(source)

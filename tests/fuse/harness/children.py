@@ -138,7 +138,7 @@ class Children:
         argv = [word if isinstance(word, (str, bytes)) else str(word) for word in words]
         options = {"capture_output": True, "text": True, "stdin": subprocess.DEVNULL, "errors": "surrogateescape"}
         options.update(keywords)
-        return self.run(lambda: subprocess.run(argv, **options), timeout=timeout)  # noqa: PLW1510
+        return self.run(lambda: subprocess.run(argv, **options), timeout=timeout)
 
     def close(self) -> list[str]:
         """Kills what is left; returns what went wrong."""

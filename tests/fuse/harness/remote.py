@@ -30,10 +30,9 @@ class RemoteSource:
     ) -> None:
         directory.mkdir(parents=True)
         plan = directory / "plan"
-        self._socket = str(directory / "socket")
         self.ready = directory / "socket"  # exists once the daemon has made the source
         self._switches = [name for name, _, _ in rules]
-        plan.write_bytes(pickle.dumps((dict(tree), dict(delays or {}), list(rules), self._socket)))
+        plan.write_bytes(pickle.dumps((dict(tree), dict(delays or {}), list(rules), str(self.ready))))
         self.uri = f"testing://{quote(str(FACTORIES))}?plan={quote(str(plan), safe='')}#planned"
         self._connection: Connection | None = None
 
@@ -87,7 +86,7 @@ class RemoteSource:
 
     def _ask(self, name: str, *arguments: Any) -> Any:
         if self._connection is None:
-            self._connection = Client(self._socket, "AF_UNIX")
+            self._connection = Client(str(self.ready), "AF_UNIX")
         self._connection.send((name, arguments))
         assert self._connection.poll(10), f"the daemon does not answer {name}"
         done, value = self._connection.recv()
