@@ -88,6 +88,12 @@ struct sort_key {
     uint32_t len, index;
 };
 
+static uint64_t mix(uint64_t h, uint64_t v)
+{
+    h = (h ^ v) * UINT64_C(0x9e3779b97f4a7c15);
+    return h ^ h >> 29;
+}
+
 static int compare_names(const char *a, size_t a_len, const char *b, size_t b_len)
 {
     int c = memcmp(a, b, a_len < b_len ? a_len : b_len);
@@ -148,10 +154,10 @@ static int copy_sorted(struct ajf_listing *l, const struct ajf_entry *entries, s
             continue; /* the same name twice: the first wins */
         const struct ajf_entry *e = &entries[k->index];
         l->entries[l->n++] = *e;
-        uint64_t h = l->stamp ^ k->head ^ e->attr.ino ^ (e->attr.mode & 0170000);
+        uint64_t h = mix(mix(l->stamp, k->head), e->attr.ino) ^ (e->attr.mode & 0170000);
         for (size_t c = 8; c < k->len; c++)
             h = (h ^ (unsigned char)k->name[c]) * UINT64_C(0x100000001b3);
-        l->stamp = (h ^ h >> 29) * UINT64_C(0x9e3779b97f4a7c15);
+        l->stamp = mix(h, k->len);
     }
     *ret_skipped = n - used;
     free(keys);

@@ -11,6 +11,7 @@
 #include "file.h"
 #include "meta.h"
 #include "mount.h"
+#include "open.h"
 #include "read.h"
 #include "sync.h"
 
@@ -289,7 +290,7 @@ int ajf_fetch_opened(struct ajf_fetch *f, uint64_t handle, uint64_t version, uin
         return -EINVAL;
     }
     f->answered = true;
-    return ajf_file_opened(f, handle, version, size, extents, n);
+    return ajf_open_answered(f, handle, version, size, extents, n);
 }
 
 void ajf_fetch_fail(struct ajf_fetch *f, int err)
@@ -306,7 +307,7 @@ void ajf_fetch_fail(struct ajf_fetch *f, int err)
         ajf_read_failed(f, err);
         break;
     case AJF_FETCH_OPEN:
-        ajf_file_open_failed(f, err);
+        ajf_open_failed(f, err);
         break;
     case AJF_FETCH_CLOSE:
         break;
@@ -322,7 +323,7 @@ void ajf_fetch_release(struct ajf_fetch *f)
     if (f->info.kind == AJF_FETCH_READ)
         ajf_read_end(f);
     else if (f->info.kind == AJF_FETCH_OPEN)
-        ajf_file_open_end(f);
+        ajf_open_end(f);
     else if (f->info.kind != AJF_FETCH_CLOSE)
         ajf_meta_end(f);
     ajf_fetch_free(f);

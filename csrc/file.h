@@ -27,6 +27,7 @@
 #include "backing.h"
 #include "fetch.h"
 #include "fuse.h"
+#include "inode.h"
 #include "list.h"
 #include "prefetch.h"
 #include "wait.h"
@@ -78,16 +79,8 @@ struct ajf_file {
 
 struct ajf;
 
-/* OPEN for reading: answers `req`, at once or when the source has opened the file. */
-void ajf_file_open(struct ajf *m, fuse_req_t req, uint64_t nodeid, const struct fuse_file_info *fi);
+/* RELEASE of one handle; the last one ends the mode. */
 void ajf_file_release(struct ajf *m, uint64_t nodeid);
-
-/* Answers of the source, called by ajf_fetch_opened / ajf_fetch_fail for an OPEN fetch. Takes the descriptors. */
-int ajf_file_opened(struct ajf_fetch *f, uint64_t handle, uint64_t version, uint64_t size,
-                    const struct ajf_extent *extents, size_t n);
-void ajf_file_open_failed(struct ajf_fetch *f, int err);
-/* The fetcher gave the fetch back. */
-void ajf_file_open_end(struct ajf_fetch *f);
 
 /* The file of a nodeid, or NULL; no reference is taken. */
 struct ajf_file *ajf_file_of_locked(struct ajf *m, uint64_t nodeid);
@@ -95,6 +88,18 @@ struct ajf_file *ajf_file_of_locked(struct ajf *m, uint64_t nodeid);
 bool ajf_file_is_open(struct ajf *m, uint64_t nodeid);
 void ajf_file_ref_locked(struct ajf_file *file);
 void ajf_file_unref_locked(struct ajf *m, struct ajf_file *file);
+/* The file in the slot, or a new one in it; OPENING where the source must be asked. 0, -ESTALE, -ENOMEM. */
+int ajf_file_make_locked(struct ajf *m, const struct ajf_inode_view *v, struct ajf_file **ret_file);
+/* READY, and can be read without asking the source to open it. */
+bool ajf_file_usable(const struct ajf_file *file);
+/* Counts one more open, in the mode of the first one, and fills the answer. */
+void ajf_file_grant_locked(struct ajf *m, struct ajf_file *file, struct fuse_file_info *fi);
+/* Nothing is open any more: ends the mode, and the file unless it has bytes worth keeping. */
+void ajf_file_last_release_locked(struct ajf *m, struct ajf_file *file);
+/* The OPEN of a file that nobody waits for: taken back, or given up when a fetcher has it. Needs a reference. */
+void ajf_file_give_up_opening_locked(struct ajf *m, struct ajf_file *file);
+/* Has the source forget a handle. */
+void ajf_file_push_close(struct ajf *m, const char *path, uint64_t handle);
 /* Asks the source to open the file (again) unless that is under way. 0 or -ENOMEM. */
 int ajf_file_reopen_locked(struct ajf *m, struct ajf_file *file);
 /* OPENING for more than half of the class's timeout: the source may hang in it. */

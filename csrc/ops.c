@@ -6,6 +6,7 @@
 
 #include "file.h"
 #include "mount.h"
+#include "open.h"
 #include "read.h"
 
 /* The mount of a request, having counted it; with the debug option each is logged. */
@@ -63,7 +64,7 @@ static void open_(fuse_req_t req, fuse_ino_t nodeid, struct fuse_file_info *fi)
         AJF_COUNT(&m->stats, op_refused);
         fuse_reply_err(req, EROFS);
     } else {
-        ajf_file_open(m, req, nodeid, fi);
+        ajf_open(m, req, nodeid, fi);
     }
 }
 
