@@ -18,9 +18,10 @@ _TIMEOUT_S = 300
 class Speed(NamedTuple):
     """What fio measured, of all its jobs together."""
 
-    bytes_per_s: float
-    reads_per_s: float
     bytes: int
+    reads: int
+    seconds: float
+    cpu_s: float
 
 
 def run(job: str, directory: Path, **variables: object) -> Speed:
@@ -40,7 +41,8 @@ def run(job: str, directory: Path, **variables: object) -> Speed:
         raise RuntimeError(f"fio {job}: {os.strerror(failed[0])}")
     reads = [job["read"] for job in report["jobs"]]
     return Speed(
-        sum(read["bw_bytes"] for read in reads),
-        sum(read["iops"] for read in reads),
-        sum(read["io_bytes"] for read in reads),
+        bytes=sum(read["io_bytes"] for read in reads),
+        reads=sum(read["total_ios"] for read in reads),
+        seconds=max(read["runtime"] for read in reads) / 1e3,
+        cpu_s=sum((job["usr_cpu"] + job["sys_cpu"]) / 100 * job["job_runtime"] / 1e3 for job in report["jobs"]),
     )

@@ -4,6 +4,9 @@ The machine is shared: every sample knows how much CPU time went to neither it n
 others took more than QUIET of the machine is measured again, up to PATIENCE times as often as asked; what is still
 short of quiet pairs then is filled up with the quietest of the others, and the row says so.
 
+On a machine that is never quiet the CPU time of those involved still tells something: `cpu_ratio` is the work done
+for each CPU second of reader and daemon together, mount to native. Being preempted does not count in it.
+
 The ratio of a row is the median of the ratios of its pairs, because both halves of a pair saw the same machine. It
 is not quite the ratio of the two medians that stand beside it.
 """
@@ -20,7 +23,16 @@ from benchmarks import machine
 QUIET = 0.10  # of all processors; medians of pairs do not notice this much
 PATIENCE = 3
 
-Work = Callable[[], float]  # does something once, and returns how fast it was
+
+class Outcome(NamedTuple):
+    """What one run of something did: `count` in `seconds`, for which the reader used `cpu_s` of processors."""
+
+    count: float
+    seconds: float
+    cpu_s: float
+
+
+Work = Callable[[], Outcome]
 
 
 class Target(NamedTuple):
@@ -45,12 +57,21 @@ def at_most(limit: float) -> Target:
 
 
 class Sample(NamedTuple):
-    """One run of something."""
+    """One run of something, and what else happened."""
 
-    value: float
+    done: Outcome
     wall_s: float
     daemon_cpu_s: float
     foreign: float  # share of all processors that others used meanwhile
+
+    @property
+    def rate(self) -> float:
+        return self.done.count / self.done.seconds
+
+    @property
+    def per_cpu(self) -> float:
+        """Work done in a CPU second of reader and daemon."""
+        return self.done.count / max(self.done.cpu_s + self.daemon_cpu_s, 1e-3)
 
 
 class Row(NamedTuple):
@@ -63,6 +84,7 @@ class Row(NamedTuple):
     ratio: float | None = None
     ratio_low: float | None = None
     ratio_high: float | None = None
+    cpu_ratio: float | None = None
     target: str = ""
     met: bool | None = None
     runs: int = 1
@@ -75,11 +97,11 @@ def sample(work: Work, pid: int = 0) -> Sample:
     """Does `work` once; `pid` is the daemon's, or 0 when it does not live from start to end."""
     before, start = machine.busy(), time.monotonic()
     cpu = machine.cpu_seconds(pid) if pid else 0.0
-    value = work()
+    done = work()
     cpu = machine.cpu_seconds(pid) - cpu if pid else 0.0
     wall, after = time.monotonic() - start, machine.busy()
     foreign = after.machine - before.machine - (after.own - before.own) - cpu
-    return Sample(value, wall, cpu, max(0.0, foreign / (wall * machine.CPUS)))
+    return Sample(done, wall, cpu, max(0.0, foreign / (wall * machine.CPUS)))
 
 
 def compare(
@@ -101,17 +123,18 @@ def row_of_pairs(
 ) -> Row:  # fmt: skip
     """The row of the `runs` quietest pairs (native, mount)."""
     best = sorted(pairs, key=_noise)[:runs]
-    ratios = [mount.value / native.value for native, mount in best]
+    ratios = [mount.rate / native.rate for native, mount in best]
     ratio = statistics.median(ratios)
     wall = sum(mount.wall_s for _, mount in best)
     return Row(
         what=what,
         unit=unit,
-        mount=statistics.median(mount.value for _, mount in best),
-        native=statistics.median(native.value for native, _ in best),
+        mount=statistics.median(mount.rate for _, mount in best),
+        native=statistics.median(native.rate for native, _ in best),
         ratio=ratio,
         ratio_low=min(ratios),
         ratio_high=max(ratios),
+        cpu_ratio=statistics.median(mount.per_cpu / native.per_cpu for native, mount in best) if pid else None,
         target=str(target) if target else "",
         met=target.met(ratio) if target else None,
         runs=len(best),

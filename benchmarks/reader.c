@@ -2,14 +2,14 @@
 /*
  * reader.c - the readers that fio does not have: many small files, metadata, and bursts of reads.
  *
- *   reader stat SECONDS <PATHS      lstat of every path, again and again        -> calls SECONDS
- *   reader open SECONDS <PATHS      open and close of every path, as above      -> opens SECONDS
- *   reader files <PATHS             each file opened, read to its size, closed  -> files SECONDS BYTES
- *   reader list DIRECTORY           readdir, and lstat of every entry           -> entries SECONDS
+ *   reader stat SECONDS <PATHS      lstat of every path, again and again        -> calls SECONDS CPU
+ *   reader open SECONDS <PATHS      open and close of every path, as above      -> opens SECONDS CPU
+ *   reader files <PATHS             each file opened, read to its size, closed  -> files SECONDS CPU
+ *   reader list DIRECTORY           readdir, and lstat of every entry           -> entries SECONDS CPU
  *   reader burst N BYTES FILE...    N threads read at once, each at an offset of its own and through the descriptor
  *                                   of its file (thread i: file i modulo their number)  -> N SECONDS
  *
- * PATHS are separated by NUL. It prints the numbers after the arrow on one line; a failure is exit code 1 and the
+ * PATHS are separated by NUL. CPU is in seconds of this process. It prints the numbers after the arrow on one line; a failure is exit code 1 and the
  * reason on stderr.
  */
 #define _GNU_SOURCE
@@ -22,6 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -44,6 +45,28 @@ static double now(void)
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* When something began, by the clock and in CPU time of this process. */
+struct start {
+    double wall, cpu;
+};
+
+static double cpu(void)
+{
+    struct rusage u;
+    getrusage(RUSAGE_SELF, &u);
+    return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+}
+
+static struct start begin(void)
+{
+    return (struct start){now(), cpu()};
+}
+
+static void report(struct start start, size_t count)
+{
+    printf("%zu %.9f %.6f\n", count, now() - start.wall, cpu() - start.cpu);
 }
 
 /* --------------------------------------------------------------------------------------------------- many files */
@@ -96,16 +119,16 @@ static void repeat(double seconds, void (*one)(const char *))
 {
     struct paths p = read_paths();
     size_t calls = 0;
-    double start = now(), end;
+    struct start start = begin();
     do {
         for (size_t i = 0; i < p.n; i++)
             one(p.at[i]);
         calls += p.n;
-    } while ((end = now()) - start < seconds);
-    printf("%zu %.9f\n", calls, end - start);
+    } while (now() - start.wall < seconds);
+    report(start, calls);
 }
 
-static size_t read_one(const char *path, char *buffer)
+static void read_one(const char *path, char *buffer)
 {
     struct stat st;
     size_t done = 0;
@@ -121,26 +144,24 @@ static size_t read_one(const char *path, char *buffer)
         done += (size_t)got;
     }
     close(fd);
-    return done;
 }
 
 static void read_files(void)
 {
     struct paths p = read_paths();
     char *buffer = malloc(READ_BYTES);
-    size_t bytes = 0;
     if (!buffer)
         die("buffer");
     memset(buffer, 1, READ_BYTES); /* its pages are not part of the measurement */
-    double start = now();
+    struct start start = begin();
     for (size_t i = 0; i < p.n; i++)
-        bytes += read_one(p.at[i], buffer);
-    printf("%zu %.9f %zu\n", p.n, now() - start, bytes);
+        read_one(p.at[i], buffer);
+    report(start, p.n);
 }
 
 static void list(const char *path)
 {
-    double start = now();
+    struct start start = begin();
     DIR *dir = opendir(path);
     struct dirent *entry;
     struct stat st;
@@ -155,7 +176,7 @@ static void list(const char *path)
     if (errno)
         die("%s", path);
     closedir(dir);
-    printf("%zu %.9f\n", n, now() - start);
+    report(start, n);
 }
 
 /* ------------------------------------------------------------------------------------------------------- bursts */

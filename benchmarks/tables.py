@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from benchmarks.measure import Row
 
-HEADER = ("what", "unit", "native", "mount", "ratio", "range", "target", "met", "CPU of daemon", "remark")
+HEADER = ("what", "unit", "native", "mount", "ratio", "range", "by CPU", "target", "met", "CPU of daemon", "remark")
 
 
 def cells(row: Row) -> tuple[str, ...]:
@@ -21,6 +21,7 @@ def cells(row: Row) -> tuple[str, ...]:
         number(row.mount),
         "" if row.ratio is None else f"{row.ratio:.2f}",
         "" if row.ratio_low is None else f"{row.ratio_low:.2f}-{row.ratio_high:.2f}",
+        "" if row.cpu_ratio is None else f"{row.cpu_ratio:.2f}",
         row.target,
         {None: "", True: "yes", False: "NO"}[row.met],
         "" if row.daemon_cpu is None else f"{row.daemon_cpu:.2f}",

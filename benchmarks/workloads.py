@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from benchmarks import fio
 from benchmarks.bench import Bench
-from benchmarks.measure import Row, Target, Work, compare
+from benchmarks.measure import Outcome, Row, Target, Work, compare
 
 _LOOPS = 10  # a run takes about a second then
 
@@ -33,9 +33,10 @@ RANDOM_128K_4 = Workload("random-128k-4", "random 128 KiB, 4 readers", "GB/s")
 def reading(workload: Workload, directory: Path, loops: int = _LOOPS) -> Work:
     """Reads the large files of `directory`: `loops` passes, or at random places for a second."""
 
-    def work() -> float:
+    def work() -> Outcome:
         speed = fio.run(workload.job, directory, LOOPS=loops, SECONDS=1)
-        return speed.reads_per_s / 1e3 if workload.unit == "k reads/s" else speed.bytes_per_s / 1e9
+        count = speed.reads / 1e3 if workload.unit == "k reads/s" else speed.bytes / 1e9
+        return Outcome(count, speed.seconds, speed.cpu_s)
 
     return work
 

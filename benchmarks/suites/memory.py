@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import alluxio_jnifuse
 from benchmarks import fio, machine
 from benchmarks.bench import Bench, Wrong, delta, evict
-from benchmarks.measure import Row, at_least, at_most, compare, single
+from benchmarks.measure import Outcome, Row, at_least, at_most, compare, single
 from benchmarks.workloads import (
     MMAP,
     RANDOM_4K,
@@ -58,7 +58,7 @@ def _properties(size: str) -> dict[str, object]:
 
 
 def _first(bench: Bench, workload: Workload) -> Row:
-    def work() -> float:
+    def work() -> Outcome:
         with bench.mount(bench.large(), properties=_properties("2GB")):
             return reading(workload, bench.mountpoint, loops=1)()
 

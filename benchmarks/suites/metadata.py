@@ -10,7 +10,7 @@ from pathlib import Path
 import alluxio_jnifuse
 from benchmarks import data, machine, reader
 from benchmarks.bench import Bench, delta
-from benchmarks.measure import Row, Target, Work, at_least, at_most, compare, single
+from benchmarks.measure import Outcome, Row, Target, Work, at_least, at_most, compare, single
 
 TITLE = "Metadata"
 HOW = (
@@ -41,7 +41,7 @@ def _repeated(bench: Bench) -> Iterator[Row]:
     def row(what: str, command: str, mount: alluxio_jnifuse.Mount, target: Target | None = None) -> Row:
         return compare(
             what, "k/s",
-            lambda: reader.rate(command, 1, paths=native) / 1e3, lambda: reader.rate(command, 1, paths=mounted) / 1e3,
+            lambda: reader.thousands(command, 1, paths=native), lambda: reader.thousands(command, 1, paths=mounted),
             runs=bench.runs, pid=mount.pid, target=target,
         )  # fmt: skip
 
@@ -55,7 +55,7 @@ def _repeated(bench: Bench) -> Iterator[Row]:
 
 
 def _first_listing(bench: Bench) -> Row:
-    def work() -> float:
+    def work() -> Outcome:
         with bench.mount(bench.entries()):
             return _listing(bench.mountpoint / "d")()
 
@@ -63,7 +63,7 @@ def _first_listing(bench: Bench) -> Row:
 
 
 def _listing(directory: Path) -> Work:
-    return lambda: reader.rate("list", directory) / 1e3
+    return lambda: reader.thousands("list", directory)
 
 
 def _ls(bench: Bench, mount: alluxio_jnifuse.Mount) -> Iterator[Row]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import alluxio_jnifuse
 from benchmarks.bench import Bench, Wrong, delta, evict
-from benchmarks.measure import Row, Target, Work, at_least, compare
+from benchmarks.measure import Outcome, Row, Target, Work, at_least, compare
 from benchmarks.workloads import (
     MMAP,
     RANDOM_4K,
@@ -58,14 +58,14 @@ def _cold(bench: Bench, mount: alluxio_jnifuse.Mount, workload: Workload, target
     total = _size(bench)
     once = reading(workload, bench.mountpoint, loops=1)
 
-    def work() -> float:
+    def work() -> Outcome:
         evict(bench.mountpoint)
         before = mount.stats()
-        speed = once()
+        done = once()
         asked = delta(before, mount.stats())["op_read_bytes"]
         if asked < 0.99 * total:
             raise Wrong(f"a cold pass over {total} bytes asked the daemon for {asked}")
-        return speed
+        return done
 
     native: Work = reading(workload, bench.large(), loops=1)
     return compare(workload.what + ", cold", workload.unit, native, work, runs=bench.runs, pid=mount.pid, target=target)

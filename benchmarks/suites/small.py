@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from benchmarks import data, machine, reader
 from benchmarks.bench import Bench
-from benchmarks.measure import PATIENCE, Row, Sample, is_quiet, row_of_pairs, sample
+from benchmarks.measure import PATIENCE, Outcome, Row, Sample, is_quiet, row_of_pairs, sample
 
 TITLE = "Small files"
 HOW = (
@@ -36,8 +36,8 @@ def run(bench: Bench) -> Iterator[Row]:
     native = [f"{bench.small()}/{name}" for name in names]
     mounted = [f"{bench.mountpoint}/{name}" for name in names]
 
-    def read(paths: list[str]) -> float:
-        return reader.rate("files", paths=paths) / 1e3
+    def read(paths: list[str]) -> Outcome:
+        return reader.thousands("files", paths=paths)
 
     read(native)
     for setting in _SETTINGS:

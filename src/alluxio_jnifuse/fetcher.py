@@ -52,7 +52,7 @@ class FetchQueue(Protocol):
 
 
 class Fetchers:
-    """The threads between one mount's core and its source: up to `maximum` at work, as many again lost in the source."""
+    """The threads between one mount's core and its source: up to `maximum` at work, as many again lost in it."""
 
     def __init__(self, core: FetchQueue, source: Source, maximum: int) -> None:
         self._core = core

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import errno
-import hashlib
-import mmap
 import os
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from harness.children import Children, until
+from harness.children import Children
 from harness.mounting import CACHE, Mounts
 from harness.readers import MIB
-from harness.remote import RemoteSource
 from harness.versions import NOW, SIZE, Readers, generation_of, put
 
-from alluxio_jnifuse.testing import Pattern, pattern
+from alluxio_jnifuse.testing import pattern
 
 pytestmark = pytest.mark.fuse
 
@@ -82,47 +77,6 @@ def test_written_in_place_again_and_again(path: Path, mounts: Mounts, children: 
         mixed, refused = one.result()
         assert mixed == []
         assert refused <= {errno.ESTALE, errno.EIO}
-
-
-def test_a_write_that_takes_long(
-    path: Path, mounts: Mounts, children: Children, remote: Callable[..., RemoteSource], reader: Readers
-) -> None:
-    """A file that is read while one long write is in the middle of it is shown as it is when the write is over.
-
-    The kernel stamps a file once for each write, before its first byte. This one takes its bytes from a mapped file
-    of another mount, whose source hangs half-way.
-    """
-    source = remote({b"file": Pattern(SIZE)}, rules=[("read", "read", None)])
-    origin = mounts.mount(source)
-    source.replace(b"/file", Pattern(SIZE))  # generation 2
-    mounted = mounts.mount(path.parent, NOW, CACHE)
-    ready, go = os.pipe(), os.pipe()
-
-    def overwrite() -> int:
-        with open(origin.join("file"), "rb") as file, open(path, "r+b", buffering=0) as target:
-            with mmap.mmap(file.fileno(), SIZE, prot=mmap.PROT_READ) as contents:
-                contents.madvise(mmap.MADV_RANDOM)
-                hashlib.sha256(contents[:MIB])  # the first bytes are there already
-                os.write(ready[1], b"x")
-                os.read(go[0], 1)
-                return os.pwrite(target.fileno(), contents, 0)
-
-    writer = children.start(overwrite)
-    os.read(ready[0], 1)
-    source.hold("read")
-    os.write(go[1], b"x")
-    until(lambda: source.waiting("read"), "the write to be in its middle")
-    until(lambda: time.time_ns() - path.stat().st_ctime_ns > 50_000_000, "the stamp to grow old")
-    during = reader(mounted)
-    for offset in range(0, SIZE, MIB):
-        during.read(offset, MIB)  # whatever it is
-    during.close()
-    source.release("read")
-    assert writer.result() == SIZE
-    after = reader(mounted)
-    assert {after.read(offset, MIB) for offset in range(0, SIZE, MIB)} == {2}
-    for end in (*ready, *go):
-        os.close(end)
 
 
 @pytest.mark.parametrize(("options", "properties"), LOCAL)
