@@ -23,7 +23,6 @@ void ajf_dirs_init(struct ajf_dirs *d)
     for (int i = 0; i < AJF_DIR_BUCKETS; i++)
         ajf_list_init(&d->bucket[i]);
     ajf_list_init(&d->by_age);
-    d->next_id = 1;
 }
 
 static void unref_locked(struct ajf *m, struct ajf_listing *l)
@@ -78,6 +77,12 @@ static struct ajf_listing *current_locked(struct ajf_dirs *d, uint64_t nodeid)
             return l;
     }
     return NULL;
+}
+
+static uint32_t count_up(uint32_t *counter)
+{
+    *counter += 1 + (*counter == UINT32_MAX);
+    return *counter;
 }
 
 /* --------------------------------------------------------------------------------------------------- building */
@@ -218,7 +223,7 @@ int ajf_dir_listed(struct ajf *m, uint64_t nodeid, const struct ajf_entry *entri
     struct ajf_listing *old = current_locked(d, nodeid);
     if (old)
         retire_locked(m, old);
-    l->id = d->next_id++;
+    l->id = count_up(&d->next_id);
     l->current = true;
     d->kept_bytes += l->bytes;
     ajf_list_add(bucket(d, nodeid), &l->by_node);
@@ -260,6 +265,7 @@ static bool open_current(struct ajf *m, uint64_t nodeid, uint64_t now, const str
 {
     struct ajf_dirs *d = &m->dirs;
     uint64_t stamp = 0;
+    uint32_t token = 0;
     bool found = false, disputed = false;
     pthread_mutex_lock(&d->lock);
     struct ajf_listing *l = current_locked(d, nodeid);
@@ -269,14 +275,18 @@ static bool open_current(struct ajf *m, uint64_t nodeid, uint64_t now, const str
         *ret_fi = *fi;
         ret_fi->fh = l->id;
         stamp = l->stamp;
+        token = count_up(&d->next_token);
         found = true;
     }
     pthread_mutex_unlock(&d->lock);
-    if (found) {
-        ret_fi->cache_readdir = !disputed;
-        ret_fi->keep_cache = disputed || ajf_inode_swap_stamp(&m->inodes, nodeid, stamp);
-    }
-    return found;
+    if (!found)
+        return false;
+    enum ajf_dir_cache is = disputed ? AJF_DIR_UNSETTLED : ajf_inode_dir_open(&m->inodes, nodeid, stamp, token);
+    ret_fi->cache_readdir = is != AJF_DIR_UNSETTLED;
+    ret_fi->keep_cache = is != AJF_DIR_FRESH;
+    if (is == AJF_DIR_FRESH)
+        ret_fi->fh |= (uint64_t)token << 32;
+    return true;
 }
 
 bool ajf_dir_open(struct ajf *m, uint64_t nodeid, const struct fuse_file_info *fi, struct fuse_file_info *ret_fi)
@@ -289,7 +299,7 @@ bool ajf_dir_open_new(struct ajf *m, uint64_t nodeid, const struct fuse_file_inf
     return open_current(m, nodeid, 0, fi, ret_fi);
 }
 
-static struct ajf_listing *find_locked(struct ajf_dirs *d, uint64_t nodeid, uint64_t id)
+static struct ajf_listing *find_locked(struct ajf_dirs *d, uint64_t nodeid, uint32_t id)
 {
     struct ajf_listing *current = NULL;
     AJF_LIST_FOR(n, bucket(d, nodeid))
@@ -312,9 +322,11 @@ static void leave_locked(struct ajf *m, struct ajf_listing *l)
     unref_locked(m, l);
 }
 
-void ajf_dir_release(struct ajf *m, uint64_t nodeid, uint64_t id)
+void ajf_dir_release(struct ajf *m, uint64_t nodeid, uint64_t fh)
 {
     struct ajf_dirs *d = &m->dirs;
+    uint32_t id = (uint32_t)fh;
+    ajf_inode_dir_closed(&m->inodes, nodeid, (uint32_t)(fh >> 32));
     pthread_mutex_lock(&d->lock);
     struct ajf_listing *l = find_locked(d, nodeid, id);
     if (l && l->id == id)
@@ -421,17 +433,17 @@ static int read_listing(struct ajf *m, fuse_req_t req, const struct ajf_listing 
     return err;
 }
 
-bool ajf_dir_read(struct ajf *m, fuse_req_t req, uint64_t nodeid, uint64_t id, size_t size, uint64_t offset, bool plus)
+bool ajf_dir_read(struct ajf *m, fuse_req_t req, uint64_t nodeid, uint64_t fh, size_t size, uint64_t offset, bool plus)
 {
     struct ajf_dirs *d = &m->dirs;
     pthread_mutex_lock(&d->lock);
-    struct ajf_listing *l = find_locked(d, nodeid, id);
+    struct ajf_listing *l = find_locked(d, nodeid, (uint32_t)fh);
     if (l)
         l->refs++;
     pthread_mutex_unlock(&d->lock);
     if (!l)
         return false;
-    ajf_inode_check_stamp(&m->inodes, nodeid, l->stamp); /* what the kernel caches now may be an older snapshot's */
+    ajf_inode_dir_read(&m->inodes, nodeid, l->stamp, (uint32_t)(fh >> 32)); /* what the kernel caches now may be an older snapshot's */
     int err = read_listing(m, req, l, size, offset, plus);
     if (err)
         fuse_reply_err(req, -err);

@@ -26,7 +26,7 @@
 
 struct ajf_listing {
     struct ajf_list by_node, by_age;
-    uint64_t id;     /* fi->fh of who opened it */
+    uint32_t id;     /* low half of fi->fh of who opened it; the high half is the token of a FRESH open (inode.h) */
     uint64_t nodeid;
     uint64_t stamp;
     uint64_t expires_ns, attr_expires_ns, negative_expires_ns;
@@ -43,7 +43,8 @@ struct ajf_dirs {
     pthread_mutex_t lock;
     struct ajf_list bucket[AJF_DIR_BUCKETS]; /* lock; by nodeid */
     struct ajf_list by_age;                  /* lock; current ones, oldest first */
-    uint64_t kept_bytes, next_id;            /* lock */
+    uint64_t kept_bytes;                     /* lock */
+    uint32_t next_id, next_token;            /* lock; never 0 */
     bool closed;                             /* lock; the connection is gone */
 };
 
@@ -58,10 +59,10 @@ void ajf_dirs_done(struct ajf_dirs *d);
 bool ajf_dir_open(struct ajf *m, uint64_t nodeid, const struct fuse_file_info *fi, struct fuse_file_info *ret_fi);
 /* The same for a snapshot that has just been built: however short its life. */
 bool ajf_dir_open_new(struct ajf *m, uint64_t nodeid, const struct fuse_file_info *fi, struct fuse_file_info *ret_fi);
-void ajf_dir_release(struct ajf *m, uint64_t nodeid, uint64_t id);
+void ajf_dir_release(struct ajf *m, uint64_t nodeid, uint64_t fh);
 
 /* READDIR or READDIRPLUS: answers `req`. False: there is no snapshot (any more); a LIST is needed. */
-bool ajf_dir_read(struct ajf *m, fuse_req_t req, uint64_t nodeid, uint64_t id, size_t size, uint64_t offset, bool plus);
+bool ajf_dir_read(struct ajf *m, fuse_req_t req, uint64_t nodeid, uint64_t fh, size_t size, uint64_t offset, bool plus);
 
 /* Builds the snapshot of a LIST fetch that was begun at asked_ns, and makes it current. 0, -ENOMEM, -EINVAL (offsets outside the blob). */
 int ajf_dir_listed(struct ajf *m, uint64_t nodeid, const struct ajf_entry *entries, size_t n, const char *names,

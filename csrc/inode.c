@@ -398,20 +398,38 @@ bool ajf_inode_take_changed(struct ajf_inodes *t, uint64_t nodeid)
     return changed;
 }
 
-bool ajf_inode_swap_stamp(struct ajf_inodes *t, uint64_t nodeid, uint64_t stamp)
+enum ajf_dir_cache ajf_inode_dir_open(struct ajf_inodes *t, uint64_t nodeid, uint64_t stamp, uint32_t token)
 {
+    enum ajf_dir_cache is = AJF_DIR_FRESH;
     pthread_mutex_lock(&t->lock);
-    bool same = at(t, nodeid)->stamp == stamp;
-    at(t, nodeid)->stamp = stamp;
+    struct ajf_inode *i = at(t, nodeid);
+    if (i->stamp == stamp) {
+        is = i->unsettled ? AJF_DIR_UNSETTLED : AJF_DIR_KEEP;
+    } else {
+        i->stamp = stamp;
+        i->unsettled = token;
+    }
     pthread_mutex_unlock(&t->lock);
-    return same;
+    return is;
 }
 
-void ajf_inode_check_stamp(struct ajf_inodes *t, uint64_t nodeid, uint64_t stamp)
+void ajf_inode_dir_read(struct ajf_inodes *t, uint64_t nodeid, uint64_t stamp, uint32_t token)
 {
     pthread_mutex_lock(&t->lock);
-    if (at(t, nodeid)->stamp != stamp)
-        at(t, nodeid)->stamp = 0;
+    struct ajf_inode *i = at(t, nodeid);
+    if (i->stamp != stamp)
+        i->stamp = 0;
+    if (token && i->unsettled == token)
+        i->unsettled = 0;
+    pthread_mutex_unlock(&t->lock);
+}
+
+void ajf_inode_dir_closed(struct ajf_inodes *t, uint64_t nodeid, uint32_t token)
+{
+    pthread_mutex_lock(&t->lock);
+    struct ajf_inode *i = at(t, nodeid);
+    if (token && i->unsettled == token)
+        i->unsettled = 0;
     pthread_mutex_unlock(&t->lock);
 }
 

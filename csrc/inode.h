@@ -47,6 +47,7 @@ struct ajf_inode {
     bool changed;    /* attributes (size, mtime, ctime) changed since the last open: the kernel's pages are stale */
     uint32_t hash_next;
     uint32_t refs;
+    uint32_t unsettled; /* directory: token of the open that will make the kernel drop its cache; 0 = none */
     uint64_t nlookup;
     uint64_t stamp;      /* of what the kernel caches: a directory's listing, a lent file's size and times; 0 = none */
     uint64_t expires_ns; /* of attr and of a negative entry, monotonic */
@@ -118,11 +119,17 @@ void ajf_inode_saw(struct ajf_inodes *t, uint64_t nodeid, uint64_t stamp);
 /* Reads and clears "changed since the last open"; `keep` says whether the kernel may keep its pages. */
 bool ajf_inode_take_changed(struct ajf_inodes *t, uint64_t nodeid);
 
-/* Directory: notes which listing (dir.h, stamp) the kernel is given now; true when it has that one already. */
-bool ajf_inode_swap_stamp(struct ajf_inodes *t, uint64_t nodeid, uint64_t stamp);
-
-/* Directory: the kernel is being handed entries of the listing `stamp`; if it was promised another, it has none. */
-void ajf_inode_check_stamp(struct ajf_inodes *t, uint64_t nodeid, uint64_t stamp);
+/*
+ * Directory: the kernel's cache of it. An OPENDIR of the listing `stamp` is FRESH when the kernel has another one: its
+ * reply makes the kernel drop that, and `token` (not 0) names the open. Until it has read (ajf_inode_dir_read) the
+ * dropping may still be to come, and other opens must neither use nor fill the cache (UNSETTLED).
+ */
+enum ajf_dir_cache { AJF_DIR_KEEP, AJF_DIR_FRESH, AJF_DIR_UNSETTLED };
+enum ajf_dir_cache ajf_inode_dir_open(struct ajf_inodes *t, uint64_t nodeid, uint64_t stamp, uint32_t token);
+/* The open `token` (0: another) is being handed entries of the listing `stamp`; if it is not the one, there is none. */
+void ajf_inode_dir_read(struct ajf_inodes *t, uint64_t nodeid, uint64_t stamp, uint32_t token);
+/* The open `token` has ended. */
+void ajf_inode_dir_closed(struct ajf_inodes *t, uint64_t nodeid, uint32_t token);
 
 /* Parent and name of a record, for ajf_notify_name: 0 or -ENOENT (root, stale). `ret_name` holds AJF_NAME_MAX bytes. */
 int ajf_inode_name(struct ajf_inodes *t, uint64_t nodeid, uint64_t *ret_parent, char *ret_name, size_t *ret_len);

@@ -133,6 +133,8 @@ static void drop_call(struct ajf *m, struct ajf_wait *w, int err)
     struct ajf_call *call = AJF_CONTAINER(w, struct ajf_call, wait);
     pthread_mutex_lock(&m->meta.lock);
     ajf_list_del(&call->link);
+    if (err == EIO && call->fetch)
+        ajf_list_del(&call->fetch->by_key); /* it may hang: whoever comes next shall ask anew */
     if (err == EIO && call->fetch && ajf_list_empty(&call->fetch->calls)) {
         ajf_queue_uncount(&m->queue, call->fetch); /* it hangs in the source: its place shall not be missed */
         AJF_COUNT(&m->stats, fetch_abandoned);
@@ -271,6 +273,7 @@ static void take_calls(struct ajf_fetch *f, struct ajf_list *ret_calls)
     struct ajf *m = f->m;
     ajf_list_init(ret_calls);
     pthread_mutex_lock(&m->meta.lock);
+    ajf_list_del(&f->by_key); /* nobody joins an answer */
     AJF_LIST_FOR_SAFE(l, &f->calls)
     {
         struct ajf_call *call = AJF_CONTAINER(l, struct ajf_call, link);

@@ -85,11 +85,14 @@ static void serve(struct ajf_pool *p)
 {
     struct fuse_session *se = p->m->session.se;
     struct fuse_buf buf = {.mem = NULL};
-    bool stay = true;
-    while (stay) {
+    for (;;) {
         pthread_mutex_lock(&p->lock);
-        idle_locked(p, 1);
+        bool surplus = p->n_idle >= p->m->options.max_idle_threads; /* asked and counted in one go, or several stay */
+        if (!surplus)
+            idle_locked(p, 1);
         pthread_mutex_unlock(&p->lock);
+        if (surplus)
+            break;
         int n = receive(p, &buf);
         pthread_mutex_lock(&p->lock);
         idle_locked(p, -1);
@@ -101,9 +104,6 @@ static void serve(struct ajf_pool *p)
             break;
         }
         fuse_session_process_buf(se, &buf);
-        pthread_mutex_lock(&p->lock);
-        stay = p->n_idle < p->m->options.max_idle_threads;
-        pthread_mutex_unlock(&p->lock);
     }
     free(buf.mem);
 }

@@ -358,9 +358,17 @@ static void the_kernels_listing_is_known_by_its_stamp(void)
 {
     setup();
     uint64_t d = bind_at(AJF_ROOT, "d", dir_attr(1), LATER, true);
-    CHECK(!ajf_inode_swap_stamp(table, d, 7));
-    CHECK(ajf_inode_swap_stamp(table, d, 7));
-    CHECK(!ajf_inode_swap_stamp(table, d, 8));
+    CHECK(ajf_inode_dir_open(table, d, 7, 1) == AJF_DIR_FRESH);
+    CHECK(ajf_inode_dir_open(table, d, 7, 2) == AJF_DIR_UNSETTLED); /* the first has not read yet */
+    ajf_inode_dir_read(table, d, 7, 0);
+    CHECK(ajf_inode_dir_open(table, d, 7, 3) == AJF_DIR_UNSETTLED);
+    ajf_inode_dir_read(table, d, 7, 1);
+    CHECK(ajf_inode_dir_open(table, d, 7, 4) == AJF_DIR_KEEP);
+    CHECK(ajf_inode_dir_open(table, d, 8, 5) == AJF_DIR_FRESH);
+    ajf_inode_dir_closed(table, d, 5); /* without having read */
+    CHECK(ajf_inode_dir_open(table, d, 8, 6) == AJF_DIR_KEEP);
+    ajf_inode_dir_read(table, d, 7, 0); /* an older listing */
+    CHECK(ajf_inode_dir_open(table, d, 8, 7) == AJF_DIR_FRESH);
     teardown();
 }
 
