@@ -270,6 +270,7 @@ static void an_open_directory_stays_as_it_was(void)
 /* The kernel has one cache for all handles and finds its place by offset: it must not get entries of two states. */
 static void the_kernel_caches_one_state_at_a_time(void)
 {
+    struct seen seen[20];
     struct ajf_options o = fake_options();
     struct source_list first = {0}, second = {0};
     list_add_text(&first, "a", 1);
@@ -279,6 +280,10 @@ static void the_kernel_caches_one_state_at_a_time(void)
     struct fuse_open_out a = open_dir(&first);
     CHECK(is_cached(&a));
     CHECK(!keeps_cache(&a));
+    struct fuse_open_out early = open_dir(&first); /* the kernel may not have dropped what it has, as `a` told it */
+    CHECK(!is_cached(&early) && keeps_cache(&early));
+    CHECK_EQ(read_all(&a, 4096, false, seen, 20), 4);
+    close_dir(&early);
     struct fuse_open_out b = open_dir(&first); /* unchanged: what is cached may stay */
     CHECK(is_cached(&b) && keeps_cache(&b));
     struct fuse_open_out c = open_dir(&second); /* changed, and the old state is still being read */
