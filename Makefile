@@ -15,6 +15,7 @@ CSRC := $(wildcard csrc/*.c)
 C_INPUTS := csrc/cflags $(wildcard csrc/*.[ch] csrc/*.def)
 C_TESTS := $(patsubst tests/c/%.c,%,$(wildcard tests/c/*.c))
 MODULE_INPUTS := $(C_INPUTS) $(wildcard src/alluxio_jnifuse/*.pyx src/alluxio_jnifuse/*.pxd)
+PROTO := src/alluxio_jnifuse/sources/alluxio/proto
 
 PIP := .venv/bin/python -m pip --quiet --disable-pip-version-check
 
@@ -44,14 +45,14 @@ system-test:
 .venv/.installed: pyproject.toml setup.py src/alluxio_jnifuse/__init__.py .venv/.tools | system-build
 	touch $@.new
 	scripts/ensure-libfuse >/dev/null
-	$(PIP) install --no-build-isolation --editable .
+	$(PIP) install --no-build-isolation --editable '.[alluxio]'
 	mv $@.new $@
 
-# After the install only the extension can be out of date.
-.venv/.built: $(MODULE_INPUTS) .venv/.installed
+# After the install only the extension and the messages can be out of date.
+.venv/.built: $(MODULE_INPUTS) $(wildcard $(PROTO)/*.proto) .venv/.installed
 	touch $@.new
 	scripts/ensure-libfuse >/dev/null
-	.venv/bin/python setup.py --quiet build_ext --inplace
+	.venv/bin/python setup.py --quiet build_proto build_ext --inplace
 	mv $@.new $@
 
 .venv/.test .venv/.dev .venv/.wheel: .venv/.%: pyproject.toml .venv/.tools
@@ -145,7 +146,7 @@ wheel: .venv/.installed .venv/.wheel ## wheels with libfuse inside, in dist/: ma
 	ls -l dist
 
 clean: ## remove what was built
-	rm -rf build dist .venv/.installed .venv/.built src/*.egg-info src/alluxio_jnifuse/*.so
+	rm -rf build dist .venv/.installed .venv/.built src/*.egg-info src/alluxio_jnifuse/*.so $(PROTO)/*_pb2.py*
 	find . -path ./.venv -prune -o -name __pycache__ -prune -exec rm -rf {} +
 
 distclean: clean ## and the virtual environment and the tools' caches

@@ -1,4 +1,4 @@
-"""The extension module; everything else about the package is in pyproject.toml."""
+"""The extension module and the protobuf messages; everything else about the package is in pyproject.toml."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import os
 import shlex
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from setuptools import Extension, setup
+from setuptools import Command, Extension, setup
+from setuptools.command.build import build
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import SetupError
 from setuptools.modified import newer_group
@@ -19,6 +21,7 @@ from setuptools.modified import newer_group
 CSRC = Path("csrc")
 MODULE = Path("src/alluxio_jnifuse")
 GENERATED = "build/cython"
+PROTO = MODULE / "sources/alluxio/proto"
 ENSURE_LIBFUSE = "scripts/ensure-libfuse"
 OLDEST_LIBFUSE = "3.12"
 
@@ -97,8 +100,72 @@ class BuildExt(build_ext):
         super().build_extension(ext)
 
 
+class BuildProto(Command):
+    """Makes X_pb2.py and X_pb2.pyi beside every X.proto.
+
+    The modules are what protoc would write but for its check of the runtime's version: it would tie a wheel to few
+    versions of protobuf, and a serialised descriptor means the same to all of them.
+    """
+
+    description = "make Python modules of the .proto files"
+    user_options: ClassVar[list[tuple[str, str | None, str]]] = []
+    editable_mode = False
+
+    def initialize_options(self) -> None:
+        self.build_lib = ""
+
+    def finalize_options(self) -> None:
+        self.build_lib = self.build_lib or self.get_finalized_command("build_py").build_lib
+        self.protos = sorted(PROTO.glob("*.proto"))
+        self.made = [p.with_name(f"{p.stem}_pb2{ending}") for p in self.protos for ending in (".py", ".pyi")]
+
+    def get_source_files(self) -> list[str]:
+        return [str(proto) for proto in self.protos]
+
+    def get_outputs(self) -> list[str]:
+        return list(self.get_output_mapping())
+
+    def get_output_mapping(self) -> dict[str, str]:
+        return {str(Path(self.build_lib, path.relative_to("src"))): str(path) for path in self.made}
+
+    def run(self) -> None:
+        inputs = ["setup.py", *self.get_source_files()]
+        if self.force or any(newer_group(inputs, str(path)) for path in self.made):
+            Path("build").mkdir(exist_ok=True)
+            with tempfile.TemporaryDirectory(dir="build") as directory:
+                self.make(Path(directory))
+
+    def make(self, directory: Path) -> None:
+        from google.protobuf.descriptor_pb2 import FileDescriptorSet  # here, as Cython
+
+        described = directory / "descriptors"
+        command = [sys.executable, "-m", "grpc_tools.protoc", "-Isrc", f"--pyi_out={directory}"]
+        subprocess.run([*command, f"--descriptor_set_out={described}", *self.get_source_files()], check=True)
+        for file in FileDescriptorSet.FromString(described.read_bytes()).file:
+            module = directory / f"{file.name[: -len('.proto')]}_pb2.py"
+            needed = [f"import {name[: -len('.proto')].replace('/', '.')}_pb2" for name in file.dependency]
+            module.write_text(
+                "\n".join(
+                    [
+                        f'"""The messages of {Path(file.name).name}, made by setup.py."""',
+                        "from google.protobuf import descriptor_pool",
+                        "from google.protobuf.internal import builder",
+                        *needed,
+                        f"DESCRIPTOR = descriptor_pool.Default().AddSerializedFile({file.SerializeToString()!r})",
+                        "builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, globals())",
+                        "builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, __name__, globals())\n",
+                    ]
+                )
+            )
+        for path in self.made:
+            os.replace(directory / path.relative_to("src"), path)
+
+
+# Before build_py, which takes what is there.
+build.sub_commands.insert(0, ("build_proto", None))
+
 setup(
-    cmdclass={"build_ext": BuildExt},
+    cmdclass={"build_ext": BuildExt, "build_proto": BuildProto},
     ext_modules=[
         Extension(
             "alluxio_jnifuse._core",
