@@ -1,4 +1,4 @@
-"""Fixtures of all tests that mount, and what happens where nothing can be mounted.
+"""Fixtures of all tests that mount or need a cluster, and what happens where they cannot have it.
 
 Every test works in a directory of its own beneath ROOT/PID. Mounts are looked for there and nowhere else when a
 session begins (those of dead sessions) and when it ends (its own).
@@ -19,16 +19,21 @@ import pytest
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).parent / "fuse"))
 
+from cluster import jars
+from cluster.cluster import Cluster, sweep
 from harness.children import Children
 from harness.mounting import Mounts, beneath, detach, is_running, unusable
 from harness.remote import RemoteSource
 
 ROOT = Path(os.path.realpath(tempfile.gettempdir())) / f"ajf-tests-{os.getuid()}"
 REQUIRE = "AJF_REQUIRE_FUSE"  # environment: 1 = a test that cannot mount fails
+REQUIRE_CLUSTER = "AJF_REQUIRE_CLUSTER"  # environment: 1 = a test that cannot start a cluster fails
+CLUSTER_TIMEOUT_S = 240  # for a test that may have to start servers on a busy machine
 
 
 def pytest_sessionstart() -> None:
-    """Removes what sessions that are no more left mounted."""
+    """Removes what sessions that are no more left mounted, and left of clusters."""
+    sweep()
     for path in beneath(str(ROOT)):
         session = Path(path).relative_to(ROOT).parts[0]
         if not (session.isdigit() and is_running(int(session))):
@@ -44,13 +49,25 @@ def pytest_sessionfinish() -> None:
         shutil.rmtree(own, ignore_errors=True)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Servers take their time."""
+    for item in items:
+        if item.get_closest_marker("cluster") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(CLUSTER_TIMEOUT_S))
+
+
+@pytest.hookimpl(tryfirst=True)  # before the fixtures
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skips a test that mounts where that is not possible, or fails it when it must be possible."""
-    if item.get_closest_marker("fuse") is None:
-        return
-    reason = unusable()
-    if reason and os.environ.get(REQUIRE) == "1":
-        pytest.fail(f"FUSE is required by {REQUIRE}=1: {reason}", pytrace=False)
+    """Skips a test that mounts or needs a cluster where that is not possible, or fails it when it must be possible."""
+    if item.get_closest_marker("fuse") is not None:
+        _need(unusable(), "FUSE", REQUIRE)
+    if item.get_closest_marker("cluster") is not None:
+        _need(jars.unusable(), "a cluster", REQUIRE_CLUSTER)
+
+
+def _need(reason: str, what: str, variable: str) -> None:
+    if reason and os.environ.get(variable) == "1":
+        pytest.fail(f"{what} is required by {variable}=1: {reason}", pytrace=False)
     if reason:
         pytest.skip(reason)
 
@@ -97,3 +114,32 @@ def remote(private: Path, mounts: Mounts) -> Iterator[Callable[..., RemoteSource
     yield make
     for source in made:
         source.close()
+
+
+@pytest.fixture(scope="session")
+def session_cluster() -> Iterator[Cluster]:
+    """A master and two workers, started once."""
+    with Cluster(workers=2) as made:
+        yield made
+
+
+@pytest.fixture
+def cluster(session_cluster: Cluster) -> Iterator[Cluster]:
+    """The cluster of the session; what the test ends or pauses is brought back."""
+    yield session_cluster
+    session_cluster.repair()
+
+
+@pytest.fixture
+def clusters() -> Iterator[Callable[..., Cluster]]:
+    """A factory of clusters that are like nobody else's; they are gone afterwards."""
+    made: list[Cluster] = []
+
+    def make(**keywords: object) -> Cluster:
+        made.append(Cluster(**keywords))
+        made[-1].start()
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
