@@ -14,7 +14,7 @@ MAKEFLAGS += --no-builtin-rules
 CSRC := $(wildcard csrc/*.c)
 C_INPUTS := csrc/cflags $(wildcard csrc/*.[ch] csrc/*.def)
 C_TESTS := $(patsubst tests/c/%.c,%,$(wildcard tests/c/*.c))
-MODULE_INPUTS := $(C_INPUTS) $(wildcard src/alluxio_jnifuse/*.pyx src/alluxio_jnifuse/*.pxd)
+MODULE_INPUTS := $(C_INPUTS) $(wildcard src/alluxio_jnifuse/*.pyx src/alluxio_jnifuse/*.px[di])
 PROTO := src/alluxio_jnifuse/sources/alluxio/proto
 
 PIP := .venv/bin/python -m pip --quiet --disable-pip-version-check

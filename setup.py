@@ -78,7 +78,7 @@ class BuildExt(build_ext):
         pyx, *csrc = ext.sources
         generated = Path(GENERATED, pyx).with_suffix(".c")
         # Cython alone overlooks a changed .pxd that was taken by `from package cimport _module`.
-        changed = newer_group([pyx, *map(str, MODULE.glob("*.pxd"))], str(generated))
+        changed = newer_group([pyx, *map(str, MODULE.glob("*.px[di]"))], str(generated))
         cythonize(Extension(ext.name, [pyx]), build_dir=GENERATED, include_path=["src"], force=changed)
         ext.sources = [str(generated), *csrc]
         compile_all = self.compiler.compile

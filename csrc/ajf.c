@@ -61,6 +61,11 @@ fail_log:
     return err;
 }
 
+void ajf_open_lazily(struct ajf *m, uint64_t bytes)
+{
+    m->lazy_open_bytes = bytes < m->cache.slab_limit ? bytes : m->cache.slab_limit;
+}
+
 int ajf_mount(struct ajf *m, const char *mountpoint, const char *mount_options)
 {
     return ajf_session_mount(m, mountpoint, mount_options);

@@ -36,7 +36,8 @@ struct ajf_attr {
     int64_t ctime_ns;
     int64_t atime_ns;
     uint32_t mode; /* type and permissions, as st_mode */
-    uint32_t nlink; /* 0, in a listing: only name and type are known, whoever wants more asks */
+    uint32_t nlink; /* 0, in a listing: only name and type are known, whoever wants more asks; in an answer to STAT:
+                       true for this once, the next one asks again */
     uint32_t uid;
     uint32_t gid;
 };
@@ -66,6 +67,13 @@ struct ajf_extent {
 
 /* Allocates tables and arenas; nothing is mounted and no thread runs yet. Copies *options. */
 int ajf_new(const struct ajf_options *options, struct ajf **ret_m);
+
+/*
+ * For a source whose versions never change in place: files of up to `bytes` are opened without asking it. Their READs
+ * come with handle 0, no OPEN before and no CLOSE after; one that fails with ESTALE or ENOENT makes the kernel look
+ * the name up again at the next open. Before ajf_mount.
+ */
+void ajf_open_lazily(struct ajf *m, uint64_t bytes);
 
 /*
  * Mounts on an absolute path. `mount_options` is the comma list for mount(2) and libfuse (ro, allow_other, fsname=,
@@ -116,7 +124,7 @@ struct ajf_fetch_info {
     const char *path; /* from the root of the mount, "/" or "/a/b"; bytes as the kernel gave them */
     size_t path_len;
     uint64_t version; /* OPEN, READ: the identity that is wanted */
-    uint64_t handle;  /* READ, CLOSE: what ajf_fetch_opened was given */
+    uint64_t handle;  /* READ, CLOSE: what ajf_fetch_opened was given; 0: opened lazily */
     uint64_t size;    /* OPEN, READ: size of that version, bytes */
     uint64_t offset;  /* READ: of the first byte of the buffer within the file */
     void *buffer;     /* READ: `length` writable bytes, the cache page itself */
@@ -160,6 +168,13 @@ void ajf_fetch_fail(struct ajf_fetch *f, int err);
  * writer does no harm: its range is not reused before).
  */
 void ajf_fetch_release(struct ajf_fetch *f);
+
+/*
+ * Forgets what is known of `path` ("/" or "/a/b") and everything below it: the next look at any of them asks the
+ * source, also when the kernel's timeouts have not passed. Open files stay what they are. Walks all records; the
+ * kernel is told on a thread of its own.
+ */
+void ajf_invalidate(struct ajf *m, const char *path, size_t len);
 
 /* --------------------------------------------------------------------------------------- looking into a mount */
 

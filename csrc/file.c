@@ -12,6 +12,7 @@
 
 #include "meta.h"
 #include "mount.h"
+#include "open.h"
 #include "read.h"
 
 /* From the kernel's uapi <linux/fuse.h> (6.9), which build machines may not have yet. */
@@ -61,7 +62,7 @@ void ajf_file_close_handle_locked(struct ajf *m, struct ajf_file *file)
 {
     if (file->has_handle && file->handle)
         ajf_file_push_close(m, file->path, file->handle);
-    file->has_handle = false;
+    file->has_handle = file->lazy;
 }
 
 void ajf_file_unref_locked(struct ajf *m, struct ajf_file *file)
@@ -117,6 +118,24 @@ void ajf_file_retire_locked(struct ajf *m, struct ajf_file *file)
     file->abandoned = true;
     ajf_inode_unref(&m->inodes, file->nodeid);
     ajf_file_unref_locked(m, file);
+}
+
+void ajf_file_lost(struct ajf *m, const struct ajf_file *file)
+{
+    uint64_t parent;
+    size_t len;
+    char name[AJF_NAME_MAX];
+    pthread_mutex_lock(&m->cache.lock);
+    bool current = m->cache.files[file->nodeid] == file; /* else the nodeid may be somebody else's by now */
+    if (current)
+        ajf_inode_ref(&m->inodes, file->nodeid);
+    pthread_mutex_unlock(&m->cache.lock);
+    if (!current)
+        return;
+    if (!ajf_inode_name(&m->inodes, file->nodeid, &parent, name, &len))
+        ajf_dirs_drop(&m->dirs, parent);
+    ajf_inode_gone(&m->inodes, file->nodeid);
+    ajf_inode_unref(&m->inodes, file->nodeid);
 }
 
 int ajf_file_reopen_locked(struct ajf *m, struct ajf_file *file)
@@ -283,7 +302,8 @@ int ajf_file_make_locked(struct ajf *m, const struct ajf_inode_view *v, struct a
     if (!file) {
         if (!(file = file_new(m, v->nodeid, v->attr.version, v->attr.size)))
             return -ENOMEM;
-        if (ajf_file_reopen_locked(m, file)) {
+        bool lazy = m->lazy_open_bytes && v->attr.size <= m->lazy_open_bytes;
+        if (lazy ? ajf_open_lazily_locked(m, file) : ajf_file_reopen_locked(m, file)) {
             ajf_file_unref_locked(m, file);
             return -ENOMEM;
         }

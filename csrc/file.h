@@ -12,6 +12,8 @@
  *        │ failed              └─ a page evicted, handle closed, read again ──► OPENING
  *        └──► dropped
  *
+ * A small file of a source that allows it (ajf_open_lazily) begins in READY and is never OPENING.
+ *
  * The kernel allows an inode one I/O mode at a time (fuse-facts): the mode and the backing id are chosen at the first
  * open and kept until the last RELEASE. Handles are stateless: everything is found by nodeid.
  *
@@ -53,6 +55,7 @@ struct ajf_file {
     int32_t backing_id;
     bool has_handle; /* the source has opened it and may be asked for bytes; 0 is a `handle` that needs no CLOSE */
     uint64_t handle;
+    bool lazy;              /* never opened at the source: it is read with handle 0 */
     bool complete;          /* every granule is there */
     bool ever_passthrough;  /* evict whole, by dropping: somebody may still hold its backing */
     bool abandoned;         /* out of its slot */
@@ -106,6 +109,8 @@ int ajf_file_reopen_locked(struct ajf *m, struct ajf_file *file);
 bool ajf_file_is_opening_long_locked(const struct ajf *m, const struct ajf_file *file, enum ajf_wait_class class);
 /* Tells the source to forget the handle; when no fetch uses it any more. */
 void ajf_file_close_handle_locked(struct ajf *m, struct ajf_file *file);
+/* The source says that the name leads elsewhere by now: the kernel shall look it up again. Takes locks. */
+void ajf_file_lost(struct ajf *m, const struct ajf_file *file);
 /* Drops a file that nothing uses from its slot. */
 void ajf_file_retire_locked(struct ajf *m, struct ajf_file *file);
 /* Puts a fresh, empty file in the slot of one whose fetch is lost. */

@@ -484,3 +484,39 @@ uint64_t ajf_inode_count(struct ajf_inodes *t)
     pthread_mutex_unlock(&t->lock);
     return n;
 }
+
+uint64_t ajf_inode_resolve(struct ajf_inodes *t, const char *path, size_t len)
+{
+    const char *end = path + len;
+    uint64_t n = AJF_ROOT;
+    pthread_mutex_lock(&t->lock);
+    while (n && path < end) {
+        const char *slash = memchr(path, '/', (size_t)(end - path));
+        size_t part = (size_t)((slash ? slash : end) - path);
+        if (part)
+            n = find_locked(t, n, path, part);
+        path += part + (slash != NULL);
+    }
+    pthread_mutex_unlock(&t->lock);
+    return n;
+}
+
+bool ajf_inode_expire_below(struct ajf_inodes *t, uint64_t nodeid, uint64_t top, uint64_t *ret_parent, char *ret_name,
+                            size_t *ret_len)
+{
+    pthread_mutex_lock(&t->lock);
+    struct ajf_inode *i = at(t, nodeid);
+    bool known = i->state != AJF_INODE_FREE && (i->hashed || nodeid == AJF_ROOT);
+    uint64_t n = nodeid;
+    while (known && n != top && n)
+        n = at(t, n)->parent;
+    known = known && n == top;
+    if (known) {
+        i->expires_ns = 0;
+        *ret_parent = i->parent;
+        *ret_len = nodeid == AJF_ROOT ? 0 : i->name_len;
+        memcpy(ret_name, name_of(t, i), *ret_len);
+    }
+    pthread_mutex_unlock(&t->lock);
+    return known;
+}

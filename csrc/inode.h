@@ -134,6 +134,16 @@ void ajf_inode_dir_closed(struct ajf_inodes *t, uint64_t nodeid, uint32_t token)
 /* Parent and name of a record, for ajf_notify_name: 0 or -ENOENT (root, stale). `ret_name` holds AJF_NAME_MAX bytes. */
 int ajf_inode_name(struct ajf_inodes *t, uint64_t nodeid, uint64_t *ret_parent, char *ret_name, size_t *ret_len);
 
+/* The record that a path leads to, valid, expired or negative; 0 when there is none. */
+uint64_t ajf_inode_resolve(struct ajf_inodes *t, const char *path, size_t len);
+
+/*
+ * What is known of record `nodeid` counts no longer, if a name leads to it and it is `top` or lies below: returns
+ * whether, and parent and name (AJF_NAME_MAX bytes; length 0: it is the root). Any index below t->used may be asked.
+ */
+bool ajf_inode_expire_below(struct ajf_inodes *t, uint64_t nodeid, uint64_t top, uint64_t *ret_parent, char *ret_name,
+                            size_t *ret_len);
+
 /* Path from the root ("/", "/a/b"), with `name` appended when it is not NULL; malloc'ed, NULL when out of memory. */
 char *ajf_inode_path(struct ajf_inodes *t, uint64_t nodeid, const char *name, size_t len);
 

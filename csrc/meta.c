@@ -372,7 +372,8 @@ int ajf_fetch_attr(struct ajf_fetch *f, const struct ajf_attr *attr)
 {
     if (f->answered || f->info.kind != AJF_FETCH_STAT || !is_type(attr->mode))
         return f->answered ? -EINVAL : misfit(f);
-    uint64_t expires = f->started_ns + f->m->options.attr_timeout_ns; /* it may have changed since it was asked */
+    /* Counted from the question: it may have changed since then. */
+    uint64_t expires = f->started_ns + (attr->nlink ? f->m->options.attr_timeout_ns : 0);
     f->answered = true;
     if (f->name)
         attr_of_name(f, attr, expires);

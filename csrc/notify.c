@@ -44,8 +44,12 @@ static void *run(void *arg)
         }
         pthread_mutex_unlock(&n->lock);
         struct notice *notice = AJF_CONTAINER(l, struct notice, link);
-        fuse_lowlevel_notify_inval_entry(n->m->session.se, notice->parent, notice->name, notice->len);
-        free(notice); /* -ENOENT: the kernel had forgotten it already */
+        /* -ENOENT: the kernel had forgotten it already */
+        if (notice->len)
+            fuse_lowlevel_notify_inval_entry(n->m->session.se, notice->parent, notice->name, notice->len);
+        else
+            fuse_lowlevel_notify_inval_inode(n->m->session.se, AJF_ROOT, -1, 0);
+        free(notice);
         pthread_mutex_lock(&n->lock);
     }
     pthread_mutex_unlock(&n->lock);

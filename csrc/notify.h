@@ -28,7 +28,7 @@ struct ajf_notify {
 
 void ajf_notify_init(struct ajf_notify *n, struct ajf *m);
 void ajf_notify_done(struct ajf_notify *n);
-/* Queues one name; starts the thread at the first. Lost when memory is short: the name then lives until it expires. */
+/* Queues one name (without a name: the attributes of the root); starts the thread at the first. Lost when memory is short: the name then lives until it expires. */
 void ajf_notify_name(struct ajf_notify *n, uint64_t parent, const char *name, size_t len);
 /* Drops what is queued and joins; call when no request is parked any more (they may hold what the kernel needs). */
 void ajf_notify_stop(struct ajf_notify *n);

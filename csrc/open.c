@@ -125,6 +125,16 @@ static int make_room_for_bytes(const struct ajf_cache *c, struct ajf_file *file)
     return 0;
 }
 
+int ajf_open_lazily_locked(struct ajf *m, struct ajf_file *file)
+{
+    int err = make_room_for_bytes(&m->cache, file);
+    if (err)
+        return err;
+    file->state = AJF_FILE_READY;
+    file->lazy = file->has_handle = true;
+    return 0;
+}
+
 /* Of a lent file, which may be written in place. */
 static uint64_t stamp_of(int fd)
 {
@@ -195,21 +205,8 @@ void ajf_open_failed(struct ajf_fetch *f, int err)
     struct ajf_file *file = f->file;
     struct ajf_list calls;
     ajf_list_init(&calls);
-    pthread_mutex_lock(&m->cache.lock);
-    bool current = m->cache.files[file->nodeid] == file; /* else the nodeid may be somebody else's by now */
-    if (current)
-        ajf_inode_ref(&m->inodes, file->nodeid);
-    pthread_mutex_unlock(&m->cache.lock);
-    if (current && ajf_meta_is_lost(err)) {
-        uint64_t parent;
-        size_t len;
-        char name[AJF_NAME_MAX];
-        if (!ajf_inode_name(&m->inodes, file->nodeid, &parent, name, &len))
-            ajf_dirs_drop(&m->dirs, parent);
-        ajf_inode_gone(&m->inodes, file->nodeid);
-    }
-    if (current)
-        ajf_inode_unref(&m->inodes, file->nodeid);
+    if (ajf_meta_is_lost(err))
+        ajf_file_lost(m, file);
     pthread_mutex_lock(&m->cache.lock);
     file->refs++;
     bool abandoned = file->abandoned;

@@ -20,6 +20,9 @@ struct ajf;
 /* OPEN for reading: answers `req`, at once or when the source has opened the file. */
 void ajf_open(struct ajf *m, fuse_req_t req, uint64_t nodeid, const struct fuse_file_info *fi);
 
+/* A new file that the source need not open: READY, without a byte. 0 or -ENOMEM. */
+int ajf_open_lazily_locked(struct ajf *m, struct ajf_file *file);
+
 /* The sides of ajf_fetch_opened, ajf_fetch_fail and ajf_fetch_release for an OPEN. Takes the descriptors. */
 int ajf_open_answered(struct ajf_fetch *f, uint64_t handle, uint64_t version, uint64_t size,
                       const struct ajf_extent *extents, size_t n);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "bits.h"
+#include "meta.h"
 #include "mount.h"
 
 static uint64_t min_u64(uint64_t a, uint64_t b)
@@ -483,6 +484,10 @@ void ajf_read_failed(struct ajf_fetch *f, int err)
 {
     if (err == ECANCELED)
         return; /* who wants it by now asks again when the fetch is given back */
+    if (f->file->lazy && ajf_meta_is_lost(err)) {
+        ajf_file_lost(f->m, f->file);
+        err = EIO; /* a read has no name to look up */
+    }
     ajf_read_fail(f->m, f->file, f->info.offset + f->filled, f->info.offset + f->info.length, err);
 }
 

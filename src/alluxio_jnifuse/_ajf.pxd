@@ -94,6 +94,8 @@ cdef extern from "ajf.h" nogil:
     int ajf_start(ajf *m, int timeout_ms)
     int ajf_wait_end(ajf *m, int timeout_ms)
     void ajf_stop(ajf *m)
+    void ajf_open_lazily(ajf *m, uint64_t bytes)
+    void ajf_invalidate(ajf *m, const char *path, size_t len)
     void ajf_free(ajf *m)
     int ajf_unmount(const char *mountpoint, bool lazy)
 
@@ -121,3 +123,16 @@ cdef extern from "ajf.h" nogil:
     int ajf_scan_directory(int dirfd, bool pin_contents, uint64_t hide_dev, ajf_entry **ret_entries, size_t *ret_n,
                            char **ret_names, size_t *ret_names_len)
     int ajf_stat_local(int dirfd, const char *path, bool pin_contents, uint64_t hide_dev, ajf_attr *ret_attr)
+
+
+cdef extern from "h2.h" nogil:
+    ctypedef struct ajf_h2 "struct ajf_h2":
+        pass
+
+    int ajf_h2_connect(const char *host, const char *port, int timeout_ms, ajf_h2 **ret_h)
+    int ajf_h2_call(ajf_h2 *h, const char *path, const char *authority, const char *channel_id, const void *message,
+                    size_t len, int timeout_ms)
+    ssize_t ajf_h2_read(ajf_h2 *h, void *buffer, size_t size, int timeout_ms)
+    int ajf_h2_finish(ajf_h2 *h, int timeout_ms)
+    void ajf_h2_abort(ajf_h2 *h)
+    void ajf_h2_free(ajf_h2 *h)

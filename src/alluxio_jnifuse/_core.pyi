@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 class _AttrLike(Protocol):
@@ -84,6 +84,10 @@ class Core:
     """One mount. `options` holds one number for every field of struct ajf_options."""
 
     def __init__(self, options: Mapping[str, int]) -> None: ...
+    def open_lazily(self, size: int) -> None:
+        """Before `mount`: files of up to `size` bytes (1 MiB at most) are read with handle 0, without OPEN and CLOSE."""
+    def invalidate(self, path: bytes) -> None:
+        """Core and kernel forget what they know of `path` and everything below it. Open files stay what they are."""
     def mount(self, mountpoint: bytes, mount_options: str) -> None: ...
     def start(self, timeout: float) -> None: ...
     def wait_end(self, timeout: float) -> bool: ...
@@ -117,3 +121,31 @@ def stat_local(dirfd: int, path: bytes, pin_contents: bool, hide_dev: int) -> tu
     `path` is relative to `dirfd`; b"" means the open file `dirfd` itself. `hide_dev`: os.makedev number of the mount
     itself (its root answers ENOENT), 0 hides nothing.
     """
+
+class BlockConnection:
+    """One plain HTTP/2 connection for one gRPC call at a time whose answer is a stream of chunks (csrc/h2.h).
+
+    Times out after `timeout` s without a byte. Every failure is an OSError; the connection is of no use afterwards.
+    One thread at a time, but `abort`.
+    """
+
+    def __init__(self, host: str, port: str, timeout: float) -> None:
+        """`host`: a name, an address, or the absolute path of a Unix socket."""
+    def call(self, path: str, authority: str, channel_id: str, message: bytes, timeout: float) -> None: ...
+    def read_into(
+        self,
+        buffer: memoryview,
+        done: int,
+        end: int,
+        step: int,
+        timeout: float,
+        progress: Callable[[int], None],
+    ) -> int:
+        """Fills buffer[done:end]; returns how far it came: less than `end` when the peer ended the call.
+
+        Calls `progress` with that count every `step` bytes; what it raises passes.
+        """
+    def finish(self, timeout: float) -> bool:
+        """Ends a call all of whose data was read; whether another one can be made."""
+    def abort(self) -> None: ...
+    def close(self) -> None: ...

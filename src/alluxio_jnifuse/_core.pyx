@@ -259,6 +259,15 @@ cdef class Core:
             with nogil:
                 c.ajf_free(self._m)
 
+    def open_lazily(self, uint64_t size):
+        c.ajf_open_lazily(self._m, size)
+
+    def invalidate(self, bytes path not None):
+        cdef const char *text = path
+        cdef size_t n = len(path)
+        with nogil:
+            c.ajf_invalidate(self._m, text, n)
+
     def mount(self, bytes mountpoint not None, str mount_options not None):
         cdef bytes text = mount_options.encode()
         cdef const char *where = mountpoint
@@ -380,3 +389,6 @@ def stat_local(int dirfd, bytes path not None, bint pin_contents, uint64_t hide_
     if err < 0:
         raise OSError(-err, os.strerror(-err))
     return (a.ino, a.size, a.blocks, a.version, a.mtime_ns, a.ctime_ns, a.atime_ns, a.mode, a.nlink, a.uid, a.gid)
+
+
+include "_block_connection.pxi"

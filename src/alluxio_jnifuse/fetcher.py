@@ -190,7 +190,7 @@ class Fetchers:
         if err is None:
             self._complain(fetch, exc)
             return errno.EIO
-        if fetch.kind == _core.READ and isinstance(exc, StaleVersion):
+        if fetch.kind == _core.READ and fetch.handle and isinstance(exc, StaleVersion):
             return errno.EIO  # ESTALE asks for another lookup, and a read has no name to look up
         return err
 
@@ -204,12 +204,15 @@ class Fetchers:
         return True
 
     def _read(self, fetch: _core.Fetch) -> None:
-        handle = self._handles.get(fetch.handle)
-        if handle is None:
-            raise SourceError(f"read of a handle that is not open: {fetch.handle}")
         offset, length = fetch.offset, fetch.length
         buffer = memoryview(fetch)
-        filled = self._source.read_into(handle, offset, buffer, fetch.progress)
+        if not fetch.handle:
+            filled = self._source.read_small(fetch.path, fetch.version, fetch.size, offset, buffer, fetch.progress)
+        else:
+            handle = self._handles.get(fetch.handle)
+            if handle is None:
+                raise SourceError(f"read of a handle that is not open: {fetch.handle}")
+            filled = self._source.read_into(handle, offset, buffer, fetch.progress)
         buffer.release()  # before the bytes are called final: a source that kept it cannot change them
         wanted = min(length, max(0, fetch.size - offset))
         if type(filled) is not int or not wanted <= filled <= length:

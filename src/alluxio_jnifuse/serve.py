@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from alluxio_jnifuse import __version__, metrics, mounttable, privileges
+from alluxio_jnifuse.config import ALLUXIO
 from alluxio_jnifuse.errors import AlluxioFuseError, MountError
 from alluxio_jnifuse.logs import LOGGER, LogHandler, drain
 from alluxio_jnifuse.options import OPTIONS
@@ -70,6 +71,7 @@ def serve(config: Config, mountpoint: str, log: Logging, reporter: Reporter) -> 
     _raise_file_limit()
     watcher = Watcher(mountpoint) if config.flag("auto_unmount") else None  # forks, so before any thread
     reporter.stage("the storage to answer")
+    config = _ask_cluster(config)
     source = _open_source(config)
     try:
         with SignalPipe((*_STOP_SIGNALS, metrics.REQUEST)) as signals:
@@ -109,6 +111,9 @@ class _Session:
             self._core = Core(config.core_options())
         except OSError as error:
             raise MountError(f"no memory for its tables: {error.strerror or error}") from error
+        if source.small_bytes:
+            self._core.open_lazily(source.small_bytes)
+        source.invalidate = self._core.invalidate
         self._fetchers = Fetchers(self._core, source, config.number("fetchers") + config.number("metadata_fetchers"))
         self._log_thread = start_thread("log", drain, self._core, log.handler)
 
@@ -191,6 +196,15 @@ class _Session:
     def _watch_end(self) -> None:
         self._core.wait_end(-1)
         self._signals.wake()
+
+
+def _ask_cluster(config: Config) -> Config:
+    """`config`, of a cluster with what its own configuration says of clients. Raises AlluxioFuseError."""
+    if not config.ufs.startswith(ALLUXIO):
+        return config
+    from alluxio_jnifuse.sources.alluxio.from_config import ask_cluster
+
+    return ask_cluster(config)
 
 
 def _open_source(config: Config) -> Source:

@@ -56,7 +56,10 @@ ENTRY_DTYPE = [*ATTR_DTYPE, ("name_off", "u4"), ("name_len", "u4")]
 
 
 class Attr(NamedTuple):
-    """Attributes of one file, directory or symbolic link: the fields of struct ajf_attr, in its order."""
+    """Attributes of one file, directory or symbolic link: the fields of struct ajf_attr, in its order.
+
+    `nlink` 0: in a listing, only name and type are known; as the answer of `stat`, true for this once.
+    """
 
     ino: int  # shown to applications; 0 = make one up
     size: int  # bytes
@@ -111,8 +114,21 @@ class Listing(NamedTuple):
     names: bytes
 
 
+def _forget_nothing(path: bytes) -> None:
+    """Before the mount there is nothing to forget."""
+
+
 class Source(abc.ABC):
-    """See the module's docstring for paths, threads and errors. `str(source)` names it in log lines."""
+    """See the module's docstring for paths, threads and errors. `str(source)` names it in log lines.
+
+    `small_bytes`: files of up to this size (1 MiB at most) are never opened: each READ is one `read_small`. Only for
+    a source whose versions never change in place; 0: every file is opened.
+    `invalidate(path)`: makes core and kernel forget what they know of `path` and everything below it. Set before the
+    first request; returns at once, from any thread.
+    """
+
+    small_bytes: int = 0
+    invalidate: Callable[[bytes], None] = staticmethod(_forget_nothing)
 
     def __str__(self) -> str:
         return type(self).__name__
@@ -157,6 +173,21 @@ class Source(abc.ABC):
         Cancelled, which must pass. Raises StaleVersion rather than call bytes of another version final. Keeps no
         reference to the buffer.
         """
+
+    def read_small(
+        self,
+        path: bytes,
+        version: int,
+        size: int,
+        offset: int,
+        buffer: memoryview,
+        progress: Callable[[int], None],
+    ) -> int:
+        """`open`, `read_into` and `close_file` in one, of a file of `size` bytes, at most `small_bytes`.
+
+        Raises StaleVersion when another version, or something that is no regular file, is there by now.
+        """
+        raise NotImplementedError
 
     @abc.abstractmethod
     def close_file(self, handle: Any) -> None:

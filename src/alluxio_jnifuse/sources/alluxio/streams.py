@@ -1,0 +1,155 @@
+"""One ReadBlock call: the bytes of a range of a block, in order, straight into the pages they are for.
+
+Messages are taken as raw bytes and parsed by hand: ReadResponse{1: Chunk{1: data}} is two tags and two lengths before
+the data, and every message object in between would copy them once more. No acknowledgements are sent: a reader that
+takes what comes is flow control enough, and workers complete such reads faster.
+
+A call ends cleanly when the client half-closes *after* the last byte; before, that would cut it short. gRPC takes
+requests from an iterator in a thread of its own, which must be let go in every case: `Requests.close`.
+
+Threads: a ReadStream is used by one thread at a time; `abort` may be called from any, and makes the reader fail.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from alluxio_jnifuse.sources.alluxio.channel import Channel
+
+READ_BLOCK = "/alluxio.grpc.block.BlockWorker/ReadBlock"
+
+_TAG = 0x0A  # field 1, length-delimited
+
+
+class MalformedChunk(Exception):
+    """A worker sent what is no ReadResponse."""
+
+
+class ShortStream(Exception):
+    """A worker ended the stream before all that was asked for had come."""
+
+
+class Requests:
+    """The request iterator of a call that stays open: one message, then nothing until `close`, which half-closes."""
+
+    __slots__ = ("_first", "_open")
+
+    def __init__(self, first: bytes) -> None:
+        self._first: bytes | None = first
+        self._open = threading.Lock()
+        self._open.acquire()
+
+    def __iter__(self) -> Requests:
+        return self
+
+    def __next__(self) -> bytes:
+        first, self._first = self._first, None
+        if first is not None:
+            return first
+        self._open.acquire()
+        self._open.release()  # whoever asks again is answered the same
+        raise StopIteration
+
+    def close(self) -> None:
+        """Idempotent; any thread."""
+        try:
+            self._open.release()
+        except RuntimeError:
+            pass
+
+
+def payload(message: bytes) -> memoryview:
+    """The data of a serialised ReadResponse. Raises MalformedChunk."""
+    at = 0
+    end = len(message)
+    for _ in range(2):
+        if at == end:
+            return memoryview(b"")  # an absent chunk, or one without data
+        if message[at] != _TAG:
+            raise MalformedChunk(f"field tag {message[at]:#x} where a chunk was due")
+        at += 1
+        length = shift = 0
+        while True:
+            if at >= end or shift > 35:
+                raise MalformedChunk("truncated length")
+            byte = message[at]
+            at += 1
+            length |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                break
+            shift += 7
+        if at + length != end:
+            raise MalformedChunk(f"a chunk of {length} bytes in a message with {end - at} left")
+    return memoryview(message)[at:]
+
+
+class ReadStream:
+    """The bytes [offset, end) of a block, as one worker sends them.
+
+    Raises what `Channel.stream` and its calls raise, MalformedChunk, ShortStream.
+    """
+
+    def __init__(self, channel: Channel, request: bytes, offset: int, end: int, timeout: float | None) -> None:
+        """`offset` and `end` are those of `request`; `timeout` s for the whole call, None: until it is aborted."""
+        self.position = offset  # of the next byte that `read_into` gives
+        self.end = end
+        self.waiting_since = 0.0  # monotonic time since which a reader waits for a message; 0 = nobody does
+        self._rest = memoryview(b"")
+        self._requests = Requests(request)
+        try:
+            self._call: Any = channel.stream(READ_BLOCK, self._requests, timeout)
+        except BaseException:
+            self._requests.close()
+            raise
+
+    def read_into(self, buffer: memoryview, done: int, progress: Callable[[int], None]) -> int:
+        """Fills `buffer` from byte `done` on, as far as the stream's end; returns how many of its bytes are filled.
+
+        Calls `progress` with the count of bytes of `buffer` that are final, after each message.
+        """
+        size = len(buffer)
+        while done < size and self.position < self.end:
+            data = self._rest or self._next()
+            take = min(len(data), size - done, self.end - self.position)
+            buffer[done : done + take] = data[:take]
+            self._rest = data[take:]
+            done += take
+            self.position += take
+            progress(done)
+        return done
+
+    def skip(self, length: int) -> None:
+        """Drops the next `length` bytes."""
+        while length > 0:
+            data = self._rest or self._next()
+            take = min(len(data), length)
+            self._rest = data[take:]
+            self.position += take
+            length -= take
+
+    def _next(self) -> memoryview:
+        self.waiting_since = time.monotonic()
+        try:
+            data = payload(next(self._call))
+        except StopIteration:
+            raise ShortStream(f"the stream ended at {self.position} of {self.end}") from None
+        finally:
+            self.waiting_since = 0.0
+        return data
+
+    def finish(self) -> None:
+        """Ends the call: cleanly when all bytes were taken, else by cancelling it. Idempotent."""
+        self._requests.close()
+        if self.position < self.end or self._rest:
+            self._call.cancel()
+        self._rest = memoryview(b"")
+
+    def abort(self) -> None:
+        """Ends the call under a reader, who gets the error of a cancelled call. Any thread."""
+        self._call.cancel()
+        self._requests.close()
