@@ -1,51 +1,67 @@
 """The settings of one mount: every source of them merged, each value with its origin.
 
 Precedence, highest first: `-o` and the arguments of the command line, `-D`, the `*_JAVA_OPTS` variables, single
-environment variables (MAX_IDLE_THREADS ...), alluxio-site.properties, the default of the OPTIONS table.
-A mount option inside `alluxio.fuse.mount.options` ranks as that property does.
+environment variables (MAX_IDLE_THREADS ...), alluxio-site.properties, the cluster's own configuration (asked when it
+is mounted), the default of the OPTIONS table. A mount option inside `alluxio.fuse.mount.options` ranks as that
+property does.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 
 from alluxio_jnifuse.errors import ConfigError
-from alluxio_jnifuse.loading import COMMAND_LINE, DEFAULT, DEFINE, Loader, Setting
-from alluxio_jnifuse.options import OPTIONS
-from alluxio_jnifuse.properties import define
+from alluxio_jnifuse.loading import CLUSTER, COMMAND_LINE, DEFAULT, DEFINE, Loader, Setting, parse_addresses
+from alluxio_jnifuse.options import BY_NAME, OPTIONS
+from alluxio_jnifuse.options.option import UINT32_MAX
+from alluxio_jnifuse.properties import define, ignored_reason
 
 UFS = "alluxio.master.mount.table.root.ufs"
 MOUNT_POINT = "alluxio.fuse.mount.point"
 ALLUXIO_PATH = "alluxio.fuse.mount.alluxio.path"
 
+ALLUXIO = "alluxio://"  # how the URI of a cluster begins
+
+_PORT = "alluxio.master.rpc.port"
+_RETRY = "alluxio.user.block.read.retry.max.duration"
 _CACHE = "alluxio.user.client.cache."
+_POLICY = "alluxio.user.ufs.block.read.location.policy"
+_BLOCK_FILES = ("alluxio.worker.tieredstore.level0.dirs.path", "alluxio.worker.data.folder")
 _SMALLEST_PAGE_BYTES = 64 << 10  # options.h
+
+_PORT_OF = re.compile(r":\d+\Z")
+_SEPARATORS = re.compile(r"[;+]")  # AlluxioURI takes them too, for what would break up its lists
 
 
 class Config:
     """All settings of one mount; see `load`. Relative paths are of the directory it was loaded in.
 
-    `ufs`: the storage to show as an absolute path or a URI, ALLUXIO_PATH appended; "" when none is configured. A
-    storage that only the properties name is the cluster's where a cluster is configured: then "" too.
-    `cluster`: the addresses of the configured Alluxio cluster, or "".
+    `ufs`: the storage to show as an absolute path or a URI, ALLUXIO_PATH appended; "" when none is configured. It is
+    the configured cluster, `alluxio://host:port,host:port/path` with the port of each master, unless --ufs names
+    something else; a storage that only the properties name is the cluster's where a cluster is configured.
+    `cluster`: the masters of the configured cluster, `host:port,host:port`, or "".
     `alluxio_path`: the part of the storage to show, absolute and normalised.
     `logs_directory`: where the log file shall lie, or "" for the default.
     `lend`: whether a local source hands over its open files instead of having them copied into the client cache.
     `notes`: lines for the log; what has no effect, or another one than it says, and why.
     """
 
-    def __init__(self, settings: Mapping[str, Setting], notes: Iterable[str] = ()) -> None:
-        self.settings = dict(settings)
+    def __init__(self, loader: Loader, cluster_defaults: Iterable[tuple[str, str]] = ()) -> None:
+        self._loader = loader
+        self.settings, self.notes = loader.finish(cluster_defaults)
         self.lend = not self.flag(f"{_CACHE}enabled")
-        self.cluster = self.text("alluxio.master.rpc.addresses") or self.text("alluxio.master.hostname")
+        self.cluster = self._masters()
         self.alluxio_path = "/" + os.path.normpath(self.text(ALLUXIO_PATH)).lstrip("/")
         self.ufs = ""
         if self.text(UFS) and (not self.cluster or self.origin(UFS) == "--ufs"):
-            self.ufs = _join(self.text(UFS), self.alluxio_path)
+            self.ufs = _join(self._complete(self.text(UFS)), self.alluxio_path)
+        elif self.cluster:
+            self.ufs = _join(f"{ALLUXIO}{self.cluster}/", self.alluxio_path)
         logs = self.text("alluxio.logs.dir")
         self.logs_directory = os.path.abspath(logs) if logs else ""
-        self.notes = [*notes, *self._notes()]
+        self.notes += self._notes()
         self._check()
 
     @classmethod
@@ -77,7 +93,22 @@ class Config:
         for name, argument, origin in arguments:
             if argument is not None:
                 loader.add_property(name, argument, origin, COMMAND_LINE)
-        return cls(loader.finish(), loader.notes)
+        return cls(loader)
+
+    def with_cluster_defaults(self, pairs: Iterable[tuple[str, str]]) -> Config:
+        """The same settings with keys and values of the cluster's configuration in place of defaults; never fails.
+
+        What describes a machine, the mount itself or the way to the cluster is not taken; what cannot be used is a
+        note.
+        """
+        try:
+            config = Config(self._loader, pairs)
+        except ConfigError as error:  # good values that do not go together
+            self.notes.append(f"the cluster's configuration is not used: {error}")
+            return self
+        config.ufs, config.logs_directory = self.ufs, self.logs_directory  # the directory may have changed since
+        config.notes = [*self.notes, *(note for note in config.notes if note not in self.notes)]
+        return config
 
     def text(self, name: str) -> str:
         """The value of a text or choice; "" when unset."""
@@ -94,8 +125,12 @@ class Config:
         return self.number(name) > 0
 
     def origin(self, name: str) -> str:
-        """Where the value was written: "default", "-o", "-D", "$VARIABLE" or the path of a file."""
+        """Where the value was written: "default", "cluster default", "-o", "-D", "$VARIABLE" or the path of a file."""
         return self.settings[name].origin
+
+    def given(self, key: str) -> Setting | None:
+        """A property as it was set, also one that this client does not honour; its value is None."""
+        return self._loader.given(key)
 
     def core_options(self) -> dict[str, int]:
         """One number for every field of struct ajf_options (csrc/options.h has names and units)."""
@@ -106,6 +141,10 @@ class Config:
         if self.settings["congestion_threshold"].rank == DEFAULT:
             numbers["congestion_threshold"] = max(1, numbers["max_background"] * 3 // 4)
         numbers["page_bytes"] = page_bytes(numbers["page_bytes"])
+        if self.ufs.startswith(ALLUXIO) and numbers["read_timeout_ms"]:
+            # A worker that hangs is given up after that time: a reader waits for the others as well.
+            patience = self.number(_RETRY)
+            numbers["read_timeout_ms"] = min(numbers["read_timeout_ms"] + patience, UINT32_MAX) if patience else 0
         return numbers
 
     def mount_options(self) -> str:
@@ -121,9 +160,39 @@ class Config:
             words.append(f"max_read={self.number('max_read')}")
         return ",".join(words)
 
+    def _masters(self) -> str:
+        """The masters of the configured cluster with their ports, or ""."""
+        addresses = self.text("alluxio.master.rpc.addresses")
+        journals = self.text("alluxio.master.embedded.journal.addresses")
+        if not addresses and journals:
+            addresses = ",".join(_PORT_OF.sub("", address) for address in journals.split(","))
+        return self._with_ports(addresses or self.text("alluxio.master.hostname"))
+
+    def _with_ports(self, addresses: str) -> str:
+        port = self.number(_PORT)
+        return ",".join(a if _PORT_OF.search(a) else f"{a}:{port}" for a in addresses.split(",") if a)
+
+    def _complete(self, ufs: str) -> str:
+        """`ufs`; of a cluster with the port of each master, and with the configured masters where it names none."""
+        if not ufs.lower().startswith(ALLUXIO):
+            return ufs
+        authority, _, path = ufs[len(ALLUXIO) :].partition("/")
+        try:
+            masters = self._with_ports(parse_addresses(_SEPARATORS.sub(",", authority))) or self.cluster
+        except ValueError as error:
+            raise ConfigError(f"expected {error}", where=repr(ufs)) from None
+        if not masters:
+            raise ConfigError("names no master", where=repr(ufs), remedy=f"use {ALLUXIO}HOST:{self.number(_PORT)}/")
+        return f"{ALLUXIO}{masters}/{path}"
+
     def _notes(self) -> list[str]:
-        """Settings that are taken, but not to the letter."""
-        notes = []
+        """Settings that are taken, but not to the letter, and those that this mount has no use for."""
+        notes = [
+            f"ignored: {setting.name} ({setting.origin}): {reason}"
+            for name, setting in self.settings.items()
+            for reason in [self._useless(name)]
+            if setting.rank > CLUSTER and reason
+        ]
         page, store = f"{_CACHE}page.size", f"{_CACHE}store.type"
         if not self.flag("ro"):
             notes.append("rw: this release does not write; every write answers EROFS")
@@ -132,6 +201,22 @@ class Config:
         if page_bytes(self.number(page)) != self.number(page):
             notes.append(f"{page}: rounded up to {page_bytes(self.number(page))} bytes, a power of two")
         return notes
+
+    def _useless(self, name: str) -> str:
+        """Why this mount has no use for a setting, or ""."""
+        row = BY_NAME.get(name)
+        if not self.ufs.startswith(ALLUXIO):
+            if row is None or row.cluster:
+                return f"it is for an Alluxio cluster, and {self.ufs or 'none'} is mounted"
+        elif name == UFS and self.origin(UFS) != "--ufs":
+            return "the cluster has it mounted"
+        else:
+            used = {
+                "alluxio.worker.hostname": self.text(_POLICY) == "SpecificHostPolicy",
+                **dict.fromkeys(_BLOCK_FILES, self.flag("alluxio.user.unsafe.direct.local.io.enabled")),
+            }
+            return "" if used.get(name, True) else ignored_reason(name)
+        return ""
 
     def _check(self) -> None:
         """Raises ConfigError for values that contradict each other."""

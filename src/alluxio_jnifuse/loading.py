@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple, Union
 
 from alluxio_jnifuse import units
@@ -20,6 +21,26 @@ from alluxio_jnifuse.properties import (
 
 Value = Union[int, str, None]  # flags and switches are 0 or 1; None = unset
 
+_ADDRESS = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[^\s:,/\[\]]+)(?::(\d{1,5}))?")
+
+
+def parse_addresses(text: str) -> str:
+    """A comma list of `host` and `host:port`, an IPv6 address in brackets, without its spaces."""
+    parts = [part.strip() for part in units.unquote(text).split(",") if part.strip()]
+    for part in parts:
+        match = _ADDRESS.fullmatch(part)
+        if match is None or not 1 <= int(match[1] or 1) <= 65535:
+            raise ValueError("host or host:port, an IPv6 address in brackets")
+    return ",".join(parts)
+
+
+def _parse_address(text: str) -> str:
+    address = parse_addresses(text)
+    if "," in address:
+        raise ValueError("one host or host:port")
+    return address
+
+
 PARSERS: dict[str, Callable[[str], Value]] = {
     "flag": units.parse_switch,  # only defaults are written as on or off
     "mode": units.parse_switch,
@@ -32,25 +53,32 @@ PARSERS: dict[str, Callable[[str], Value]] = {
     "octal": units.parse_octal,
     "text": units.unquote,
     "choice": lambda text: units.unquote(text).upper(),
+    "class": lambda text: units.unquote(text).rpartition(".")[2],
+    "address": _parse_address,
+    "addresses": parse_addresses,
 }
 _WORDS = ("flag", "mode", "accepted")  # kinds that take no value
+_TEXTS = ("text", "address", "addresses")  # kinds of which "" is a value
 
 # How much a source of settings counts; a larger rank wins.
-DEFAULT, SITE_FILE, VARIABLE, JAVA_OPTS, DEFINE, COMMAND_LINE = range(6)
+DEFAULT, CLUSTER, SITE_FILE, VARIABLE, JAVA_OPTS, DEFINE, COMMAND_LINE = range(7)
 
 MOUNT_OPTIONS = "alluxio.fuse.mount.options"
+TIER = "alluxio.locality."  # and the name of one of the tiers
+TIERS = "alluxio.locality.order"
 _SITE_DIRECTORIES = "alluxio.site.conf.dir"
 
 _COMMA = re.compile(r"(?<!\\),")  # libfuse's escape
 
 
 class Setting(NamedTuple):
-    """A value, as parsed and as written, and where it was written ("default" when nowhere)."""
+    """A value, as parsed and as written (references replaced), and where it was written ("default" when nowhere)."""
 
     value: Value
     text: str
     origin: str
     rank: int
+    name: str = ""  # as it was written there; "" with a default
 
 
 class Loader:
@@ -61,16 +89,19 @@ class Loader:
         self._environ = environ
         self._errors: list[str] = []
         self._unknown: list[str] = []
-        self._given: dict[str, Setting] = {}  # mount options, parsed
-        self._properties: dict[str, Setting] = {}  # by canonical name, not parsed: value is None
+        self._given: dict[str, Setting] = {}  # mount options, not parsed: value is None
+        self._properties: dict[str, Setting] = {}  # by canonical name, not parsed either
+        self._complete = False
         self._read_environment()
 
     def add_property(self, key: str, text: str, origin: str, rank: int) -> None:
         """A property, honoured or not; of equal rank the later one counts."""
-        row = BY_NAME.get(key)
-        known = self._properties.get(row.name if row else key)
+        name, row = _canonical(key), BY_NAME.get(key)
+        if rank == CLUSTER and (row is None or row.here):
+            return
+        known = self._properties.get(name)
         if known is None or known.rank <= rank:
-            self._properties[row.name if row else key] = Setting(None, text, origin, rank)
+            self._properties[name] = Setting(None, text, origin, rank, key)
 
     def add_options(self, text: str, origin: str, rank: int) -> None:
         """A comma list of mount options, `alluxio.key=value` among them."""
@@ -78,27 +109,53 @@ class Loader:
             name, equals, value = word.strip().replace("\\,", ",").partition("=")
             if is_property(name):
                 self.add_property(name, value if equals else "true", origin, rank)
-            elif name not in BY_NAME:
-                if name or equals:
-                    self._unknown.append(name or word)
-            else:
+            elif name in BY_NAME:
                 self._add_option(name, value if equals else None, origin, rank)
+            elif rank == CLUSTER:
+                self._complain(f"{name} ({origin}): it is no mount option", rank)
+            elif name or equals:
+                self._unknown.append(name or word)
 
-    def finish(self) -> dict[str, Setting]:
-        """The settings by canonical name, one for each row. Raises ConfigError naming everything that is wrong."""
-        self._read_site_file()
+    def finish(self, cluster_defaults: Iterable[tuple[str, str]] = ()) -> tuple[dict[str, Setting], list[str]]:
+        """The settings by canonical name, at least one for each row, and all notes. May be called again.
+
+        `cluster_defaults`: keys and values that rank before nothing but the defaults. Of those only what this client
+        honours is taken, and a bad value is a note. Raises ConfigError naming everything else that is wrong.
+        """
+        if not self._complete:
+            self._complete = True
+            self._read_site_file()
+        return self._copy()._merge(cluster_defaults)
+
+    def given(self, key: str) -> Setting | None:
+        """A property as it was set, honoured or not; its value is None."""
+        found = self._properties.get(_canonical(key))
+        return found and found._replace(text=self._substituted(found) or found.text)
+
+    def _copy(self) -> Loader:
+        other = copy.copy(self)
+        other.notes, other._errors, other._unknown = [*self.notes], [*self._errors], [*self._unknown]
+        other._given, other._properties = {**self._given}, {**self._properties}
+        return other
+
+    def _merge(self, cluster_defaults: Iterable[tuple[str, str]]) -> tuple[dict[str, Setting], list[str]]:
+        for key, text in cluster_defaults:
+            self.add_property(key, text, "cluster default", CLUSTER)
         listed = self._properties.get(MOUNT_OPTIONS)
         if listed is not None:
-            self.add_options(self._substituted(MOUNT_OPTIONS, listed), f"{MOUNT_OPTIONS} {listed.origin}", listed.rank)
+            self.add_options(self._substituted(listed), f"{MOUNT_OPTIONS} {listed.origin}", listed.rank)
         settings = {row.name: self._settle(row) for row in OPTIONS if row.kind != "accepted"}
+        tiers = [TIER + tier.strip() for tier in str(settings[TIERS].value).split(",")]
         for key, given in self._properties.items():
-            if key not in BY_NAME:
+            if key in tiers and key not in settings:
+                settings[key] = self._settle(BY_NAME[TIER + "rack"]._replace(name=key))
+            elif key not in settings:
                 self.notes.append(f"ignored: {key} ({given.origin}): {ignored_reason(key)}")
         if self._unknown:
             self._errors.append(f"unknown mount option: {', '.join(dict.fromkeys(self._unknown))}")
         if self._errors:
             raise ConfigError("\n".join(self._errors))
-        return settings
+        return settings, self.notes
 
     # ------------------------------------------------------------------------------------------------- sources
 
@@ -116,8 +173,7 @@ class Loader:
             except ValueError as error:
                 self._errors.append(f"${variable}: {error}")
                 continue
-            for key, text in found.properties:
-                self.add_property(key, text, f"${variable}", JAVA_OPTS)
+            self._add_pairs(found.properties, f"${variable}", JAVA_OPTS)
             flags += found.flags
         if flags:
             self.notes.append(f"ignored: there is no Java machine here to take {' '.join(dict.fromkeys(flags))}")
@@ -132,44 +188,63 @@ class Loader:
         except OSError as error:
             self._errors.append(f"{error.filename}: {error.strerror}")
             return
-        seen: dict[str, str] = {}
+        self._add_pairs(pairs, str(path), SITE_FILE)
+
+    def _add_pairs(self, pairs: Iterable[tuple[str, str]], origin: str, rank: int) -> None:
+        seen: dict[str, tuple[str, str]] = {}
         for key, text in pairs:
-            if key in seen and seen[key] != text:
-                self.notes.append(f"{key} is set twice in {path}; the last value counts")
-            seen[key] = text
-            self.add_property(key, text, str(path), SITE_FILE)
+            other, before = seen.get(_canonical(key), (key, text))
+            if before != text:
+                twice = "is set twice" if other == key else f"is set again as {key}"
+                self.notes.append(f"{other} {twice} in {origin}; the last value counts")
+            seen[_canonical(key)] = key, text
+            self.add_property(key, text, origin, rank)
 
     def _add_option(self, name: str, text: str | None, origin: str, rank: int) -> None:
         row = BY_NAME[name]
         known = self._given.get(row.name)
         if row.kind in _WORDS and text is not None:
-            self._errors.append(f"{name}={text} ({origin}): {name} takes no value")
+            self._complain(f"{name}={text} ({origin}): {name} takes no value", rank)
         elif row.kind == "accepted":
             self.notes.append(f"ignored: {name} ({origin}): {row.why}")
         elif row.kind not in _WORDS and row.kind != "switch" and text is None:
-            self._errors.append(f"{name} ({origin}): expected {name}=VALUE")
+            self._complain(f"{name} ({origin}): expected {name}=VALUE", rank)
         elif known is None or known.rank <= rank:
             word = "off" if name == row.off else "on"
-            self._given[row.name] = Setting(None, word if text is None else text, origin, rank)
+            self._given[row.name] = Setting(None, word if text is None else text, origin, rank, name)
 
     # -------------------------------------------------------------------------------------------------- values
 
     def _settle(self, row: Option) -> Setting:
+        default = Setting(None, row.default, "default", DEFAULT)
         candidates = [self._given.get(row.name), self._properties.get(row.name)]
-        given = max((c for c in candidates if c is not None), key=lambda c: c.rank, default=None)
-        if given is None:
-            given = Setting(None, row.default, "default", DEFAULT)
-        if given.rank == DEFAULT and given.text == "" and row.kind != "text":
+        given = max((c for c in candidates if c is not None), key=lambda c: c.rank, default=default)
+        if given.rank == DEFAULT and given.text == "" and row.kind not in _TEXTS:
             return given
         try:
-            value = PARSERS[row.kind](units.substitute(given.text, self._lookup))
+            text = units.substitute(given.text, self._lookup)
+            value = PARSERS[row.kind](text)
+            if row.kind == "class" and value not in row.choices:
+                self.notes.append(f"{given.name}={given.text} ({given.origin}): unknown; {row.default} is used")
+                value = row.default
             value = _within_range(row, value)
         except ValueError as error:
-            self._errors.append(f"{row.name}={given.text} ({given.origin}): expected {error}")
-            return given
-        return given._replace(value=value)
+            self._complain(f"{given.name}={given.text} ({given.origin}): expected {error}", given.rank)
+            if given.rank != CLUSTER:
+                return given
+            self._given.pop(row.name, None)
+            self._properties.pop(row.name, None)
+            return self._settle(row)
+        return given._replace(value=value, text=units.unquote(text))
 
-    def _substituted(self, name: str, given: Setting) -> str:
+    def _complain(self, text: str, rank: int) -> None:
+        """What the user wrote is an error; what the cluster says is not the user's to mend."""
+        if rank == CLUSTER:
+            self.notes.append(f"ignored: {text}")
+        else:
+            self._errors.append(text)
+
+    def _substituted(self, given: Setting) -> str:
         try:
             return units.unquote(units.substitute(given.text, self._lookup))
         except ValueError:
@@ -179,11 +254,16 @@ class Loader:
         """The text of a property for `${key}`: as set, else its default."""
         if key == "user.home":
             return self._environ.get("HOME") or os.path.expanduser("~")
-        row = BY_NAME.get(key)
-        given = self._properties.get(row.name if row else key)
+        given = self._properties.get(_canonical(key))
         if given is not None:
             return given.text
+        row = BY_NAME.get(key)
         return row.default if row else None
+
+
+def _canonical(key: str) -> str:
+    row = BY_NAME.get(key)
+    return row.name if row else key
 
 
 def _within_range(row: Option, value: Value) -> Value:

@@ -9,7 +9,7 @@ from alluxio_jnifuse.options import BY_ENV, OPTIONS, Option, is_property
 from alluxio_jnifuse.properties import IGNORED
 
 _HEAD = """\
-<!-- Made of the tables in options.py and properties.py: python -m alluxio_jnifuse.options_doc -->
+<!-- Made of the tables in options/ and properties.py: python -m alluxio_jnifuse.options_doc -->
 # Configuration
 
 Nothing has to be set: the defaults are the fast ones. What AlluxioFuse takes is taken here under the same names.
@@ -25,14 +25,18 @@ The first of these that says something counts:
    the log once,
 4. the environment variables below,
 5. `alluxio-site.properties`: the first one found in `$ALLUXIO_CONF_DIR`, `~/.alluxio` and `/etc/alluxio`,
-6. the default.
+6. the configuration of the cluster that is mounted, as its master tells it (`alluxio-jnifuse getConf --master`); what
+   describes a machine, the mount itself or the way to the cluster is not taken from there,
+7. the default.
 
 Mount options in the property `alluxio.fuse.mount.options` count as that property does. The cache mode comes from the
 first place that names one; within one place `direct_io` wins over `kernel_cache`, and that over `auto_cache`. The log
-of a mount names every setting that is not a default, and where it was set.
+of a mount names every setting that is not a default, and where it was set; so does `alluxio-jnifuse getConf --source`.
 
 An unknown mount option, a bad value and options that exclude each other are errors: the command names all of them.
 An unknown property, or one of another part of Alluxio, is never an error: the log has one line with key and reason.
+So has a property that this mount has no use for. A bad value in the cluster's configuration is a line in the log too.
+When a key is set twice in one place, the last value counts, and the log says so.
 
 ## Notations
 
@@ -44,6 +48,8 @@ An unknown property, or one of another part of Alluxio, is never an error: the l
 | bool | `true`, `false` |
 | switch | `on`, `off`; the name alone is `on` |
 | flag | the name alone |
+| class | the name of a Java class, with or without its package |
+| address | `host` or `host:port`, an IPv6 address in brackets; addresses: a comma list of them |
 
 Quotes around a value are taken off. `${other.key}` stands for the value of another property.
 """
@@ -62,7 +68,11 @@ def render() -> str:
             _TITLES + _rows(row for row in takes_effect if not is_property(row.name)),
             "Accepted without effect: " + ", ".join(f"`{row.name}` ({row.why})" for row in accepted) + ".\n",
             "## Properties (`-D`, `-o`, alluxio-site.properties)\n",
-            _TITLES + _rows(row for row in takes_effect if is_property(row.name)),
+            _TITLES + _rows(row for row in takes_effect if is_property(row.name) and not row.cluster),
+            "## Properties for an Alluxio cluster\n",
+            "They have no effect on another storage. One mount shows one cluster: that of `--ufs alluxio://host:port/path`,\n"
+            "else the configured one, below ALLUXIO_PATH.\n",
+            _TITLES + _rows(row for row in takes_effect if row.cluster),
             "## Environment variables\n",
             "| variable | same as |\n|---|---|\n" + "".join(f"| `{n}` | `{r.name}` |\n" for n, r in BY_ENV.items()),
             "## Properties without effect\n",

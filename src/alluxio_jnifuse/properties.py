@@ -11,34 +11,58 @@ SITE_FILE = "alluxio-site.properties"
 # alluxio-config.sh puts the variable of the process behind the general one, so the later of these wins.
 JAVA_OPTS_VARIABLES = ("ALLUXIO_JAVA_OPTS", "ALLUXIO_USER_JAVA_OPTS", "ALLUXIO_FUSE_JAVA_OPTS")
 
-_NO_ENGINE = "it is for reading through an Alluxio cluster, which is not in this release"
+_READ_ONLY = "this release does not write"
+_STREAMS = "one connection carries all calls to a server"
+_GRPC = "the network library has its own"
+_STORAGE = "it is for the cluster's own way to that storage"
 
 # Why a key has no effect; the first row that the key starts with counts.
 IGNORED: tuple[tuple[str, str], ...] = (
     ("alluxio.fuse.jnifuse.", "there is one binding, this one"),
     ("alluxio.fuse.cached.paths.max", "no cache of path objects is needed"),
+    ("alluxio.fuse.cachedpaths.max", "no cache of path objects is needed"),
     ("alluxio.fuse.maxwrite.bytes", "use the mount option max_write"),
-    ("alluxio.fuse.auth.", "owners are those of the source; use the mount options uid and gid"),
-    ("alluxio.fuse.user.group.", "owners are those of the source; use the mount options uid and gid"),
+    ("alluxio.fuse.shared.caching.reader.enabled", "readers of one file share what was fetched in any case"),
     ("alluxio.fuse.stat.cache.refresh.interval", "the source is asked each time"),
+    ("alluxio.fuse.web.", "the counters of a mount are shown by alluxio-jnifuse stat --stats"),
     ("alluxio.fuse.", "this client has no such feature"),
     ("alluxio.user.client.cache.dir", "cached pages are kept in memory in this release"),
     ("alluxio.user.client.cache.", "the memory cache needs no such setting"),
-    ("alluxio.user.metadata.cache.", "the kernel keeps names and attributes; use attr_timeout and entry_timeout"),
     ("alluxio.user.update.file.accesstime.disabled", "access times are never written"),
-    ("alluxio.user.logging.threshold", "use alluxio.fuse.logging.threshold"),
     ("alluxio.user.metrics.", "nothing is sent to a cluster"),
-    ("alluxio.user.", _NO_ENGINE),
+    ("alluxio.user.block.worker.client.pool.", _STREAMS),
+    ("alluxio.user.block.master.client.", _STREAMS),
+    ("alluxio.user.file.master.client.", f"{_STREAMS}; metadata_fetchers says how many are under way at once"),
+    ("alluxio.user.local.reader.chunk.size.bytes", "block files of this machine are not read in chunks"),
+    ("alluxio.user.block.size.bytes.default", f"{_READ_ONLY}, and a file has the block size it was made with"),
+    ("alluxio.user.block.write.", _READ_ONLY),
+    ("alluxio.user.file.writetype.", _READ_ONLY),
+    ("alluxio.user.file.write.", _READ_ONLY),
+    ("alluxio.user.file.create.", _READ_ONLY),
+    ("alluxio.user.file.replication.", _READ_ONLY),
+    ("alluxio.user.file.persist", _READ_ONLY),
+    ("alluxio.user.file.reserved.bytes", _READ_ONLY),
+    ("alluxio.user.local.writer.", _READ_ONLY),
+    ("alluxio.user.streaming.writer.", _READ_ONLY),
+    ("alluxio.user.streaming.data.write.", _READ_ONLY),
+    ("alluxio.user.network.", _GRPC),
+    ("alluxio.user.conf.sync.interval", "the cluster's configuration is asked once, when mounting"),
+    ("alluxio.user.", "this client does not need it"),
     ("alluxio.master.", "it is a setting of the Alluxio master"),
     ("alluxio.worker.", "it is a setting of the Alluxio worker"),
     ("alluxio.job.", "it is a setting of the Alluxio job service"),
     ("alluxio.proxy.", "it is a setting of the Alluxio proxy"),
     ("alluxio.web.", "it is a setting of Alluxio's web pages"),
-    ("alluxio.security.", _NO_ENGINE),
-    ("alluxio.network.", _NO_ENGINE),
-    ("alluxio.underfs.", "that storage is not in this release"),
+    ("alluxio.security.stale.channel.purge.interval", "who was forgotten by a server logs in again"),
+    ("alluxio.security.", "it is a setting of the Alluxio servers"),
+    ("alluxio.network.tls.", "certificates are those of alluxio.network.tls.ca.path"),
+    ("alluxio.network.", _GRPC),
+    ("alluxio.zookeeper.", "the masters themselves are asked who leads: name all in alluxio.master.rpc.addresses"),
+    ("alluxio.locality.", "the tiers are those of alluxio.locality.order"),
+    ("alluxio.standalone.", "there is no Java machine here"),
+    ("alluxio.underfs.", _STORAGE),
     ("alluxio.", "this client does not know it"),
-    ("fs.", "that storage is not in this release"),
+    ("fs.", _STORAGE),
     ("", "it is not a property of Alluxio"),
 )  # fmt: skip
 

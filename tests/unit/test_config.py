@@ -19,62 +19,6 @@ ROOT = Path(__file__).parents[2]
 CACHE = "alluxio.user.client.cache."
 UFS = "alluxio.master.mount.table.root.ufs"
 
-# The tuned properties of the Kubernetes recipe for AlluxioFuse, with its two duplicate keys.
-RECIPE = """
-properties:
-    alluxio.user.ufs.block.read.location.policy: alluxio.client.block.policy.LocalFirstAvoidEvictionPolicy
-    alluxio.fuse.jnifuse.enabled: true
-    alluxio.user.client.cache.enabled: false
-    alluxio.user.client.cache.store.type: MEMORY
-    alluxio.user.client.cache.dir: /alluxio/ram
-    alluxio.user.client.cache.page.size: 8MB
-    alluxio.user.client.cache.size: 1800MB
-    alluxio.master.journal.log.size.bytes.max: 500MB
-    alluxio.user.update.file.accesstime.disabled: true
-    alluxio.user.block.worker.client.pool.min: 512
-    # It should be great than (120)*0.01 = 2GB
-    alluxio.fuse.debug.enabled: "false"
-    alluxio.web.ui.enabled: false
-    alluxio.user.file.writetype.default: MUST_CACHE
-    alluxio.user.block.write.location.policy.class: alluxio.client.block.policy.LocalFirstAvoidEvictionPolicy
-    alluxio.worker.allocator.class: alluxio.worker.block.allocator.GreedyAllocator
-    alluxio.user.block.size.bytes.default: 32MB
-    # set OSS endpoint
-    fs.oss.endpoint: <OSS_ENDPOINT>
-    fs.oss.accessKeyId: <OSS_ACCESS_KEY_ID>
-    fs.oss.accessKeySecret: <OSS_ACCESS_KEY_SECRET>
-    alluxio.master.mount.table.root.ufs: oss://<OSS_BUCKET>/<OSS_DIRECTORY>/
-    alluxio.user.streaming.reader.chunk.size.bytes: 32MB
-    alluxio.user.local.reader.chunk.size.bytes: 32MB
-    alluxio.worker.network.reader.buffer.size: 32MB
-    alluxio.worker.file.buffer.size: 320MB
-    alluxio.job.worker.threadpool.size: 64
-    alluxio.user.metrics.collection.enabled: false
-    alluxio.master.rpc.executor.max.pool.size: 10240
-    alluxio.master.rpc.executor.core.pool.size: 128
-    alluxio.master.mount.table.root.readonly: true
-    alluxio.user.update.file.accesstime.disabled: true
-    alluxio.user.file.passive.cache.enabled: false
-    alluxio.user.block.avoid.eviction.policy.reserved.size.bytes: 2GB
-    alluxio.master.journal.folder: /journal
-    alluxio.master.journal.type: UFS
-    alluxio.user.block.master.client.pool.gc.threshold: 2day
-    alluxio.user.file.master.client.threads: 1024
-    alluxio.user.block.master.client.threads: 1024
-    alluxio.user.file.readtype.default: CACHE
-    alluxio.security.stale.channel.purge.interval: 365d
-    alluxio.user.metadata.cache.enabled: true
-    alluxio.user.metadata.cache.expiration.time: 2day
-    alluxio.user.metadata.cache.max.size: "1000000"
-    alluxio.user.direct.memory.io.enabled: true
-    alluxio.fuse.cached.paths.max: "1000000"
-    alluxio.job.worker.threadpool.size: 164
-    alluxio.user.worker.list.refresh.interval: 2min
-    alluxio.user.logging.threshold: 1000ms
-    alluxio.fuse.logging.threshold: 1000ms
-    alluxio.worker.block.master.client.pool.size: 1024
-"""
-
 
 def load(*options: str, environ: Mapping[str, str] | None = None, **others: object) -> Config:
     """Loads with nothing but what is given: no variable and no site file of this machine."""
@@ -107,7 +51,8 @@ def test_every_row_is_complete() -> None:
             continue
         assert row.help, row.name
         assert row.kind in PARSERS, row.name
-        assert row.default or row.kind in ("text", "count", "octal"), row.name
+        assert row.default or row.kind in ("text", "address", "addresses", "count", "octal"), row.name
+        assert row.default in row.choices or row.kind not in ("choice", "class"), row.name
 
 
 def test_documentation_is_that_of_the_table() -> None:
@@ -142,23 +87,6 @@ def test_the_options_of_the_recipe() -> None:
     assert numbers["max_read"] == 131072
     assert numbers["attr_timeout_ns"] == numbers["entry_timeout_ns"] == 7200 * 10**9
     assert config.mount_options().endswith(",ro,nosuid,nodev,max_read=131072")
-
-
-def test_the_properties_of_the_recipe(tmp_path: Path) -> None:
-    """The recipe's property list loads as it stands: honoured keys work, the others are named with a reason."""
-    config = load(environ=site(tmp_path, RECIPE))
-    assert config.number(f"{CACHE}page.size") == 8 << 20
-    assert config.number(f"{CACHE}size") == 1800 << 20
-    assert config.text(f"{CACHE}store.type") == "MEMORY"
-    assert config.number("alluxio.fuse.logging.threshold") == 1000
-    assert not config.flag("alluxio.fuse.debug.enabled")
-    assert config.ufs == "oss://<OSS_BUCKET>/<OSS_DIRECTORY>/"
-    keys = set(re.findall(r"^ {4}((?:alluxio|fs)\.[^:]+):", RECIPE, re.MULTILINE))
-    ignored = {note.split()[1] for note in config.notes if note.startswith("ignored: ")}
-    assert ignored - {"properties"} == keys - set(config.settings)
-    assert [note for note in config.notes if "twice" in note] == [
-        f"alluxio.job.worker.threadpool.size is set twice in {tmp_path}/alluxio-site.properties; the last value counts"
-    ]
 
 
 def test_notes_keep_secrets() -> None:
@@ -333,15 +261,6 @@ def test_relative_storage_is_of_this_directory(tmp_path: Path, monkeypatch: pyte
     config = load(ufs="data")
     monkeypatch.chdir("/")
     assert config.ufs == f"{tmp_path}/data"
-
-
-def test_storage_of_a_cluster() -> None:
-    """With a cluster configured, only --ufs names a storage to mount without it."""
-    hostname = "alluxio.master.hostname=localhost"
-    assert load(properties=[f"{UFS}=/a"]).ufs == "/a"
-    assert load(properties=[f"{UFS}=/a", hostname]).ufs == ""
-    assert load(properties=[hostname]).cluster == "localhost"
-    assert load(properties=[hostname], ufs="/b").ufs == "/b"
 
 
 def test_lending() -> None:

@@ -11,7 +11,14 @@ from collections.abc import Sequence
 
 PROGRAM = "alluxio-jnifuse"
 
-_COMMANDS = {"mount": "mount", "umount": "umount", "unmount": "umount", "stat": "stat", "version": "version"}
+_COMMANDS = {
+    "mount": "mount",
+    "umount": "umount",
+    "unmount": "umount",
+    "stat": "stat",
+    "getConf": "getconf",
+    "version": "version",
+}
 
 USAGE = f"""\
 Usage: {PROGRAM} COMMAND ...
@@ -22,6 +29,8 @@ Usage: {PROGRAM} COMMAND ...
                             unmount it (also: unmount)
   stat [--stats MOUNT_POINT]
                             list the running mounts, or show the counters of one
+  getConf [--unit UNIT] [--source] [--master] [KEY]
+                            what a property is set to, and where
   version                   versions, and what this kernel can do
 
 {PROGRAM} COMMAND --help tells more.

@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 ENTRY_POINTS = "alluxio_jnifuse.sources"
 
 _SCHEMES = {
+    "alluxio": "alluxio_jnifuse.sources.alluxio:open_uri",
     "file": "alluxio_jnifuse.sources.local:open_uri",
     "testing": "alluxio_jnifuse.testing:open_uri",
 }
-_PLANNED = ("alluxio", "oss")
+_PLANNED = ("oss",)
 
 
 def open_source(uri: str, config: object) -> Source:

@@ -1,41 +1,8 @@
-"""OPTIONS: everything that can be set, declared once.
-
-The command line, the properties, the defaults, the numbers that go down into `struct ajf_options` and
-docs/CONFIGURATION.md all come from this table. A name without a dot is a mount option (`-o name=value`); a name that
-starts with `alluxio.` is a property (`-D`, `-o alluxio.key=value`, `*_JAVA_OPTS`, alluxio-site.properties).
-"""
+"""Mount options: what follows -o."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
-UINT32_MAX = (1 << 32) - 1  # the width of most fields of struct ajf_options
-
-
-class Option(NamedTuple):
-    """One row: how a setting is called, written and limited, what it is without being set, and why.
-
-    `kind` is a key of config.PARSERS, which fixes notation and unit (bytes, nanoseconds, milliseconds):
-    flag (present or not; `off` is its opposite word), mode (one of the flags that exclude each other, `modes` is its
-    number), accepted (known and without effect, `why` says the reason), switch (on/off), bool (true/false), size,
-    count, seconds, duration, octal, choice, text.
-    """
-
-    name: str
-    kind: str
-    default: str  # in the notation of the option; "" = unset
-    help: str
-    why: str  # the reason for the default
-    field: str = ""  # of struct ajf_options
-    low: int | None = None  # range of the parsed value; a duration is clamped to it, anything else refused
-    high: int | None = None
-    aliases: tuple[str, ...] = ()
-    env: str = ""  # environment variable with the same meaning
-    choices: tuple[str, ...] = ()
-    off: str = ""
-    mode: int = 0  # enum ajf_cache_mode
-    kernel: bool = False  # goes into the option string of mount(2)
+from alluxio_jnifuse.options.option import GIB, MIB, UINT32_MAX, Option
 
 
 def _flag(name: str, help: str, why: str, field: str = "", off: str = "", default: str = "off") -> Option:
@@ -46,7 +13,7 @@ def _kernel(name: str, help: str, why: str, off: str = "", default: str = "off")
     return Option(name, "flag", default, help, why, off=off, kernel=True)
 
 
-_MOUNT_OPTIONS = (
+MOUNT_OPTIONS = (
     # What the kernel keeps. enum ajf_cache_mode: AUTO 0, KERNEL 1, DIRECT 2; the larger number wins.
     Option(
         "auto_cache", "mode", "on",
@@ -190,108 +157,3 @@ _MOUNT_OPTIONS = (
     Option("big_writes", "accepted", "", "", "every libfuse 3 has big writes"),
     Option("_netdev", "accepted", "", "", "a word for mount(8) and /etc/fstab"),
 )  # fmt: skip
-
-_PROPERTIES = (
-    # What is mounted where.
-    Option(
-        "alluxio.master.mount.table.root.ufs", "text", "",
-        "the storage to mount when no cluster is configured; a directory or file:// in this release (--ufs)",
-        "there is no storage everybody has",
-        aliases=("alluxio.underfs.address",),
-    ),
-    Option(
-        "alluxio.fuse.mount.point", "text", "/mnt/alluxio-fuse",
-        "where to mount (MOUNT_POINT)", "Alluxio's",
-        aliases=("alluxio.worker.fuse.mount.point",),
-    ),
-    Option(
-        "alluxio.fuse.mount.alluxio.path", "text", "/",
-        "the part of the storage to show (ALLUXIO_PATH)", "Alluxio's",
-        aliases=("alluxio.worker.fuse.mount.alluxio.path",),
-    ),
-    Option(
-        "alluxio.fuse.mount.options", "text", "",
-        "mount options, as after -o; an -o on the command line adds to them",
-        "the defaults are the fast ones",
-        aliases=("alluxio.worker.fuse.mount.options",),
-    ),
-    Option(
-        "alluxio.fuse.umount.timeout", "duration", "0s",
-        "how long SIGTERM waits for open files before the mount is detached lazily", "Alluxio's",
-        low=0, high=UINT32_MAX,
-    ),
-    Option("alluxio.master.hostname", "text", "", "the cluster; refused in this release without --ufs", "none"),
-    Option("alluxio.master.rpc.addresses", "text", "", "the cluster; refused in this release without --ufs", "none"),
-    # The client cache.
-    Option(
-        "alluxio.user.client.cache.enabled", "bool", "false",
-        "copy what is read into memory; for directories on NFS or slow disks",
-        "Alluxio's; a local directory is read at its own speed without",
-        "cache_enabled",
-    ),
-    Option(
-        "alluxio.user.client.cache.store.type", "choice", "MEM",
-        "where cached pages lie; LOCAL and ROCKS are kept in memory too, with a line in the log",
-        "the only store of this release",
-        choices=("MEM", "MEMORY", "LOCAL", "ROCKS"),
-    ),
-    Option(
-        "alluxio.user.client.cache.size", "size", "512MB",
-        "budget of the client cache; several sizes (2.9: one for each directory) are added up", "Alluxio's",
-        "cache_bytes", MIB, 1 << 50,
-    ),
-    Option(
-        "alluxio.user.client.cache.page.size", "size", "1MB",
-        "what is fetched and evicted at once; rounded up to a power of two of at least 64KB", "Alluxio's",
-        "page_bytes", 1, GIB,
-    ),
-    # Patience.
-    Option(
-        "alluxio.user.streaming.data.read.timeout", "duration", "3min",
-        "a read that waited this long for the source answers EIO; 0 or less = never", "Alluxio's since 2.8",
-        "read_timeout_ms", 0, UINT32_MAX, ("alluxio.user.streaming.data.timeout",),
-    ),
-    Option(
-        "alluxio.user.rpc.retry.max.duration", "duration", "2min",
-        "a look-up, listing or open that waited this long answers EIO, and a mount fails; 0 or less = never",
-        "Alluxio's",
-        "metadata_timeout_ms", 0, UINT32_MAX,
-    ),
-    # The log.
-    Option(
-        "alluxio.fuse.logging.threshold", "duration", "10s",
-        "warn of requests slower than this; 0 or less = never", "Alluxio's",
-        "slow_ms", 0, UINT32_MAX, env="SPENT_TIME",
-    ),
-    Option("alluxio.fuse.debug.enabled", "bool", "false", "log every request", "costs more than it serves", "debug"),
-    Option(
-        "alluxio.logs.dir", "text", "",
-        "directory of the log files",
-        "/var/log/alluxio-jnifuse for root, else $XDG_STATE_HOME/alluxio-jnifuse",
-        env="ALLUXIO_LOGS_DIR",
-    ),
-    # Where alluxio-site.properties is looked for, and what ${...} may refer to.
-    Option("alluxio.home", "text", "/opt/alluxio", "Alluxio's directory", "that of its images", env="ALLUXIO_HOME"),
-    Option("alluxio.work.dir", "text", "${alluxio.home}", "for ${alluxio.work.dir} in other values", "Alluxio's"),
-    Option(
-        "alluxio.conf.dir", "text", "${alluxio.home}/conf",
-        "directory of alluxio-site.properties", "Alluxio's", env="ALLUXIO_CONF_DIR",
-    ),
-    Option(
-        "alluxio.site.conf.dir", "text", "${alluxio.conf.dir}/,${user.home}/.alluxio/,/etc/alluxio/",
-        "directories searched for alluxio-site.properties; the first one found is read", "Alluxio's",
-    ),
-)  # fmt: skip
-
-OPTIONS: tuple[Option, ...] = _MOUNT_OPTIONS + _PROPERTIES
-
-# Every spelling of an option, opposites included.
-BY_NAME: dict[str, Option] = {
-    name: row for row in OPTIONS for name in (row.name, row.off, *row.aliases) if name
-}  # fmt: skip
-BY_ENV: dict[str, Option] = {row.env: row for row in OPTIONS if row.env}
-
-
-def is_property(name: str) -> bool:
-    """Whether `name` is a property rather than a mount option."""
-    return name.startswith("alluxio.")
