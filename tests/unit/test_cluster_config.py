@@ -5,6 +5,7 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -424,9 +425,11 @@ def client(monkeypatch: pytest.MonkeyPatch) -> FakeClient:
 
 
 def test_the_cluster_is_asked(client: FakeClient) -> None:
-    """Once, unless the user does not want it."""
-    client.answer = [(f"{CACHE}enabled", "true")]
-    assert from_config.ask_cluster(load(MASTER)).flag(f"{CACHE}enabled")
+    """Once, unless the user does not want it; what nobody has set there is no better than the defaults here."""
+    client.answer = [(f"{CACHE}enabled", "true", "SITE_PROPERTY (/a)"), (f"{CACHE}size", "1GB", "DEFAULT")]
+    config = from_config.ask_cluster(load(MASTER))
+    assert config.flag(f"{CACHE}enabled")
+    assert config.origin(f"{CACHE}size") == "default"
     assert client.closed == 1
     config = load(MASTER, "alluxio.user.conf.cluster.default.enabled=false")
     assert from_config.ask_cluster(config) is config
@@ -444,8 +447,16 @@ def test_a_cluster_that_does_not_tell(client: FakeClient) -> None:
     assert client.closed == 2
 
 
-def test_a_missing_engine_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_library_is_told() -> None:
     """With what to do about it: gRPC is an extra."""
-    monkeypatch.setitem(sys.modules, "alluxio_jnifuse.sources.alluxio.master", None)
-    with pytest.raises(ConfigError, match=r"pip install 'alluxio-jnifuse\[alluxio\]'"):
-        from_config.master_client(load(MASTER))
+    program = (
+        "import sys; sys.modules['grpc'] = None\n"
+        "from alluxio_jnifuse.config import Config\n"
+        "from alluxio_jnifuse.sources.alluxio.from_config import master_client\n"
+        f"master_client(Config.load(properties=[{MASTER!r}], environ={{}}))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.stderr.splitlines()[-1] == (
+        "alluxio_jnifuse.errors.ConfigError: reading from an Alluxio cluster needs grpc; "
+        "pip install 'alluxio-jnifuse[alluxio]'"
+    )

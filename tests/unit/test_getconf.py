@@ -91,8 +91,8 @@ class FakeClient:
         if self.fails:
             raise SourceError("no master answers")
 
-    def get_configuration(self) -> list[tuple[str, str]]:
-        return [(CACHE_SIZE, "7MB"), ("alluxio.master.journal.type", "UFS")]
+    def get_configuration(self) -> list[tuple[str, str, str]]:
+        return [(CACHE_SIZE, "7MB", "DEFAULT"), ("alluxio.master.journal.type", "UFS", "SITE_PROPERTY (/a)")]
 
     def close(self) -> None:
         pass
@@ -103,7 +103,7 @@ def test_the_configuration_of_the_cluster(capsys: pytest.CaptureFixture[str], mo
     monkeypatch.setenv("ALLUXIO_MASTER_HOSTNAME", "m")
     monkeypatch.setattr(from_config, "master_client", lambda config: FakeClient(False))
     assert said(capsys, "--master", CACHE_SIZE) == (0, "7MB\n", "")
-    assert said(capsys, "--master", "--source", "alluxio.master.journal.type")[1] == "CLUSTER_DEFAULT\n"
+    assert said(capsys, "--master", "--source", "alluxio.master.journal.type")[1] == "SITE_PROPERTY (/a)\n"
     assert said(capsys, "--master")[1] == f"alluxio.master.journal.type=UFS\n{CACHE_SIZE}=7MB\n"
     assert said(capsys, "--master", "alluxio.worker.x")[0] == 1
     code, _, err = said(capsys, "--master", "alluxio.user.logging.threshold")

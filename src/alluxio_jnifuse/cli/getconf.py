@@ -74,12 +74,12 @@ def _of_client(config: Config) -> dict[str, _Known]:
 def _of_cluster(config: Config) -> dict[str, _Known]:
     if not config.cluster:
         raise ConfigError("no cluster is configured", remedy="set alluxio.master.hostname")
-    from alluxio_jnifuse.sources.alluxio.from_config import master_client
+    from alluxio_jnifuse.sources.alluxio import from_config
 
-    client = master_client(config)
+    client = from_config.master_client(config)
     try:
         client.connect()
-        return {name: _Known(value, "CLUSTER_DEFAULT") for name, value in client.get_configuration()}
+        return {name: _Known(value, source) for name, value, source in from_config.configuration(client)}
     except OSError as error:
         raise ConfigError(f"Unable to create master-side configuration: {error}") from error
     finally:

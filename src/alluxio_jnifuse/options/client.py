@@ -64,7 +64,10 @@ CLIENT_PROPERTIES = (
         "0 or less = never",
         "Alluxio's since 2.8",
         "read_timeout_ms", 0, UINT32_MAX,
-        ("alluxio.user.streaming.data.timeout", "alluxio.user.network.data.timeout"),
+        (
+            "alluxio.user.streaming.data.timeout", "alluxio.user.network.data.timeout",
+            "alluxio.user.network.data.timeout.ms",
+        ),
     ),
     Option(
         "alluxio.user.rpc.retry.max.duration", "duration", "2min",

@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from alluxio_jnifuse.config import Config
     from alluxio_jnifuse.sources.alluxio.master import MasterClient
 
+_OURS = __name__.partition(".")[0]
 _POLICY = "alluxio.fuse.auth.policy.class"
 _CUSTOM = "alluxio.fuse.auth.policy.custom."
 _NOBODY = ("", "_NONE_", "_HDFS_USER_")  # the Hadoop user of a process that is no Hadoop's is its own
+_NOT_SET = "DEFAULT"  # a default of the cluster's release, which is no better than ours
 _FOREVER_S = 10 * 365 * 86400.0  # still a timeout that every clock can add
 _LARGEST_CHUNK_BYTES = 64 << 20  # the largest message that is taken has 100 MB
 
@@ -90,9 +92,11 @@ def master_client(config: Config) -> MasterClient:
     """
     try:
         from alluxio_jnifuse.sources.alluxio.master import MasterClient
-    except ImportError as error:
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith(_OURS):
+            raise
         raise ConfigError(
-            f"the Alluxio engine cannot be loaded: {error}", remedy="pip install 'alluxio-jnifuse[alluxio]'"
+            f"reading from an Alluxio cluster needs {error.name}", remedy="pip install 'alluxio-jnifuse[alluxio]'"
         ) from error
     return MasterClient(settings(config, split_uri(config.ufs)[0]))
 
@@ -107,12 +111,19 @@ def ask_cluster(config: Config) -> Config:
     client = master_client(config)
     try:
         client.connect()
-        return config.with_cluster_defaults(client.get_configuration())
+        told = configuration(client)
+        return config.with_cluster_defaults((name, value) for name, value, source in told if source != _NOT_SET)
     except OSError as error:
         config.notes.append(f"the cluster does not tell its configuration: {error.strerror or error}")
         return config
     finally:
         client.close()
+
+
+def configuration(client: MasterClient) -> list[tuple[str, str, str]]:
+    """What a cluster says of itself: names and values of properties, and in its own words where each was set."""
+    properties: Sequence[Sequence[str]] = client.get_configuration()
+    return [(name, value, source[0] if source else "") for name, value, *source in properties]
 
 
 def user_name() -> str:
