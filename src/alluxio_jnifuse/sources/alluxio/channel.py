@@ -31,7 +31,7 @@ from alluxio_jnifuse.sources.alluxio.flight import SingleFlight
 from alluxio_jnifuse.sources.alluxio.session import SaslSession, Session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from google.protobuf.message import Message
 
@@ -103,7 +103,7 @@ class Channel:
             self._leave()
             self._note_slow(method, about, outcome, begin)
 
-    def replies(self, method: str, request: Message, reply: type[M], timeout: float, about: str = "") -> Iterator[M]:
+    def replies(self, method: str, request: Message, reply: type[M], timeout: float, about: str = "") -> Generator[M, None, None]:
         """One request, any number of replies, all within `timeout` seconds. Raises CallError as it is iterated.
 
         Closing the generator ends the call.

@@ -125,7 +125,7 @@ _PORT = "name the RPC port of a master, usually 19998"
 _CONNECTING: tuple[tuple[str, Diagnosis], ...] = (
     (
         r"CERTIFICATE_VERIFY_FAILED|unable to get local issuer",
-        Diagnosis("its TLS certificate is not trusted", "name the authority's certificates", True),
+        Diagnosis("its TLS certificate is not trusted", "name its authority by alluxio.network.tls.ca.path", True),
     ),
     (
         r"Hostname Verification|hostname .*match|Peer name",
