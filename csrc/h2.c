@@ -40,6 +40,7 @@ struct ajf_h2 {
     int fd;
     atomic_bool aborted;
     bool ended;          /* the peer has ended the call */
+    bool nested;         /* the data of a message lies in a field of its field */
     bool broken;         /* GOAWAY or an error: no other call */
     uint32_t stream;     /* of the call */
     uint32_t frame_left; /* bytes of the DATA frame that were not consumed yet */
@@ -231,7 +232,7 @@ static int greet(struct ajf_h2 *h, int timeout_ms)
 }
 
 int ajf_h2_call(struct ajf_h2 *h, const char *path, const char *authority, const char *channel_id, const void *message,
-                size_t len, int timeout_ms)
+                size_t len, bool nested, int timeout_ms)
 {
     uint8_t out[OUT_BYTES], *p = out + FRAME_HEADER_BYTES;
     /* The request must fit in one frame and the initial window, as every ReadRequest does. */
@@ -240,6 +241,7 @@ int ajf_h2_call(struct ajf_h2 *h, const char *path, const char *authority, const
         return h->broken ? -ECONNRESET : -E2BIG;
     h->stream = h->stream ? h->stream + 2 : 1;
     h->ended = h->frame_ends = false;
+    h->nested = nested;
     h->part = PART_PREFIX;
     h->frame_left = h->pad_left = h->part_done = h->message_left = h->data_left = h->stream_taken = 0;
     *p++ = 0x80 | 3; /* :method POST */
@@ -377,9 +379,10 @@ static int take_header_byte(struct ajf_h2 *h, uint8_t byte)
         return 0;
     if (h->length != h->message_left)
         return -EPROTO; /* something besides the chunk */
+    bool innermost = h->part == PART_CHUNK_LENGTH || !h->nested;
     h->part_done = 0;
-    h->data_left = h->part == PART_CHUNK_LENGTH ? h->message_left : 0;
-    h->part = !h->message_left ? PART_PREFIX : h->part == PART_CHUNK_LENGTH ? PART_DATA : PART_CHUNK_TAG;
+    h->data_left = innermost ? h->message_left : 0;
+    h->part = !h->message_left ? PART_PREFIX : innermost ? PART_DATA : PART_CHUNK_TAG;
     return 0;
 }
 

@@ -4,8 +4,8 @@
  *
  * A library would hand every message over as an object of its own, under the interpreter's lock: 1.1 s of CPU for a
  * GiB where this takes 0.2. It does that and nothing else: connections are plain HTTP/2 (RFC 9113) without TLS, one
- * stream is open at a time, the answer is a stream of ReadResponse{1: Chunk{1: data}} whose data is handed out as a
- * run of bytes, and headers of the answer are not decoded at all (so no HPACK state is kept). Whoever does not get
+ * stream is open at a time, the answer is a stream of ReadResponse{1: Chunk{1: data}} (or of messages {1: data}) whose
+ * data is handed out as a run of bytes, and headers of the answer are not decoded at all (so no HPACK state is kept). Whoever does not get
  * all the bytes he asked for asks again through a complete gRPC library and learns the reason there.
  *
  * Flow control is the socket's: windows are as large as the protocol has them and are topped up in time, so bytes
@@ -31,10 +31,11 @@ int ajf_h2_connect(const char *host, const char *port, int timeout_ms, struct aj
 
 /*
  * Starts a call: `path` is "/package.Service/Method", `message` the serialised request. The request side of the call
- * stays open until ajf_h2_finish. One call at a time; the one before must have been finished.
+ * stays open until ajf_h2_finish. One call at a time; the one before must have been finished. `nested`: the data of
+ * an answer lies in field 1 of field 1, else in field 1.
  */
 int ajf_h2_call(struct ajf_h2 *h, const char *path, const char *authority, const char *channel_id, const void *message,
-                size_t len, int timeout_ms);
+                size_t len, bool nested, int timeout_ms);
 
 /* At least one and at most `size` bytes of data, or 0: the peer has ended the call. An error loses what came before. */
 ssize_t ajf_h2_read(struct ajf_h2 *h, void *buffer, size_t size, int timeout_ms);

@@ -24,17 +24,18 @@ cdef class BlockConnection:
         c.ajf_h2_free(self._h)
 
     def call(self, str path not None, str authority not None, str channel_id not None, bytes message not None,
-             double timeout):
+             double timeout, bint nested=True):
         cdef bytes p = path.encode(), a = authority.encode(), i = channel_id.encode()
         cdef const char *method = p
         cdef const char *host = a
         cdef const char *identity = i
         cdef const char *request = message
         cdef size_t n = len(message)
+        cdef c.bool deep = nested
         cdef int err, ms = _ms(timeout)
         self._open()
         with nogil:
-            err = c.ajf_h2_call(self._h, method, host, identity, request, n, ms)
+            err = c.ajf_h2_call(self._h, method, host, identity, request, n, deep, ms)
         if err < 0:
             raise OSError(-err, os.strerror(-err))
 
@@ -59,6 +60,18 @@ cdef class BlockConnection:
         if n < 0:
             raise OSError(-n, os.strerror(-n))
         return done
+
+    def read_some(self, size_t size, double timeout):
+        cdef bytearray buffer = bytearray(size)
+        cdef unsigned char[::1] view = buffer
+        cdef ssize_t n
+        cdef int ms = _ms(timeout)
+        self._open()
+        with nogil:
+            n = c.ajf_h2_read(self._h, &view[0], size, ms)
+        if n < 0:
+            raise OSError(-n, os.strerror(-n))
+        return bytes(buffer[:n])
 
     def finish(self, double timeout):
         cdef int err, ms = _ms(timeout)

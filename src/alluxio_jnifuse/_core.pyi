@@ -131,7 +131,12 @@ class BlockConnection:
 
     def __init__(self, host: str, port: str, timeout: float) -> None:
         """`host`: a name, an address, or the absolute path of a Unix socket."""
-    def call(self, path: str, authority: str, channel_id: str, message: bytes, timeout: float) -> None: ...
+    def call(
+        self, path: str, authority: str, channel_id: str, message: bytes, timeout: float, nested: bool = True
+    ) -> None:
+        """`nested`: the data of the answer's messages lies in field 1 of field 1, else in field 1."""
+    def read_some(self, size: int, timeout: float) -> bytes:
+        """One to `size` bytes, or b"" when the peer has ended the call."""
     def read_into(
         self,
         buffer: memoryview,

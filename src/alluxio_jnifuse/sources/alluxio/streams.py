@@ -1,4 +1,6 @@
-"""One ReadBlock call: the bytes of a range of a block, in order, straight into the pages they are for.
+"""One ReadBlock call over gRPC: the bytes of a range of a block, in order, into the pages they are for.
+
+It is what serves where the connections of link.py do not: with TLS, and to learn why a read was refused.
 
 Messages are taken as raw bytes and parsed by hand: ReadResponse{1: Chunk{1: data}} is two tags and two lengths before
 the data, and every message object in between would copy them once more. No acknowledgements are sent: a reader that
@@ -7,13 +9,12 @@ takes what comes is flow control enough, and workers complete such reads faster.
 A call ends cleanly when the client half-closes *after* the last byte; before, that would cut it short. gRPC takes
 requests from an iterator in a thread of its own, which must be let go in every case: `Requests.close`.
 
-Threads: a ReadStream is used by one thread at a time; `abort` may be called from any, and makes the reader fail.
+Threads: a ReadStream is used by one thread at a time.
 """
 
 from __future__ import annotations
 
 import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -95,10 +96,9 @@ class ReadStream:
     """
 
     def __init__(self, channel: Channel, request: bytes, offset: int, end: int, timeout: float | None) -> None:
-        """`offset` and `end` are those of `request`; `timeout` s for the whole call, None: until it is aborted."""
+        """`offset` and `end` are those of `request`; `timeout` s for the whole call."""
         self.position = offset  # of the next byte that `read_into` gives
         self.end = end
-        self.waiting_since = 0.0  # monotonic time since which a reader waits for a message; 0 = nobody does
         self._rest = memoryview(b"")
         self._requests = Requests(request)
         try:
@@ -107,15 +107,14 @@ class ReadStream:
             self._requests.close()
             raise
 
-    def read_into(self, buffer: memoryview, done: int, progress: Callable[[int], None]) -> int:
-        """Fills `buffer` from byte `done` on, as far as the stream's end; returns how many of its bytes are filled.
+    def read_into(self, buffer: memoryview, done: int, end: int, progress: Callable[[int], None]) -> int:
+        """Fills buffer[done:end] as far as the stream goes; returns how many bytes of `buffer` are filled.
 
-        Calls `progress` with the count of bytes of `buffer` that are final, after each message.
+        Calls `progress` with that count after each message.
         """
-        size = len(buffer)
-        while done < size and self.position < self.end:
+        while done < end and self.position < self.end:
             data = self._rest or self._next()
-            take = min(len(data), size - done, self.end - self.position)
+            take = min(len(data), end - done, self.end - self.position)
             buffer[done : done + take] = data[:take]
             self._rest = data[take:]
             done += take
@@ -123,24 +122,11 @@ class ReadStream:
             progress(done)
         return done
 
-    def skip(self, length: int) -> None:
-        """Drops the next `length` bytes."""
-        while length > 0:
-            data = self._rest or self._next()
-            take = min(len(data), length)
-            self._rest = data[take:]
-            self.position += take
-            length -= take
-
     def _next(self) -> memoryview:
-        self.waiting_since = time.monotonic()
         try:
-            data = payload(next(self._call))
+            return payload(next(self._call))
         except StopIteration:
             raise ShortStream(f"the stream ended at {self.position} of {self.end}") from None
-        finally:
-            self.waiting_since = 0.0
-        return data
 
     def finish(self) -> None:
         """Ends the call: cleanly when all bytes were taken, else by cancelling it. Idempotent."""
@@ -148,8 +134,3 @@ class ReadStream:
         if self.position < self.end or self._rest:
             self._call.cancel()
         self._rest = memoryview(b"")
-
-    def abort(self) -> None:
-        """Ends the call under a reader, who gets the error of a cancelled call. Any thread."""
-        self._call.cancel()
-        self._requests.close()

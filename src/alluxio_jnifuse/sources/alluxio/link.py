@@ -1,0 +1,182 @@
+"""One worker, and the ways to its bytes.
+
+Block data comes over connections of our own (csrc/h2.h) under the session of the worker's gRPC channel: a server knows
+its users by the channel id alone. Such a read says nothing about why it fails, so whoever is refused there asks once
+more over the channel, which does. With TLS everything goes over the channel.
+
+Threads: any. A connection is used by one read at a time; idle ones are kept for the next. The lock guards the list
+of them and is held for nothing else.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Protocol
+
+from alluxio_jnifuse._core import BlockConnection
+from alluxio_jnifuse.sources.alluxio.channel import Channel
+from alluxio_jnifuse.sources.alluxio.streams import READ_BLOCK, ReadStream, ShortStream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from alluxio_jnifuse.sources.alluxio.settings import Settings
+
+_MOST_IDLE = 16  # connections; as many as reads of one worker are usually under way
+_STEP_BYTES = 256 << 10  # between two reports of progress
+_FINISH_S = 5.0  # a worker that has sent all ends the call at once
+
+
+class BlockCall(Protocol):
+    """The bytes [position, end) of a block, in order. Used by one thread at a time; `finish` comes last."""
+
+    position: int
+    end: int
+
+    def read_into(self, buffer: memoryview, done: int, end: int, progress: Callable[[int], None]) -> int:
+        """Fills buffer[done:end] as far as the call goes, and returns how far; progress(n): buffer[:n] is final.
+
+        Raises OSError, ShortStream, MalformedChunk, and what `progress` raises. `position` counts what was reported.
+        """
+
+    def finish(self) -> None:
+        """Ends the call, whether all was read or not. Idempotent."""
+
+
+class WorkerLink:
+    """Ways to the worker at `target` ("host:port" or "unix:/path"), made when they are first needed."""
+
+    def __init__(self, target: str, settings: Settings) -> None:
+        self.target = target
+        self.channel = Channel(target, settings)
+        self.plain = not settings.tls
+        self.patience_s = stall_s(settings)
+        host, _, port = target.rpartition(":")
+        self._host, self._port = (target[len("unix:") :], "") if target.startswith("unix:") else (host.strip("[]"), port)
+        self.authority = "localhost" if target.startswith("unix:") else target
+        self._lock = threading.Lock()
+        self._idle: list[BlockConnection] = []  # lock; the last one was used last
+        self._closed = False  # lock
+
+    def __repr__(self) -> str:
+        return f"<WorkerLink {self.target}>"
+
+    def read(self, request: bytes, offset: int, end: int) -> BlockCall:
+        """Begins to read the bytes [offset, end) that `request`, a serialised ReadRequest, asks for. Raises OSError."""
+        if not self.plain:
+            return self.read_over_channel(request, offset, end)
+        return _Direct(self, request, offset, end)
+
+    def read_over_channel(self, request: bytes, offset: int, end: int) -> BlockCall:
+        """As `read`, slower, with errors that say why. Raises CallError."""
+        return ReadStream(self.channel, request, offset, end, self.patience_s + (end - offset) / (1 << 20))
+
+    def take(self) -> tuple[BlockConnection, bool]:
+        """A connection, and whether it was used before: the worker may have ended it meanwhile. Raises OSError."""
+        with self._lock:
+            if self._idle:
+                return self._idle.pop(), True
+        return BlockConnection(self._host, self._port, self.patience_s), False
+
+    def give_back(self, connection: BlockConnection) -> None:
+        """Takes a connection whose call has ended in order."""
+        with self._lock:
+            if not self._closed and len(self._idle) < _MOST_IDLE:
+                self._idle.append(connection)
+                return
+        connection.close()
+
+    def forget_idle(self) -> None:
+        """Closes what is idle: the worker has gone, or was started anew."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+        self.forget_idle()
+        self.channel.close()
+
+
+class _Direct:
+    """A BlockCall on a connection of its own."""
+
+    def __init__(self, link: WorkerLink, request: bytes, offset: int, end: int) -> None:
+        self.position = offset
+        self.end = end
+        self._link = link
+        self._request = request
+        self._connection: BlockConnection | None
+        self._connection, self._used = link.take()
+        try:
+            self._call()
+        except OSError:
+            if not self._used:
+                self._drop()
+                raise
+            self._renew()
+
+    def _call(self) -> None:
+        link = self._link
+        assert self._connection is not None
+        channel_id = link.channel.session(link.patience_s).channel_id
+        self._connection.call(READ_BLOCK, link.authority, channel_id, self._request, link.patience_s)
+
+    def _renew(self) -> None:
+        """Makes the call on a new connection: the one that had been idle was dead."""
+        self._drop()
+        self._link.forget_idle()
+        self._connection, self._used = self._link.take()
+        self._call()
+
+    def read_into(self, buffer: memoryview, done: int, end: int, progress: Callable[[int], None]) -> int:
+        begin, base = self.position, done
+
+        def report(filled: int) -> None:
+            self.position = begin + filled - base
+            progress(filled)
+
+        try:
+            return self._read(buffer, done, end, report)
+        except OSError:
+            if not self._used or self.position > begin or self._connection is None:
+                raise
+        self._renew()
+        return self._read(buffer, done, end, report)
+
+    def _read(self, buffer: memoryview, done: int, end: int, report: Callable[[int], None]) -> int:
+        assert self._connection is not None
+        begin = self.position - done
+        filled = self._connection.read_into(buffer, done, end, _STEP_BYTES, self._link.patience_s, report)
+        if filled < end:
+            self._drop()
+            raise ShortStream(f"the stream ended at {begin + filled} of {self.end}")
+        self._used = False  # it lives
+        return filled
+
+    def finish(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        try:
+            if self.position == self.end and connection.finish(_FINISH_S):
+                self._link.give_back(connection)
+                return
+        except OSError:
+            pass
+        connection.close()
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+
+def stall_s(settings: Settings) -> float:
+    """How long a worker may send nothing before another one is asked, s.
+
+    A fraction of what an application waits at most, so that there is time to try others.
+    """
+    return min(30.0, max(1.0, settings.read_timeout_s / 6))

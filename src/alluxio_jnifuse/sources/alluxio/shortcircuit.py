@@ -1,0 +1,218 @@
+"""Block files of workers on this machine, opened instead of being sent.
+
+A worker is asked for the path (OpenLocalBlock) and keeps the block as long as that call lasts; so the call, one
+connection that says nothing, is held while the file is used. With `direct_local_io` nobody is asked: the block file
+is opened where a worker with one tier has it. In both cases the descriptor keeps the bytes, whatever becomes of the
+block; the lock only spares the worker the surprise that evicting it frees no memory.
+
+What cannot be opened, or is shorter than its block, is read through the worker. A worker whose directory cannot be
+seen from here (another container) is remembered, and named once in the log.
+
+Threads: any. The lock guards the two sets.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+import threading
+from typing import TYPE_CHECKING
+
+from alluxio_jnifuse.sources.alluxio import requests
+from alluxio_jnifuse.sources.alluxio.streams import Requests
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from alluxio_jnifuse._core import BlockConnection
+    from alluxio_jnifuse.sources.alluxio.channel import Stream
+    from alluxio_jnifuse.sources.alluxio.link import WorkerLink
+
+log = logging.getLogger(__name__)
+
+OPEN_LOCAL_BLOCK = "/alluxio.grpc.block.BlockWorker/OpenLocalBlock"
+
+_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+_PATH_BYTES = 4096
+_MOST_LOCKS = 256  # beyond, files are used without: each lock is a connection of the worker
+
+
+class LocalBlock:
+    """An open block file of `length` bytes; `close` gives descriptor and lock back."""
+
+    __slots__ = ("_lock", "fd", "length")
+
+    def __init__(self, fd: int, length: int, lock: _Lock | None) -> None:
+        self.fd = fd
+        self.length = length
+        self._lock = lock
+
+    def detach(self) -> int:
+        """The descriptor, from now on the caller's; the lock stays."""
+        fd, self.fd = self.fd, -1
+        return fd
+
+    def close(self) -> None:
+        """Idempotent."""
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            lock.release()
+
+
+class LocalBlocks:
+    """Opens block files. `directories`: where block files lie that are opened without asking; empty: always ask."""
+
+    def __init__(self, directories: Sequence[str], promote: bool) -> None:
+        self._directories = tuple(directories)
+        self._promote = promote
+        self._lock = threading.Lock()
+        self._unseen: set[str] = set()  # lock; targets of workers whose files cannot be opened here
+        self._locks = 0  # lock
+
+    def may_open(self, link: WorkerLink) -> bool:
+        return link.target not in self._unseen
+
+    def open_directly(self, block_id: int, length: int) -> LocalBlock | None:
+        """The block file where it should lie, without asking anybody."""
+        for directory in self._directories:
+            fd = _open(f"{directory}/{block_id}", length)
+            if fd is not None:
+                return LocalBlock(fd, length, None)
+        return None
+
+    def open(self, link: WorkerLink, block_id: int, length: int) -> LocalBlock | None:
+        """The block file of the worker behind `link`; None: read it through the worker. Raises OSError.
+
+        Raises NotFound when the worker says that it does not have the block.
+        """
+        block = self.open_directly(block_id, length)
+        if block is not None or not self.may_open(link):
+            return block
+        lock = _Lock(self, link, block_id, self._promote)
+        try:
+            path = lock.path
+            fd = _open(path, length) if path.startswith("/") else None
+            if fd is None:
+                self._note_unseen(link, path, length)
+                return None
+            with self._lock:
+                keep = self._locks < _MOST_LOCKS
+                self._locks += keep
+            if not keep:
+                return LocalBlock(fd, length, None)
+            lock.counted = True
+            block, lock = LocalBlock(fd, length, lock), None  # type: ignore[assignment]
+            return block
+        finally:
+            if lock is not None:
+                lock.release()
+
+    def uncount(self) -> None:
+        with self._lock:
+            self._locks -= 1
+
+    def _note_unseen(self, link: WorkerLink, path: str, length: int) -> None:
+        directory = os.path.dirname(path)
+        if path.startswith("/") and os.path.isdir(directory) and os.access(directory, os.X_OK):
+            return  # the block has just gone
+        with self._lock:
+            known = link.target in self._unseen
+            self._unseen.add(link.target)
+        if not known and path.startswith("/"):
+            log.warning(
+                "the worker %s is on this machine, but its block files cannot be opened here (%s): they are read "
+                "through the worker, slower; give this process the directory at the same path",
+                link.target,
+                directory,
+            )
+
+
+class _Lock:
+    """An OpenLocalBlock call: `path` is the answer."""
+
+    def __init__(self, owner: LocalBlocks, link: WorkerLink, block_id: int, promote: bool) -> None:
+        self.counted = False
+        self._owner = owner
+        self._link = link
+        self._connection: BlockConnection | None = None
+        self._stream: Stream | None = None
+        request = requests.open_local_block(block_id, promote=promote).SerializeToString()
+        self.path = (self._ask(request) if link.plain else "") or self._ask_over_channel(request)
+
+    def _ask(self, request: bytes) -> str:
+        """The path, or "" for any reason not to have one."""
+        link = self._link
+        patience = link.patience_s
+        channel_id = link.channel.session(patience).channel_id
+        for _ in range(2):  # a connection that had been idle may be dead
+            connection, used = link.take()
+            try:
+                connection.call(OPEN_LOCAL_BLOCK, link.authority, channel_id, request, patience, nested=False)
+                path = connection.read_some(_PATH_BYTES, patience)
+            except OSError:
+                connection.close()
+                if not used:
+                    return ""
+                link.forget_idle()
+                continue
+            if path:
+                self._connection = connection
+                return os.fsdecode(path)
+            connection.close()
+            return ""
+        return ""
+
+    def _ask_over_channel(self, request: bytes) -> str:
+        held = Requests(request)
+        try:
+            stream = self._link.channel.stream(OPEN_LOCAL_BLOCK, held, None)
+        except BaseException:
+            held.close()
+            raise
+        stream.on_end(held.close)
+        timer = threading.Timer(self._link.patience_s, stream.cancel)
+        timer.daemon = True
+        timer.start()
+        try:
+            answer = next(stream, b"")
+        except BaseException:
+            stream.cancel()
+            raise
+        finally:
+            timer.cancel()
+        self._stream = stream
+        from alluxio_jnifuse.sources.alluxio.proto import worker_pb2
+
+        return worker_pb2.OpenLocalBlockResponse.FromString(answer).path
+
+    def release(self) -> None:
+        if self.counted:
+            self._owner.uncount()
+        if self._stream is not None:
+            self._stream.cancel()
+        connection = self._connection
+        if connection is not None:
+            try:
+                if connection.finish(1.0):
+                    self._link.give_back(connection)
+                    return
+            except OSError:
+                pass
+            connection.close()
+
+
+def _open(path: str, length: int) -> int | None:
+    """A descriptor of a file with at least `length` bytes, or None."""
+    try:
+        fd = os.open(path, _FLAGS)
+    except OSError:
+        return None
+    found = os.fstat(fd)
+    if stat.S_ISREG(found.st_mode) and found.st_size >= length:
+        return fd
+    os.close(fd)
+    return None

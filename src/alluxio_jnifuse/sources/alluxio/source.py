@@ -1,0 +1,300 @@
+"""The Source of a cluster: what the core asks, answered from what is remembered or by asking masters and workers.
+
+What a look-up or a listing told is remembered for a while (metadata.py), so that opening a file that was listed costs
+no call to a master. A version is a file of the cluster, which never changes once it is complete; whoever replaces a
+file makes another one. So an open may rely on what is remembered: the blocks of a file that was replaced meanwhile
+are read as they were, or not at all.
+
+    file of up to `small_bytes`    never opened: each read is one `read_small`, one call to one worker
+    all blocks on this machine     lent: one block goes to the kernel as it is (passthrough), several are mapped
+    else                           a FileReader; blocks on this machine are read as files
+
+While no master answers, what is remembered answers however old it is, up to the store's own limit.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import threading
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from alluxio_jnifuse.errors import StaleVersion
+from alluxio_jnifuse.sources.alluxio.errors import CallError, NotFound, is_retryable
+from alluxio_jnifuse.sources.alluxio.locality import Locality
+from alluxio_jnifuse.sources.alluxio.metadata import MISSING, MetadataCache
+from alluxio_jnifuse.sources.alluxio.placement import policy
+from alluxio_jnifuse.sources.alluxio.reader import FileReader
+from alluxio_jnifuse.sources.alluxio.shortcircuit import LocalBlock, LocalBlocks
+from alluxio_jnifuse.sources.alluxio.status import FileStatus, Owners, alluxio_path, attr, from_info, version
+from alluxio_jnifuse.sources.alluxio.workers import Workers
+from alluxio_jnifuse.sources.base import BLOCKS_FROM_SIZE, Attr, Extent, Listing, OpenFile, Source, StatFs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from alluxio_jnifuse.sources.alluxio.master import MasterClient
+    from alluxio_jnifuse.sources.alluxio.settings import Settings
+    from alluxio_jnifuse.sources.alluxio.status import Address
+
+log = logging.getLogger(__name__)
+
+_SMALL_BYTES = 1 << 20  # what the core takes at most
+_MOST_LENT_BLOCKS = 64  # each is a descriptor and a lock
+_OUTAGE_S = 600.0  # how old an answer may be while no master answers, where the metadata cache is off
+_COMPLETE_S = 5.0  # how long an open waits for the writer of a file, as Alluxio's does
+_COMPLETE_POLL_S = 0.25
+_CAPACITY_S = 300.0  # alluxio.fuse.stat.cache.refresh.interval
+_STATFS_BLOCK_BYTES = 16 << 10
+_COMMAND = b".alluxiocli."
+
+
+class _Capacity(NamedTuple):
+    total: int
+    used: int
+    until: float
+
+
+class _Lent:
+    """The handle of a lent file: the locks of its blocks."""
+
+    __slots__ = ("blocks",)
+
+    def __init__(self, blocks: list[LocalBlock]) -> None:
+        self.blocks = blocks
+
+    def close(self) -> None:
+        for block in self.blocks:
+            block.close()
+
+
+class AlluxioSource(Source):
+    """See the module's docstring. `root`: the cluster's directory to show, as bytes of an absolute path."""
+
+    small_bytes = _SMALL_BYTES
+
+    def __init__(self, settings: Settings, client: MasterClient, root: bytes) -> None:
+        self._settings = settings
+        self._client = client
+        self._root = alluxio_path(root)
+        expire_s = settings.metadata_expiration_s if settings.metadata_cache else max(_OUTAGE_S, settings.remembered_s)
+        self._metadata = MetadataCache(settings.metadata_max_entries, expire_s, self._root)
+        self._open_age_s = None if settings.metadata_cache else settings.remembered_s
+        self._owners = Owners(settings.uid, settings.gid)
+        chosen, note = policy(settings)
+        if note:
+            log.warning("%s", note)
+        self._workers = Workers(settings, client, Locality(settings), chosen, self._metadata.addresses)
+        directories = settings.tier_directories if settings.direct_local_io and settings.short_circuit else ()
+        self._blocks = LocalBlocks(directories, settings.read_type == "CACHE_PROMOTE")
+        self._capacity = _Capacity(0, 0, 0.0)
+        self._closed = threading.Event()
+
+    def __str__(self) -> str:
+        return f"alluxio://{','.join(self._settings.masters)}{self._root}"
+
+    def connect(self) -> None:
+        """Finds masters and workers, and says what was found. Raises SourceError."""
+        self._client.connect()
+        release = self._client.version()
+        try:
+            workers = self._workers.list()
+            here = self._workers.local()
+        except OSError as error:
+            log.warning("Alluxio %s: the workers are not known yet: %s", release, error.strerror or error)
+            return
+        if not workers:
+            log.warning("Alluxio %s: no worker has registered; reads wait for one", release)
+        elif here is None:
+            names = ", ".join(sorted({worker.address.host for worker in workers})[:5])
+            log.info("Alluxio %s: %d workers, none on this machine (%s): every read is remote", release, len(workers), names)
+        else:
+            how = "their block files are opened here" if self._settings.short_circuit else "short-circuit is off"
+            log.info("Alluxio %s: %d workers, %s is on this machine: %s", release, len(workers), here.address.host, how)
+
+    # -------------------------------------------------------------------------------------------------- metadata
+
+    def stat(self, path: bytes) -> Attr:
+        if self._settings.special_commands and path.rpartition(b"/")[2].startswith(_COMMAND):
+            return self._command(path)
+        if self._settings.metadata_cache:
+            known = self._metadata.get(path, time.monotonic())
+            if known is MISSING:
+                raise _missing(path)
+            if known is not None:
+                return attr(known, self._owners)
+        return attr(self._ask(path), self._owners)
+
+    def list(self, path: bytes) -> Listing:
+        asked = time.monotonic()
+        known = self._metadata.get_listing(path, asked)
+        if known is not None and (self._settings.metadata_cache or self._client.away):
+            return known
+        try:
+            batches = self._client.list_status(alluxio_path(path, self._root))
+            return self._metadata.put_listing(path, batches, self._owners, asked)
+        except CallError as error:
+            if known is not None and is_retryable(error):
+                return known
+            raise
+
+    def readlink(self, path: bytes) -> bytes:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), path)
+
+    def statfs(self) -> StatFs:
+        now = time.monotonic()
+        if now >= self._capacity.until:
+            try:
+                self._capacity = _Capacity(*self._client.get_capacity(), now + _CAPACITY_S)
+            except OSError:
+                if not self._capacity.until:
+                    raise
+        total = self._capacity.total // _STATFS_BLOCK_BYTES
+        free = max(0, self._capacity.total - self._capacity.used) // _STATFS_BLOCK_BYTES
+        return StatFs(_STATFS_BLOCK_BYTES, total, free, free, 0, 0, 255)
+
+    def _ask(self, path: bytes) -> FileStatus:
+        """What the master says of `path`; what it said last, while it is away. Raises OSError."""
+        asked = time.monotonic()
+        known = self._metadata.get(path, asked)
+        if isinstance(known, FileStatus) and self._client.away:
+            return known
+        try:
+            status = from_info(self._client.get_status(alluxio_path(path, self._root)), self._metadata.addresses)
+        except NotFound:
+            self._metadata.put_missing(path, asked)
+            raise
+        except CallError as error:
+            if isinstance(known, FileStatus) and is_retryable(error):
+                return known
+            raise
+        self._metadata.put(path, status, asked)
+        return status
+
+    def _command(self, path: bytes) -> Attr:
+        """Obeys `ls DIRECTORY/.alluxiocli.metadatacache.COMMAND`; the answer is the size of a file that is not there."""
+        directory, _, name = path.rpartition(b"/")
+        directory = directory or b"/"
+        what = name[len(_COMMAND) :]
+        size = 0
+        if what == b"metadatacache.size":
+            size = self._metadata.size()
+        elif what == b"metadatacache.dropAll":
+            self._metadata.drop_all(time.monotonic())
+            self.invalidate(b"/")
+        elif what == b"metadatacache.drop":
+            self._metadata.drop(directory, time.monotonic())
+            self.invalidate(directory)
+        else:
+            log.warning("%r is no command; there are metadatacache.drop, .dropAll and .size", os.fsdecode(name))
+            raise _missing(path)
+        now = time.time_ns()
+        uid, gid = self._owners.ids("", "")
+        return Attr(0, size, BLOCKS_FROM_SIZE, 0, now, now, now, 0o100444, 0, uid, gid)
+
+    # ------------------------------------------------------------------------------------------------------ data
+
+    def open(self, path: bytes, version: int) -> OpenFile:
+        status = self._wanted(path, version)
+        where = alluxio_path(path, self._root)
+        local = self._open_local(status)
+        if status.length and len(local) == len(status.block_ids):
+            extents = [Extent(local[index].detach(), 0, local[index].length) for index in range(len(local))]
+            return OpenFile(_Lent(list(local.values())), version, status.length, extents)
+        return OpenFile(FileReader(self._workers, where, status, local), version, status.length)
+
+    def read_into(
+        self, handle: FileReader, offset: int, buffer: memoryview, progress: Callable[[int], None]
+    ) -> int:
+        return handle.read_into(offset, buffer, progress)
+
+    def read_small(
+        self,
+        path: bytes,
+        version: int,
+        size: int,
+        offset: int,
+        buffer: memoryview,
+        progress: Callable[[int], None],
+    ) -> int:
+        status = self._wanted(path, version)
+        local = self._open_directly(status)
+        reader = FileReader(self._workers, alluxio_path(path, self._root), status, local)
+        try:
+            return reader.read_into(offset, buffer, progress)
+        finally:
+            reader.close()
+
+    def close_file(self, handle: FileReader | _Lent) -> None:
+        handle.close()
+
+    def close(self) -> None:
+        self._closed.set()
+        self._workers.close()
+        self._client.close()
+
+    def _wanted(self, path: bytes, wanted: int) -> FileStatus:
+        """The complete file of version `wanted`. Raises StaleVersion, OSError."""
+        known = self._metadata.get(path, time.monotonic(), self._open_age_s)
+        if isinstance(known, FileStatus) and version(known) == wanted:
+            return known
+        status = self._ask(path)
+        if not status.completed:
+            self._await_complete(path)
+        if status.folder or version(status) != wanted:
+            raise StaleVersion(repr(os.fsdecode(path)))
+        return status
+
+    def _await_complete(self, path: bytes) -> None:
+        """Waits for the writer; raises StaleVersion when he is done, which makes it another file, or OSError."""
+        deadline = time.monotonic() + _COMPLETE_S
+        while time.monotonic() < deadline and not self._closed.wait(_COMPLETE_POLL_S):
+            if self._ask(path).completed:
+                raise StaleVersion(repr(os.fsdecode(path)))
+        log.warning("%s is still being written; it cannot be read before", os.fsdecode(path))
+        raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+
+    # ---------------------------------------------------------------------------------------------- short-circuit
+
+    def _open_directly(self, status: FileStatus) -> dict[int, LocalBlock]:
+        """Block files that can be had without a call."""
+        if not self._settings.direct_local_io:
+            return {}
+        found = {}
+        for index, (block_id, length) in enumerate(zip(status.block_ids, status.block_lengths)):
+            block = self._blocks.open_directly(block_id, length)
+            if block is not None:
+                found[index] = block
+        return found
+
+    def _open_local(self, status: FileStatus) -> dict[int, LocalBlock]:
+        """The block files of a file on this machine, by index."""
+        found: dict[int, LocalBlock] = {}
+        if not self._settings.short_circuit or len(status.block_ids) > _MOST_LENT_BLOCKS:
+            return found
+        for index, holders in enumerate(status.locations):
+            block = self._blocks.open_directly(status.block_ids[index], status.block_lengths[index])
+            if block is None:
+                block = self._ask_local(status, index, holders)
+            if block is not None:
+                found[index] = block
+        return found
+
+    def _ask_local(self, status: FileStatus, index: int, holders: tuple[Address, ...]) -> LocalBlock | None:
+        locality = self._workers.locality
+        for address in holders:
+            if not locality.is_local(address):
+                continue
+            if address.domain_socket and not self._settings.short_circuit_preferred:
+                continue
+            try:
+                return self._blocks.open(self._workers.link_to(address), status.block_ids[index], status.block_lengths[index])
+            except OSError as error:
+                log.debug("block %d of %s: %s", index, status.name, error)  # it is read some other way
+        return None
+
+
+def _missing(path: bytes) -> OSError:
+    return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
