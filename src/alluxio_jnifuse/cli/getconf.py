@@ -79,7 +79,7 @@ def _of_cluster(config: Config) -> dict[str, _Known]:
     client = from_config.master_client(config)
     try:
         client.connect()
-        return {name: _Known(value, source) for name, value, source in from_config.configuration(client)}
+        return {name: _Known(value, source) for name, value, source in client.get_configuration()}
     except OSError as error:
         raise ConfigError(f"Unable to create master-side configuration: {error}") from error
     finally:

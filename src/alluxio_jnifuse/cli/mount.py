@@ -18,7 +18,8 @@ Usage: {PROGRAM} mount [-n] [-o OPTIONS]... [-D KEY=VALUE]... [-u URI] [MOUNT_PO
   -o OPTIONS, --fuse-opts OPTIONS
                             mount options, separated by commas; alluxio.KEY=VALUE is a property
   -D KEY=VALUE              a property
-  -u URI, --ufs URI         the storage to mount: a directory, or file:///directory
+  -u URI, --ufs URI         the storage to mount: a directory, file:///directory, or
+                            alluxio://HOST:PORT/PATH; without it, the cluster that is configured
   MOUNT_POINT               a directory, made if missing (default /mnt/alluxio-fuse)
   ALLUXIO_PATH              the part of the storage to show (default /)
 
@@ -33,11 +34,14 @@ def run(arguments: Sequence[str]) -> int:
     """Returns the exit code. Raises UsageError and AlluxioFuseError."""
     foreground, config = parse(arguments)
     if not config.ufs:
-        if not arguments and not config.cluster:
+        if not arguments:
             from alluxio_jnifuse.cli import stat
 
             return stat.run([])
-        raise _nothing_to_mount(config)
+        raise ConfigError(
+            "no storage is named and no cluster is configured",
+            remedy="use --ufs DIRECTORY, or set alluxio.master.hostname",
+        )
     mountpoint = config.text(MOUNT_POINT)
     try:
         mountpoint = prepare(mountpoint, nonempty=config.flag("nonempty"))
@@ -72,15 +76,6 @@ def parse(arguments: Sequence[str]) -> tuple[bool, Config]:
 def success(config: Config, mountpoint: str) -> str:
     """The line that scripts wait for."""
     return f'Successfully mounted Alluxio path "{config.alluxio_path}" to {mountpoint}.'
-
-
-def _nothing_to_mount(config: Config) -> ConfigError:
-    if config.cluster:
-        return ConfigError(
-            f"the Alluxio engine is not in this release (the cluster {config.cluster} is configured)",
-            remedy="use --ufs DIRECTORY",
-        )
-    return ConfigError("no storage is named and no cluster is configured", remedy="use --ufs DIRECTORY")
 
 
 def _background(config: Config, mountpoint: str) -> int:

@@ -111,19 +111,13 @@ def ask_cluster(config: Config) -> Config:
     client = master_client(config)
     try:
         client.connect()
-        told = configuration(client)
+        told = client.get_configuration()
         return config.with_cluster_defaults((name, value) for name, value, source in told if source != _NOT_SET)
     except OSError as error:
         config.notes.append(f"the cluster does not tell its configuration: {error.strerror or error}")
         return config
     finally:
         client.close()
-
-
-def configuration(client: MasterClient) -> list[tuple[str, str, str]]:
-    """What a cluster says of itself: names and values of properties, and in its own words where each was set."""
-    properties: Sequence[Sequence[str]] = client.get_configuration()
-    return [(name, value, source[0] if source else "") for name, value, *source in properties]
 
 
 def user_name() -> str:

@@ -127,6 +127,11 @@ class MasterClient:
         return self._version or self._try_master_info(self._usual_effort())
 
     @property
+    def away(self) -> bool:
+        """Whether the primary is being looked for: a call may take long."""
+        return self._channel is None
+
+    @property
     def counts(self) -> dict[str, int]:
         """How often each call was made, by its name as in "GetStatus", repetitions included."""
         with self._lock:
@@ -218,11 +223,11 @@ class MasterClient:
 
     # ---------------------------------------------------------------------------------------------- configuration
 
-    def get_configuration(self) -> list[tuple[str, str]]:
-        """The cluster's properties as (name, value). Needs no authentication."""
+    def get_configuration(self) -> list[tuple[str, str, str]]:
+        """The cluster's properties as (name, value, where it was set). Needs no authentication."""
         method, request = _CONFIGURATION + "GetConfiguration", requests.get_configuration()
         answer = self._call(method, request, meta_pb2.GetConfigurationPResponse, authenticated=False)
-        return [(each.name, each.value) for each in answer.clusterConfigs if each.HasField("value")]
+        return [(each.name, each.value, each.source) for each in answer.clusterConfigs if each.HasField("value")]
 
     def get_configuration_hash(self) -> str:
         """Changes when the cluster's properties do. Needs no authentication."""
