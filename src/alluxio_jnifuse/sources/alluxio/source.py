@@ -28,7 +28,7 @@ from alluxio_jnifuse.sources.alluxio.metadata import MISSING, MetadataCache
 from alluxio_jnifuse.sources.alluxio.placement import policy
 from alluxio_jnifuse.sources.alluxio.reader import FileReader
 from alluxio_jnifuse.sources.alluxio.shortcircuit import LocalBlock, LocalBlocks
-from alluxio_jnifuse.sources.alluxio.status import FileStatus, Owners, alluxio_path, attr, from_info, version
+from alluxio_jnifuse.sources.alluxio.status import FileStatus, Owners, alluxio_path, attr, from_info, version_of
 from alluxio_jnifuse.sources.alluxio.workers import Workers
 from alluxio_jnifuse.sources.base import BLOCKS_FROM_SIZE, Attr, Extent, Listing, OpenFile, Source, StatFs
 
@@ -238,12 +238,12 @@ class AlluxioSource(Source):
     def _wanted(self, path: bytes, wanted: int) -> FileStatus:
         """The complete file of version `wanted`. Raises StaleVersion, OSError."""
         known = self._metadata.get(path, time.monotonic(), self._open_age_s)
-        if isinstance(known, FileStatus) and version(known) == wanted:
+        if isinstance(known, FileStatus) and version_of(known) == wanted:
             return known
         status = self._ask(path)
         if not status.completed:
             self._await_complete(path)
-        if status.folder or version(status) != wanted:
+        if status.folder or version_of(status) != wanted:
             raise StaleVersion(repr(os.fsdecode(path)))
         return status
 

@@ -20,7 +20,7 @@ from alluxio_jnifuse.sources.alluxio.flight import SingleFlight
 from alluxio_jnifuse.sources.alluxio.link import WorkerLink
 from alluxio_jnifuse.sources.alluxio.placement import Choice, Worker, choose
 from alluxio_jnifuse.sources.alluxio.proto import worker_pb2
-from alluxio_jnifuse.sources.alluxio.status import Address, Addresses, FileStatus, from_info, version
+from alluxio_jnifuse.sources.alluxio.status import Address, Addresses, FileStatus, from_info, version_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -142,7 +142,7 @@ class Workers:
         except OSError as error:
             log.debug("%s block %d: no news from the master: %s", path, index, error)
             return status
-        if version(now) != version(status):
+        if version_of(now) != version_of(status):
             raise StaleVersion(repr(path))
         with self._lock:
             self._known_until = 0.0
