@@ -20,7 +20,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).parent / "fuse"))
 
 from cluster import jars
-from cluster.cluster import Cluster, sweep
+from cluster.cluster import Cluster
+from cluster.directories import sweep
 from harness.children import Children
 from harness.mounting import Mounts, beneath, detach, is_running, unusable
 from harness.remote import RemoteSource

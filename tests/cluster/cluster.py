@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-import shutil
-import signal
-import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
@@ -16,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from cluster import jars, properties
+from cluster.directories import Directories, sweep
 from cluster.errors import ClusterError
+from cluster.jvm import Jvm
 from cluster.ports import Ports, is_open
 from cluster.process import TERM_S, Process
 from cluster.properties import HOST, Layout, Plan
@@ -24,26 +21,19 @@ from cluster.shell import Shell
 
 READY_S = 120.0  # on an idle machine 5 s; one busy with the other tests has taken 17
 _POLL_S = 0.05
-_HTTP_S = 2.0
+_HTTP_S = 20.0  # the first answer takes seconds
 
-_BASE = Path(os.path.realpath(tempfile.gettempdir())) / f"ajf-cluster-{os.getuid()}"
-_RAMDISK = Path("/dev/shm") / _BASE.name
-
-_HEAPS = {
-    "master": ["-Xms64m", "-Xmx512m"],
-    "worker": ["-Xms64m", "-Xmx512m", "-XX:MaxDirectMemorySize=512m"],
-    "jobmaster": ["-Xms32m", "-Xmx256m"],
-    "jobworker": ["-Xms32m", "-Xmx256m"],
-    "client": ["-Xms32m", "-Xmx512m"],
-}
 _CLASSES = {
     "master": "alluxio.master.AlluxioMaster",
     "worker": "alluxio.worker.AlluxioWorker",
     "jobmaster": "alluxio.master.AlluxioJobMaster",
     "jobworker": "alluxio.worker.AlluxioJobWorker",
 }
-# A journal of 2.9.6 in files is formatted when each of these has an empty file named after the time.
-_JOURNALS = ("Metrics", "FileSystem", "Block", "Meta", "Journal", "Throttle")
+# A journal in files is formatted when each of these has an empty file named after the time, an embedded one as it is.
+_JOURNALS = {
+    "2.9.6": ("Metrics", "FileSystem", "Block", "Meta", "Journal", "Throttle"),
+    "2.3.0": ("Metrics", "FileSystem", "Block", "Meta"),
+}
 
 
 class Cluster:
@@ -62,6 +52,8 @@ class Cluster:
     version        of Alluxio
     ufs            the root of the under-store, a directory; default: one of this cluster
     ramdisk_size   of each worker
+    optimized      for measurements: slower to start, and faster then
+    dumping        see Jvm
     """
 
     def __init__(
@@ -77,11 +69,14 @@ class Cluster:
         version: str = jars.VERSION,
         ufs: Path | None = None,
         ramdisk_size: str = "4GB",
+        optimized: bool = False,
+        dumping: bool = False,
     ) -> None:
-        self._jars = jars.directory(version)
+        self._jvm = Jvm(version, optimized=optimized, dumping=dumping)
         sweep()
-        self._lock, base = _directory()
-        own = (base, _RAMDISK / base.name, ufs or base / "ufs")
+        self._directories = Directories()
+        base = self._directories.base
+        own = (base, self._directories.memory, ufs or base / "ufs")
         self.plan = Plan(masters, workers, jobs, store, auth, domain_socket, version, ramdisk_size, *own)
         self._ports = Ports()
         self.layout = Layout.choose(self.plan, self._ports)
@@ -89,6 +84,7 @@ class Cluster:
         self._write()
         self.processes = {name: self._process(name) for name in self._names()}
         self._shell: Shell | None = None
+        self._shell_is_stale = False  # its connection to a master is
 
     def __enter__(self) -> Cluster:
         try:
@@ -145,27 +141,23 @@ class Cluster:
         """The log of a server."""
         return self.plan.base / "logs" / f"{name}.log"
 
-    def java(self, *more: str, kind: str = "client", log_level: str = "WARN") -> list[str]:
-        """The beginning of a Java command that knows this cluster; the class path is in `environ`."""
+    def java(self, kind: str, *more: str, log_level: str = "WARN") -> list[str]:
+        """A Java command that knows this cluster, in `environ(kind)`. `kind`: one of jvm.KINDS."""
         conf = self.plan.base / "conf"
         return [
-            "java",
-            "-XX:+UseSerialGC",
-            "-Djava.net.preferIPv4Stack=true",
+            *self._jvm.command(kind),
             f"-Dalluxio.home={self.plan.base}",
             f"-Dalluxio.conf.dir={conf}",
             f"-Dalluxio.site.conf.dir={conf}",
             f"-Dalluxio.logs.dir={self.plan.base / 'logs'}",
             f"-Dlog4j.configuration=file:{conf / 'log4j.properties'}",
             f"-Dalluxio.loglevel={log_level}",
-            *_HEAPS[kind],
             *more,
         ]
 
-    def environ(self, *more: Path) -> dict[str, str]:
-        """The environment of a Java command; `more`: of the class path."""
-        clean = {name: value for name, value in os.environ.items() if not name.startswith(("ALLUXIO_", "JAVA_TOOL"))}
-        return {**clean, "CLASSPATH": os.pathsep.join([*map(str, more), f"{self._jars}/*"])}
+    def environ(self, kind: str) -> dict[str, str]:
+        """The environment of a Java command."""
+        return self._jvm.environ(kind)
 
     # --------------------------------------------------------------------------------------------------- the whole
 
@@ -185,14 +177,16 @@ class Cluster:
         for process in self.processes.values():
             process.kill()
         self._ports.close()
-        _remove(self.plan.base)
-        os.close(self._lock)
+        self._directories.close()
 
     @property
     def shell(self) -> Shell:
         """The resident shell, as the user who runs this; started when first asked for."""
         if self._shell is None:
             self._shell = self.new_shell()
+        if self._shell_is_stale:
+            self._shell.reset()
+            self._shell_is_stale = False
         return self._shell
 
     def new_shell(self, user: str = "", **more: str) -> Shell:
@@ -200,27 +194,29 @@ class Cluster:
         found = {name.replace("_", "."): value for name, value in more.items()}
         if user:
             found["alluxio.security.login.username"] = user
+        if self.plan.store == "PAGE":
+            found.setdefault("alluxio.user.short.circuit.enabled", "false")  # it would write to ./DUMMY_FILE_PATH
         number = len(list(self.log("x").parent.glob("shell*.log")))
-        return Shell(self.java(*properties.flags(found)), self.environ, self.log(f"shell{number}"))
+        command = self.java("client", *properties.flags(found))
+        return Shell(command, self.environ("client"), self.log(f"shell{number}"))
 
     # ------------------------------------------------------------------------------------------------- one server
 
     def kill9(self, name: str) -> None:
         """Ends a server at once."""
+        self._shell_is_stale |= name.startswith("master")
         self.processes[name].kill()
 
     def stop(self, name: str, timeout: float = TERM_S) -> bool:
         """Ends a server, in an orderly way if it does so in time; whether it did."""
+        self._shell_is_stale |= name.startswith("master")
         return self.processes[name].stop(timeout)
 
     def restart(self, name: str) -> None:
         """Starts a server that was ended, or ends it and starts it; returns when it is in use again."""
-        process = self.processes[name]
-        process.stop()
-        process.start()
+        self.stop(name)
+        self.processes[name].start()
         self.wait_for(name)
-        if self._shell is not None and name.startswith("master"):
-            self._shell.reset()
 
     def wait_for(self, name: str) -> None:
         """Waits until a server that was started is in use."""
@@ -238,11 +234,11 @@ class Cluster:
 
     def pause(self, name: str) -> None:
         """A server stalls: it neither answers nor hangs up."""
-        self.processes[name].signal(signal.SIGSTOP)
+        self.processes[name].pause()
 
     def resume(self, name: str) -> None:
         """It goes on."""
-        self.processes[name].signal(signal.SIGCONT)
+        self.processes[name].resume()
 
     @contextmanager
     def paused(self, name: str) -> Iterator[None]:
@@ -265,8 +261,7 @@ class Cluster:
         """Starts what was ended and resumes what was paused."""
         down = [name for name, process in self.processes.items() if not process.alive()]
         for process in self.processes.values():
-            if process.alive():
-                process.signal(signal.SIGCONT)
+            process.resume()
         for name in down:
             self.restart(name)
 
@@ -292,7 +287,8 @@ class Cluster:
         return self._info(_split(self.primary())[1]) or {}
 
     def _info(self, number: int) -> dict[str, Any] | None:
-        if not self.processes[f"master{number}"].alive():
+        process = self.processes[f"master{number}"]
+        if process.paused or not process.alive():
             return None
         url = f"http://127.0.0.1:{self.layout.masters[number].web}/api/v1/master/info"
         try:
@@ -306,7 +302,9 @@ class Cluster:
         return {address for number, address in enumerate(self.workers) if self.alive(f"worker{number}")}
 
     def _jobs_ready(self) -> bool:
-        return False
+        """A job worker opens its port once it is registered."""
+        workers = [p.job_rpc for n, p in enumerate(self.layout.workers) if self.alive(f"jobworker{n}")]
+        return any(is_open(p.job_rpc) for p in self.layout.masters) and all(map(is_open, workers))
 
     # ------------------------------------------------------------------------------------------------------ set-up
 
@@ -320,8 +318,8 @@ class Cluster:
         kind, number = _split(name)
         own = properties.master if kind.endswith("master") else properties.worker
         flags = properties.flags(own(self.plan, self.layout, number))
-        command = self.java(*flags, _CLASSES[kind], kind=kind, log_level="INFO")
-        return Process(name, command, self.environ(), self.log(name))
+        command = self.java(kind, *flags, _CLASSES[kind], log_level="INFO")
+        return Process(name, command, self.environ(kind), self.log(name))
 
     def _write(self) -> None:
         base = self.plan.base
@@ -332,26 +330,15 @@ class Cluster:
         (base / "conf" / "alluxio-site.properties").write_text(text)
 
     def _format(self) -> None:
-        journals = [properties.journal_of(self.plan, number) for number in range(self.plan.masters)]
-        if all(journal.exists() for journal in journals):
-            return
-        if self.plan.version == jars.VERSION and len(journals) == 1:
-            for name in _JOURNALS:
-                marked = journals[0] / f"{name}Master" / "v1"
-                marked.mkdir(parents=True)
-                (marked / f"_format_{time.time_ns() // 1_000_000}").touch()
-            return
-        formats = []
-        for number in range(len(journals)):
-            flags = properties.flags(properties.master(self.plan, self.layout, number))
-            name = f"format{number}"
-            process = Process(name, self.java(*flags, "alluxio.cli.Format", "MASTER"), self.environ(), self.log(name))
-            process.start()
-            formats.append(process)
-        for process, journal in zip(formats, journals):
-            if not process.wait(READY_S) or not journal.exists():
-                process.kill()
-                raise ClusterError(f"{journal} was not formatted\n{process.tail()}")
+        """As `alluxio formatJournal` does, which takes seconds."""
+        for number in range(self.plan.masters):
+            journal = properties.journal_of(self.plan, number)
+            if not journal.exists():
+                journal.mkdir()
+                for name in _JOURNALS[self.plan.version] if self.plan.masters == 1 else ():
+                    marked = journal / f"{name}Master" / "v1"
+                    marked.mkdir(parents=True)
+                    (marked / f"_format_{time.time_ns() // 1_000_000}").touch()
 
     def _until(self, ready: Callable[[], bool], what: str, *names: str) -> None:
         """Waits until something is so, while the servers on which it depends run."""
@@ -364,49 +351,6 @@ class Cluster:
                 tails = "\n".join(self.processes[name].tail() for name in names)
                 raise ClusterError(f"waited {READY_S:g} s for {what}\n{tails}")
             time.sleep(_POLL_S)
-
-
-def sweep() -> None:
-    """Removes what clusters left whose process is no more."""
-    names = {path.name for root in (_BASE, _RAMDISK) if root.is_dir() for path in root.iterdir()}
-    for name in names:
-        lock = _locked(_BASE / name)
-        if lock is not None:
-            _remove(_BASE / name)
-            os.close(lock)
-
-
-def _directory() -> tuple[int, Path]:
-    """A new directory, and the lock that says that it is in use."""
-    for root in (_BASE, _RAMDISK):
-        root.mkdir(mode=0o755, exist_ok=True)
-    while True:
-        base = Path(tempfile.mkdtemp(prefix="", dir=_BASE))
-        base.chmod(0o755)
-        lock = _locked(base)
-        if lock is not None:
-            return lock, base
-
-
-def _locked(base: Path) -> int | None:
-    """A lock of a directory, or None when it is in use or gone. The lock ends with the process."""
-    try:
-        lock = os.open(base, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.path.samestat(os.fstat(lock), os.stat(base)):
-            return lock
-    except OSError:
-        pass  # in use, or removed meanwhile
-    os.close(lock)
-    return None
-
-
-def _remove(base: Path) -> None:
-    shutil.rmtree(_RAMDISK / base.name, ignore_errors=True)
-    shutil.rmtree(base, ignore_errors=True)
 
 
 def _split(name: str) -> tuple[str, int]:

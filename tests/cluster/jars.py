@@ -39,9 +39,8 @@ def cache() -> Path:
 
 @functools.cache
 def java() -> str:
-    """What tells one Java from another."""
-    done = subprocess.run(["java", "-version"], capture_output=True, text=True, check=True)
-    return done.stderr.splitlines()[-1]
+    """What Java says of its version."""
+    return subprocess.run(["java", "-version"], capture_output=True, text=True, check=True).stderr
 
 
 @functools.cache

@@ -26,11 +26,13 @@ class Process:
         self._environ = dict(environ)
         self._child: subprocess.Popen[bytes] | None = None
         self._log_start = 0  # of this run
+        self.paused = False
 
     def start(self) -> None:
         """Starts it, and returns at once."""
         if self.alive():
             raise ClusterError(f"{self.name} is running")
+        self.paused = False
         with open(self.log, "ab") as log:
             self._log_start = log.tell()
             self._child = subprocess.Popen(
@@ -39,6 +41,7 @@ class Process:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                cwd=self.log.parent,  # for what Java leaves when it crashes
                 start_new_session=True,  # Ctrl-C is for us
             )
 
@@ -53,15 +56,22 @@ class Process:
         """Whether it is running."""
         return self._child is not None and self._child.poll() is None
 
-    def signal(self, number: int) -> None:
-        """Sends it a signal."""
-        os.kill(self.pid, number)
+    def pause(self) -> None:
+        """It stalls: it neither answers nor hangs up."""
+        os.kill(self.pid, signal.SIGSTOP)
+        self.paused = True
+
+    def resume(self) -> None:
+        """It goes on."""
+        if self.paused and self.alive():
+            os.kill(self.pid, signal.SIGCONT)
+        self.paused = False
 
     def terminate(self) -> None:
         """Asks it to end, and returns at once."""
         if self.alive():
-            self.signal(signal.SIGTERM)
-            self.signal(signal.SIGCONT)
+            os.kill(self.pid, signal.SIGTERM)
+            self.resume()
 
     def kill(self) -> None:
         """Ends it at once."""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import select
-import shutil
 import subprocess
 import tempfile
 import threading
@@ -15,41 +13,42 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote_plus
 
-from cluster import jars
 from cluster.errors import ClusterError
 from cluster.process import ending_with_us
 
 TIMEOUT_S = 120.0
-_SOURCES = sorted((Path(__file__).parent / "java").glob("*.java"))
 _CLASS = "ClusterShell"
-
-Environ = Callable[..., Mapping[str, str]]  # of a Java command, given more of the class path
 
 
 class Shell:
     """One process of Java that obeys one command after the other; it answers in milliseconds.
 
-    command   the beginning of a Java command
-    environ   see Cluster.environ
+    command   the beginning of a Java command, `environ` its environment
     log       where its messages go
     """
 
-    def __init__(self, command: Sequence[str], environ: Environ, log: Path) -> None:
+    def __init__(self, command: Sequence[str], environ: Mapping[str, str], log: Path) -> None:
         self._lock = threading.Lock()
         self._log = log
         with open(log, "ab") as errors:
             self._child = subprocess.Popen(
                 [*ending_with_us(), *command, _CLASS],
-                env=environ(_classes(environ())),
+                env=environ,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
+                cwd=log.parent,
                 start_new_session=True,
             )
 
-    def close(self) -> None:
-        """Ends it."""
-        self._child.kill()
+    def close(self, timeout: float = 0.0) -> None:
+        """Ends it, after `timeout` seconds at once."""
+        if self._child.stdin is not None:
+            self._child.stdin.close()
+        try:
+            self._child.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self._child.kill()
         self._child.wait()
         for pipe in (self._child.stdin, self._child.stdout):
             if pipe is not None:
@@ -171,25 +170,3 @@ class _local:
     def __exit__(self, *_: Any) -> None:
         if self._made is not None:
             self._made.unlink()
-
-
-def _classes(environ: Mapping[str, str]) -> Path:
-    """Our own classes, compiled once against the jars of `environ`."""
-    digest = hashlib.sha256(f"{environ['CLASSPATH']}\n{jars.java()}".encode())
-    for source in _SOURCES:
-        digest.update(source.read_bytes())
-    path = jars.cache() / f"cluster-classes-{digest.hexdigest()[:12]}"
-    if not path.is_dir():
-        made = Path(tempfile.mkdtemp(prefix="classes-", dir=jars.cache()))
-        done = subprocess.run(
-            ["javac", "-encoding", "UTF-8", "-nowarn", "-proc:none", "-d", made, *_SOURCES],
-            env=environ, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        if done.returncode != 0:
-            shutil.rmtree(made)
-            raise ClusterError(f"javac: {done.stdout}{done.stderr}")
-        try:
-            made.rename(path)
-        except OSError:
-            shutil.rmtree(made)  # somebody else was faster
-    return path

@@ -43,8 +43,8 @@ public final class ClusterShell {
 
   /** After a restart of the master, connections fail once more. */
   private void reset() {
-    files = FileSystem.Factory.create();
-    conf = (InstancedConfiguration) files.getConf();
+    conf = Release.configuration();
+    files = FileSystem.Factory.create(conf);
     shell = new FileSystemShell(conf);
   }
 
@@ -56,7 +56,7 @@ public final class ClusterShell {
       ByteArrayOutputStream output = new ByteArrayOutputStream();
       PrintStream captured = new PrintStream(output, true, UTF8);
       System.setOut(captured);
-      int code = self.obey(Arrays.stream(line.split(" ")).map(ClusterShell::decoded).toArray(String[]::new));
+      int code = self.obey(Arrays.stream(line.split(" ", -1)).map(ClusterShell::decoded).toArray(String[]::new));
       captured.flush();
       answers.println(code + " " + URLEncoder.encode(output.toString(UTF8), UTF8));
       answers.flush();
@@ -109,7 +109,7 @@ public final class ClusterShell {
           reset();
           return 0;
         case "cache": // path, worker
-          Workers.cache(files, new AlluxioURI(rest[0]), rest[1]);
+          Release.cache(files, new AlluxioURI(rest[0]), rest[1]);
           return 0;
         default:
           System.out.println("no such command: " + words[0]);
@@ -137,7 +137,7 @@ public final class ClusterShell {
       options.setWriteType(WritePType.valueOf(writeType));
     }
     AlluxioURI uri = new AlluxioURI(path);
-    return worker.isEmpty() ? files.createFile(uri, options.build()) : Workers.create(conf, uri, options.build(), worker);
+    return worker.isEmpty() ? files.createFile(uri, options.build()) : Release.create(conf, uri, options.build(), worker);
   }
 
   private void delete(String path) throws Exception {

@@ -10,6 +10,7 @@ import alluxio.client.file.FileSystem;
 import alluxio.client.file.FileSystemContext;
 import alluxio.client.file.URIStatus;
 import alluxio.conf.AlluxioConfiguration;
+import alluxio.conf.Configuration;
 import alluxio.conf.InstancedConfiguration;
 import alluxio.conf.PropertyKey;
 import alluxio.grpc.CacheRequest;
@@ -22,11 +23,15 @@ import alluxio.wire.WorkerNetAddress;
 import java.io.IOException;
 import java.util.Optional;
 
-/** What happens on a worker of our choice; workers are named HOST:PORT. */
-final class Workers {
+/** What differs between releases, here for 2.9.6. Workers are named HOST:PORT. */
+final class Release {
   private static volatile String chosen = "";
 
-  private Workers() {}
+  private Release() {}
+
+  static InstancedConfiguration configuration() {
+    return Configuration.copyGlobal();
+  }
 
   /** The policy of a client whose blocks go to the worker that was chosen last. */
   public static final class Chosen implements BlockLocationPolicy {
