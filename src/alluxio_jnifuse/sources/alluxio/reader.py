@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from alluxio_jnifuse.sources.alluxio.link import BlockCall
     from alluxio_jnifuse.sources.alluxio.placement import Choice
     from alluxio_jnifuse.sources.alluxio.shortcircuit import LocalBlock
-    from alluxio_jnifuse.sources.alluxio.status import FileStatus
+    from alluxio_jnifuse.sources.alluxio.status import Address, FileStatus
     from alluxio_jnifuse.sources.alluxio.workers import Workers
 
 log = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ class FileReader:
         self._turn = threading.Condition()
         self._cursors: list[_Cursor] = []  # lock
         self._local = local or {}
-        self._failed: dict[tuple[str, int], float] = {}  # worker's endpoint -> when; entries are only added
+        self._failed: dict[Address, float] = {}  # when a worker failed last; entries are only added
         self._remote: dict[int, Choice] = {}  # by index: block read from elsewhere, for passive caching
 
     def read_into(self, offset: int, buffer: memoryview, progress: Callable[[int], None]) -> int:
@@ -308,7 +308,7 @@ class FileReader:
             seen = len(self._failed)
             choice = self._workers.choose(self.status, index, self._failed)
             yield choice, False
-            if choice.address.endpoint not in self._failed:
+            if choice.address not in self._failed:
                 yield choice, True
             now = time.monotonic()
             if position() > reached:
@@ -337,8 +337,8 @@ class FileReader:
             return
         if isinstance(error, CallError) and error.status is Status.UNAUTHENTICATED:
             return  # the next call brings a new session
-        known = choice.address.endpoint in self._failed
-        self._failed[choice.address.endpoint] = time.monotonic()
+        known = choice.address in self._failed
+        self._failed[choice.address] = time.monotonic()
         level = logging.DEBUG if known else logging.INFO if isinstance(error, NotFound) else logging.WARNING
         log.log(level, "%s block %d: worker %s: %s", self._path, index, choice.address.endpoint[0], error)
         if isinstance(error, NotFound):

@@ -83,10 +83,17 @@ class AlluxioSource(Source):
         self._metadata = MetadataCache(settings.metadata_max_entries, expire_s, self._root)
         self._open_age_s = None if settings.metadata_cache else settings.remembered_s
         self._owners = Owners(settings.uid, settings.gid)
-        chosen, note = policy(settings)
+        locality = Locality(settings)
+        chosen, note = policy(
+            settings.ufs_read_policy,
+            rank=locality.rank,
+            host=settings.ufs_read_policy_host,
+            shards=settings.ufs_read_policy_shards,
+            reserved=settings.reserved_bytes,
+        )
         if note:
             log.warning("%s", note)
-        self._workers = Workers(settings, client, Locality(settings), chosen, self._metadata.addresses)
+        self._workers = Workers(settings, client, locality, chosen, self._metadata.addresses)
         directories = settings.tier_directories if settings.direct_local_io and settings.short_circuit else ()
         self._blocks = LocalBlocks(directories, settings.read_type == "CACHE_PROMOTE")
         self._capacity = _Capacity(0, 0, 0.0)

@@ -8,7 +8,9 @@ does not wait for them.
 from __future__ import annotations
 
 import logging
+import os
 import queue
+import random
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -50,6 +52,7 @@ class Workers:
         self.addresses = addresses
         self._master = master
         self._policy = policy
+        self._rng = random.Random()
         self._lock = threading.Lock()
         self._links: dict[str, WorkerLink] = {}  # lock; by target
         self._known: tuple[Worker, ...] = ()  # lock
@@ -94,42 +97,40 @@ class Workers:
 
     # --------------------------------------------------------------------------------------------------- choosing
 
-    def choose(self, status: FileStatus, index: int, failed: Mapping[tuple[str, int], float]) -> Choice:
-        """Who shall be asked for a block. Raises SourceError when nobody has it, OSError."""
+    def choose(self, status: FileStatus, index: int, failed: Mapping[Address, float]) -> Choice:
+        """Who shall be asked for a block. Raises NoWorker, OSError."""
         holders = status.locations[index]
         # With a copy at hand the list of all workers is not needed, and the master may be away.
-        workers: Sequence[Worker] = self.list() if status.in_ufs and not (holders and self._untried(holders, failed)) else ()
-        choice = choose(
+        fetch = status.in_ufs and all(holder in failed for holder in holders)
+        return choose(
             status.block_ids[index],
             status.block_lengths[index],
             holders,
-            workers,
-            failed,
-            self.locality,
-            self._policy,
+            self.list() if fetch else (),
+            in_ufs=fetch,
+            failed=failed,
+            rank=self.locality.rank,
+            policy=self._policy,
+            rng=self._rng,
         )
-        if choice is None:
-            raise SourceError(
-                "no worker has block %d of the file, and the under store does not have it either" % index
-                if not status.in_ufs
-                else "the cluster has no live worker"
-            )
-        return choice
-
-    @staticmethod
-    def _untried(holders: Sequence[Address], failed: Mapping[tuple[str, int], float]) -> bool:
-        return any(holder.endpoint not in failed for holder in holders)
 
     def link(self, choice: Choice) -> WorkerLink:
         return self.link_to(choice.address)
 
     def link_to(self, address: Address) -> WorkerLink:
-        target = self.locality.target(address)
+        target = self._target(address)
         with self._lock:
             link = self._links.get(target)
             if link is None:
                 link = self._links[target] = WorkerLink(target, self.settings)
             return link
+
+    def _target(self, address: Address) -> str:
+        """As Alluxio's client: the domain socket of a worker of this machine that has one, else its port."""
+        if address.domain_socket and self.locality.is_local(address) and os.path.exists(address.domain_socket):
+            return f"unix:{address.domain_socket}"
+        host, port = address.endpoint
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     # --------------------------------------------------------------------------------------- the state of a file
 
@@ -197,7 +198,7 @@ class Workers:
                 here = next((w for w in self._known if self.locality.is_local(w.address)), None)
         if source.cached and (here is None or here.address == source.address):
             return  # it is where it shall be
-        target = self.locality.target(here.address if here is not None else source.address)
+        target = self._target(here.address if here is not None else source.address)
         host, port = source.address.endpoint
         request = requests.cache(
             status.block_ids[index], status.block_lengths[index], self._ufs_options(status, index), host, port
