@@ -188,7 +188,7 @@ class FakeServer:
             context.abort(grpc.StatusCode.UNAUTHENTICATED, f"Channel Id is missing for call: {method}.")
         if failure is not None:
             context.abort(*failure)
-        if method not in self._answers:
+        if method != AUTHENTICATE and method not in self._answers:
             context.abort(grpc.StatusCode.UNIMPLEMENTED, f"Method not found: {method}")
 
     def _authenticate(self, messages: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
@@ -213,7 +213,8 @@ class FakeServer:
             context.abort(grpc.StatusCode.UNAUTHENTICATED, f"{user} is not configured to allow any impersonation")
         if behaviour == "hang up":
             return
-        context.add_callback(lambda: self._forget(channel_id))
+        if not context.add_callback(lambda: self._forget(channel_id)):
+            self._forget(channel_id)  # the client is gone
         if behaviour == "ask on":
             yield sasl_pb2.SaslMessage(messageType=sasl_pb2.CHALLENGE).SerializeToString()
         elif behaviour == "accept":

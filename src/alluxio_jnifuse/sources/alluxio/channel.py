@@ -23,10 +23,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-import grpc
-
 from alluxio_jnifuse.sources.alluxio.connection import connect
-from alluxio_jnifuse.sources.alluxio.errors import CallError, Closed, Status, from_grpc
+from alluxio_jnifuse.sources.alluxio.errors import CallError, Closed, RpcError, Status, error_of, from_grpc
 from alluxio_jnifuse.sources.alluxio.flight import SingleFlight
 from alluxio_jnifuse.sources.alluxio.session import SaslSession, Session
 
@@ -86,7 +84,7 @@ class Channel:
                 session = self.session(timeout)
                 try:
                     answer: M = call(request, timeout, session.metadata)
-                except grpc.RpcError as error:
+                except RpcError as error:
                     if error.code() is not Status.UNAUTHENTICATED:
                         raise
                     self.forget(session)
@@ -97,13 +95,15 @@ class Channel:
                 answer = call(request, timeout)
             outcome = "returned"
             return answer
-        except (grpc.RpcError, ValueError) as error:
+        except (RpcError, ValueError) as error:
             self._fail(error, method, about, session)
         finally:
             self._leave()
             self._note_slow(method, about, outcome, begin)
 
-    def replies(self, method: str, request: Message, reply: type[M], timeout: float, about: str = "") -> Generator[M, None, None]:
+    def replies(
+        self, method: str, request: Message, reply: type[M], timeout: float, about: str = ""
+    ) -> Generator[M, None, None]:
         """One request, any number of replies, all within `timeout` seconds. Raises CallError as it is iterated.
 
         Closing the generator ends the call.
@@ -119,7 +119,7 @@ class Channel:
             under_way = call(request, begin + timeout - time.monotonic(), session.metadata)
             try:
                 first = next(under_way, None)
-            except grpc.RpcError as error:
+            except RpcError as error:
                 if error.code() is not Status.UNAUTHENTICATED:
                     raise
                 self.forget(session)
@@ -130,7 +130,7 @@ class Channel:
                 yield first
                 yield from under_way
             outcome = "returned"
-        except (grpc.RpcError, ValueError) as error:
+        except (RpcError, ValueError) as error:
             self._fail(error, method, about, session)
         finally:
             if under_way is not None:
@@ -153,7 +153,7 @@ class Channel:
         try:
             session = self.session(timeout)
             return Stream(self, call(requests, timeout, session.metadata), session, method, about)
-        except (grpc.RpcError, ValueError) as error:
+        except (RpcError, ValueError) as error:
             self._leave()
             self._fail(error, method, about, session)
         except BaseException:
@@ -176,10 +176,8 @@ class Channel:
         def finished(future: Any) -> None:
             try:
                 done(future.result())
-            except grpc.RpcError as error:
+            except RpcError as error:
                 done(from_grpc(error, self._where(method, "")))
-            except grpc.FutureCancelledError:
-                done(Closed(Status.CANCELLED, self._where(method, ""), "closed"))
 
         try:
             future = call.future(request, timeout)
@@ -283,13 +281,13 @@ class Channel:
         where = self._where(method, about)
         if self._closed:
             raise Closed(Status.CANCELLED, where, "closed") from None
-        if not isinstance(error, grpc.RpcError):
+        if not isinstance(error, RpcError):
             raise error
         failure = from_grpc(error, where)
         if failure.status is Status.UNAUTHENTICATED and session is not None:
             self.forget(session)
             if not session.channel_id and self._settings.auth_type == "NOSASL":
-                failure = CallError(
+                failure = error_of(
                     Status.PERMISSION_DENIED,
                     where,
                     "the server wants to know its users: set alluxio.security.authentication.type=SIMPLE",
@@ -325,7 +323,7 @@ class Stream:
         try:
             message: bytes = next(self._call)
             return message
-        except grpc.RpcError as error:
+        except RpcError as error:
             self._channel._fail(error, self._method, self._about, self._session)
 
     @property

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import functools
-import os
 import ssl
 from typing import TYPE_CHECKING, Any
-
-# Before grpc is loaded: it would write about every failed handshake to stderr, and here an exception says so.
-os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
-
-import grpc
 
 from alluxio_jnifuse.errors import ConfigError
 
 if TYPE_CHECKING:
+    import grpc
+
     from alluxio_jnifuse.sources.alluxio.settings import Settings
 
 _CONNECT_MS = 10_000  # for one attempt to connect
@@ -49,6 +45,8 @@ _CERTIFICATES = (
 
 def connect(target: str, settings: Settings) -> grpc.Channel:
     """A channel to "host:port", or to "unix:/path", which is never encrypted; it connects when it is used."""
+    import grpc  # errors.py has loaded it
+
     if settings.tls and not target.startswith("unix:"):
         credentials = grpc.ssl_channel_credentials(_certificates(settings.tls_ca_path))
         return grpc.secure_channel(target, credentials, _OPTIONS)

@@ -3,17 +3,24 @@
 The text says which call about what failed where, and what the server or the connection said. Callers decide by the
 gRPC status that comes with it; nothing depends on a server's words, but for `diagnose`, which explains why a server
 could not be reached to somebody who has to correct an address.
+
+This module is the one that loads gRPC.
 """
 
 from __future__ import annotations
 
 import errno
+import os
 import re
 from typing import NamedTuple
+
+# It would write about every failed handshake to stderr; here an exception says so.
+os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 
 import grpc
 
 Status = grpc.StatusCode
+RpcError = grpc.RpcError
 
 _ERRNO = {
     Status.NOT_FOUND: errno.ENOENT,

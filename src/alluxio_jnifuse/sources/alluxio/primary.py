@@ -127,13 +127,13 @@ class Search:
 
 def explain(masters: Sequence[str], error: CallError) -> SourceError:
     """Why there is no cluster to work with: which masters were asked, what each said, and what to do."""
-    answers = error.answers if isinstance(error, NoPrimary) else {error.where: error}
-    diagnoses = {who: diagnose(answer) for who, answer in answers.items()}
-    if list(answers) == list(masters[:1]):
-        what = diagnoses[masters[0]].what
-    else:
-        what = "; ".join(f"{who}: {said.what}" for who, said in diagnoses.items())
-    if isinstance(error, NoPrimary) and len(masters) > 1:
-        what = f"none of the masters serves: {what}"
-    remedies = dict.fromkeys(said.remedy for said in diagnoses.values() if said.remedy)
-    return SourceError(what, where=f"alluxio://{','.join(masters)}", remedy="; ".join(remedies))
+    where = f"alluxio://{','.join(masters)}"
+    if not isinstance(error, NoPrimary):
+        said = diagnose(error)
+        return SourceError(f"{error.where}: {said.what}", where=where, remedy=said.remedy)
+    answers = {who: diagnose(answer) for who, answer in error.answers.items()}
+    if len(answers) == 1:
+        (said,) = answers.values()
+        return SourceError(said.what, where=where, remedy=said.remedy)
+    listed = (f"{who}: {said.what}{f' ({said.remedy})' if said.remedy else ''}" for who, said in answers.items())
+    return SourceError(f"none of the masters serves: {'; '.join(listed)}", where=where)

@@ -6,7 +6,8 @@ once, dies once, and the next one has an id of its own.
 
 Threads: gRPC takes the requests of a stream from an iterator, in a thread of its own. Ours (`_converse`) gives the
 one message, takes the answer in that same thread, and then sleeps until the stream has ended; returning from it
-would end the stream. Whoever made the session waits for the answer with a deadline.
+would end the stream. A stream that ends early may end before gRPC asks the iterator again, so its end is an answer
+too. Whoever made the session waits for the answer with a deadline.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ import threading
 import uuid
 from typing import TYPE_CHECKING, Any
 
-import grpc
-
 from alluxio_jnifuse.sources.alluxio import requests
-from alluxio_jnifuse.sources.alluxio.errors import CallError, Refused, Status, from_grpc
+from alluxio_jnifuse.sources.alluxio.errors import CallError, Refused, RpcError, Status, from_grpc
 from alluxio_jnifuse.sources.alluxio.proto import sasl_pb2
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import grpc
 
     from alluxio_jnifuse.sources.alluxio.settings import Settings
 
@@ -58,7 +59,7 @@ class SaslSession(Session):
         self._has_call = threading.Event()
         self._answered = threading.Event()
         self._ended = threading.Event()
-        self._error: grpc.RpcError | None = None
+        self._error: RpcError | None = None
 
     def open(self, channel: grpc.Channel, target: str, settings: Settings, timeout: float) -> None:
         """Introduces us to the server; raises CallError, which is Refused when the server does not want us."""
@@ -87,8 +88,11 @@ class SaslSession(Session):
 
     def _on_end(self) -> None:
         """Called by a thread of gRPC when the stream has ended."""
+        if self._call.code() is not Status.OK:
+            self._error = self._call
         self._ended.set()  # first: `_converse` may be about to call us alive
         self.alive = False
+        self._answered.set()
 
     def _converse(self, first: sasl_pb2.SaslMessage) -> Iterator[sasl_pb2.SaslMessage]:
         yield first
@@ -97,7 +101,7 @@ class SaslSession(Session):
             answer = next(self._call, None)
             # PLAIN is over after one round: whoever asks on wants another mechanism.
             self.alive = answer is not None and answer.messageType == sasl_pb2.SUCCESS
-        except grpc.RpcError as error:
+        except RpcError as error:
             self._error = error
         if self._ended.is_set():
             self.alive = False
@@ -107,7 +111,7 @@ class SaslSession(Session):
             self._ended.wait()
 
 
-def _failure(error: grpc.RpcError | None, where: str, settings: Settings) -> CallError:
+def _failure(error: RpcError | None, where: str, settings: Settings) -> CallError:
     if error is None:
         return Refused(Status.UNAUTHENTICATED, where, "the server neither accepts nor refuses a user without password")
     failure = from_grpc(error, where)
