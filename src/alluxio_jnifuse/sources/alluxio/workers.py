@@ -85,6 +85,7 @@ class Workers:
                     self._known_until = time.monotonic() + 1.0
                     return self._known
             raise
+        self.locality.prepare(worker.address for worker in found)
         with self._lock:
             self._known = found
             # An empty list is nothing to rely on: workers register one after the other.
