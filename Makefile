@@ -5,11 +5,19 @@ UFS ?=
 MOUNT ?=
 WHEEL_PYTHONS ?= .venv/bin/python
 
+# Of make cluster; VERSION: of Alluxio.
+VERSION ?= 2.9.6
+MASTERS ?= 1
+WORKERS ?= 1
+STORE ?= FILE
+AUTH ?= SIMPLE
+JOBS ?=
+
 .SHELLFLAGS := -ec
 MAKEFLAGS += --no-builtin-rules
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help build run test check wheel asan tsan ubsan bench clean distclean c-tests c-warnings system-build system-test
+.PHONY: help build run cluster cluster-jars test check wheel asan tsan ubsan bench clean distclean c-tests c-warnings system-build system-test system-cluster
 
 CSRC := $(wildcard csrc/*.c)
 C_INPUTS := csrc/cflags $(wildcard csrc/*.[ch] csrc/*.def)
@@ -33,6 +41,9 @@ system-build:
 
 system-test:
 	@PYTHON="$(PYTHON)" scripts/ensure-system build test
+
+system-cluster:
+	@PYTHON="$(PYTHON)" scripts/ensure-system build cluster
 
 # The distribution's pip may be too old for dependency groups.
 .venv/.tools: pyproject.toml | system-build
@@ -62,9 +73,22 @@ system-test:
 run: .venv/.built ## mount a demonstration: make run [UFS=directory or URL] [MOUNT=directory]
 	.venv/bin/python scripts/run_demo.py $(if $(UFS),--ufs "$(UFS)") $(if $(MOUNT),--mount "$(MOUNT)")
 
+CLUSTER := PYTHONPATH=tests .venv/bin/python -m cluster
+
+cluster: .venv/.built | system-cluster ## an Alluxio cluster in the foreground: make cluster [WORKERS=2] [MASTERS=3] [STORE=PAGE] ...
+	@$(MAKE) --no-print-directory cluster-jars VERSIONS=$(VERSION)
+	exec env $(CLUSTER) --version $(VERSION) --masters $(MASTERS) --workers $(WORKERS) --store $(STORE) --auth $(AUTH) $(if $(JOBS),--jobs) $(if $(UFS),--ufs "$(UFS)")
+
+VERSIONS := 2.9.6 2.3.0
+cluster-jars: .venv/.tools | system-cluster ## fetch what a test cluster needs, once
+	@for version in $(VERSIONS); do
+		scripts/ensure-alluxio $$version >/dev/null
+		$(CLUSTER).archives $$version
+	done
+
 # ---- checks
 
-test: .venv/.built .venv/.test c-tests | system-test ## the C tests, then the Python tests
+test: .venv/.built .venv/.test c-tests cluster-jars | system-test ## the C tests, then the Python tests
 	.venv/bin/python -m pytest
 
 check: .venv/.built .venv/.dev c-warnings ## linters, types, C warnings as errors, then the tests

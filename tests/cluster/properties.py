@@ -83,20 +83,14 @@ def journal_of(plan: Plan, number: int) -> Path:
 
 def client(plan: Plan, layout: Layout) -> dict[str, str]:
     """What a client needs to know."""
-    found = {
-        # As the workers' name, or short-circuit is silently off.
-        "alluxio.user.hostname": HOST,
-        "alluxio.security.authentication.type": plan.auth,
-    }
+    found = {"alluxio.user.hostname": HOST}  # as the workers' name, or short-circuit is silently off
     if plan.masters > 1:
         found["alluxio.master.rpc.addresses"] = _addresses(master.rpc for master in layout.masters)
-        found["alluxio.job.master.rpc.addresses"] = _addresses(master.job_rpc for master in layout.masters)
     else:
         found["alluxio.master.hostname"] = HOST
         found["alluxio.master.rpc.port"] = str(layout.masters[0].rpc)
-        found["alluxio.job.master.rpc.port"] = str(layout.masters[0].job_rpc)
-    if plan.auth == "NOSASL":
-        found["alluxio.security.authorization.permission.enabled"] = "false"
+    if plan.auth != "SIMPLE":
+        found["alluxio.security.authentication.type"] = plan.auth
     return found
 
 
@@ -107,6 +101,7 @@ def site(plan: Plan, layout: Layout) -> dict[str, str]:
         "alluxio.master.hostname": HOST,
         "alluxio.worker.hostname": HOST,
         "alluxio.job.worker.hostname": HOST,
+        "alluxio.job.master.rpc.port": str(layout.masters[0].job_rpc),
         "alluxio.master.mount.table.root.ufs": str(plan.ufs),
         "alluxio.master.metastore": "HEAP",
         "alluxio.master.journal.type": "EMBEDDED" if plan.masters > 1 else "UFS",
@@ -131,7 +126,10 @@ def site(plan: Plan, layout: Layout) -> dict[str, str]:
         "alluxio.worker.tieredstore.level0.dirs.quota": plan.ramdisk_size,
         "alluxio.worker.page.store.sizes": plan.ramdisk_size,
     }
+    if plan.auth == "NOSASL":
+        found["alluxio.security.authorization.permission.enabled"] = "false"
     if plan.masters > 1:
+        found["alluxio.job.master.rpc.addresses"] = _addresses(master.job_rpc for master in layout.masters)
         found["alluxio.master.embedded.journal.addresses"] = _addresses(master.raft for master in layout.masters)
         found["alluxio.job.master.embedded.journal.addresses"] = _addresses(m.job_raft for m in layout.masters)
         found["alluxio.master.embedded.journal.election.timeout.min"] = "1s"
