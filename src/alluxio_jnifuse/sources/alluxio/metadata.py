@@ -9,7 +9,7 @@ Both take 100 to 300 bytes a path (`Packer` for how), and leave in the order in 
 
 What is newer counts: a status that was asked for before its directory was listed is used only where the listing
 agrees that the name exists. A name that is not listed may exist all the same, because a master that has loaded a
-directory once finds new files of the under store only by name. Incomplete files are never remembered.
+directory once finds new files of the under store only by name. Of an incomplete file nothing is known.
 
 Times are of one monotonic clock, seconds. Answers are as old as their question: `asked` is the time before the master
 was asked, and an answer to a question from before the last `drop` is not stored.
@@ -30,20 +30,26 @@ from array import array
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from operator import ge
-from typing import TYPE_CHECKING, Final
+from stat import S_ISDIR
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from alluxio_jnifuse.sources.alluxio.status import (
+    IN_FULL,
+    MS_MAX,
     Addresses,
     FileStatus,
     Owners,
     Packer,
     alluxio_path,
     attr,
+    first_block,
     from_info,
+    version,
 )
-from alluxio_jnifuse.sources.base import Listing
+from alluxio_jnifuse.sources.base import BLOCKS_FROM_SIZE, Listing
 
 if TYPE_CHECKING:
+    from alluxio_jnifuse.sources.alluxio.proto.common_pb2 import BlockLocation
     from alluxio_jnifuse.sources.alluxio.proto.file_pb2 import FileInfo
 
 _ENTRY = struct.Struct("=QQQQqqqIIIIII")  # base.ENTRY_DTYPE
@@ -51,7 +57,9 @@ _NAME = struct.Struct("=II")  # the end of it
 _NAME_AT = _ENTRY.size - _NAME.size
 _WRITTEN = struct.Struct("=d")  # all there is of a name that does not exist
 _HEAD = struct.Struct("=dqqqqH")  # written, file id, length, mtime, atime, mode
-
+_NUMBER = struct.Struct("=H")  # of a row of the packer
+_IN_FULL = _NUMBER.pack(IN_FULL)
+_SHARED_MAX = 1024  # of one listing; more than that, and files share nothing
 _PURGED_AT_ONCE = 64  # removals under one hold of the lock, a few microseconds each
 
 
@@ -98,7 +106,9 @@ class _Directory:
         entry = _ENTRY.unpack_from(self.entries, index * _ENTRY.size)
         file_id, size, mtime_ns, atime_ns, mode = entry[0], entry[1], entry[4], entry[6], entry[7]
         rest = self.rests[self.ends[index - 1] if index else 0 : self.ends[index]]
-        length = 0 if mode & 0o170000 == 0o040000 else size
+        if file_id >= 2**63:
+            file_id -= 2**64
+        length = 0 if S_ISDIR(mode) else size
         return packer.unpack(rest, path, file_id, length, mtime_ns // 1_000_000, atime_ns // 1_000_000, mode)
 
 
@@ -147,7 +157,7 @@ class _Builder:
         self._rests = bytearray()
         self._ends = array("I")
         self._shared: dict[tuple[object, ...], _Shared] = {}  # by the fields of a FileInfo that make it
-        self._numbers: dict[bytes, bytes] = {}  # of addresses, by their serialised form
+        self._numbers: dict[int, bytes] = {}  # of addresses, by worker id, which means one address in one answer
 
     def add(self, infos: Sequence[FileInfo]) -> None:
         """Raises NotADirectoryError when what was listed is a file."""
@@ -168,16 +178,17 @@ class _Builder:
         rest = self._packer.pack(status, self._base + status.name)
         self._entries += _ENTRY.pack(*shown, self._names_bytes, name_bytes)
         self._rests += rest
-        if len(self._shared) < _SHARED_MAX and not is_in_full(rest):
+        plain = info.completed and not info.folder and not rest.startswith(_IN_FULL)
+        if plain and len(self._shared) < _SHARED_MAX:
             ufs_base = status.ufs_path[: -len(status.name)]
             self._shared[_shared_key(info)] = _Shared(rest[:2], ufs_base, status.mode, shown.uid, shown.gid)
 
     def _add_plain(self, info: FileInfo, name: str, name_bytes: int) -> bool:
-        """Adds a completed file of at most one block that is like one added before; returns whether it was one."""
+        """Adds a file of at most one block that is like one added before; returns whether it is such a file."""
         shared = self._shared.get(_shared_key(info))
         length = info.length
         file_id = info.fileId
-        if shared is None or info.folder or not info.completed or not 0 <= length <= info.blockSizeBytes or file_id <= 0:
+        if shared is None or file_id <= 0 or not 0 <= length <= info.blockSizeBytes:
             return False
         mtime_ms = info.lastModificationTimeMs
         atime_ms = info.lastAccessTimeMs or mtime_ms
@@ -193,7 +204,7 @@ class _Builder:
                 return False
             holders = block.locations[:]
             if holders:
-                numbers = [self._number(holder.workerAddress) for holder in holders]
+                numbers = [self._number(holder) for holder in holders]
                 if b"" in numbers:
                     return False
                 rest += _NUMBER.pack(len(holders)) + b"".join(numbers)
@@ -218,13 +229,14 @@ class _Builder:
         self._rests += rest
         return True
 
-    def _number(self, message: WorkerNetAddress) -> bytes:
+    def _number(self, holder: BlockLocation) -> bytes:
         """The packed number of an address; nothing when it has none."""
-        wire = message.SerializeToString()
-        number = self._numbers.get(wire)
+        number = self._numbers.get(holder.workerId)
         if number is None:
-            row = self._packer.address_number(self._addresses.of(message))
-            number = self._numbers[wire] = b"" if row == IN_FULL else _NUMBER.pack(row)
+            row = self._packer.address_number(self._addresses.of(holder.workerAddress))
+            number = b"" if row == IN_FULL else _NUMBER.pack(row)
+            if holder.workerId:
+                self._numbers[holder.workerId] = number
         return number
 
     def finish(self, asked: float) -> _Directory:
@@ -270,8 +282,7 @@ class MetadataCache:
         self._dropped_at = float("-inf")
 
     def get(self, path: bytes, now: float, max_age: float | None = None) -> FileStatus | Missing | None:
-        """The status of `path`, MISSING when it does not exist, None when that is not known, or for longer than
-        `max_age` s."""
+        """The status of `path`, or MISSING; None when nothing is known, or since more than `max_age` s."""
         oldest = self._oldest(now, max_age)
         parent, name = _split(path)
         with self._lock:
@@ -292,7 +303,7 @@ class MetadataCache:
         return found if found is not None and found.completed else None
 
     def get_listing(self, path: bytes, now: float, max_age: float | None = None) -> Listing | None:
-        """The listing of a directory as it was given, None when it is not known, or for longer than `max_age` s."""
+        """The listing of a directory as it was given; None when it is not known, or since more than `max_age` s."""
         with self._lock:
             directory = self._listings.get(path)
         if directory is None or directory.written <= self._oldest(now, max_age):
@@ -321,8 +332,11 @@ class MetadataCache:
             builder.add(infos)
         directory = builder.finish(asked)
         with self._lock:
-            self._remove_listing(path)
-            if asked > self._dropped_at and len(directory) < self._max_entries:
+            known = self._listings.get(path)
+            newest = known is None or known.written <= asked
+            if newest:
+                self._remove_listing(path)
+            if newest and asked > self._dropped_at and len(directory) < self._max_entries:
                 self._listings[path] = directory
                 self._entries += len(directory) + 1
                 self._link(path)
@@ -370,6 +384,9 @@ class MetadataCache:
     def _put(self, path: bytes, record: bytes | None, asked: float) -> None:
         """Takes the lock."""
         with self._lock:
+            known = self._singles.get(path)
+            if known is not None and _WRITTEN.unpack_from(known)[0] > asked:
+                return
             self._remove_single(path)
             if record is None or asked <= self._dropped_at:
                 return
