@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import queue
 import subprocess
 import sys
@@ -577,7 +578,9 @@ def test_grpc_writes_nothing_by_itself(server: FakeServer) -> None:
         "except OSError as error:\n"
         "    print(error.status.name)\n"
     )
-    done = subprocess.run([sys.executable, "-c", program, server.target], capture_output=True, text=True, check=False)
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("GRPC_")}
+    command = [sys.executable, "-c", program, server.target]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("UNAVAILABLE\n", "")
 
 

@@ -70,6 +70,10 @@ class TimedOut(CallError, TimeoutError):
     pass
 
 
+class Unanswered(CallError):
+    """Nothing was said, within the time there was."""
+
+
 class Refused(Denied):
     """The server does not accept us as who we say we are; asking again would change nothing."""
 

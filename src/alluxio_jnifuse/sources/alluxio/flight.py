@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from alluxio_jnifuse.sources.alluxio.errors import CallError, Status
+from alluxio_jnifuse.sources.alluxio.errors import CallError, Status, Unanswered
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +46,7 @@ class SingleFlight(Generic[T]):
         if flight is None:
             return self._lead(mine, work)
         if not flight.done.wait(max(timeout, 0.0)):
-            raise CallError(Status.UNAVAILABLE, self._what, f"still under way after {timeout:.3g} s")
+            raise Unanswered(Status.UNAVAILABLE, self._what, f"still under way after {timeout:.3g} s")
         if flight.value is None:
             assert flight.error is not None
             raise flight.error.again() if isinstance(flight.error, CallError) else flight.error

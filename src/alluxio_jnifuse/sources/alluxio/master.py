@@ -26,11 +26,12 @@ from alluxio_jnifuse.sources.alluxio.errors import (
     NotFound,
     Status,
     TimedOut,
+    Unanswered,
     is_retryable,
     is_unimplemented,
 )
 from alluxio_jnifuse.sources.alluxio.flight import SingleFlight
-from alluxio_jnifuse.sources.alluxio.primary import Search, explain
+from alluxio_jnifuse.sources.alluxio.primary import NoPrimary, Search, explain
 from alluxio_jnifuse.sources.alluxio.proto import block_pb2, file_pb2, meta_pb2
 
 if TYPE_CHECKING:
@@ -61,12 +62,13 @@ _CONNECT_S = 10.0  # people wait for a mount
 class _Effort:
     """How long one call is tried, and how often."""
 
-    __slots__ = ("_timeout", "deadline", "pause")
+    __slots__ = ("_timeout", "deadline", "pause", "reason")
 
     def __init__(self, settings: Settings, duration: float, timeout: float = 0.0) -> None:
         """`duration` s for all attempts to begin in, `timeout` s for each; 0: what is left of the duration."""
         self.deadline = time.monotonic() + duration
         self.pause = settings.rpc_retry_base_s  # s, before the next attempt
+        self.reason: CallError | None = None  # the last failure but for those by lack of time
         self._timeout = timeout
 
     def timeout(self) -> float:
@@ -290,15 +292,19 @@ class MasterClient:
         """Returns when the call is worth another attempt; else raises `error`."""
         if self._closed.is_set():
             raise Closed(Status.CANCELLED, error.where, "closed") from None
+        if not isinstance(error, (TimedOut, Unanswered)) and not (isinstance(error, NoPrimary) and error.is_silence):
+            effort.reason = error
         if channel is None:
-            raise error  # the search has taken the time there was
+            raise effort.reason or error  # the search has taken the time there was
         given_up = isinstance(error, Closed)  # by another thread
         if not (is_retryable(error) or is_unimplemented(error) or isinstance(error, TimedOut) or given_up):
             raise error
         self._give_up(channel, error)
         pause = effort.pause * random.uniform(0.5, 1.0)
-        if isinstance(error, TimedOut) or time.monotonic() + pause >= effort.deadline:
+        if isinstance(error, TimedOut) and effort.left():
             raise error
+        if time.monotonic() + pause >= effort.deadline:
+            raise effort.reason or error
         effort.pause = min(2 * effort.pause, self._settings.rpc_retry_max_sleep_s)
         self._closed.wait(0 if given_up else pause)
 

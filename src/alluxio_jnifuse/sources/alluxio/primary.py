@@ -44,6 +44,11 @@ class NoPrimary(CallError):
         said = "; ".join(f"{master}: {diagnose(error).what}" for master, error in self.answers.items())
         super().__init__(Status.UNAVAILABLE, "search for the primary master", said)
 
+    @property
+    def is_silence(self) -> bool:
+        """Whether none of them said anything."""
+        return all(isinstance(answer, TimedOut) for answer in self.answers.values())
+
     def again(self) -> NoPrimary:
         return NoPrimary(self.answers)
 
@@ -70,7 +75,8 @@ class Search:
                         log.warning("%s: version %d of the service instead of %d", master, outcome.version, _VERSION)
                     return channel
                 channel.close()
-                self._answers[master] = outcome
+                if not isinstance(outcome, TimedOut) or master not in self._answers:  # words say more than silence
+                    self._answers[master] = outcome
                 if not hopeful and all(self._is_hopeless(each) for each in self._settings.masters):
                     break
             raise NoPrimary({each: self._answer(each, timeout) for each in self._settings.masters})

@@ -19,7 +19,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from alluxio_jnifuse.sources.alluxio import requests
-from alluxio_jnifuse.sources.alluxio.errors import CallError, Refused, RpcError, Status, from_grpc
+from alluxio_jnifuse.sources.alluxio.errors import CallError, Refused, RpcError, Status, Unanswered, from_grpc
 from alluxio_jnifuse.sources.alluxio.proto import sasl_pb2
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class SaslSession(Session):
             self._on_end()
         if not self._answered.wait(timeout):
             self.end()
-            raise CallError(Status.UNAVAILABLE, where, f"no answer within {timeout:.3g} s")
+            raise Unanswered(Status.UNAVAILABLE, where, f"no answer within {timeout:.3g} s")
         if not self.alive:
             self.end()
             raise _failure(self._error, where, settings)
