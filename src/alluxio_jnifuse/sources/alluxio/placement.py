@@ -13,7 +13,7 @@ import random
 import struct
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from alluxio_jnifuse.errors import SourceError
@@ -185,7 +185,7 @@ class RoundRobinPolicy:
         self._rng = rng
         self._lock = threading.Lock()  # guards what follows
         self._order: list[Address] = []
-        self._next = 0
+        self._last = -1  # index of the worker that was picked last
         self._chosen: OrderedDict[int, Address] = OrderedDict()  # by block
 
     def pick(self, workers: Sequence[Worker], block_id: int, length: int) -> Worker | None:
@@ -194,22 +194,25 @@ class RoundRobinPolicy:
             known = self._chosen.get(block_id)
             if known is not None and known in live:
                 return live[known]
-            fresh = [address for address in live if address not in self._order]
-            self._rng.shuffle(fresh)
-            self._order += fresh
-            for _ in range(len(self._order)):
-                self._next %= len(self._order)
-                candidate = live.get(self._order[self._next])
-                if candidate is None and len(self._order) > _REMEMBERED_BLOCKS:
-                    del self._order[self._next]
-                    continue
-                self._next += 1
+            self._follow(live)
+            for _ in self._order:
+                self._last = (self._last + 1) % len(self._order)
+                candidate = live.get(self._order[self._last])
                 if candidate is not None and candidate.capacity >= length:
                     self._chosen[block_id] = candidate.address
                     if len(self._chosen) > _REMEMBERED_BLOCKS:
                         self._chosen.popitem(last=False)
                     return candidate
         return None
+
+    def _follow(self, live: Collection[Address]) -> None:
+        """Appends the workers that are new, and forgets those that are gone when they are the most."""
+        if len(self._order) > 2 * len(live):
+            self._order = [address for address in self._order if address in live]
+        known = set(self._order)
+        fresh = [address for address in live if address not in known]
+        self._rng.shuffle(fresh)
+        self._order += fresh
 
 
 class SpecificHostPolicy:

@@ -169,13 +169,25 @@ def first_block(file_id: int) -> int:
     return file_id >> _SEQUENCE_BITS << _SEQUENCE_BITS
 
 
-def regular_blocks(file_id: int, length: int, block_size: int) -> tuple[range, tuple[int, ...]]:
+def _block_count(length: int, block_size: int) -> int:
+    return -(-length // block_size) if block_size > 0 else 0
+
+
+def _regular_blocks(file_id: int, length: int, block_size: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Ids and lengths of the blocks of a file that was written as all files are."""
-    if block_size <= 0 or length <= 0:
-        return range(0), ()
+    count = _block_count(length, block_size)
+    if not count:
+        return (), ()
     first = first_block(file_id)
-    count = -(-length // block_size)
-    return range(first, first + count), (block_size,) * (count - 1) + (length - (count - 1) * block_size,)
+    return tuple(range(first, first + count)), (block_size,) * (count - 1) + (length - (count - 1) * block_size,)
+
+
+def _is_regular(status: FileStatus) -> bool:
+    """Whether the blocks are those that the file's id and length say."""
+    length, block_size = status.length, status.block_size
+    if len(status.block_ids) != _block_count(length, block_size):  # a length may be nonsense
+        return False
+    return (status.block_ids, status.block_lengths) == _regular_blocks(status.file_id, length, block_size)
 
 
 def version(file_id: int, length: int, mtime_ms: int, completed: bool) -> int:
@@ -229,9 +241,8 @@ class Packer:
 
     def pack(self, status: FileStatus, path: str) -> bytes:
         """The rest of the status of `path`."""
-        ids, lengths = regular_blocks(status.file_id, status.length, status.block_size)
         prefix = self._prefix(status, path)
-        if prefix is None or status.block_lengths != lengths or status.block_ids != tuple(ids):
+        if prefix is None or not _is_regular(status):
             return self._in_full(status)
         row = (
             status.block_size,
@@ -283,9 +294,8 @@ class Packer:
         else:
             *shared, prefix, cut = self._rows[number]
             ufs_path = prefix + path[cut:]
-            ids, lengths = regular_blocks(file_id, length, shared[0])
-            block_ids = tuple(ids)
-            locations = self._locations(rest, len(ids))
+            block_ids, lengths = _regular_blocks(file_id, length, shared[0])
+            locations = self._locations(rest, len(block_ids))
         block_size, owner, group, persistence, mount_id, completed, replication_max = shared
         return FileStatus(
             file_id,
