@@ -15,7 +15,7 @@ import re
 from typing import NamedTuple
 
 # It would write about every failed handshake to stderr; here an exception says so.
-os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 import grpc
 
