@@ -40,7 +40,7 @@ class Mount:
         self.unmount()
 
     def stats(self) -> dict[str, int]:
-        """The counters of the mount now, by the names of csrc/stats.def. Raises MountError when it has ended."""
+        """The counters of the mount now, by the names of docs/METRICS.md. Raises MountError when it has ended."""
         return metrics.request(self.mountpoint).stats
 
     def features(self) -> frozenset[str]:

@@ -1,7 +1,7 @@
 """Counters of a running mount, on request: SIGUSR1 makes the daemon write them beside its record.
 
 Nothing is written while nobody asks. The file is JSON: `time_ns` since the epoch, `features` that the kernel granted,
-`stats` by the names of csrc/stats.def.
+`stats` by the names of csrc/stats.def and those of the source.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from alluxio_jnifuse.registry import Registry, is_alive, stats_path, write_atomi
 
 if TYPE_CHECKING:
     from alluxio_jnifuse._core import Core
+    from alluxio_jnifuse.sources.base import Source
 
 REQUEST = signal.SIGUSR1
 
@@ -32,9 +33,14 @@ class Snapshot(NamedTuple):
     stats: dict[str, int]
 
 
-def dump(core: Core, record_path: str) -> None:
-    """Writes the counters of `core` beside the record of its mount. Raises OSError."""
-    snapshot = Snapshot(time.time_ns(), sorted(core.features()), core.stats())
+def counters(core: Core, source: Source) -> dict[str, int]:
+    """Those of the core, then those of its source."""
+    return {**core.stats(), **source.counters()}
+
+
+def dump(core: Core, source: Source, record_path: str) -> None:
+    """Writes the counters of a mount beside its record. Raises OSError."""
+    snapshot = Snapshot(time.time_ns(), sorted(core.features()), counters(core, source))
     write_atomically(stats_path(record_path), json.dumps(snapshot._asdict()))
 
 

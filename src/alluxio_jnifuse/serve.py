@@ -173,7 +173,7 @@ class _Session:
         """Ends what was started, in whatever state that is."""
         self._core.stop()
         hanging = self._fetchers.stop(_STOP_FETCHERS_S)
-        stats = self._core.stats()
+        stats = metrics.counters(self._core, self._source)
         LOGGER.info("counters: %s", metrics.summary(stats))
         if hanging:
             LOGGER.warning("%d requests still hang in the storage; they end with this process", hanging)
@@ -188,7 +188,7 @@ class _Session:
         number = self._signals.wait(timeout)
         if number == metrics.REQUEST and self._record_path:
             try:
-                metrics.dump(self._core, self._record_path)
+                metrics.dump(self._core, self._source, self._record_path)
             except OSError as error:
                 LOGGER.error("the counters cannot be written: %s", error)
         return number

@@ -7,15 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from alluxio_jnifuse.sources.alluxio.calls import CALLS
+
 PROJECT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([*PROJECT.glob("*.md"), *PROJECT.glob("docs/**/*.md"), PROJECT / "csrc/README.md"])
 
 
 def test_metrics_are_those_of_the_code() -> None:
-    """docs/METRICS.md has every counter of stats.def, with its meaning, in its order."""
+    """docs/METRICS.md has every counter of stats.def and every call to a cluster, with its meaning, in their order."""
     declared = re.findall(r'^AJF_STAT\((\w+), "(.*)"\)$', (PROJECT / "csrc/stats.def").read_text(), re.MULTILINE)
     documented = re.findall(r"^\| `(\w+)` \| (.*) \|$", (PROJECT / "docs/METRICS.md").read_text(), re.MULTILINE)
-    assert documented == declared
+    assert documented == declared + [(f"rpc_{name}", meaning) for name, meaning in CALLS.items()]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(PROJECT)))

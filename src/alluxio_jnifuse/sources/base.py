@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from alluxio_jnifuse.errors import StaleVersion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 __all__ = [
     "ATTR_DTYPE",
@@ -150,6 +150,10 @@ class Source(abc.ABC):
 
     @abc.abstractmethod
     def statfs(self) -> StatFs: ...
+
+    def counters(self) -> Mapping[str, int]:
+        """What the source itself counts, for those who ask for the counters of the mount; always the same names."""
+        return {}
 
     @abc.abstractmethod
     def open(self, path: bytes, version: int) -> OpenFile:

@@ -23,9 +23,11 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+from alluxio_jnifuse.sources.alluxio.calls import Calls
 from alluxio_jnifuse.sources.alluxio.connection import connect
 from alluxio_jnifuse.sources.alluxio.errors import CallError, Closed, RpcError, Status, error_of, from_grpc
 from alluxio_jnifuse.sources.alluxio.flight import SingleFlight
+from alluxio_jnifuse.sources.alluxio.session import METHOD as AUTHENTICATE
 from alluxio_jnifuse.sources.alluxio.session import SaslSession, Session
 
 if TYPE_CHECKING:
@@ -43,15 +45,16 @@ log = logging.getLogger(__name__)
 class Channel:
     """See the module's docstring. `target` is "host:port" or "unix:/path"; a domain socket has sessions of its own."""
 
-    def __init__(self, target: str, settings: Settings) -> None:
+    def __init__(self, target: str, settings: Settings, calls: Calls | None = None) -> None:
         self.target = target
+        self.calls = calls or Calls()  # how often; of more than this channel
         self._settings = settings
         self._lock = threading.Lock()
         self._users = 0  # calls under way; lock
         self._retired = False  # lock
         self._closed = False  # lock; read without
         self._session: Session | None = None  # replaced as a whole
-        self._calls: dict[str, Callable[..., Any]] = {}  # by method; filled as they are used
+        self._prepared: dict[str, Callable[..., Any]] = {}  # calls by method; filled as they are used
         self._authentication: SingleFlight[Session] = SingleFlight(f"authentication at {target}")
         self._grpc = connect(target, settings)
 
@@ -74,7 +77,7 @@ class Channel:
 
         `method` is "/package.Service/Method"; `about` is the subject for messages, as in "path=/a".
         """
-        call = self._calls.get(method) or self._prepare(self._grpc.unary_unary, method, request, reply)
+        call = self._prepared.get(method) or self._prepare(self._grpc.unary_unary, method, request, reply)
         begin = time.monotonic()
         self._enter(method, about)
         outcome = "exits with an exception"
@@ -90,6 +93,7 @@ class Channel:
                     self.forget(session)
                     left = begin + timeout - time.monotonic()
                     session = self.session(left)
+                    self.calls.count(method)
                     answer = call(request, left, session.metadata)
             else:
                 answer = call(request, timeout)
@@ -108,7 +112,7 @@ class Channel:
 
         Closing the generator ends the call.
         """
-        call = self._calls.get(method) or self._prepare(self._grpc.unary_stream, method, request, reply)
+        call = self._prepared.get(method) or self._prepare(self._grpc.unary_stream, method, request, reply)
         begin = time.monotonic()
         self._enter(method, about)
         outcome = "exits with an exception"
@@ -124,6 +128,7 @@ class Channel:
                     raise
                 self.forget(session)
                 session = self.session(begin + timeout - time.monotonic())
+                self.calls.count(method)
                 under_way = call(request, begin + timeout - time.monotonic(), session.metadata)
                 first = next(under_way, None)
             if first is not None:
@@ -145,9 +150,9 @@ class Channel:
         it go when the stream has ended, however it did. The end of the iterator half-closes the call. A session that
         the server does not know is UNAUTHENTICATED to the reader, and another one for the next stream.
         """
-        call: Any = self._calls.get(method)
+        call: Any = self._prepared.get(method)
         if call is None:
-            call = self._calls[method] = self._grpc.stream_stream(method)  # no (de)serialisers: bytes
+            call = self._prepared[method] = self._grpc.stream_stream(method)  # no (de)serialisers: bytes
         session: Session | None = None
         self._enter(method, about)
         try:
@@ -172,6 +177,8 @@ class Channel:
         call = self._grpc.unary_unary(
             method, request_serializer=type(request).SerializeToString, response_deserializer=reply.FromString
         )
+
+        self.calls.count(method)
 
         def finished(future: Any) -> None:
             try:
@@ -215,6 +222,7 @@ class Channel:
         session = Session()
         if self._settings.auth_type != "NOSASL":
             try:
+                self.calls.count(AUTHENTICATE)
                 known = SaslSession()
                 known.open(self._grpc, self.target, self._settings, timeout)
                 session = known
@@ -252,6 +260,7 @@ class Channel:
             self.close()
 
     def _enter(self, method: str, about: str) -> None:
+        self.calls.count(method)
         with self._lock:
             if not self._closed:
                 self._users += 1
@@ -271,7 +280,7 @@ class Channel:
         call: Callable[..., Any] = kind(
             method, request_serializer=type(request).SerializeToString, response_deserializer=reply.FromString
         )
-        return self._calls.setdefault(method, call)
+        return self._prepared.setdefault(method, call)
 
     def _where(self, method: str, about: str) -> str:
         return f"{_name(method)}({about}) at {self.target}"

@@ -20,6 +20,7 @@ from alluxio_jnifuse.sources.alluxio.streams import READ_BLOCK, ReadStream, Shor
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from alluxio_jnifuse.sources.alluxio.calls import Calls
     from alluxio_jnifuse.sources.alluxio.settings import Settings
 
 _MOST_IDLE = 16  # connections; as many as reads of one worker are usually under way
@@ -46,9 +47,10 @@ class BlockCall(Protocol):
 class WorkerLink:
     """Ways to the worker at `target` ("host:port" or "unix:/path"), made when they are first needed."""
 
-    def __init__(self, target: str, settings: Settings) -> None:
+    def __init__(self, target: str, settings: Settings, calls: Calls | None = None) -> None:
         self.target = target
-        self.channel = Channel(target, settings)
+        self.channel = Channel(target, settings, calls)
+        self.calls = self.channel.calls
         self.plain = not settings.tls
         self.patience_s = stall_s(settings)
         host, _, port = target.rpartition(":")
@@ -122,6 +124,7 @@ class _Direct:
         link = self._link
         assert self._connection is not None
         channel_id = link.channel.session(link.patience_s).channel_id
+        link.calls.count(READ_BLOCK)
         self._connection.call(READ_BLOCK, link.authority, channel_id, self._request, link.patience_s)
 
     def _renew(self) -> None:

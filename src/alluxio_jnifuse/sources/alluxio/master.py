@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from alluxio_jnifuse.errors import SourceError
 from alluxio_jnifuse.sources.alluxio import requests
+from alluxio_jnifuse.sources.alluxio.calls import Calls
 from alluxio_jnifuse.sources.alluxio.errors import (
     CallError,
     Closed,
@@ -83,13 +84,13 @@ class MasterClient:
     """See the module's docstring. Every method but `close` raises CallError, an OSError with the errno that fits."""
 
     def __init__(self, settings: Settings) -> None:
+        self.calls = Calls()  # of masters, and of whoever else is asked because of what they said
         self._settings = settings
         self._lock = threading.Lock()
         self._channel: Channel | None = None  # to the primary; written with the lock, read without
         self._search: Search | None = None  # under way; lock
         self._searches: SingleFlight[Channel] = SingleFlight("search for the primary master")
         self._closed = threading.Event()  # set with the lock
-        self._counts: dict[str, int] = {}  # lock
         self._version = ""
         self._missing: set[str] = set()  # calls that an older cluster does not have
 
@@ -133,12 +134,6 @@ class MasterClient:
         """Whether the primary is being looked for: a call may take long."""
         return self._channel is None
 
-    @property
-    def counts(self) -> dict[str, int]:
-        """How often each call was made, by its name as in "GetStatus", repetitions included."""
-        with self._lock:
-            return dict(self._counts)
-
     # ------------------------------------------------------------------------------------------------------ files
 
     def get_status(self, path: str) -> file_pb2.FileInfo:
@@ -161,7 +156,6 @@ class MasterClient:
             channel: Channel | None = None
             try:
                 channel = self._primary(effort)
-                self._count(method)
                 batches = channel.replies(method, request, file_pb2.ListStatusPResponse, _LIST_S, f"path={path}")
                 first = next(batches, None)
                 break
@@ -272,7 +266,6 @@ class MasterClient:
             channel: Channel | None = None
             try:
                 channel = self._primary(effort, hopeful)
-                self._count(method)
                 return channel.unary(method, request, reply, effort.timeout(), about, authenticated=authenticated)
             except CallError as error:
                 if optional and is_unimplemented(error):
@@ -308,11 +301,6 @@ class MasterClient:
         effort.pause = min(2 * effort.pause, self._settings.rpc_retry_max_sleep_s)
         self._closed.wait(0 if given_up else pause)
 
-    def _count(self, method: str) -> None:
-        name = method.rpartition("/")[2]
-        with self._lock:
-            self._counts[name] = self._counts.get(name, 0) + 1
-
     # ---------------------------------------------------------------------------------------------------- primary
 
     def _primary(self, effort: _Effort, hopeful: bool = True) -> Channel:
@@ -323,7 +311,7 @@ class MasterClient:
         return self._searches.run(lambda: self._channel, lambda: self._find(left, hopeful), left)
 
     def _find(self, timeout: float, hopeful: bool) -> Channel:
-        search = Search(self._settings)
+        search = Search(self._settings, self.calls)
         with self._lock:
             if self._closed.is_set():
                 raise Closed(Status.CANCELLED, "search for the primary master", "closed")

@@ -25,6 +25,7 @@ from alluxio_jnifuse.sources.alluxio.proto import version_pb2
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from alluxio_jnifuse.sources.alluxio.calls import Calls
     from alluxio_jnifuse.sources.alluxio.settings import Settings
 
     Outcome = Union[version_pb2.GetServiceVersionPResponse, CallError]
@@ -56,8 +57,9 @@ class NoPrimary(CallError):
 class Search:
     """See the module's docstring. Runs once."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, calls: Calls) -> None:
         self._settings = settings
+        self._calls = calls
         self._answers: dict[str, CallError] = {}
         self._asked: dict[str, Channel] = {}  # who has not answered yet
         self._events: queue.SimpleQueue[tuple[str, Channel, Outcome] | None] = queue.SimpleQueue()
@@ -112,7 +114,7 @@ class Search:
             pauses[master] = min(2 * pauses[master], max(self._settings.rpc_retry_max_sleep_s, _SHORTEST_PAUSE_S))
 
     def _ask(self, master: str, timeout: float) -> None:
-        channel = self._asked[master] = Channel(master, self._settings)
+        channel = self._asked[master] = Channel(master, self._settings, self._calls)
         channel.begin(
             METHOD,
             requests.service_version(version_pb2.META_MASTER_CLIENT_SERVICE),

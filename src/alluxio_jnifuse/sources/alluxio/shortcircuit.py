@@ -151,6 +151,7 @@ class _Lock:
         for _ in range(2):  # a connection that had been idle may be dead
             connection, used = link.take()
             try:
+                link.calls.count(OPEN_LOCAL_BLOCK)
                 connection.call(OPEN_LOCAL_BLOCK, link.authority, channel_id, request, patience, nested=False)
                 path = connection.read_some(_PATH_BYTES, patience)
             except OSError:

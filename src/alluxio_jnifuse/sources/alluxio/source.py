@@ -201,6 +201,9 @@ class AlluxioSource(Source):
         uid, gid = self._owners.ids("", "")
         return Attr(0, size, BLOCKS_FROM_SIZE, 0, now, now, now, 0o100444, 0, uid, gid)
 
+    def counters(self) -> dict[str, int]:
+        return {f"rpc_{name}": number for name, number in self._client.calls.counts().items()}
+
     # ------------------------------------------------------------------------------------------------------ data
 
     def open(self, path: bytes, version: int) -> OpenFile:

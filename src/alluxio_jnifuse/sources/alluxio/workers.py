@@ -123,7 +123,7 @@ class Workers:
         with self._lock:
             link = self._links.get(target)
             if link is None:
-                link = self._links[target] = WorkerLink(target, self.settings)
+                link = self._links[target] = WorkerLink(target, self.settings, self._master.calls)
             return link
 
     def _target(self, address: Address) -> str:
@@ -212,7 +212,7 @@ class Workers:
                 self._copier.start()
             link = self._links.get(target)
             if link is None:
-                link = self._links[target] = WorkerLink(target, self.settings)
+                link = self._links[target] = WorkerLink(target, self.settings, self._master.calls)
         self._copies.put((target, request.SerializeToString(), f"block={status.block_ids[index]}"))
 
     def _copy(self) -> None:

@@ -1,0 +1,49 @@
+"""How often a mount called the servers of its cluster, for `stat --stats`.
+
+Whoever sends a call counts it: channel.py what goes over gRPC, link.py and shortcircuit.py what goes over connections
+of ours. A repetition is a call. Bytes are in the counters of the core.
+"""
+
+from __future__ import annotations
+
+import threading
+
+# What each call is for; docs/METRICS.md has the same words.
+CALLS = {
+    "GetStatus": "attributes of one path (master)",
+    "ListStatus": "listings of one directory (master)",
+    "Exists": "whether a path exists (master)",
+    "CheckAccess": "whether a path may be read (master)",
+    "GetMountTable": "the under-stores (master)",
+    "GetBlockInfo": "where one block is (master)",
+    "GetWorkerInfoList": "the workers (master)",
+    "GetBlockMasterInfo": "capacity and use of the cluster, for `df` (master)",
+    "GetConfiguration": "the cluster's configuration, not counting that before the mount (master)",
+    "GetConfigHash": "the version of that (master)",
+    "GetMasterInfo": "the cluster's release (master)",
+    "getServiceVersion": "which master serves (masters)",
+    "authenticate": "log-ins (masters, workers)",
+    "ReadBlock": "bytes of one block (workers)",
+    "OpenLocalBlock": "where the file of one block lies, which keeps it there (worker of this machine)",
+    "Cache": "copies of one block, asked for (workers)",
+    "AsyncCache": "the same of a worker that does not know Cache (workers)",
+}
+
+
+class Calls:
+    """Counts by the names of CALLS. Any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts = dict.fromkeys(CALLS, 0)  # lock
+
+    def count(self, method: str) -> None:
+        """`method`: as "/package.Service/Method"."""
+        name = method.rpartition("/")[2]
+        with self._lock:
+            self._counts[name] = self._counts.get(name, 0) + 1
+
+    def counts(self) -> dict[str, int]:
+        """All of them, those that were never made too."""
+        with self._lock:
+            return dict(self._counts)
