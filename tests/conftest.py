@@ -19,8 +19,9 @@ import pytest
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).parent / "fuse"))
 
-from cluster import jars
+from cluster import dataset, jars
 from cluster.cluster import Cluster
+from cluster.dataset import DataSet, Place
 from cluster.directories import sweep
 from harness.children import Children
 from harness.mounting import Mounts, beneath, detach, is_running, unusable
@@ -62,8 +63,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skips a test that mounts or needs a cluster where that is not possible, or fails it when it must be possible."""
     if item.get_closest_marker("fuse") is not None:
         _need(unusable(), "FUSE", REQUIRE)
-    if item.get_closest_marker("cluster") is not None:
-        _need(jars.unusable(), "a cluster", REQUIRE_CLUSTER)
+    marker = item.get_closest_marker("cluster")
+    if marker is not None:  # its argument: the release of Alluxio
+        _need(jars.unusable(*marker.args), "a cluster", REQUIRE_CLUSTER)
 
 
 def _need(reason: str, what: str, variable: str) -> None:
@@ -129,6 +131,31 @@ def cluster(session_cluster: Cluster) -> Iterator[Cluster]:
     """The cluster of the session; what the test ends or pauses is brought back."""
     yield session_cluster
     session_cluster.repair()
+
+
+@pytest.fixture
+def place(cluster: Cluster) -> Iterator[Place]:
+    """A directory of the cluster of the session that is this test's alone; empty, and not in Alluxio yet."""
+    with tempfile.TemporaryDirectory(prefix="place-", dir=cluster.ufs) as made:
+        os.chmod(made, 0o755)
+        yield Place(f"/{Path(made).name}", Path(made))
+
+
+@pytest.fixture(scope="session")
+def small_files(session_cluster: Cluster) -> DataSet:
+    """10,000 small files in the under-store of the cluster of the session; they are not to be changed."""
+    return _put(session_cluster, "small-files", dataset.small())
+
+
+@pytest.fixture(scope="session")
+def large_files(session_cluster: Cluster) -> DataSet:
+    """Files of many blocks, as `small_files`."""
+    return _put(session_cluster, "large-files", dataset.large())
+
+
+def _put(to: Cluster, name: str, files: dataset.Files) -> DataSet:
+    dataset.make(to.ufs / name, files)
+    return DataSet(f"/{name}", to.ufs / name, files)
 
 
 @pytest.fixture

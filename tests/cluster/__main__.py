@@ -16,7 +16,7 @@ from cluster.errors import ClusterError
 _COMMAND = Path(__file__).parents[2] / ".venv" / "bin" / "alluxio-jnifuse"
 _SCRIPT = """\
 #!/bin/sh
-# Alluxio's own commands for this cluster: alluxio fs ARGUMENTS, alluxio fsadmin ARGUMENTS, alluxio class NAME ARGUMENTS.
+# Alluxio's own commands for this cluster: fs ARGUMENTS, fsadmin ARGUMENTS, class NAME ARGUMENTS.
 case $1 in
     fs) class=alluxio.cli.fs.FileSystemShell ;;
     fsadmin) class=alluxio.cli.fsadmin.FileSystemAdminShell ;;
@@ -65,7 +65,9 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--auth", choices=("SIMPLE", "NOSASL"), default="SIMPLE")
     parser.add_argument("--domain-socket", action="store_true", help="workers listen on one")
     parser.add_argument("--version", default=jars.VERSION, help="of Alluxio")
-    parser.add_argument("--ufs", type=Path, help="the under-store, a directory; default: one that goes with the cluster")
+    parser.add_argument(
+        "--ufs", type=Path, help="the under-store, a directory; default: one that goes with the cluster"
+    )
     parser.add_argument("--ramdisk", default="4GB", help="of each worker")
     parser.add_argument("-D", dest="property", action="append", default=[], type=_property, help="name=value")
     return parser.parse_args()

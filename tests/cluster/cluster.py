@@ -222,10 +222,9 @@ class Cluster:
         """Waits until a server that was started is in use."""
         kind, number = _split(name)
         if kind == "worker":
-            # The master goes on showing a worker that was killed. Its log says it seconds before its web port does.
+            # The master goes on showing a worker that was killed, and ports open sooner; this comes right after it.
             said = self.processes[name].said
-            web = self.layout.workers[number].web
-            self._until(lambda: said("Finished registration") or is_open(web), f"{name} to register", name)
+            self._until(lambda: said("worker web service starting"), f"{name} to register", name)
         elif kind == "master":
             self._until(lambda: is_open(self.layout.masters[number].web), f"{name} to answer", name)
             self._until(lambda: self.registered() >= self._running_workers(), "the workers to register", name)

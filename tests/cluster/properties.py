@@ -110,6 +110,8 @@ def site(plan: Plan, layout: Layout) -> dict[str, str]:
         # Without the job service the default, ASYNC_THROUGH, never persists.
         "alluxio.user.file.writetype.default": "CACHE_THROUGH",
         # A quick start and end.
+        "alluxio.exit.collect.info": "false",
+        "alluxio.master.failover.collect.info": "false",
         "alluxio.master.worker.connect.wait.time": "0sec",
         "alluxio.master.journal.tailer.shutdown.quiet.wait.time": "50ms",
         "alluxio.master.journal.tailer.sleep.time": "50ms",

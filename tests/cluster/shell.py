@@ -89,6 +89,10 @@ class Shell:
         self._must("begin", path, block_size or "", write_type, worker)
         return Unfinished(self._must, path)
 
+    def locations(self, path: str) -> list[set[str]]:
+        """The addresses of the workers that have each block of a file."""
+        return [set(line.split()) for line in self._must("locations", path).splitlines()]
+
     def cache(self, path: str, worker: str) -> None:
         """Has one more worker keep all blocks of a file. Not on 2.3.0."""
         self._must("cache", path, worker)
@@ -147,7 +151,7 @@ class Unfinished:
         self._must("finish", self.path)
 
     def abandon(self) -> None:
-        """Gives it up."""
+        """Gives it up, as a writer does that fails: it stays incomplete."""
         self._must("abandon", self.path)
 
 

@@ -10,6 +10,8 @@ import alluxio.exception.FileDoesNotExistException;
 import alluxio.grpc.CreateFilePOptions;
 import alluxio.grpc.DeletePOptions;
 import alluxio.grpc.WritePType;
+import alluxio.wire.FileBlockInfo;
+import alluxio.wire.WorkerNetAddress;
 import java.io.BufferedReader;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
@@ -24,6 +26,7 @@ import java.nio.file.Paths;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.stream.Collectors;
 
 /**
  * Obeys lines on standard input: words that are URL-encoded, separated by blanks, the first being the command. Answers
@@ -108,6 +111,13 @@ public final class ClusterShell {
           files.close();
           reset();
           return 0;
+        case "locations": // path; answers a line for each block, with the workers that have it
+          for (FileBlockInfo block : files.getStatus(new AlluxioURI(rest[0])).getFileBlockInfos()) {
+            System.out.println(block.getBlockInfo().getLocations().stream()
+                .map(location -> name(location.getWorkerAddress()))
+                .collect(Collectors.joining(" ")));
+          }
+          return 0;
         case "cache": // path, worker
           Release.cache(files, new AlluxioURI(rest[0]), rest[1]);
           return 0;
@@ -119,6 +129,11 @@ public final class ClusterShell {
       error.printStackTrace(System.out);
       return 1;
     }
+  }
+
+  /** Workers are named HOST:PORT. */
+  static String name(WorkerNetAddress address) {
+    return address.getHost() + ":" + address.getRpcPort();
   }
 
   private int admin(String[] words) throws IOException {

@@ -23,7 +23,7 @@ import alluxio.wire.WorkerNetAddress;
 import java.io.IOException;
 import java.util.Optional;
 
-/** What differs between releases, here for 2.9.6. Workers are named HOST:PORT. */
+/** What differs between releases, here for 2.9.6. */
 final class Release {
   private static volatile String chosen = "";
 
@@ -40,7 +40,7 @@ final class Release {
     @Override
     public Optional<WorkerNetAddress> getWorker(GetWorkerOptions options) {
       for (BlockWorkerInfo worker : options.getBlockWorkerInfos()) {
-        if (name(worker.getNetAddress()).equals(chosen)) {
+        if (ClusterShell.name(worker.getNetAddress()).equals(chosen)) {
           return Optional.of(worker.getNetAddress());
         }
       }
@@ -92,14 +92,10 @@ final class Release {
 
   private static WorkerNetAddress find(FileSystemContext context, String worker) throws IOException {
     for (BlockWorkerInfo info : context.getCachedWorkers()) {
-      if (name(info.getNetAddress()).equals(worker)) {
+      if (ClusterShell.name(info.getNetAddress()).equals(worker)) {
         return info.getNetAddress();
       }
     }
     throw new IOException("no such worker: " + worker);
-  }
-
-  private static String name(WorkerNetAddress address) {
-    return address.getHost() + ":" + address.getRpcPort();
   }
 }
