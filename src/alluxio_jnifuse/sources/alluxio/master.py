@@ -136,21 +136,26 @@ class MasterClient:
 
     # ------------------------------------------------------------------------------------------------------ files
 
-    def get_status(self, path: str) -> file_pb2.FileInfo:
-        """Raises FileNotFoundError, PermissionError."""
+    def get_status(self, path: str, patience: float | None = None) -> file_pb2.FileInfo:
+        """Raises FileNotFoundError, PermissionError.
+
+        `patience`: how long a primary is looked for, s, if that is less than the usual time. An answer of a primary is
+        waited for in any case.
+        """
         settings = self._settings
         request = requests.get_status(path, settings.sync_interval_ms, settings.load_type)
-        return self._call(_FILE + "GetStatus", request, file_pb2.GetStatusPResponse, f"path={path}").fileInfo
+        effort = self._usual_effort(patience)
+        return self._try(_FILE + "GetStatus", request, file_pb2.GetStatusPResponse, f"path={path}", effort).fileInfo
 
-    def list_status(self, path: str) -> Iterator[Sequence[file_pb2.FileInfo]]:
+    def list_status(self, path: str, patience: float | None = None) -> Iterator[Sequence[file_pb2.FileInfo]]:
         """The entries of a directory, some thousands at a time; nothing for an empty one, itself for a file.
 
         Once the first entries were given an error is final: whoever wants to try again begins anew. Closing the
-        generator ends the call.
+        generator ends the call. `patience` as for `get_status`.
         """
         settings = self._settings
         request = requests.list_status(path, settings.sync_interval_ms, settings.load_type)
-        effort = self._usual_effort()
+        effort = self._usual_effort(patience)
         method = _FILE + "ListStatus"
         while True:
             channel: Channel | None = None
@@ -206,10 +211,11 @@ class MasterClient:
         request = requests.get_block_info(block_id)
         return self._call(_BLOCK + "GetBlockInfo", request, block_pb2.GetBlockInfoPResponse, f"id={block_id}").blockInfo
 
-    def get_workers(self) -> Sequence[block_pb2.WorkerInfo]:
-        """The workers that live."""
-        request = requests.get_worker_info_list()
-        return self._call(_BLOCK + "GetWorkerInfoList", request, block_pb2.GetWorkerInfoListPResponse).workerInfos
+    def get_workers(self, patience: float | None = None) -> Sequence[block_pb2.WorkerInfo]:
+        """The workers that live. `patience` as for `get_status`."""
+        method, request = _BLOCK + "GetWorkerInfoList", requests.get_worker_info_list()
+        effort = self._usual_effort(patience)
+        return self._try(method, request, block_pb2.GetWorkerInfoListPResponse, "", effort).workerInfos
 
     def get_capacity(self) -> tuple[int, int]:
         """Bytes that the workers can hold, and hold."""
@@ -278,8 +284,9 @@ class MasterClient:
         self._version = answer.masterInfo.version
         return self._version
 
-    def _usual_effort(self) -> _Effort:
-        return _Effort(self._settings, self._settings.rpc_retry_max_duration_s, _CALL_S)
+    def _usual_effort(self, patience: float | None = None) -> _Effort:
+        usual = self._settings.rpc_retry_max_duration_s
+        return _Effort(self._settings, usual if patience is None else min(patience, usual), _CALL_S)
 
     def _recover(self, error: CallError, channel: Channel | None, effort: _Effort) -> None:
         """Returns when the call is worth another attempt; else raises `error`."""

@@ -158,12 +158,12 @@ def open_ufs_block_options(
     concurrency: int,
     no_cache: bool,
 ) -> worker_pb2.OpenUfsBlockOptions:
-    """How a worker finds a block in the under store; empty for a file that is not there.
+    """How a worker finds a block in the under store; as `held_block_options` for a file that is not there.
 
     `persistence`, `ufs_path`, `mount_id` and `block_size` are the file's, `length` is this block's.
     """
     if persistence not in ("PERSISTED", "TO_BE_PERSISTED"):
-        return worker_pb2.OpenUfsBlockOptions()
+        return held_block_options(length=length, concurrency=concurrency, no_cache=no_cache)
     options = worker_pb2.OpenUfsBlockOptions(
         offset_in_file=0,
         block_size=length,
@@ -176,6 +176,21 @@ def open_ufs_block_options(
         options.ufs_path = ufs_path
         options.offset_in_file = (block_id & _SEQUENCE_MASK) * block_size
     return options
+
+
+def held_block_options(*, length: int, concurrency: int, no_cache: bool) -> worker_pb2.OpenUfsBlockOptions:
+    """For a block of `length` bytes as a worker holds it, or else not at all.
+
+    Never empty: a worker with a paged store takes the length from here even then, and would remember the block as an
+    empty one. What makes it go to the under store is the presence of a path.
+    """
+    return worker_pb2.OpenUfsBlockOptions(
+        offset_in_file=0,
+        block_size=length,
+        maxUfsReadConcurrency=concurrency,
+        no_cache=no_cache,
+        block_in_ufs_tier=False,
+    )
 
 
 def read_block(
