@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,8 @@ class Cluster:
     as long as it does: the kernel kills the servers with that thread, as when the process is killed.
 
     masters        three have an embedded journal and elect one of them
-    workers        each with a ramdisk and ports of its own, all called localhost
+    workers        each with a ramdisk and ports of its own
+    hosts          the host name of each worker; default: localhost
     jobs           the job service: a job master per master, a job worker per worker
     store          how workers keep blocks: FILE or PAGE
     auth           SIMPLE or NOSASL
@@ -52,6 +53,7 @@ class Cluster:
     version        of Alluxio
     ufs            the root of the under-store, a directory; default: one of this cluster
     ramdisk_size   of each worker
+    block_size     of files for which it is not said
     optimized      for measurements: slower to start, and faster then
     dumping        see Jvm
     """
@@ -61,6 +63,7 @@ class Cluster:
         *,
         masters: int = 1,
         workers: int = 1,
+        hosts: Sequence[str] = (),
         jobs: bool = False,
         store: str = "FILE",
         auth: str = "SIMPLE",
@@ -69,6 +72,7 @@ class Cluster:
         version: str = jars.VERSION,
         ufs: Path | None = None,
         ramdisk_size: str = "4GB",
+        block_size: str = "64MB",
         optimized: bool = False,
         dumping: bool = False,
     ) -> None:
@@ -76,8 +80,20 @@ class Cluster:
         sweep()
         self._directories = Directories()
         base = self._directories.base
-        own = (base, self._directories.memory, ufs or base / "ufs")
-        self.plan = Plan(masters, workers, jobs, store, auth, domain_socket, version, ramdisk_size, *own)
+        self.plan = Plan(
+            masters=masters,
+            hosts=tuple(hosts) or (HOST,) * workers,
+            jobs=jobs,
+            store=store,
+            auth=auth,
+            domain_socket=domain_socket,
+            version=version,
+            ramdisk_size=ramdisk_size,
+            block_size=block_size,
+            base=base,
+            ramdisk=self._directories.memory,
+            ufs=ufs or base / "ufs",
+        )
         self._ports = Ports()
         self.layout = Layout.choose(self.plan, self._ports)
         self._site = {**properties.site(self.plan, self.layout), **(site or {})}
@@ -117,17 +133,17 @@ class Cluster:
     @property
     def workers(self) -> tuple[str, ...]:
         """The addresses of the workers."""
-        return tuple(f"{HOST}:{ports.rpc}" for ports in self.layout.workers)
+        return tuple(f"{host}:{ports.rpc}" for host, ports in zip(self.plan.hosts, self.layout.workers))
 
     @property
     def ramdisks(self) -> tuple[Path, ...]:
         """Where the workers keep their blocks."""
-        return tuple(properties.ramdisk_of(self.plan, number) for number in range(self.plan.workers))
+        return tuple(properties.ramdisk_of(self.plan, number) for number in range(len(self.plan.hosts)))
 
     @property
     def domain_sockets(self) -> tuple[Path, ...]:
         """The workers' domain sockets."""
-        return tuple(properties.domain_socket_of(self.plan, number) for number in range(self.plan.workers))
+        return tuple(properties.domain_socket_of(self.plan, number) for number in range(len(self.plan.hosts)))
 
     def uri(self, path: str = "/") -> str:
         """A path of the cluster as a URI."""
@@ -308,9 +324,9 @@ class Cluster:
     # ------------------------------------------------------------------------------------------------------ set-up
 
     def _names(self) -> list[str]:
-        kinds = [("master", self.plan.masters), ("worker", self.plan.workers)]
+        kinds = [("master", self.plan.masters), ("worker", len(self.plan.hosts))]
         if self.plan.jobs:
-            kinds += [("jobmaster", self.plan.masters), ("jobworker", self.plan.workers)]
+            kinds += [("jobmaster", self.plan.masters), ("jobworker", len(self.plan.hosts))]
         return [f"{kind}{number}" for kind, count in kinds for number in range(count)]
 
     def _process(self, name: str) -> Process:

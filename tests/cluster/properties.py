@@ -18,13 +18,14 @@ class Plan(NamedTuple):
     """What a cluster is to be like; see Cluster."""
 
     masters: int
-    workers: int
+    hosts: tuple[str, ...]
     jobs: bool
     store: str
     auth: str
     domain_socket: bool
     version: str
     ramdisk_size: str
+    block_size: str
     base: Path
     ramdisk: Path
     ufs: Path
@@ -62,7 +63,7 @@ class Layout(NamedTuple):
         """Free ports for every server of a plan."""
         return cls(
             tuple(MasterPorts(*(ports.take() for _ in MasterPorts._fields)) for _ in range(plan.masters)),
-            tuple(WorkerPorts(*(ports.take() for _ in WorkerPorts._fields)) for _ in range(plan.workers)),
+            tuple(WorkerPorts(*(ports.take() for _ in WorkerPorts._fields)) for _ in plan.hosts),
         )
 
 
@@ -99,8 +100,6 @@ def site(plan: Plan, layout: Layout) -> dict[str, str]:
     found = {
         **client(plan, layout),
         "alluxio.master.hostname": HOST,
-        "alluxio.worker.hostname": HOST,
-        "alluxio.job.worker.hostname": HOST,
         "alluxio.job.master.rpc.port": str(layout.masters[0].job_rpc),
         "alluxio.master.mount.table.root.ufs": str(plan.ufs),
         "alluxio.master.metastore": "HEAP",
@@ -109,6 +108,7 @@ def site(plan: Plan, layout: Layout) -> dict[str, str]:
         "alluxio.web.ui.enabled": "false",  # the pages, not the JSON
         # Without the job service the default, ASYNC_THROUGH, never persists.
         "alluxio.user.file.writetype.default": "CACHE_THROUGH",
+        "alluxio.user.block.size.bytes.default": plan.block_size,
         # A quick start and end.
         "alluxio.exit.collect.info": "false",
         "alluxio.master.failover.collect.info": "false",
@@ -157,10 +157,12 @@ def worker(plan: Plan, layout: Layout, number: int) -> dict[str, str]:
     """What is a worker's own, and its job worker's."""
     ports = layout.workers[number]
     found = {
+        "alluxio.worker.hostname": plan.hosts[number],
         "alluxio.worker.rpc.port": str(ports.rpc),
         "alluxio.worker.web.port": str(ports.web),
         "alluxio.worker.tieredstore.level0.dirs.path": str(ramdisk_of(plan, number)),
         "alluxio.worker.page.store.dirs": str(ramdisk_of(plan, number)),
+        "alluxio.job.worker.hostname": plan.hosts[number],
         "alluxio.job.worker.rpc.port": str(ports.job_rpc),
         "alluxio.job.worker.data.port": str(ports.job_data),
         "alluxio.job.worker.web.port": str(ports.job_web),

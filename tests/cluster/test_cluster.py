@@ -67,12 +67,12 @@ def test_what_a_file_of_the_data_set_holds(cluster: Cluster, small_files: DataSe
 
 def test_a_file_on_a_worker_of_choice_and_on_one_more(cluster: Cluster, place: Place) -> None:
     """For tests of which worker is asked."""
+    path = f"{place.path}/file"
     for first, second in (cluster.workers, reversed(cluster.workers)):
-        path = f"{place.path}/{first}"
-        cluster.shell.write(path, CONTENT, block_size=BLOCK, worker=first)
+        cluster.shell.write(path, CONTENT, block_size=BLOCK, worker=first, overwrite=True)
         assert cluster.shell.locations(path) == [{first}] * 3
         cluster.shell.cache(path, second)
-        until(lambda path=path: cluster.shell.locations(path) == [set(cluster.workers)] * 3, "copies")
+        until(lambda: cluster.shell.locations(path) == [set(cluster.workers)] * 3, "copies")
 
 
 def test_a_file_that_is_being_written(cluster: Cluster, place: Place) -> None:
@@ -172,6 +172,13 @@ def test_three_masters(clusters: Clusters) -> None:
     assert names(cluster, "") == {"file"}
     cluster.restart(first)
     assert all(map(cluster.alive, cluster.processes))
+
+
+def test_workers_of_other_names(clusters: Clusters) -> None:
+    """One that clients take for a remote one."""
+    cluster = clusters(hosts=("localhost", "127.0.0.2"), block_size="1MB")
+    cluster.shell.write("/file", CONTENT * 2, worker=cluster.workers[1])
+    assert cluster.shell.locations("/file") == [{f"127.0.0.2:{cluster.layout.workers[1].rpc}"}] * 2
 
 
 def test_the_page_store(clusters: Clusters) -> None:
