@@ -40,7 +40,10 @@ int ajf_h2_call(struct ajf_h2 *h, const char *path, const char *authority, const
 /* At least one and at most `size` bytes of data, or 0: the peer has ended the call. An error loses what came before. */
 ssize_t ajf_h2_read(struct ajf_h2 *h, void *buffer, size_t size, int timeout_ms);
 
-/* Half-closes the call and waits for its end. 0: another call may be made. Data that still comes is an error. */
+/*
+ * Half-closes the call and waits for its end. 0: another call may be made. Data that still comes is an error. With
+ * timeout_ms 0 the end is not waited for: the next call passes over what still comes of this one.
+ */
 int ajf_h2_finish(struct ajf_h2 *h, int timeout_ms);
 
 /* Makes whoever waits in a call fail with -ECANCELED, now and later. */

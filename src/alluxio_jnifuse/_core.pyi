@@ -151,6 +151,6 @@ class BlockConnection:
         Calls `progress` with that count every `step` bytes; what it raises passes.
         """
     def finish(self, timeout: float) -> bool:
-        """Ends a call all of whose data was read; whether another one can be made."""
+        """Ends a call all of whose data was read; whether another one can be made. `timeout` 0: does not wait."""
     def abort(self) -> None: ...
     def close(self) -> None: ...

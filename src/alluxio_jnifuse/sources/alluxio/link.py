@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 _MOST_IDLE = 16  # connections; as many as reads of one worker are usually under way
 _STEP_BYTES = 256 << 10  # between two reports of progress
-_FINISH_S = 5.0  # a worker that has sent all ends the call at once
 
 
 class BlockCall(Protocol):
@@ -164,7 +163,7 @@ class _Direct:
         if connection is None:
             return
         try:
-            if self.position == self.end and connection.finish(_FINISH_S):
+            if self.position == self.end and connection.finish(0):
                 self._link.give_back(connection)
                 return
         except OSError:

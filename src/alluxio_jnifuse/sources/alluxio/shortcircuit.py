@@ -198,7 +198,7 @@ class _Lock:
         connection = self._connection
         if connection is not None:
             try:
-                if connection.finish(1.0):
+                if connection.finish(0):
                     self._link.give_back(connection)
                     return
             except OSError:

@@ -230,7 +230,7 @@ class AlluxioSource(Source):
         progress: Callable[[int], None],
     ) -> int:
         status = self._wanted(path, version)
-        local = self._open_directly(status)
+        local = self._open_local(status)  # one small message less for the worker than sending the bytes
         reader = FileReader(self._workers, alluxio_path(path, self._root), status, local)
         try:
             return reader.read_into(offset, buffer, progress)
@@ -267,17 +267,6 @@ class AlluxioSource(Source):
         raise OSError(errno.EIO, os.strerror(errno.EIO), path)
 
     # ---------------------------------------------------------------------------------------------- short-circuit
-
-    def _open_directly(self, status: FileStatus) -> dict[int, LocalBlock]:
-        """Block files that can be had without a call."""
-        if not self._settings.direct_local_io:
-            return {}
-        found = {}
-        for index, (block_id, length) in enumerate(zip(status.block_ids, status.block_lengths)):
-            block = self._blocks.open_directly(block_id, length)
-            if block is not None:
-                found[index] = block
-        return found
 
     def _open_local(self, status: FileStatus) -> dict[int, LocalBlock]:
         """The block files of a file on this machine, by index."""
