@@ -102,6 +102,10 @@ class _Directory:
                 high = middle
         return -1
 
+    def name(self, index: int) -> bytes:
+        at, length = _NAME.unpack_from(self.entries, index * _ENTRY.size + _NAME_AT)
+        return self.names[at : at + length]
+
     def status(self, index: int, path: str, packer: Packer) -> FileStatus:
         entry = _ENTRY.unpack_from(self.entries, index * _ENTRY.size)
         file_id, size, mtime_ns, atime_ns, mode = entry[0], entry[1], entry[4], entry[6], entry[7]
@@ -301,6 +305,33 @@ class MetadataCache:
             rest = single[_HEAD.size :]
             found = self._packer.unpack(rest, path.decode(), file_id, length, mtime_ms, atime_ms, mode)
         return found if found is not None and found.completed else None
+
+    def place(self, path: bytes, now: float) -> int | None:
+        """Which of its directory's entries `path` is, in the order of the listing; None when that is not known."""
+        directory, index = self._listed(path, now)
+        return index if directory is not None and index >= 0 else None
+
+    def following(self, path: bytes, now: float, count: int) -> list[tuple[bytes, FileStatus]]:
+        """Of up to `count` entries behind `path` in its directory, those that are complete files."""
+        directory, index = self._listed(path, now)
+        if directory is None or index < 0:
+            return []
+        base = path[: path.rindex(b"/") + 1]
+        found = []
+        for at in range(index + 1, min(index + 1 + count, len(directory))):
+            other = base + directory.name(at)
+            status = directory.status(at, other.decode(), self._packer)
+            if status.completed and not status.folder:
+                found.append((other, status))
+        return found
+
+    def _listed(self, path: bytes, now: float) -> tuple[_Directory | None, int]:
+        parent, name = _split(path)
+        with self._lock:
+            directory = self._listings.get(parent)
+        if directory is None or directory.written <= self._oldest(now, None):
+            return None, -1
+        return directory, directory.find(name)
 
     def get_listing(self, path: bytes, now: float, max_age: float | None = None) -> Listing | None:
         """The listing of a directory as it was given; None when it is not known, or since more than `max_age` s."""

@@ -22,6 +22,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from alluxio_jnifuse.errors import StaleVersion
+from alluxio_jnifuse.sources.alluxio.ahead import ReadAhead
 from alluxio_jnifuse.sources.alluxio.errors import CallError, NotFound, is_retryable
 from alluxio_jnifuse.sources.alluxio.locality import Locality
 from alluxio_jnifuse.sources.alluxio.metadata import MISSING, MetadataCache
@@ -96,6 +97,7 @@ class AlluxioSource(Source):
         self._workers = Workers(settings, client, locality, chosen, self._metadata.addresses)
         directories = settings.tier_directories if settings.direct_local_io and settings.short_circuit else ()
         self._blocks = LocalBlocks(directories, settings.read_type == "CACHE_PROMOTE")
+        self._ahead = ReadAhead(self._metadata, self._read_ahead, _SMALL_BYTES) if settings.read_ahead else None
         self._capacity = _Capacity(0, 0, 0.0)
         self._closed = threading.Event()
 
@@ -229,7 +231,19 @@ class AlluxioSource(Source):
         buffer: memoryview,
         progress: Callable[[int], None],
     ) -> int:
-        status = self._wanted(path, version)
+        now = time.monotonic()
+        if self._ahead is not None and offset == 0:
+            self._ahead.note(path, now)
+            content = self._ahead.take(path, version, self._settings.read_timeout_s)
+            if content is not None and len(content) >= len(buffer):
+                buffer[:] = content[: len(buffer)]
+                progress(len(buffer))
+                return len(buffer)
+        return self._read_whole(path, self._wanted(path, version), offset, buffer, progress)
+
+    def _read_whole(
+        self, path: bytes, status: FileStatus, offset: int, buffer: memoryview, progress: Callable[[int], None]
+    ) -> int:
         local = self._open_local(status)  # one small message less for the worker than sending the bytes
         reader = FileReader(self._workers, alluxio_path(path, self._root), status, local)
         try:
@@ -237,11 +251,18 @@ class AlluxioSource(Source):
         finally:
             reader.close()
 
+    def _read_ahead(self, path: bytes, status: FileStatus) -> bytes:
+        content = bytearray(status.length)
+        self._read_whole(path, status, 0, memoryview(content), lambda _: None)
+        return bytes(content)
+
     def close_file(self, handle: FileReader | _Lent) -> None:
         handle.close()
 
     def close(self) -> None:
         self._closed.set()
+        if self._ahead is not None:
+            self._ahead.close()
         self._workers.close()
         self._client.close()
 

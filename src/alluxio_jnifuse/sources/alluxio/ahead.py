@@ -1,0 +1,179 @@
+"""Small files read before they are asked for, when a directory is read in the order of its listing.
+
+A small file is one call to a worker, most of which is waiting. Who reads one file after the other as they were listed
+(a copy, a checksum, an unshuffled epoch) need not wait for each: some threads read the next ones into memory. Nothing
+is read ahead in any other order, and no more than `_WINDOW_FILES` and `_WINDOW_BYTES`; what nobody comes for makes
+room for what follows.
+
+Threads: `take` and `note` from any. The lock guards everything; nothing is read or waited for under it. The readers
+are daemon threads, started when there is something to read.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import OrderedDict, deque
+from typing import TYPE_CHECKING, NamedTuple
+
+from alluxio_jnifuse.sources.alluxio.status import version_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from alluxio_jnifuse.sources.alluxio.metadata import MetadataCache
+    from alluxio_jnifuse.sources.alluxio.status import FileStatus
+
+    Read = Callable[[bytes, FileStatus], bytes]
+
+log = logging.getLogger(__name__)
+
+_RUN_FILES = 3  # read in order before the next ones are read ahead
+_NEAR_FILES = 16  # several readers, or several threads of one, do not come in order
+_WINDOW_FILES = 16
+_WINDOW_BYTES = 8 << 20
+_FORGOTTEN_S = 5.0
+_MOST_DIRECTORIES = 64  # followed at once
+_THREADS = 4
+_IDLE_S = 10.0
+
+
+class _Run:
+    __slots__ = ("front", "length")
+
+    def __init__(self, front: int) -> None:
+        self.front = front  # index of the furthest file that was asked for
+        self.length = 1
+
+
+class _Piece:
+    """A file that is being read, or was."""
+
+    __slots__ = ("asked", "content", "done", "size", "version")
+
+    def __init__(self, version: int, size: int, asked: float) -> None:
+        self.version = version
+        self.size = size
+        self.asked = asked  # monotonic
+        self.content: bytes | None = None  # None when done: it could not be read
+        self.done = threading.Event()
+
+
+class _Job(NamedTuple):
+    path: bytes
+    status: FileStatus
+    piece: _Piece
+
+
+class ReadAhead:
+    """See the module's docstring. `read` gives the contents of a file, or raises; `small_bytes` is the largest."""
+
+    def __init__(self, metadata: MetadataCache, read: Read, small_bytes: int) -> None:
+        self._metadata = metadata
+        self._read = read
+        self._small_bytes = small_bytes
+        self._lock = threading.Lock()
+        self._wake = threading.Condition(self._lock)
+        self._runs: OrderedDict[bytes, _Run] = OrderedDict()  # by directory, the one used last at the end
+        self._pieces: OrderedDict[bytes, _Piece] = OrderedDict()  # by path, oldest first
+        self._bytes = 0  # of all pieces
+        self._jobs: deque[_Job] = deque()
+        self._threads = 0
+        self._idle = 0
+        self._closed = False
+
+    def take(self, path: bytes, version: int, patience_s: float) -> bytes | None:
+        """The contents of a file if they were read ahead, waiting for them when they are on their way."""
+        with self._lock:
+            piece = self._pieces.pop(path, None)
+            if piece is None:
+                return None
+            self._bytes -= piece.size
+        if piece.version != version or not piece.done.wait(patience_s):
+            return None
+        return piece.content
+
+    def note(self, path: bytes, now: float) -> None:
+        """Tells that `path` is asked for; begins to read what is likely to be asked for next."""
+        directory = path[: path.rindex(b"/")]
+        place = self._metadata.place(path, now)
+        if place is None:
+            return
+        with self._lock:
+            if not self._advance_locked(directory, place):
+                return
+        following = self._metadata.following(path, now, _WINDOW_FILES)
+        with self._lock:
+            self._forget_locked(now - _FORGOTTEN_S)
+            for other, status in following:
+                if self._closed or self._bytes >= _WINDOW_BYTES:
+                    break
+                if other not in self._pieces and 0 < status.length <= self._small_bytes:
+                    self._begin_locked(other, status, now)
+
+    def _forget_locked(self, until: float) -> None:
+        """Drops what was read ahead at `until` or before: nobody came for it."""
+        while self._pieces:
+            path, piece = next(iter(self._pieces.items()))
+            if piece.asked > until:
+                return
+            del self._pieces[path]
+            self._bytes -= piece.size
+
+    def _advance_locked(self, directory: bytes, index: int) -> bool:
+        """Whether the directory is being read in order."""
+        run = self._runs.get(directory)
+        if run is None:
+            self._runs[directory] = _Run(index)
+            if len(self._runs) > _MOST_DIRECTORIES:
+                self._runs.popitem(last=False)
+            return False
+        self._runs.move_to_end(directory)
+        if run.front < index <= run.front + _NEAR_FILES:
+            run.front = index
+            run.length += 1
+        elif not run.front - _NEAR_FILES <= index <= run.front:
+            run.front, run.length = index, 1
+        return run.length >= _RUN_FILES
+
+    def _begin_locked(self, path: bytes, status: FileStatus, now: float) -> None:
+        piece = _Piece(version_of(status), status.length, now)
+        self._pieces[path] = piece
+        self._bytes += piece.size
+        self._jobs.append(_Job(path, status, piece))
+        if self._idle:
+            self._wake.notify()
+        elif self._threads < _THREADS:
+            self._threads += 1
+            try:
+                threading.Thread(target=self._run, name=f"ahead-{self._threads}", daemon=True).start()
+            except (RuntimeError, MemoryError):
+                self._threads -= 1
+
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                while not self._jobs:
+                    self._idle += 1
+                    told = self._wake.wait(_IDLE_S)
+                    self._idle -= 1
+                    if self._closed or (not told and not self._jobs):
+                        self._threads -= 1
+                        return
+                job = self._jobs.popleft()
+            try:
+                job.piece.content = self._read(job.path, job.status)
+            except Exception as error:  # whoever wants the file learns it from his own read
+                log.debug("%r was not read ahead: %s", job.path, error)
+            finally:
+                job.piece.done.set()
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            for job in self._jobs:
+                job.piece.done.set()
+            self._jobs.clear()
+            self._pieces.clear()
+            self._bytes = 0
+            self._wake.notify_all()
