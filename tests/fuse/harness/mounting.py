@@ -161,13 +161,24 @@ class Mounts:
         wrapper: Iterable[str] = (),
     ) -> Mounted:
         """Mounts in the background. `wrapper`: words before the command, as "prlimit"."""
-        number = len(self._made)
-        path = str(at or self.root / f"mnt{number}")
-        chosen = self.environ(number, **(environ or {}))
-        words = ["mount", *(["-o", options] if options else [])]
+        path = str(at or self.root / f"mnt{len(self._made)}")
+        words = ["-o", options] if options else []
         for key, value in (properties or {}).items():
             words += ["-D", f"{key}={value}"]
-        done = run([*wrapper, *COMMAND, *words, "-u", os.fspath(getattr(ufs, "uri", ufs)), path], chosen)
+        words += ["-u", os.fspath(getattr(ufs, "uri", ufs)), path]
+        return self.mount_with(words, path, environ=environ, wrapper=wrapper)
+
+    def mount_with(
+        self,
+        words: Iterable[str],
+        path: str,
+        *,
+        environ: Mapping[str, str] | None = None,
+        wrapper: Iterable[str] = (),
+    ) -> Mounted:
+        """Mounts in the background with just these words behind `mount`, which make it mount on `path`."""
+        chosen = self.environ(len(self._made), **(environ or {}))
+        done = run([*wrapper, *COMMAND, "mount", *words], chosen)
         assert done.returncode == 0, f"{done.stdout}{done.stderr}"
         record = Registry().find(path)
         assert record is not None, f"{path} is not among the running mounts"
