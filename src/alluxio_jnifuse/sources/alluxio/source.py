@@ -29,6 +29,7 @@ from alluxio_jnifuse.sources.alluxio.metadata import MISSING, MetadataCache
 from alluxio_jnifuse.sources.alluxio.placement import policy
 from alluxio_jnifuse.sources.alluxio.reader import FileReader
 from alluxio_jnifuse.sources.alluxio.shortcircuit import LocalBlock, LocalBlocks
+from alluxio_jnifuse.sources.alluxio.siblings import Siblings
 from alluxio_jnifuse.sources.alluxio.status import FileStatus, Owners, alluxio_path, attr, from_info, version_of
 from alluxio_jnifuse.sources.alluxio.workers import Workers
 from alluxio_jnifuse.sources.base import BLOCKS_FROM_SIZE, Attr, Extent, Listing, OpenFile, Source, StatFs
@@ -45,6 +46,8 @@ log = logging.getLogger(__name__)
 _SMALL_BYTES = 1 << 20  # what the core takes at most
 _MOST_LENT_BLOCKS = 64  # each is a descriptor and a lock
 _OUTAGE_S = 600.0  # how old an answer may be while no master answers, where the metadata cache is off
+_LOOK_UP_AGE_S = 10.0  # how old an answer to a look-up may be; the kernel's timeout comes on top
+_MOST_SIBLINGS = 200_000  # entries of a directory that is listed though nobody asked for that
 _COMPLETE_S = 5.0  # how long an open waits for the writer of a file, as Alluxio's does
 _COMPLETE_POLL_S = 0.25
 _CAPACITY_S = 300.0  # alluxio.fuse.stat.cache.refresh.interval
@@ -71,6 +74,16 @@ class _Lent:
             block.close()
 
 
+class _Opened(NamedTuple):
+    """The handle of a file that is read through the daemon; `path` within the mount."""
+
+    path: bytes
+    reader: FileReader
+
+    def close(self) -> None:
+        self.reader.close()
+
+
 class AlluxioSource(Source):
     """See the module's docstring. `root`: the cluster's directory to show, as bytes of an absolute path."""
 
@@ -83,7 +96,9 @@ class AlluxioSource(Source):
         expire_s = settings.metadata_expiration_s if settings.metadata_cache else max(_OUTAGE_S, settings.remembered_s)
         self._metadata = MetadataCache(settings.metadata_max_entries, expire_s, self._root)
         self._open_age_s = None if settings.metadata_cache else settings.remembered_s
+        self._look_up_age_s = min(_LOOK_UP_AGE_S, settings.remembered_s)
         self._owners = Owners(settings.uid, settings.gid)
+        self._siblings = Siblings(self._remember_listing)
         locality = Locality(settings)
         chosen, note = policy(
             settings.ufs_read_policy,
@@ -134,7 +149,15 @@ class AlluxioSource(Source):
                 raise _missing(path)
             if known is not None:
                 return attr(known, self._owners)
-        return attr(self._ask(path), self._owners)
+        else:
+            now = time.monotonic()
+            known = self._metadata.get(path, now, self._look_up_age_s)
+            if isinstance(known, FileStatus):
+                return attr(known, self._owners)
+        status = self._ask(path)
+        if not status.folder:
+            self._siblings.looked_up(path, time.monotonic())
+        return attr(status, self._owners)
 
     def list(self, path: bytes) -> Listing:
         asked = time.monotonic()
@@ -148,6 +171,21 @@ class AlluxioSource(Source):
             if known is not None and is_retryable(error):
                 return known
             raise
+
+    def _remember_listing(self, path: bytes) -> bool:
+        """Lists a directory for the look-ups to come, unless it is very large."""
+        asked = time.monotonic()
+        if self._metadata.get_listing(path, asked, self._look_up_age_s) is not None:
+            return True
+        batches = []
+        entries = 0
+        for batch in self._client.list_status(alluxio_path(path, self._root)):
+            batches.append(batch)
+            entries += len(batch)
+            if entries > _MOST_SIBLINGS or self._closed.is_set():
+                return False
+        self._metadata.put_listing(path, batches, self._owners, asked)
+        return True
 
     def readlink(self, path: bytes) -> bytes:
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), path)
@@ -215,12 +253,16 @@ class AlluxioSource(Source):
         if status.length and len(local) == len(status.block_ids):
             extents = [Extent(local[index].detach(), 0, local[index].length) for index in range(len(local))]
             return OpenFile(_Lent(list(local.values())), version, status.length, extents)
-        return OpenFile(FileReader(self._workers, where, status, local), version, status.length)
+        return OpenFile(_Opened(path, FileReader(self._workers, where, status, local)), version, status.length)
 
     def read_into(
-        self, handle: FileReader, offset: int, buffer: memoryview, progress: Callable[[int], None]
+        self, handle: _Opened, offset: int, buffer: memoryview, progress: Callable[[int], None]
     ) -> int:
-        return handle.read_into(offset, buffer, progress)
+        try:
+            return handle.reader.read_into(offset, buffer, progress)
+        except StaleVersion:
+            self._metadata.drop(handle.path, time.monotonic())
+            raise
 
     def read_small(
         self,
@@ -239,7 +281,11 @@ class AlluxioSource(Source):
                 buffer[:] = content[: len(buffer)]
                 progress(len(buffer))
                 return len(buffer)
-        return self._read_whole(path, self._wanted(path, version), offset, buffer, progress)
+        try:
+            return self._read_whole(path, self._wanted(path, version), offset, buffer, progress)
+        except StaleVersion:
+            self._metadata.drop(path, now)
+            raise
 
     def _read_whole(
         self, path: bytes, status: FileStatus, offset: int, buffer: memoryview, progress: Callable[[int], None]
@@ -256,7 +302,7 @@ class AlluxioSource(Source):
         self._read_whole(path, status, 0, memoryview(content), lambda _: None)
         return bytes(content)
 
-    def close_file(self, handle: FileReader | _Lent) -> None:
+    def close_file(self, handle: _Opened | _Lent) -> None:
         handle.close()
 
     def close(self) -> None:
