@@ -133,7 +133,9 @@ class AlluxioSource(Source):
             log.warning("Alluxio %s: no worker has registered; reads wait for one", release)
         elif here is None:
             names = ", ".join(sorted({worker.address.host for worker in workers})[:5])
-            log.info("Alluxio %s: %d workers, none on this machine (%s): every read is remote", release, len(workers), names)
+            log.info(
+                "Alluxio %s: %d workers, none on this machine (%s): every read is remote", release, len(workers), names
+            )
         else:
             how = "their block files are opened here" if self._settings.short_circuit else "short-circuit is off"
             log.info("Alluxio %s: %d workers, %s is on this machine: %s", release, len(workers), here.address.host, how)
@@ -255,9 +257,7 @@ class AlluxioSource(Source):
             return OpenFile(_Lent(list(local.values())), version, status.length, extents)
         return OpenFile(_Opened(path, FileReader(self._workers, where, status, local)), version, status.length)
 
-    def read_into(
-        self, handle: _Opened, offset: int, buffer: memoryview, progress: Callable[[int], None]
-    ) -> int:
+    def read_into(self, handle: _Opened, offset: int, buffer: memoryview, progress: Callable[[int], None]) -> int:
         try:
             return handle.reader.read_into(offset, buffer, progress)
         except StaleVersion:
@@ -356,7 +356,9 @@ class AlluxioSource(Source):
             if address.domain_socket and not self._settings.short_circuit_preferred:
                 continue
             try:
-                return self._blocks.open(self._workers.link_to(address), status.block_ids[index], status.block_lengths[index])
+                return self._blocks.open(
+                    self._workers.link_to(address), status.block_ids[index], status.block_lengths[index]
+                )
             except OSError as error:
                 log.debug("block %d of %s: %s", index, status.name, error)  # it is read some other way
         return None
