@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import random
 import threading
+import time
 import tracemalloc
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -63,6 +64,71 @@ def test_a_listing_is_what_its_entries_are(infos: list[FileInfo], cut: int, rows
         for name, expected in first.items():
             assert store.get(b"/d/" + name, 2.0) == (expected if expected.completed else None)
         assert store.size() == len(first) + 1
+
+
+def _block(info: FileInfo) -> Any:
+    return info.fileBlockInfos[0].blockInfo
+
+
+ODD = {
+    "another id": lambda info: setattr(info, "fileId", info.fileId + (1 << 24)),
+    "another first block": lambda info: (info.blockIds.__setitem__(0, 5), setattr(_block(info), "blockId", 5)),
+    "another described": lambda info: setattr(_block(info), "blockId", 5),
+    "shorter block": lambda info: setattr(_block(info), "length", 7),
+    "two blocks": lambda info: info.blockIds.append(5),
+    "described twice": lambda info: setattr(info.fileBlockInfos.add().blockInfo, "blockId", info.blockIds[0]),
+    "empty with a block": lambda info: setattr(info, "length", 0),
+    "longer than a block": lambda info: setattr(info, "length", info.blockSizeBytes + 1),
+    "nameless worker": lambda info: setattr(_block(info).locations[0], "workerId", 0),
+    "no worker": lambda info: _block(info).ClearField("locations"),
+    "never read": lambda info: info.ClearField("lastAccessTimeMs"),
+    "before the epoch": lambda info: setattr(info, "lastModificationTimeMs", -1),
+    "elsewhere": lambda info: setattr(info, "ufsPath", "oss://other/x"),
+    "of somebody else": lambda info: setattr(info, "owner", "bob"),
+    "incomplete": lambda info: setattr(info, "completed", False),
+}
+
+
+@pytest.mark.parametrize("oddity", ODD)
+def test_one_among_many_that_are_alike(oddity: str) -> None:
+    """What most files of a directory share is not taken for its."""
+    infos = [file_info(f"/d/{number}", number + 1, 1000, (number % 2, 3)) for number in range(6)]
+    for info in infos[2:4]:
+        ODD[oddity](info)
+    store = cache()
+    found = entries(store.put_listing(b"/d", [infos], OWNERS, 1.0))
+    for info in infos:
+        expected = from_info(info, Addresses())
+        assert found[info.name.encode()] == tuple(attr(expected, OWNERS))
+        assert store.get(info.path.encode(), 2.0) == (expected if info.completed else None)
+
+
+def test_more_workers_than_can_be_numbered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The files that they hold are kept in full."""
+    monkeypatch.setattr(status_module, "_ROWS_MAX", 1)
+    store = cache()
+    infos = [file_info(f"/d/{n}", n + 1, 1000, holders) for n, holders in enumerate(((0,), (1,), (0, 1), (1,), (0,)))]
+    store.put_listing(b"/d", [infos], OWNERS, 1.0)
+    for info in infos:
+        assert store.get(info.path.encode(), 2.0) == from_info(info, Addresses())
+
+
+def test_under_store_paths_of_a_listing() -> None:
+    """A prefix that fits one file by chance is not that of the next one."""
+    store = cache()
+    store.put(b"/elsewhere/z", status("/elsewhere/z", ufsPath="oss://bucket/p/z"), 1.0)
+    infos = [file_info(f"/d/{name}", ufsPath=f"oss://bucket/{name}") for name in ("p", "q")]
+    store.put_listing(b"/d", [infos], OWNERS, 1.0)
+    for info in infos:
+        assert store.get(info.path.encode(), 2.0) == from_info(info, Addresses())
+
+
+def test_directories_among_many_that_are_alike() -> None:
+    """None of them is a file, the empty ones either."""
+    infos = [directory_info(f"/d/{number}", number + 1) for number in range(4)]
+    infos[2].length = infos[3].length = 0
+    found = entries(cache().put_listing(b"/d", [infos], OWNERS, 1.0))
+    assert {entry[1] for entry in found.values()} == {4096}
 
 
 def test_a_listing_of_thousands() -> None:
@@ -337,20 +403,20 @@ def test_many_at_once() -> None:
     def work(seed: int) -> None:
         rng = random.Random(seed)
         try:
-            for step in range(400):
+            for _ in range(400):
                 directory = f"/d{rng.randrange(4)}"
                 path = f"{directory}/{rng.randrange(12)}"
-                now = float(step)
+                now = time.monotonic()
                 action = rng.randrange(6)
                 if action == 0:
                     store.drop(rng.choice((path, directory)).encode(), now)
                 elif action == 1:
                     infos = [file_info(f"{directory}/{number}", number + 1) for number in range(rng.randrange(12))]
-                    store.put_listing(directory.encode(), [infos], OWNERS, now + 1)
+                    store.put_listing(directory.encode(), [infos], OWNERS, now)
                 elif action == 2:
-                    store.put_missing(path.encode(), now + 1)
+                    store.put_missing(path.encode(), now)
                 elif action == 3:
-                    store.put(path.encode(), status(path, int(path.rpartition("/")[2]) + 1), now + 1)
+                    store.put(path.encode(), status(path, int(path.rpartition("/")[2]) + 1), now)
                 else:
                     found = store.get(path.encode(), now)
                     if isinstance(found, FileStatus):
@@ -365,11 +431,11 @@ def test_many_at_once() -> None:
     for thread in threads:
         thread.join()
     assert not problems
-    assert 0 < store.size() <= 60
+    assert store.size() <= 60
     kept = len(store._singles) + sum(len(directory) + 1 for directory in store._listings.values())
     assert store.size() == kept
     for number in range(4):
-        store.drop(f"/d{number}".encode(), 1000.0)
+        store.drop(f"/d{number}".encode(), time.monotonic())
     assert (store.size(), store._below) == (0, {})
 
 

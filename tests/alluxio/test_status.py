@@ -240,6 +240,7 @@ def test_what_is_packed_comes_back(infos: list[FileInfo], rows: int) -> None:
         for info in infos:
             found = from_info(info, addresses)
             assert through(packer, found, info.path) == found
+        assert max(len(packer._rows), len(packer._addresses)) <= rows
 
 
 @pytest.mark.parametrize(
@@ -274,3 +275,16 @@ def test_most_files_are_packed_into_a_few_bytes() -> None:
         for length, holders, size in ((1000, (), 2), (1000, (1, 2), 8), (100 * BLOCK_SIZE, (1,), 6)):
             found = from_info(file_info(path, number + 1, length, holders), addresses)
             assert len(packer.pack(found, path)) == size
+
+
+def test_what_files_do_not_share_takes_no_rows() -> None:
+    """A table would be full of it."""
+    packer, addresses = Packer(), Addresses()
+    for number, odd in enumerate(({"ufsPath": "oss://x/1"}, {"length": 2**62}, {"blockSizeBytes": -1})):
+        path = f"/a/f{number}"
+        info = file_info(path, number + 1)
+        for name, value in odd.items():
+            setattr(info, name, value)
+        found = from_info(info, addresses)
+        assert through(packer, found, path) == found
+    assert packer._rows == []

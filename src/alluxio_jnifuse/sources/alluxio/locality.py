@@ -51,12 +51,11 @@ class Locality:
     ) -> None:
         self._as_uuid = settings.domain_socket_as_uuid
         self._tiers = [tier for tier in settings.tiers if tier[0] != NODE]
-        self._node = dict(settings.tiers).get(NODE, "")
         self._resolve = resolve or resolve_host
         self._is_own = is_own or is_own_address
         self._clock = clock
         self._patience_s = patience_s
-        names = ("localhost", socket.gethostname(), settings.hostname, self._node)
+        names = ("localhost", socket.gethostname(), settings.hostname, dict(settings.tiers).get(NODE))
         self._names = {_plain(name) for name in names if name}
 
         self._found = threading.Condition()  # guards what follows
@@ -93,7 +92,7 @@ class Locality:
     def _is_local_by_name(self, address: Address) -> bool:
         if any(host in self._names for host in _hosts(address)):
             return True
-        if any(name == NODE and (value == self._node or _plain(value) in self._names) for name, value in address.tiers):
+        if any(name == NODE and _plain(value) in self._names for name, value in address.tiers):
             return True
         return self._as_uuid and bool(address.domain_socket) and os.path.exists(address.domain_socket)
 
