@@ -3,8 +3,9 @@
     source.py    the Source: what the core asks, from what is remembered or from the cluster
     metadata.py  what the masters told        status.py    what is kept of a file
     master.py    the masters as one server    primary.py   which of them answers
-    reader.py    one open file                workers.py   who is asked for a block
-    link.py      the ways to one worker       streams.py, shortcircuit.py   block data, block files
+    reader.py    one open file                attempts.py  its blocks, until somebody gives them
+    workers.py   who is asked for a block     link.py      the ways to one worker
+    streams.py, shortcircuit.py, watchdog.py  block data, block files, silence
     placement.py, locality.py                 who is nearest, whom a policy picks
     channel.py, session.py, connection.py, errors.py, flight.py             calls
     requests.py, proto/                       every message that is sent

@@ -4,17 +4,21 @@ Block data comes over connections of our own (csrc/h2.h) under the session of th
 its users by the channel id alone. Such a read says nothing about why it fails, so whoever is refused there asks once
 more over the channel, which does. With TLS everything goes over the channel.
 
-Threads: any. A connection is used by one read at a time; idle ones are kept for the next. The lock guards the list
-of them and is held for nothing else.
+Threads: any. A connection is used by one read at a time; idle ones are kept for the next, for as long as nothing on
+the way is likely to have forgotten them. The lock guards the lists of them and is held for nothing else. `close` makes
+whoever waits for a byte fail.
 """
 
 from __future__ import annotations
 
 import threading
+import time
+from errno import ECANCELED
 from typing import TYPE_CHECKING, Protocol
 
 from alluxio_jnifuse._core import BlockConnection
 from alluxio_jnifuse.sources.alluxio.channel import Channel
+from alluxio_jnifuse.sources.alluxio.errors import Closed, Status
 from alluxio_jnifuse.sources.alluxio.streams import READ_BLOCK, ReadStream, ShortStream
 
 if TYPE_CHECKING:
@@ -24,6 +28,8 @@ if TYPE_CHECKING:
     from alluxio_jnifuse.sources.alluxio.settings import Settings
 
 _MOST_IDLE = 16  # connections; as many as reads of one worker are usually under way
+_IDLE_S = 60.0  # after which a connection is not used again
+_CONNECT_S = 10.0  # at most
 _STEP_BYTES = 256 << 10  # between two reports of progress
 
 
@@ -53,10 +59,14 @@ class WorkerLink:
         self.plain = not settings.tls
         self.patience_s = stall_s(settings)
         host, _, port = target.rpartition(":")
-        self._host, self._port = (target[len("unix:") :], "") if target.startswith("unix:") else (host.strip("[]"), port)
+        self._host, self._port = (
+            (target[len("unix:") :], "") if target.startswith("unix:") else (host.strip("[]"), port)
+        )
         self.authority = "localhost" if target.startswith("unix:") else target
+        self.used_at = time.monotonic()
         self._lock = threading.Lock()
-        self._idle: list[BlockConnection] = []  # lock; the last one was used last
+        self._idle: list[tuple[BlockConnection, float]] = []  # lock; since when; the last one was used last
+        self._busy: set[BlockConnection] = set()  # lock
         self._closed = False  # lock
 
     def __repr__(self) -> str:
@@ -70,35 +80,67 @@ class WorkerLink:
 
     def read_over_channel(self, request: bytes, offset: int, end: int) -> BlockCall:
         """As `read`, slower, with errors that say why. Raises CallError."""
-        return ReadStream(self.channel, request, offset, end, self.patience_s + (end - offset) / (1 << 20))
+        return ReadStream(self.channel, request, offset, end, self.patience_s)
 
     def take(self) -> tuple[BlockConnection, bool]:
-        """A connection, and whether it was used before: the worker may have ended it meanwhile. Raises OSError."""
+        """A connection, and whether it was used before: the worker may have ended it meanwhile. Raises OSError.
+
+        Whoever took it gives it back or drops it.
+        """
+        since = time.monotonic() - _IDLE_S
         with self._lock:
-            if self._idle:
-                return self._idle.pop(), True
-        return BlockConnection(self._host, self._port, self.patience_s), False
+            self._check_locked()
+            if self._idle and self._idle[-1][1] > since:
+                connection = self._idle.pop()[0]
+                self._busy.add(connection)
+                return connection, True
+        self.forget_idle()  # if there are any, they are older still
+        connection = BlockConnection(self._host, self._port, min(self.patience_s, _CONNECT_S))
+        with self._lock:
+            self._check_locked()
+            self._busy.add(connection)
+        return connection, False
 
     def give_back(self, connection: BlockConnection) -> None:
         """Takes a connection whose call has ended in order."""
         with self._lock:
+            self._busy.discard(connection)
             if not self._closed and len(self._idle) < _MOST_IDLE:
-                self._idle.append(connection)
+                self._idle.append((connection, time.monotonic()))
                 return
+        connection.close()
+
+    def drop(self, connection: BlockConnection) -> None:
+        """Ends a connection, and the call that is under way on it."""
+        with self._lock:
+            self._busy.discard(connection)
         connection.close()
 
     def forget_idle(self) -> None:
         """Closes what is idle: the worker has gone, or was started anew."""
         with self._lock:
             idle, self._idle = self._idle, []
-        for connection in idle:
+        for connection, _ in idle:
             connection.close()
 
+    def unused_since(self, when: float) -> bool:
+        """Whether nobody has used it since then, nor does now."""
+        with self._lock:
+            return self.used_at < when and not self._busy
+
     def close(self) -> None:
+        """Ends the calls under way."""
         with self._lock:
             self._closed = True
+            busy = list(self._busy)
+        for connection in busy:
+            connection.abort()  # its user closes it
         self.forget_idle()
         self.channel.close()
+
+    def _check_locked(self) -> None:
+        if self._closed:
+            raise Closed(Status.CANCELLED, self.target, "the mount ends")
 
 
 class _Direct:
@@ -109,12 +151,13 @@ class _Direct:
         self.end = end
         self._link = link
         self._request = request
+        self._channel_id = link.channel.session(link.patience_s).channel_id
         self._connection: BlockConnection | None
         self._connection, self._used = link.take()
         try:
             self._call()
-        except OSError:
-            if not self._used:
+        except BaseException as error:
+            if not self._used or not _is_dead(error):
                 self._drop()
                 raise
             self._renew()
@@ -122,16 +165,20 @@ class _Direct:
     def _call(self) -> None:
         link = self._link
         assert self._connection is not None
-        channel_id = link.channel.session(link.patience_s).channel_id
         link.calls.count(READ_BLOCK)
-        self._connection.call(READ_BLOCK, link.authority, channel_id, self._request, link.patience_s)
+        self._connection.call(READ_BLOCK, link.authority, self._channel_id, self._request, link.patience_s)
 
     def _renew(self) -> None:
         """Makes the call on a new connection: the one that had been idle was dead."""
         self._drop()
         self._link.forget_idle()
+        self._channel_id = self._link.channel.session(self._link.patience_s).channel_id
         self._connection, self._used = self._link.take()
-        self._call()
+        try:
+            self._call()
+        except BaseException:
+            self._drop()
+            raise
 
     def read_into(self, buffer: memoryview, done: int, end: int, progress: Callable[[int], None]) -> int:
         begin, base = self.position, done
@@ -142,8 +189,8 @@ class _Direct:
 
         try:
             return self._read(buffer, done, end, report)
-        except OSError:
-            if not self._used or self.position > begin or self._connection is None:
+        except OSError as error:
+            if not self._used or not _is_dead(error) or self.position > begin or self._connection is None:
                 raise
         self._renew()
         return self._read(buffer, done, end, report)
@@ -168,12 +215,17 @@ class _Direct:
                 return
         except OSError:
             pass
-        connection.close()
+        self._link.drop(connection)
 
     def _drop(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            connection.close()
+            self._link.drop(connection)
+
+
+def _is_dead(error: BaseException) -> bool:
+    """Whether a connection ended, rather than that somebody at its other end keeps silent, or that we end it."""
+    return isinstance(error, OSError) and not isinstance(error, (TimeoutError, Closed)) and error.errno != ECANCELED
 
 
 def stall_s(settings: Settings) -> float:

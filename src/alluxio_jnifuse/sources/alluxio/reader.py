@@ -9,13 +9,12 @@ the next ones are begun: their first bytes come while nobody waits for them.
     read_into(range) ── local block? ── pread
                      └─ a cursor ends where the range begins? ── wait for the turn, take it from the cursor
                      └─ long, or goes on from another block?  ── a new cursor
-                     └─ else a positioned read
+                     └─ else a call for the range
 
-When a worker fails, whatever was received stays; the rest is asked of another one, see `_attempts`. A worker that
-failed once is asked last from then on, for this file.
+When a worker fails, whatever was received stays; the rest is asked of another one (attempts.py).
 
-Threads: any number in `read_into`. The condition's lock guards the cursors and the sets; no call is made under it.
-A cursor's call belongs to the thread whose turn it is. `close` comes when no thread is inside.
+Threads: any number in `read_into`. The condition's lock guards the cursors; no call is made under it. A cursor's call
+belongs to the thread whose turn it is. `close` comes when no thread is inside.
 """
 
 from __future__ import annotations
@@ -24,19 +23,18 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from alluxio_jnifuse.errors import SourceError, StaleVersion
-from alluxio_jnifuse.sources.alluxio.errors import CallError, Closed, NotFound, Status
+from alluxio_jnifuse.errors import SourceError
+from alluxio_jnifuse.sources.alluxio.attempts import Effort, FileBlocks, is_silent
 from alluxio_jnifuse.sources.alluxio.streams import MalformedChunk, ShortStream
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from alluxio_jnifuse.sources.alluxio.attempts import Attempt
     from alluxio_jnifuse.sources.alluxio.link import BlockCall
-    from alluxio_jnifuse.sources.alluxio.placement import Choice
     from alluxio_jnifuse.sources.alluxio.shortcircuit import LocalBlock
-    from alluxio_jnifuse.sources.alluxio.status import Address, FileStatus
-    from alluxio_jnifuse.sources.alluxio.workers import Workers
 
 log = logging.getLogger(__name__)
 
@@ -48,49 +46,50 @@ _AHEAD_FROM_BYTES = 4 << 20  # of a block streamed before the next ones are begu
 _MOST_CURSORS = 8
 _IDLE_S = 15.0  # a cursor that nobody went on with is closed when the next one is made
 _LOCAL_PIECE_BYTES = 1 << 20
+_VERIFIED_BYTES = (1 << 20, 4 << 20)  # from the under store, between two questions to the master: first, then
 
 
 class _Cursor:
-    __slots__ = ("busy", "call", "dead", "index", "position", "promised", "start", "used_at", "worker")
+    __slots__ = ("attempt", "busy", "call", "dead", "index", "position", "promised", "start", "used_at")
 
     def __init__(self, index: int, start: int, promised: int) -> None:
         self.index = index
         self.start = start
         self.position = start  # what is taken next
         self.promised = promised  # up to where ranges are promised to threads
-        self.busy = False
+        self.busy = True
         self.dead = False
         self.call: BlockCall | None = None
-        self.worker: Choice | None = None
+        self.attempt: Attempt | None = None  # that the call is of
         self.used_at = time.monotonic()
+
+    def finish(self) -> None:
+        call, self.call = self.call, None
+        if call is not None:
+            call.finish()
 
 
 class FileReader:
     """See the module's docstring. `local`: block files that are open already, by index; they become the reader's."""
 
-    def __init__(
-        self, workers: Workers, path: str, status: FileStatus, local: dict[int, LocalBlock] | None = None
-    ) -> None:
-        self.status = status
-        self._workers = workers
-        self._path = path
+    def __init__(self, blocks: FileBlocks, local: dict[int, LocalBlock] | None = None) -> None:
+        self._blocks = blocks
         self._turn = threading.Condition()
         self._cursors: list[_Cursor] = []  # lock
         self._local = local or {}
-        self._failed: dict[Address, float] = {}  # when a worker failed last; entries are only added
-        self._remote: dict[int, Choice] = {}  # by index: block read from elsewhere, for passive caching
 
     def read_into(self, offset: int, buffer: memoryview, progress: Callable[[int], None]) -> int:
-        """`Source.read_into`, of the version that `status` describes."""
-        status = self.status
+        """`Source.read_into`, of the version that was opened."""
+        status = self._blocks.status
         done, size = 0, len(buffer)
         while done < size and offset + done < status.length:
             index, within = divmod(offset + done, status.block_size)
             if index >= len(status.block_ids):
-                raise SourceError("the master knows fewer blocks than the file's length needs", where=repr(self._path))
-            end = min(size, done + status.block_lengths[index] - within)
+                raise SourceError("the master knows fewer blocks than the file's length needs", where=self._where)
+            length = min(status.block_lengths[index], status.block_size)
+            end = min(size, done + length - within)
             if end <= done:
-                raise SourceError(f"block {index} is shorter than the file says", where=repr(self._path))
+                raise SourceError(f"block {index} is shorter than the file says", where=self._where)
             block = self._local.get(index)
             if block is not None:
                 self._read_local(block, within, buffer, done, end, progress)
@@ -104,11 +103,14 @@ class FileReader:
         with self._turn:
             cursors, self._cursors = self._cursors, []
         for cursor in cursors:
-            _finish(cursor)
+            cursor.finish()
         for block in self._local.values():
             block.close()
-        for index, choice in self._remote.items():
-            self._workers.cache(self.status, index, choice)
+        self._blocks.close()
+
+    @property
+    def _where(self) -> str:
+        return repr(self._blocks.path)
 
     # ---------------------------------------------------------------------------------------------- a local block
 
@@ -119,7 +121,7 @@ class FileReader:
             piece = buffer[done : min(end, done + _LOCAL_PIECE_BYTES)]
             count = os.preadv(block.fd, [piece], within)
             if not count:
-                raise SourceError("a block file has lost its end", where=repr(self._path))
+                raise SourceError("a block file has lost its end", where=self._where)
             done += count
             within += count
             progress(done)
@@ -129,24 +131,28 @@ class FileReader:
     def _read_block(
         self, index: int, within: int, buffer: memoryview, done: int, end: int, progress: Callable[[int], None]
     ) -> None:
-        length = end - done
-        cursor = self._take_turn(index, within, length)
+        length = self._blocks.status.block_lengths[index]
+        cursor = self._take_turn(index, within, end - done)
         if cursor is None:
-            self._read_positioned(index, within, buffer, done, end, progress)
+            cursor = _Cursor(index, within, within + end - done)
+            try:
+                self._fill(cursor, cursor.promised, buffer, done, end, progress)
+            finally:
+                cursor.finish()
             return
         try:
-            self._go_on(cursor, buffer, done, end, progress)
+            self._fill(cursor, length, buffer, done, end, progress)
         except BaseException:
-            with self._turn:
-                self._drop_locked(cursor)
-            _finish(cursor)
+            self._drop(cursor)
             raise
+        position = cursor.position
         self._give_turn(cursor)
+        if position - cursor.start >= _AHEAD_FROM_BYTES or position == length:
+            self._begin_ahead(index)
 
     def _take_turn(self, index: int, within: int, length: int) -> _Cursor | None:
         """A cursor that stands at `within`, for this thread alone; None: nothing is streamed there."""
         deadline = time.monotonic() + _RACE_S
-        stale: list[_Cursor] = []
         with self._turn:
             while True:
                 cursor = self._find_locked(index, within)
@@ -159,17 +165,16 @@ class FileReader:
             if length < _STREAM_BYTES and not self._continues_locked(index, within):
                 return None
             cursor = _Cursor(index, within, within + length)
-            cursor.busy = True
-            stale = self._make_room_locked()
+            old = self._make_room_locked()
             self._cursors.append(cursor)
-        for old in stale:
-            _finish(old)
+        for each in old:
+            each.finish()
         return cursor
 
     def _find_locked(self, index: int, within: int) -> _Cursor | None:
         """The cursor whose promises end at `within`."""
         for cursor in self._cursors:
-            if cursor.index == index and cursor.promised == within and not cursor.dead:
+            if cursor.index == index and cursor.promised == within:
                 return cursor
         return None
 
@@ -200,6 +205,11 @@ class FileReader:
             self._drop_locked(cursor)
         return old
 
+    def _drop(self, cursor: _Cursor) -> None:
+        with self._turn:
+            self._drop_locked(cursor)
+        cursor.finish()
+
     def _drop_locked(self, cursor: _Cursor) -> None:
         cursor.dead = True
         if cursor in self._cursors:
@@ -207,148 +217,91 @@ class FileReader:
         self._turn.notify_all()
 
     def _give_turn(self, cursor: _Cursor) -> None:
-        at_end = cursor.position >= self.status.block_lengths[cursor.index]
+        if cursor.position >= self._blocks.status.block_lengths[cursor.index]:
+            self._drop(cursor)
+            return
         with self._turn:
             cursor.busy = False
             cursor.used_at = time.monotonic()
-            if at_end:
-                self._drop_locked(cursor)
             self._turn.notify_all()
-        if at_end:
-            _finish(cursor)
 
-    def _go_on(
-        self, cursor: _Cursor, buffer: memoryview, done: int, end: int, progress: Callable[[int], None]
+    def _fill(
+        self,
+        cursor: _Cursor,
+        stop: int,
+        buffer: memoryview,
+        done: int,
+        end: int,
+        progress: Callable[[int], None],
     ) -> None:
-        """Fills buffer[done:end] from the cursor's call, or from those that take its place when it fails."""
-        index = cursor.index
-        goal = cursor.position + end - done
-        length = self.status.block_lengths[index]
-        for choice, explain in self._attempts(index, lambda: cursor.position):
-            try:
-                if cursor.call is None or cursor.worker is not choice:
-                    _finish(cursor)
-                    stop = goal if explain else length
-                    cursor.call = self._begin(index, cursor.position, stop, choice, explain)
-                    cursor.worker = choice
-                call = cursor.call
-                try:
-                    call.read_into(buffer, end - (goal - cursor.position), end, progress)
-                finally:
-                    cursor.position = call.position
-                if explain:
-                    _finish(cursor)  # it was good for this piece only
-                break
-            except (OSError, ShortStream, MalformedChunk) as error:
-                _finish(cursor)
-                self._note_failure(index, choice, error, explain)
-        if cursor.position - cursor.start >= _AHEAD_FROM_BYTES or cursor.position == length:
-            self._begin_ahead(index, cursor.worker)
+        """Fills buffer[done:end] from the cursor's call, or from those that take its place when it fails.
 
-    def _begin_ahead(self, index: int, worker: Choice | None) -> None:
-        """Begins the calls of the blocks behind `index`, where the worker that streams it has them too."""
-        for ahead in range(index + 1, min(index + 1 + _AHEAD, len(self.status.block_ids))):
+        Calls are made up to `stop` of the block. What comes from the under store is reported once it is verified.
+        """
+        blocks, index = self._blocks, cursor.index
+        base = cursor.position - done
+        final = done
+
+        def look(_: int = 0) -> None:
+            progress(final)  # raises Cancelled
+
+        effort = Effort(blocks, index, look)
+        steps = iter(_VERIFIED_BYTES)
+        step = 0
+        while final < end:
+            attempt = cursor.attempt
+            if cursor.call is None or attempt is None:
+                attempt = cursor.attempt = effort.next()
+            until = end
+            if attempt.from_ufs:
+                step = next(steps, step)
+                until = min(end, final + step)
+            failure: Exception | None = None
+            try:
+                if cursor.call is None:
+                    limit = base + end if attempt.explain else stop
+                    cursor.call = blocks.begin(index, cursor.position, limit, attempt)
+                try:
+                    cursor.call.read_into(buffer, final, until, look if attempt.from_ufs else progress)
+                finally:
+                    cursor.position = cursor.call.position
+            except (OSError, ShortStream, MalformedChunk) as error:
+                cursor.finish()
+                failure = error
+            came = cursor.position - base > final
+            if came:
+                blocks.note_source(index, attempt.choice)
+                if attempt.from_ufs:
+                    blocks.verify()
+                    progress(cursor.position - base)
+                final = cursor.position - base
+            if failure is not None:
+                effort.failed(attempt, failure, came)
+        if cursor.attempt is not None and cursor.attempt.explain:
+            cursor.finish()  # it was good for this range only
+
+    def _begin_ahead(self, index: int) -> None:
+        """Begins the calls of the blocks behind `index`."""
+        blocks = self._blocks
+        for ahead in range(index + 1, min(index + 1 + _AHEAD, len(blocks.status.block_ids))):
             with self._turn:
                 if ahead in self._local or any(c.index == ahead for c in self._cursors):
                     continue
                 if len(self._cursors) >= _MOST_CURSORS:
                     return
                 cursor = _Cursor(ahead, 0, 0)
-                cursor.busy = True
                 self._cursors.append(cursor)
+            attempt = None
             try:
-                choice = self._workers.choose(self.status, ahead, self._failed)
-                cursor.call = self._begin(ahead, 0, self.status.block_lengths[ahead], choice, False)
-                cursor.worker = choice
+                attempt = cursor.attempt = blocks.attempt(ahead)
+                cursor.call = blocks.begin(ahead, 0, blocks.status.block_lengths[ahead], attempt)
             except (OSError, SourceError) as error:
-                log.debug("%s block %d cannot be begun ahead: %s", self._path, ahead, error)
-                with self._turn:
-                    self._drop_locked(cursor)
+                log.debug("%s block %d cannot be begun ahead: %s", blocks.path, ahead, error)
+                if attempt is not None and is_silent(error):
+                    blocks.note_failure(ahead, attempt.choice, error)
+                self._drop(cursor)
                 return
+            except BaseException:
+                self._drop(cursor)
+                raise
             self._give_turn(cursor)
-
-    def _read_positioned(
-        self, index: int, within: int, buffer: memoryview, done: int, end: int, progress: Callable[[int], None]
-    ) -> None:
-        goal = within + end - done
-        position = within
-        for choice, explain in self._attempts(index, lambda: position):
-            try:
-                call = self._begin(index, position, goal, choice, explain)
-                try:
-                    call.read_into(buffer, end - (goal - position), end, progress)
-                finally:
-                    position = call.position
-                    call.finish()
-                return
-            except (OSError, ShortStream, MalformedChunk) as error:
-                self._note_failure(index, choice, error, explain)
-
-    # ------------------------------------------------------------------------------------------------- attempts
-
-    def _begin(self, index: int, begin: int, end: int, choice: Choice, explain: bool) -> BlockCall:
-        status = self.status
-        if not choice.local:
-            self._remote.setdefault(index, choice)
-        link = self._workers.link(choice)
-        request = self._workers.read_request(status, index, begin, end)
-        return (link.read_over_channel if explain else link.read)(request, begin, end)
-
-    def _attempts(self, index: int, position: Callable[[], int]) -> Iterator[tuple[Choice, bool]]:
-        """Workers to try, until the caller stops asking; raises when there is no point any more.
-
-        Each is tried twice: at first the quick way, which cannot say why it fails; then so that it does (True).
-        The patience (alluxio.user.block.read.retry.*) begins anew with each byte that comes.
-        """
-        settings = self._workers.settings
-        sleep = settings.read_retry_base_s
-        reached = position()
-        deadline = time.monotonic() + settings.read_retry_max_duration_s
-        while True:
-            seen = len(self._failed)
-            choice = self._workers.choose(self.status, index, self._failed)
-            yield choice, False
-            if choice.address not in self._failed:
-                yield choice, True
-            now = time.monotonic()
-            if position() > reached:
-                reached, sleep = position(), settings.read_retry_base_s
-                deadline = now + settings.read_retry_max_duration_s
-            if len(self._failed) > seen:
-                continue  # another worker may have it
-            self.status = self._workers.refresh(self._path, self.status, index)
-            if now + sleep > deadline:
-                raise SourceError(
-                    f"no worker gave block {index} for {settings.read_retry_max_duration_s:.0f} s", where=repr(self._path)
-                )
-            self._workers.sleep(sleep)
-            sleep = min(2 * sleep, settings.read_retry_max_sleep_s)
-
-    def _note_failure(self, index: int, choice: Choice, error: Exception, explained: bool) -> None:
-        """Remembers a worker that failed. Raises when the error is not the worker's."""
-        if isinstance(error, Closed):
-            raise error
-        if isinstance(error, CallError) and error.status in (Status.PERMISSION_DENIED, Status.INVALID_ARGUMENT):
-            self._workers.check_version(self._path, self.status)  # a block of a deleted file is an invalid argument
-            raise error
-        unreachable = isinstance(error, (ConnectionRefusedError, TimeoutError)) or getattr(error, "errno", 0) == 113
-        if not explained and not unreachable:
-            log.debug("%s block %d from %s: %s; asking for the reason", self._path, index, choice.address.host, error)
-            return
-        if isinstance(error, CallError) and error.status is Status.UNAUTHENTICATED:
-            return  # the next call brings a new session
-        known = choice.address in self._failed
-        self._failed[choice.address] = time.monotonic()
-        level = logging.DEBUG if known else logging.INFO if isinstance(error, NotFound) else logging.WARNING
-        log.log(level, "%s block %d: worker %s: %s", self._path, index, choice.address.endpoint[0], error)
-        if isinstance(error, NotFound):
-            self._workers.check_version(self._path, self.status)
-
-
-def _finish(cursor: _Cursor) -> None:
-    call, cursor.call = cursor.call, None
-    if call is not None:
-        call.finish()
-
-
-__all__ = ["FileReader", "StaleVersion"]

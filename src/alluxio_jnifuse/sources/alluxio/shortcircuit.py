@@ -6,9 +6,9 @@ is opened where a worker with one tier has it. In both cases the descriptor keep
 block; the lock only spares the worker the surprise that evicting it frees no memory.
 
 What cannot be opened, or is shorter than its block, is read through the worker. A worker whose directory cannot be
-seen from here (another container) is remembered, and named once in the log.
+seen from here (another container) is remembered for a while, and named once in the log.
 
-Threads: any. The lock guards the two sets.
+Threads: any. The lock guards what is remembered of workers, and the count.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ import logging
 import os
 import stat
 import threading
+import time
+from errno import ECANCELED
 from typing import TYPE_CHECKING
 
 from alluxio_jnifuse.sources.alluxio import requests
-from alluxio_jnifuse.sources.alluxio.streams import Requests
+from alluxio_jnifuse.sources.alluxio.streams import begin, next_message
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +38,7 @@ OPEN_LOCAL_BLOCK = "/alluxio.grpc.block.BlockWorker/OpenLocalBlock"
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _PATH_BYTES = 4096
 _MOST_LOCKS = 256  # beyond, files are used without: each lock is a connection of the worker
+_UNSEEN_S = 600.0  # how long a worker whose files cannot be opened is not asked for them
 
 
 class LocalBlock:
@@ -70,11 +73,12 @@ class LocalBlocks:
         self._directories = tuple(directories)
         self._promote = promote
         self._lock = threading.Lock()
-        self._unseen: set[str] = set()  # lock; targets of workers whose files cannot be opened here
+        self._unseen: dict[str, float] = {}  # lock; targets of workers whose files cannot be opened here, until when
         self._locks = 0  # lock
 
     def may_open(self, link: WorkerLink) -> bool:
-        return link.target not in self._unseen
+        """Whether it is worth while to ask a worker for its files."""
+        return self._unseen.get(link.target, 0.0) <= time.monotonic()
 
     def open_directly(self, block_id: int, length: int) -> LocalBlock | None:
         """The block file where it should lie, without asking anybody."""
@@ -95,9 +99,10 @@ class LocalBlocks:
         lock = _Lock(self, link, block_id, self._promote)
         try:
             path = lock.path
-            fd = _open(path, length) if path.startswith("/") else None
+            # A block's file is named after it; a worker with a paged store has none, and no absolute path.
+            fd = _open(path, length) if path.startswith("/") and path.endswith(f"/{block_id}") else None
             if fd is None:
-                self._note_unseen(link, path, length)
+                self._note_unseen(link, path)
                 return None
             with self._lock:
                 keep = self._locks < _MOST_LOCKS
@@ -115,13 +120,13 @@ class LocalBlocks:
         with self._lock:
             self._locks -= 1
 
-    def _note_unseen(self, link: WorkerLink, path: str, length: int) -> None:
+    def _note_unseen(self, link: WorkerLink, path: str) -> None:
         directory = os.path.dirname(path)
         if path.startswith("/") and os.path.isdir(directory) and os.access(directory, os.X_OK):
             return  # the block has just gone
         with self._lock:
             known = link.target in self._unseen
-            self._unseen.add(link.target)
+            self._unseen[link.target] = time.monotonic() + _UNSEEN_S
         if not known and path.startswith("/"):
             log.warning(
                 "the worker %s is on this machine, but its block files cannot be opened here (%s): they are read "
@@ -144,7 +149,7 @@ class _Lock:
         self.path = (self._ask(request) if link.plain else "") or self._ask_over_channel(request)
 
     def _ask(self, request: bytes) -> str:
-        """The path, or "" for any reason not to have one."""
+        """The path, or "" for any reason not to have one but silence. Raises OSError."""
         link = self._link
         patience = link.patience_s
         channel_id = link.channel.session(patience).channel_id
@@ -154,8 +159,10 @@ class _Lock:
                 link.calls.count(OPEN_LOCAL_BLOCK)
                 connection.call(OPEN_LOCAL_BLOCK, link.authority, channel_id, request, patience, nested=False)
                 path = connection.read_some(_PATH_BYTES, patience)
-            except OSError:
-                connection.close()
+            except BaseException as error:
+                link.drop(connection)
+                if not isinstance(error, OSError) or isinstance(error, TimeoutError) or error.errno == ECANCELED:
+                    raise
                 if not used:
                     return ""
                 link.forget_idle()
@@ -163,28 +170,18 @@ class _Lock:
             if path:
                 self._connection = connection
                 return os.fsdecode(path)
-            connection.close()
+            link.drop(connection)
             return ""
         return ""
 
     def _ask_over_channel(self, request: bytes) -> str:
-        held = Requests(request)
+        patience = self._link.patience_s
+        stream, _ = begin(self._link.channel, OPEN_LOCAL_BLOCK, request, patience)
         try:
-            stream = self._link.channel.stream(OPEN_LOCAL_BLOCK, held, None)
-        except BaseException:
-            held.close()
-            raise
-        stream.on_end(held.close)
-        timer = threading.Timer(self._link.patience_s, stream.cancel)
-        timer.daemon = True
-        timer.start()
-        try:
-            answer = next(stream, b"")
+            answer = next_message(stream, patience) or b""
         except BaseException:
             stream.cancel()
             raise
-        finally:
-            timer.cancel()
         self._stream = stream
         from alluxio_jnifuse.sources.alluxio.proto import worker_pb2
 
@@ -203,7 +200,7 @@ class _Lock:
                     return
             except OSError:
                 pass
-            connection.close()
+            self._link.drop(connection)
 
 
 def _open(path: str, length: int) -> int | None:

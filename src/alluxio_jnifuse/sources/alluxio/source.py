@@ -3,7 +3,7 @@
 What a look-up or a listing told is remembered for a while (metadata.py), so that opening a file that was listed costs
 no call to a master. A version is a file of the cluster, which never changes once it is complete; whoever replaces a
 file makes another one. So an open may rely on what is remembered: the blocks of a file that was replaced meanwhile
-are read as they were, or not at all.
+are read as they were, or not at all (attempts.py).
 
     file of up to `small_bytes`    never opened: each read is one `read_small`, one call to one worker
     all blocks on this machine     lent: one block goes to the kernel as it is (passthrough), several are mapped
@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from alluxio_jnifuse.errors import StaleVersion
 from alluxio_jnifuse.sources.alluxio.ahead import ReadAhead
+from alluxio_jnifuse.sources.alluxio.attempts import FileBlocks, is_silent
 from alluxio_jnifuse.sources.alluxio.errors import CallError, NotFound, is_retryable
 from alluxio_jnifuse.sources.alluxio.locality import Locality
 from alluxio_jnifuse.sources.alluxio.metadata import MISSING, MetadataCache
@@ -53,6 +54,7 @@ _COMPLETE_POLL_S = 0.25
 _CAPACITY_S = 300.0  # alluxio.fuse.stat.cache.refresh.interval
 _STATFS_BLOCK_BYTES = 16 << 10
 _COMMAND = b".alluxiocli."
+_MASTER_S = 3.0  # how long a primary master is looked for where what it said before will do
 
 
 class _Capacity(NamedTuple):
@@ -167,7 +169,8 @@ class AlluxioSource(Source):
         if known is not None and (self._settings.metadata_cache or self._client.away):
             return known
         try:
-            batches = self._client.list_status(alluxio_path(path, self._root))
+            patience = None if known is None else _MASTER_S
+            batches = self._client.list_status(alluxio_path(path, self._root), patience)
             return self._metadata.put_listing(path, batches, self._owners, asked)
         except CallError as error:
             if known is not None and is_retryable(error):
@@ -206,24 +209,32 @@ class AlluxioSource(Source):
 
     def _ask(self, path: bytes) -> FileStatus:
         """What the master says of `path`; what it said last, while it is away. Raises OSError."""
-        asked = time.monotonic()
-        known = self._metadata.get(path, asked)
-        if isinstance(known, FileStatus) and self._client.away:
+        known = self._metadata.get(path, time.monotonic())
+        if not isinstance(known, FileStatus):
+            return self._ask_now(path)
+        if self._client.away:
             return known
         try:
-            status = from_info(self._client.get_status(alluxio_path(path, self._root)), self._metadata.addresses)
+            return self._ask_now(path, _MASTER_S)
+        except CallError as error:
+            if is_retryable(error):
+                return known
+            raise
+
+    def _ask_now(self, path: bytes, patience: float | None = None) -> FileStatus:
+        """What the master says of `path`. Raises OSError."""
+        asked = time.monotonic()
+        try:
+            info = self._client.get_status(alluxio_path(path, self._root), patience)
         except NotFound:
             self._metadata.put_missing(path, asked)
             raise
-        except CallError as error:
-            if isinstance(known, FileStatus) and is_retryable(error):
-                return known
-            raise
+        status = from_info(info, self._metadata.addresses)
         self._metadata.put(path, status, asked)
         return status
 
     def _command(self, path: bytes) -> Attr:
-        """Obeys `ls DIRECTORY/.alluxiocli.metadatacache.COMMAND`; the answer is the size of a file that is not there."""
+        """Obeys `ls DIRECTORY/.alluxiocli.metadatacache.COMMAND`; its answer is the size of a missing file."""
         directory, _, name = path.rpartition(b"/")
         directory = directory or b"/"
         what = name[len(_COMMAND) :]
@@ -250,12 +261,11 @@ class AlluxioSource(Source):
 
     def open(self, path: bytes, version: int) -> OpenFile:
         status = self._wanted(path, version)
-        where = alluxio_path(path, self._root)
         local = self._open_local(status)
         if status.length and len(local) == len(status.block_ids):
             extents = [Extent(local[index].detach(), 0, local[index].length) for index in range(len(local))]
             return OpenFile(_Lent(list(local.values())), version, status.length, extents)
-        return OpenFile(_Opened(path, FileReader(self._workers, where, status, local)), version, status.length)
+        return OpenFile(_Opened(path, self._reader(path, status, local)), version, status.length)
 
     def read_into(self, handle: _Opened, offset: int, buffer: memoryview, progress: Callable[[int], None]) -> int:
         try:
@@ -291,11 +301,15 @@ class AlluxioSource(Source):
         self, path: bytes, status: FileStatus, offset: int, buffer: memoryview, progress: Callable[[int], None]
     ) -> int:
         local = self._open_local(status)  # one small message less for the worker than sending the bytes
-        reader = FileReader(self._workers, alluxio_path(path, self._root), status, local)
+        reader = self._reader(path, status, local)
         try:
             return reader.read_into(offset, buffer, progress)
         finally:
             reader.close()
+
+    def _reader(self, path: bytes, status: FileStatus, local: dict[int, LocalBlock]) -> FileReader:
+        where = alluxio_path(path, self._root)
+        return FileReader(FileBlocks(self._workers, where, status, lambda: self._ask_now(path)), local)
 
     def _read_ahead(self, path: bytes, status: FileStatus) -> bytes:
         content = bytearray(status.length)
@@ -355,12 +369,16 @@ class AlluxioSource(Source):
                 continue
             if address.domain_socket and not self._settings.short_circuit_preferred:
                 continue
+            if self._workers.is_silent(address):
+                continue
             try:
                 return self._blocks.open(
                     self._workers.link_to(address), status.block_ids[index], status.block_lengths[index]
                 )
             except OSError as error:
                 log.debug("block %d of %s: %s", index, status.name, error)  # it is read some other way
+                if is_silent(error):
+                    self._workers.note_silence(address)
         return None
 
 

@@ -15,16 +15,20 @@ Threads: a ReadStream is used by one thread at a time.
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from alluxio_jnifuse.sources.alluxio.errors import CallError, Status, TimedOut
+from alluxio_jnifuse.sources.alluxio.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from alluxio_jnifuse.sources.alluxio.channel import Channel
+    from alluxio_jnifuse.sources.alluxio.channel import Channel, Stream
 
 READ_BLOCK = "/alluxio.grpc.block.BlockWorker/ReadBlock"
 
 _TAG = 0x0A  # field 1, length-delimited
+_WATCHDOG = Watchdog()
 
 
 class MalformedChunk(Exception):
@@ -95,17 +99,13 @@ class ReadStream:
     Raises what `Channel.stream` and its calls raise, MalformedChunk, ShortStream.
     """
 
-    def __init__(self, channel: Channel, request: bytes, offset: int, end: int, timeout: float | None) -> None:
-        """`offset` and `end` are those of `request`; `timeout` s for the whole call."""
+    def __init__(self, channel: Channel, request: bytes, offset: int, end: int, patience: float) -> None:
+        """`offset` and `end` are those of `request`; `patience`: for one message, s."""
         self.position = offset  # of the next byte that `read_into` gives
         self.end = end
         self._rest = memoryview(b"")
-        self._requests = Requests(request)
-        try:
-            self._call: Any = channel.stream(READ_BLOCK, self._requests, timeout)
-        except BaseException:
-            self._requests.close()
-            raise
+        self._patience = patience
+        self._call, self._requests = begin(channel, READ_BLOCK, request, patience)
 
     def read_into(self, buffer: memoryview, done: int, end: int, progress: Callable[[int], None]) -> int:
         """Fills buffer[done:end] as far as the stream goes; returns how many bytes of `buffer` are filled.
@@ -123,10 +123,10 @@ class ReadStream:
         return done
 
     def _next(self) -> memoryview:
-        try:
-            return payload(next(self._call))
-        except StopIteration:
-            raise ShortStream(f"the stream ended at {self.position} of {self.end}") from None
+        message = next_message(self._call, self._patience)
+        if message is None:
+            raise ShortStream(f"the stream ended at {self.position} of {self.end}")
+        return payload(message)
 
     def finish(self) -> None:
         """Ends the call: cleanly when all bytes were taken, else by cancelling it. Idempotent."""
@@ -134,3 +134,27 @@ class ReadStream:
         if self.position < self.end or self._rest:
             self._call.cancel()
         self._rest = memoryview(b"")
+
+
+def begin(channel: Channel, method: str, request: bytes, patience: float) -> tuple[Stream, Requests]:
+    """Begins a call that stays open until its Requests are closed, without a deadline. Raises CallError."""
+    channel.session(patience)
+    held = Requests(request)
+    try:
+        stream = channel.stream(method, held, None)
+    except BaseException:
+        held.close()
+        raise
+    stream.on_end(held.close)
+    return stream, held
+
+
+def next_message(stream: Stream, patience: float) -> bytes | None:
+    """The next message of a call; None when the server has ended it in order. Raises CallError, TimedOut."""
+    with _WATCHDOG.watch(stream.cancel, patience) as watch:
+        try:
+            return next(stream, None)
+        except CallError as error:
+            if not watch.expired:
+                raise
+            raise TimedOut(Status.DEADLINE_EXCEEDED, error.where, f"nothing came within {patience:.3g} s") from None
