@@ -10,3 +10,8 @@ sources.py   storages that are slow, huge or lend nothing
 machine.py   CPU seconds, memory, versions
 results.py   results/*.jsonl and RESULTS.md
 """
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))  # for its package "cluster"

@@ -62,9 +62,10 @@ def _run(bench: Bench, name: str, record: bool) -> int:
     except Skip as reason:
         print(f"skipped: {reason}")
         return 0
-    print(f"{tables.text(rows)}\n({time.monotonic() - start:.0f} s)", flush=True)
+    peer = getattr(suite, "PEER", tables.PEER)
+    print(f"{tables.text(rows, peer)}\n({time.monotonic() - start:.0f} s)", flush=True)
     if record:
-        results.append(name, suite.TITLE, suite.HOW, bench.runs, rows)
+        results.append(name, suite.TITLE, suite.HOW, bench.runs, rows, peer)
     return sum(row.met is False for row in rows)
 
 

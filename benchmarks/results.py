@@ -27,7 +27,7 @@ The newest full run of each suite; how it is measured and what the columns mean 
 """
 
 
-def append(suite: str, title: str, how: str, runs: int, rows: Sequence[Row]) -> None:
+def append(suite: str, title: str, how: str, runs: int, rows: Sequence[Row], peer: str = tables.PEER) -> None:
     """Adds a run to the suite's file."""
     record = {
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -36,6 +36,7 @@ def append(suite: str, title: str, how: str, runs: int, rows: Sequence[Row]) -> 
         "title": title,
         "how": how,
         "runs": runs,
+        "peer": peer,
         "rows": [row._asdict() for row in rows],
     }
     _RESULTS.mkdir(exist_ok=True)
@@ -52,7 +53,16 @@ def write_page() -> None:
 def _section(records: list[dict[str, Any]]) -> str:
     newest = records[-1]
     rows = [Row(**row) for row in newest["rows"]]
-    lines = [f"## {newest['title']}", "", newest["how"], "", tables.markdown(rows), "", f"{_where(newest)}", ""]
+    lines = [
+        f"## {newest['title']}",
+        "",
+        newest["how"],
+        "",
+        tables.markdown(rows, newest.get("peer", tables.PEER)),
+        "",
+        f"{_where(newest)}",
+        "",
+    ]
     if len(records) > 1:
         lines += ["Earlier runs: " + "; ".join(_summary(record) for record in records[-_HISTORY:-1][::-1]) + ".", ""]
     return "\n".join(lines)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from benchmarks.measure import Row
 
-HEADER = ("what", "unit", "native", "mount", "ratio", "range", "by CPU", "target", "met", "CPU of daemon", "remark")
+PEER = "native"  # what a mount is compared with, unless a suite says otherwise
+HEADER = ("what", "unit", PEER, "mount", "ratio", "range", "by CPU", "target", "met", "CPU of daemon", "remark")
 
 
 def cells(row: Row) -> tuple[str, ...]:
@@ -36,20 +37,20 @@ def number(value: float) -> str:
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def text(rows: Sequence[Row]) -> str:
+def text(rows: Sequence[Row], peer: str = PEER) -> str:
     """Aligned columns; those that are empty everywhere are left out."""
-    lines = _columns(rows)
+    lines = _columns(rows, peer)
     widths = [max(map(len, column)) for column in zip(*lines)]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines)
 
 
-def markdown(rows: Sequence[Row]) -> str:
-    header, *lines = _columns(rows)
+def markdown(rows: Sequence[Row], peer: str = PEER) -> str:
+    header, *lines = _columns(rows, peer)
     ruled = [header, tuple("---" for _ in header), *lines]
     return "\n".join(f"| {' | '.join(line)} |" for line in ruled)
 
 
-def _columns(rows: Sequence[Row]) -> list[tuple[str, ...]]:
-    lines = [HEADER, *map(cells, rows)]
+def _columns(rows: Sequence[Row], peer: str) -> list[tuple[str, ...]]:
+    lines = [tuple(peer if name == PEER else name for name in HEADER), *map(cells, rows)]
     keep = [any(line[column] for line in lines[1:]) for column in range(len(HEADER))]
     return [tuple(cell for cell, kept in zip(line, keep) if kept) for line in lines]

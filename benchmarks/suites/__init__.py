@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-NAMES = ("passthrough", "nopassthrough", "memory", "small", "metadata", "latency", "start", "cycles")
+NAMES = ("passthrough", "nopassthrough", "memory", "small", "metadata", "latency", "start", "cycles", "cluster")
