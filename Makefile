@@ -3,9 +3,10 @@
 PYTHON ?= python3
 UFS ?=
 MOUNT ?=
+ENGINE ?=
 WHEEL_PYTHONS ?= .venv/bin/python
 
-# Of make cluster; VERSION: of Alluxio.
+# Of make cluster, and CLUSTER_ARGS, as --help of it says; VERSION: of Alluxio.
 VERSION ?= 2.9.6
 MASTERS ?= 1
 WORKERS ?= 1
@@ -70,21 +71,19 @@ system-cluster:
 	$(PIP) install --group $*
 	touch $@
 
-run: .venv/.built ## mount a demonstration: make run [UFS=directory or URL] [MOUNT=directory]
-	.venv/bin/python scripts/run_demo.py $(if $(UFS),--ufs "$(UFS)") $(if $(MOUNT),--mount "$(MOUNT)")
+run: .venv/.built $(if $(filter alluxio,$(ENGINE)),cluster-jars-2.9.6) ## mount a demonstration: make run [UFS=directory] [MOUNT=directory] [ENGINE=alluxio]
+	.venv/bin/python scripts/run_demo.py $(if $(ENGINE),--engine $(ENGINE)) $(if $(UFS),--ufs "$(UFS)") $(if $(MOUNT),--mount "$(MOUNT)")
 
 CLUSTER := PYTHONPATH=tests .venv/bin/python -m cluster
 
-cluster: .venv/.built | system-cluster ## an Alluxio cluster in the foreground: make cluster [WORKERS=2] [MASTERS=3] [STORE=PAGE] ...
-	@$(MAKE) --no-print-directory cluster-jars VERSIONS=$(VERSION)
-	exec env $(CLUSTER) --version $(VERSION) --masters $(MASTERS) --workers $(WORKERS) --store $(STORE) --auth $(AUTH) $(if $(JOBS),--jobs) $(if $(UFS),--ufs "$(UFS)")
+cluster: .venv/.built cluster-jars-$(VERSION) ## an Alluxio cluster in the foreground: make cluster [WORKERS=2] [MASTERS=3] [STORE=PAGE] ...
+	@exec env $(CLUSTER) --version $(VERSION) --masters $(MASTERS) --workers $(WORKERS) --store $(STORE) --auth $(AUTH) $(if $(JOBS),--jobs) $(if $(UFS),--ufs "$(UFS)") $(CLUSTER_ARGS)
 
-VERSIONS := 2.9.6 2.3.0
-cluster-jars: .venv/.tools | system-cluster ## fetch what a test cluster needs, once
-	@for version in $(VERSIONS); do
-		scripts/ensure-alluxio $$version >/dev/null
-		$(CLUSTER).archives $$version
-	done
+cluster-jars: cluster-jars-2.9.6 cluster-jars-2.3.0 ## fetch what test clusters need, once
+
+cluster-jars-%: .venv/.tools | system-cluster
+	@scripts/ensure-alluxio $* >/dev/null
+	$(CLUSTER).archives $*
 
 # ---- checks
 

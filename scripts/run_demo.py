@@ -2,6 +2,9 @@
 
 Without --ufs it makes a data set of its own, once: a few TFRecord-sized shards and thousands of image-sized files.
 Run again while it is mounted, it reads and compares again. Exit code 1 and the reason when anything fails.
+
+With --engine alluxio the directory is the under-store of an Alluxio cluster that is started for this and what is
+mounted is the cluster. Both last until Ctrl-C; without a terminal they end at once.
 """
 
 from __future__ import annotations
@@ -12,11 +15,13 @@ import os
 import random
 import shlex
 import shutil
+import signal
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -53,7 +58,10 @@ class File(NamedTuple):
 def main() -> int:
     arguments = _parse()
     try:
-        _run(arguments.ufs, arguments.mount)
+        if arguments.engine == "alluxio":
+            _run_alluxio(arguments.ufs, arguments.mount)
+        else:
+            _run(arguments.ufs, arguments.mount)
     except (DemoError, AlluxioFuseError, OSError) as error:
         sys.stdout.flush()
         print(f"make run: {error}", file=sys.stderr)
@@ -68,20 +76,61 @@ def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Mounts a directory, reads all of it and compares it.")
     parser.add_argument("--ufs", metavar="DIRECTORY", help="what to mount; default: a data set made for this")
     parser.add_argument("--mount", metavar="DIRECTORY", help="where; default: beside that data set")
+    parser.add_argument("--engine", choices=("local", "alluxio"), default="local", help="what serves the directory")
     return parser.parse_args()
 
 
 def _run(ufs: str | None, mountpoint: str | None) -> None:
-    if ufs is None or mountpoint is None:
-        home = _home()
-    directory = _directory_of(ufs) if ufs is not None else _data_set(home / "data")
+    directory = _directory_of(ufs) if ufs is not None else _data_set(_home() / "data")
     files = _files(directory)
+    _tell(directory, files)
+    mount = _mount(directory, mountpoint if mountpoint is not None else str(_home() / "mnt"))
+    _measure(directory, files, mount)
+    print(f"It stays mounted on {mount.mountpoint}. This unmounts it:\n  {_unmount_line(mount.mountpoint)}")
+
+
+def _run_alluxio(ufs: str | None, mountpoint: str | None) -> None:
+    directory = _directory_of(ufs) if ufs is not None else _data_set(_home() / "data")
+    files = _files(directory)
+    _tell(directory, files)
+    with _cluster(directory) as (uri, properties):
+        with alluxio_jnifuse.mount(uri, mountpoint or str(_home() / "mnt-alluxio"), properties=properties) as mount:
+            print(f"mounted on {mount.mountpoint} (process {mount.pid}, log {mount.log})")
+            _measure(directory, files, mount)
+            if sys.stdin.isatty():
+                print(f"It stays mounted on {mount.mountpoint} until Ctrl-C.", flush=True)
+                try:
+                    signal.pause()
+                except KeyboardInterrupt:
+                    print()
+
+
+@contextmanager
+def _cluster(directory: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """An Alluxio cluster that shows a directory and does not write to it: its URI, and what a client needs to know."""
+    sys.path.insert(0, str(_PROJECT / "tests"))
+    from cluster.cluster import Cluster
+    from cluster.errors import ClusterError
+
+    began = time.monotonic()
+    try:
+        cluster = Cluster(ufs=directory, optimized=True, site={"alluxio.master.mount.table.root.readonly": "true"})
+        with cluster:
+            print(f"cluster up after {time.monotonic() - began:.1f} s: {cluster.uri()}")
+            yield cluster.uri(), cluster.client_properties()
+    except ClusterError as error:
+        raise DemoError(str(error)) from error
+
+
+def _tell(directory: Path, files: list[File]) -> None:
     print(f"{directory}: {_count(len(files), 'file')}, {_bytes(sum(file.size for file in files))}")
-    mount = _mount(directory, mountpoint if mountpoint is not None else str(home / "mnt"))
+
+
+def _measure(directory: Path, files: list[File], mount: alluxio_jnifuse.Mount) -> None:
     before = mount.stats()
     seconds = _compare(directory, files, mount)
     rates = _side_by_side(directory, files, mount)
-    _close(mount, before, files, seconds, rates)
+    _sum_up(mount, before, files, seconds, rates)
 
 
 # --------------------------------------------------------------------------------------------------- the data set
@@ -307,16 +356,14 @@ def _print_rates(rates: list[Rates]) -> None:
 # -------------------------------------------------------------------------------------------------------- the end
 
 
-def _close(
+def _sum_up(
     mount: alluxio_jnifuse.Mount, before: dict[str, int], files: list[File], seconds: float, rates: list[Rates]
 ) -> None:
     after = mount.stats()
     opened = after["open_passthrough"] - before["open_passthrough"]
     if not opened and any(file.size for file in files):
         why = (
-            "it needs root"
-            if os.geteuid() != 0
-            else f"this kernel or this directory does not allow it, see {mount.log}"
+            "it needs root" if os.geteuid() != 0 else f"this kernel or this storage does not allow it, see {mount.log}"
         )
         print(f"passthrough is off ({why}): the daemon serves the same bytes, slower")
     figures = [
@@ -325,7 +372,6 @@ def _close(
     figures += [f"{rate.what.partition(' (')[0]} at {rate.ratio:.2f} of the directory" for rate in rates]
     figures.append("passthrough on" if opened else "passthrough off")
     print(f"done: {'; '.join(figures)}")
-    print(f"It stays mounted on {mount.mountpoint}. This unmounts it:\n  {_unmount_line(mount.mountpoint)}")
 
 
 class Progress:
