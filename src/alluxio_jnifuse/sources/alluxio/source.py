@@ -49,6 +49,7 @@ _MOST_LENT_BLOCKS = 64  # each is a descriptor and a lock
 _OUTAGE_S = 600.0  # how old an answer may be while no master answers, where the metadata cache is off
 _LOOK_UP_AGE_S = 10.0  # how old an answer to a look-up may be; the kernel's timeout comes on top
 _MOST_SIBLINGS = 200_000  # entries of a directory that is listed though nobody asked for that
+_REMEMBERED = 500_000  # paths, where the metadata cache is off: 50 to 130 MB if they are ever needed
 _COMPLETE_S = 5.0  # how long an open waits for the writer of a file, as Alluxio's does
 _COMPLETE_POLL_S = 0.25
 _CAPACITY_S = 300.0  # alluxio.fuse.stat.cache.refresh.interval
@@ -96,7 +97,10 @@ class AlluxioSource(Source):
         self._client = client
         self._root = alluxio_path(root)
         expire_s = settings.metadata_expiration_s if settings.metadata_cache else max(_OUTAGE_S, settings.remembered_s)
-        self._metadata = MetadataCache(settings.metadata_max_entries, expire_s, self._root)
+        most = settings.metadata_max_entries
+        self._metadata = MetadataCache(
+            most if settings.metadata_cache else max(most, _REMEMBERED), expire_s, self._root
+        )
         self._open_age_s = None if settings.metadata_cache else settings.remembered_s
         self._look_up_age_s = min(_LOOK_UP_AGE_S, settings.remembered_s)
         self._owners = Owners(settings.uid, settings.gid)
