@@ -19,8 +19,9 @@ from infos import directory_info, file_info, files
 from alluxio_jnifuse.sources.alluxio import metadata as metadata_module
 from alluxio_jnifuse.sources.alluxio import status as status_module
 from alluxio_jnifuse.sources.alluxio.metadata import MISSING, MetadataCache, Missing
+from alluxio_jnifuse.sources.alluxio.owners import Owners
 from alluxio_jnifuse.sources.alluxio.proto.file_pb2 import FileInfo
-from alluxio_jnifuse.sources.alluxio.status import Addresses, FileStatus, Owners, attr, from_info
+from alluxio_jnifuse.sources.alluxio.status import Addresses, FileStatus, attr, from_info
 from alluxio_jnifuse.sources.base import ENTRY_DTYPE, Listing
 
 OWNERS = Owners(1, 2)
@@ -166,11 +167,11 @@ def test_an_empty_directory(batches: list[list[FileInfo]]) -> None:
 
 def test_a_file_is_no_directory() -> None:
     """Masters list a file as the one entry of itself; a directory may hold a file of its own name."""
-    store = MetadataCache(1000, EXPIRE_S, "/root")
+    store = MetadataCache(1000, EXPIRE_S, "/top")
     with pytest.raises(NotADirectoryError):
-        store.put_listing(b"/a/f", [[file_info("/root/a/f")]], OWNERS, 1.0)
+        store.put_listing(b"/a/f", [[file_info("/top/a/f")]], OWNERS, 1.0)
     assert store.size() == 0
-    assert [*entries(store.put_listing(b"/a/f", [[file_info("/root/a/f/f")]], OWNERS, 1.0))] == [b"f"]
+    assert [*entries(store.put_listing(b"/a/f", [[file_info("/top/a/f/f")]], OWNERS, 1.0))] == [b"f"]
 
 
 def test_a_listing_that_breaks_off_is_not_kept() -> None:

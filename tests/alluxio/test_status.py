@@ -12,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from infos import BLOCK_SIZE, MTIME_MS, directory_info, file_info, files, worker_address
 
+from alluxio_jnifuse.sources.alluxio import owners as owners_module
 from alluxio_jnifuse.sources.alluxio import status as status_module
+from alluxio_jnifuse.sources.alluxio.owners import UNKNOWN_ID, Owners
 from alluxio_jnifuse.sources.alluxio.proto.file_pb2 import FileInfo
 from alluxio_jnifuse.sources.alluxio.status import (
-    UNKNOWN_ID,
     Address,
     Addresses,
     FileStatus,
-    Owners,
     Packer,
     alluxio_path,
     attr,
@@ -196,7 +196,7 @@ def test_a_name_is_looked_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
         asked.append(name)
         return known[name]
 
-    monkeypatch.setattr(status_module, "_uid_of", look_up)
+    monkeypatch.setattr(owners_module, "_uid_of", look_up)
     owners = Owners(gid=0, clock=lambda: now)
     assert [owners.ids(name, "")[0] for name in ("alice", "bob", "alice", "bob")] == [5, UNKNOWN_ID, 5, UNKNOWN_ID]
     assert asked == ["alice", "bob"]

@@ -23,7 +23,6 @@ _OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.service_config_disable_resolution", 1),  # no TXT queries
     ("grpc.max_receive_message_length", 1 << 30),  # a listing of 10,000 entries is one message of 4 MB
     ("grpc.max_metadata_size", 1 << 20),  # an error's text is metadata, and may hold stack traces
-    ("grpc.absolute_max_metadata_size", 1 << 20),
     ("grpc.min_reconnect_backoff_ms", _CONNECT_MS),
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", _RECONNECT_MS),

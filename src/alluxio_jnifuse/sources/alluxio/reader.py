@@ -8,7 +8,7 @@ the next ones are begun: their first bytes come while nobody waits for them.
 
     read_into(range) ── local block? ── pread
                      └─ a cursor ends where the range begins? ── wait for the turn, take it from the cursor
-                     └─ long, or goes on from another block?  ── a new cursor
+                     └─ goes on, or begins a block?           ── a new cursor
                      └─ else a call for the range
 
 When a worker fails, whatever was received stays; the rest is asked of another one (attempts.py).
@@ -23,6 +23,7 @@ import logging
 import os
 import threading
 import time
+from collections import deque
 from typing import TYPE_CHECKING
 
 from alluxio_jnifuse.errors import SourceError
@@ -38,7 +39,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_STREAM_BYTES = 512 << 10  # a range of this length is the begin of a stream
+_STREAM_BYTES = 512 << 10  # a range of this length begins a stream, at the start of a block or behind another range
+_MOST_ENDS = 8  # of ranges that may be gone on with
 _NEAR_BYTES = 16 << 20  # a range that far behind a cursor's promises is likely to be reached by it: fetchers race
 _RACE_S = 0.03  # how long it is waited for
 _AHEAD = 2  # blocks whose calls are begun before they are wanted
@@ -50,7 +52,7 @@ _VERIFIED_BYTES = (1 << 20, 4 << 20)  # from the under store, between two questi
 
 
 class _Cursor:
-    __slots__ = ("attempt", "busy", "call", "dead", "index", "position", "promised", "start", "used_at")
+    __slots__ = ("attempt", "busy", "call", "dead", "index", "number", "position", "promised", "start", "used_at")
 
     def __init__(self, index: int, start: int, promised: int) -> None:
         self.index = index
@@ -59,6 +61,7 @@ class _Cursor:
         self.promised = promised  # up to where ranges are promised to threads
         self.busy = True
         self.dead = False
+        self.number = 0  # in the order in which they were made
         self.call: BlockCall | None = None
         self.attempt: Attempt | None = None  # that the call is of
         self.used_at = time.monotonic()
@@ -76,6 +79,9 @@ class FileReader:
         self._blocks = blocks
         self._turn = threading.Condition()
         self._cursors: list[_Cursor] = []  # lock
+        self._made = 0  # cursors so far; lock
+        self._ends: deque[tuple[int, int]] = deque(maxlen=_MOST_ENDS)  # of ranges read alone, block and place; lock
+        self._begun: dict[int, int] = {}  # by block: number of the last cursor at its start; lock
         self._local = local or {}
 
     def read_into(self, offset: int, buffer: memoryview, progress: Callable[[int], None]) -> int:
@@ -148,7 +154,7 @@ class FileReader:
         position = cursor.position
         self._give_turn(cursor)
         if position - cursor.start >= _AHEAD_FROM_BYTES or position == length:
-            self._begin_ahead(index)
+            self._begin_ahead(cursor)
 
     def _take_turn(self, index: int, within: int, length: int) -> _Cursor | None:
         """A cursor that stands at `within`, for this thread alone; None: nothing is streamed there."""
@@ -162,14 +168,22 @@ class FileReader:
                 if left <= 0 or not self._is_near_locked(index, within):
                     break
                 self._turn.wait(left)
-            if length < _STREAM_BYTES and not self._continues_locked(index, within):
+            if not self._is_stream_locked(index, within, length):
+                self._ends.append((index, within + length))
                 return None
             cursor = _Cursor(index, within, within + length)
             old = self._make_room_locked()
-            self._cursors.append(cursor)
+            self._add_locked(cursor)
         for each in old:
             each.finish()
         return cursor
+
+    def _add_locked(self, cursor: _Cursor) -> None:
+        self._made += 1
+        cursor.number = self._made
+        self._cursors.append(cursor)
+        if not cursor.start:
+            self._begun[cursor.index] = cursor.number
 
     def _find_locked(self, index: int, within: int) -> _Cursor | None:
         """The cursor whose promises end at `within`."""
@@ -191,9 +205,11 @@ class FileReader:
     def _is_near_locked(self, index: int, within: int) -> bool:
         return any(c.index == index and c.promised < within <= c.promised + _NEAR_BYTES for c in self._cursors)
 
-    def _continues_locked(self, index: int, within: int) -> bool:
-        """Whether a range at the begin of a block goes on from the block before."""
-        return within == 0 and any(c.index == index - 1 for c in self._cursors)
+    def _is_stream_locked(self, index: int, within: int, length: int) -> bool:
+        """Whether more is likely to be wanted behind a range."""
+        if within:
+            return length >= _STREAM_BYTES and (index, within) in self._ends
+        return length >= _STREAM_BYTES or any(cursor.index == index - 1 for cursor in self._cursors)
 
     def _make_room_locked(self) -> list[_Cursor]:
         """Takes cursors that are of no use out of the list; the caller ends them."""
@@ -280,17 +296,18 @@ class FileReader:
         if cursor.attempt is not None and cursor.attempt.explain:
             cursor.finish()  # it was good for this range only
 
-    def _begin_ahead(self, index: int) -> None:
-        """Begins the calls of the blocks behind `index`."""
+    def _begin_ahead(self, behind: _Cursor) -> None:
+        """Begins the calls of the blocks that follow, but for those that were begun since the call of this one was."""
         blocks = self._blocks
-        for ahead in range(index + 1, min(index + 1 + _AHEAD, len(blocks.status.block_ids))):
+        first = behind.index + 1
+        for ahead in range(first, min(first + _AHEAD, len(blocks.status.block_ids))):
             with self._turn:
-                if ahead in self._local or any(c.index == ahead for c in self._cursors):
+                if ahead in self._local or self._begun.get(ahead, 0) > behind.number:
                     continue
                 if len(self._cursors) >= _MOST_CURSORS:
                     return
                 cursor = _Cursor(ahead, 0, 0)
-                self._cursors.append(cursor)
+                self._add_locked(cursor)
             attempt = None
             try:
                 attempt = cursor.attempt = blocks.attempt(ahead)

@@ -11,19 +11,17 @@ import os
 import struct
 import sys
 import threading
-import time
 from array import array
-from collections.abc import Callable
 from stat import S_IFDIR, S_IFREG, S_ISDIR
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from alluxio_jnifuse.sources.base import BLOCKS_FROM_SIZE, Attr
 
 if TYPE_CHECKING:
+    from alluxio_jnifuse.sources.alluxio.owners import Owners
     from alluxio_jnifuse.sources.alluxio.proto.common_pb2 import WorkerNetAddress
     from alluxio_jnifuse.sources.alluxio.proto.file_pb2 import FileInfo
 
-UNKNOWN_ID = 65534  # uid and gid of names that this machine does not know
 
 _U64 = 2**64 - 1
 _SEQUENCE_BITS = 24  # a block id is a container id and the number of the block; a file id ends in ones
@@ -33,7 +31,6 @@ _ADDRESSES_MAX = 4096  # interned; workers that come and go under new names must
 _NUMBER = struct.Struct("=H")  # of a row of a table
 _ROWS_MAX = 0xFFFF
 IN_FULL = 0xFFFF  # instead of a number
-_UNKNOWN_FOR_S = 60.0  # how long a name stays unknown: the name service may have been out of order
 
 
 class Address(NamedTuple):
@@ -372,52 +369,6 @@ class Packer:
         locations = tuple(tuple(tuple(address) for address in holders) for holders in status.locations)
         data: Any = (shared, status.ufs_path, status.block_ids, status.block_lengths, locations)
         return _NUMBER.pack(IN_FULL) + marshal.dumps(data)
-
-
-class Owners:
-    """Owners as this machine knows them. `uid`, `gid`: what everything shows; -1: whom the cluster's name means here.
-
-    A name service may block; nothing is locked meanwhile.
-    """
-
-    def __init__(self, uid: int = -1, gid: int = -1, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._uid = uid
-        self._gid = gid
-        self._clock = clock
-        self._uids: dict[str, tuple[int, float]] = {}  # by name: id, and until when it counts
-        self._gids: dict[str, tuple[int, float]] = {}
-
-    def ids(self, owner: str, group: str) -> tuple[int, int]:
-        """The uid and gid to show for the cluster's `owner` and `group`."""
-        uid, gid = self._uid, self._gid
-        if uid < 0:
-            uid = self._look_up(self._uids, owner, _uid_of)
-        if gid < 0:
-            gid = self._look_up(self._gids, group, _gid_of)
-        return uid, gid
-
-    def _look_up(self, known: dict[str, tuple[int, float]], name: str, find: Callable[[str], int]) -> int:
-        found, until = known.get(name, (UNKNOWN_ID, 0.0))
-        now = self._clock()
-        if now >= until:
-            try:
-                found, until = find(name), float("inf")
-            except (KeyError, OSError, ValueError):  # ValueError: a NUL in the name
-                found, until = UNKNOWN_ID, now + _UNKNOWN_FOR_S
-            known[name] = found, until
-        return found
-
-
-def _uid_of(name: str) -> int:
-    import pwd
-
-    return pwd.getpwnam(name).pw_uid
-
-
-def _gid_of(name: str) -> int:
-    import grp
-
-    return grp.getgrnam(name).gr_gid
 
 
 def alluxio_path(path: bytes, root: str = "/") -> str:
