@@ -160,8 +160,11 @@ class Cluster:
     def java(self, kind: str, *more: str, log_level: str = "WARN") -> list[str]:
         """A Java command that knows this cluster, in `environ(kind)`. `kind`: one of jvm.KINDS."""
         conf = self.plan.base / "conf"
+        # Alluxio's own client would write blocks of such a store to ./DUMMY_FILE_PATH.
+        paged = kind == "client" and self.plan.store == "PAGE"
         return [
             *self._jvm.command(kind),
+            *(["-Dalluxio.user.short.circuit.enabled=false"] if paged else []),
             f"-Dalluxio.home={self.plan.base}",
             f"-Dalluxio.conf.dir={conf}",
             f"-Dalluxio.site.conf.dir={conf}",
@@ -210,8 +213,6 @@ class Cluster:
         found = {name.replace("_", "."): value for name, value in more.items()}
         if user:
             found["alluxio.security.login.username"] = user
-        if self.plan.store == "PAGE":
-            found.setdefault("alluxio.user.short.circuit.enabled", "false")  # it would write to ./DUMMY_FILE_PATH
         number = len(list(self.log("x").parent.glob("shell*.log")))
         command = self.java("client", *properties.flags(found))
         return Shell(command, self.environ("client"), self.log(f"shell{number}"))
