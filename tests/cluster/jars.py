@@ -28,7 +28,7 @@ def unusable(version: str = VERSION) -> str:
         return "there is no JDK on PATH: run `make cluster-jars`, or install default-jdk-headless"
     path, there = _look(version)
     if not there:
-        return f"{path} is not there: run `make cluster-jars VERSION={version}`"
+        return f"{path} is not there: run `make cluster-jars`"
     return ""
 
 
