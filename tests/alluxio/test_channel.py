@@ -351,6 +351,16 @@ def test_replies_that_nobody_wants(server: FakeServer, channel: Callable[..., Ch
     eventually(lambda: not contexts[0].is_active())
 
 
+def test_channels_share_no_connection(server: FakeServer, channel: Callable[..., Channel]) -> None:
+    """One that breaks takes nobody else with it."""
+    peers = []
+    server.on("GetStatus", lambda _r, context: peers.append(context.peer()) or file_pb2.GetStatusPResponse())
+    first, second = channel(server), channel(server)
+    for each in (first, second, first):
+        get_status(each)
+    assert peers[0] == peers[2] != peers[1]
+
+
 def test_messages_may_be_large(server: FakeServer, channel: Callable[..., Channel]) -> None:
     """Listings are, and so are errors with a stack trace."""
     server.files["/a"] = file_pb2.FileInfo(ufsFingerprint="x" * (8 << 20), length=1)

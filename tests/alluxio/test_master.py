@@ -72,12 +72,6 @@ def silent() -> Iterator[RawServer]:
     made.close()
 
 
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Calls last half a second at most."""
-    monkeypatch.setattr(master_module, "_CALL_S", 0.5)
-
-
 def nobody() -> str:
     """An address where nothing listens."""
     return f"127.0.0.1:{unused_port()}"
@@ -239,6 +233,19 @@ def test_a_cluster_without_exists(server: FakeServer, client: Client) -> None:
         assert not made.exists("/b")
     assert server.count("Exists") <= 2  # the first one may have met a master that was none yet
     assert server.count("GetStatus") == 6
+
+
+def test_a_cluster_that_was_upgraded(server: FakeServer, client: Client) -> None:
+    """What is missing is forgotten with the master that lacked it."""
+    made = client(server)
+    server.fail("Exists", Status.UNIMPLEMENTED, times=1_000)
+    made.exists("/a")
+    server.succeed("Exists")
+    server.fail("GetStatus", Status.UNAVAILABLE)  # it is restarted
+    made.get_status("/a")
+    before = server.count("Exists")
+    assert made.exists("/a")
+    assert server.count("Exists") == before + 1
 
 
 def test_a_cluster_without_check_access(server: FakeServer, client: Client) -> None:
@@ -405,14 +412,15 @@ def test_others_are_not_disturbed(server: FakeServer, client: Client) -> None:
     server.wait_for(lambda: len(server.users) == 1)  # the old connection has ended with it
 
 
-@pytest.mark.usefixtures("impatient")
-def test_a_call_that_is_never_answered(server: FakeServer, client: Client) -> None:
+def test_a_call_that_is_never_answered(server: FakeServer, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """It fails once, and the next one does not trust that connection any more."""
     made = client(server)
     made.connect()
     server.hold("GetStatus")
-    with pytest.raises(TimedOut):
-        made.get_status("/a")
+    with monkeypatch.context() as patch:
+        patch.setattr(master_module, "_CALL_S", 0.3)
+        with pytest.raises(TimedOut):
+            made.get_status("/a")
     assert server.count("GetStatus") == 1
     server.release("GetStatus")
     assert made.get_status("/a").length == 42
@@ -457,6 +465,26 @@ def test_what_each_master_said(servers: Callable[[], FakeServer], client: Client
         f"{silent.target}: it does not answer (look for a firewall",
     ):
         assert expected in text
+
+
+def test_words_say_more_than_silence(server: FakeServer, client: Client) -> None:
+    """A master that spoke once and is silent now is told of by what it said."""
+    server.fail("getServiceVersion", Status.UNAVAILABLE, "this master is on standby")
+    made = client(server, polling_timeout_s=0.1)
+    server.on("getServiceVersion", lambda _r, context: time.sleep(0.3) or context.abort(Status.INTERNAL, "late"))
+    assert "this master is on standby" in told(made)
+    assert server.count("getServiceVersion") >= 2
+
+
+def test_the_reason_is_not_that_time_was_up(server: FakeServer, client: Client) -> None:
+    """What went wrong before counts, not that the last attempt had no time left."""
+
+    def answer(_request: bytes, context: grpc.ServicerContext) -> None:
+        server.hold("authenticate")
+        context.abort(Status.UNIMPLEMENTED, "")
+
+    server.on("GetMasterInfo", answer)
+    assert "it is no master of Alluxio 2" in told(client(server), timeout=1.0)
 
 
 def test_waiting_would_not_help(client: Client) -> None:
