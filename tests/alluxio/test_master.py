@@ -330,6 +330,25 @@ def test_one_search_for_many(servers: Callable[[], FakeServer], client: Client) 
     assert len(second.all_ids) == 1
 
 
+def test_patience_is_everybodys_own(client: Client) -> None:
+    """Who waits for the search of somebody with less time goes on when that is over."""
+    target = nobody()
+    made = client(target)
+    with ThreadPoolExecutor(2) as pool:
+        short = pool.submit(made.get_status, "/a", 0.4)
+        eventually(lambda: made._search is not None)
+        long = pool.submit(made.get_status, "/a")
+        with pytest.raises(CallError, match="connection refused"):
+            short.result(SOON_S)
+        assert not long.done()
+        late = FakeServer(target)
+        try:
+            late.files["/a"] = file_pb2.FileInfo(length=42)
+            assert long.result(SOON_S).length == 42
+        finally:
+            late.close()
+
+
 # ----------------------------------------------------------------------------------------------------- fail-over
 
 

@@ -63,10 +63,14 @@ _CONNECT_S = 10.0  # people wait for a mount
 class _Effort:
     """How long one call is tried, and how often."""
 
-    __slots__ = ("_timeout", "deadline", "pause", "reason")
+    __slots__ = ("_timeout", "deadline", "hopeful", "pause", "reason")
 
-    def __init__(self, settings: Settings, duration: float, timeout: float = 0.0) -> None:
-        """`duration` s for all attempts to begin in, `timeout` s for each; 0: what is left of the duration."""
+    def __init__(self, settings: Settings, duration: float, timeout: float = 0.0, *, hopeful: bool = True) -> None:
+        """`duration` s for all attempts to begin in, `timeout` s for each; 0: what is left of the duration.
+
+        Unless `hopeful` the search for a primary ends when waiting is of no use.
+        """
+        self.hopeful = hopeful
         self.deadline = time.monotonic() + duration
         self.pause = settings.rpc_retry_base_s  # s, before the next attempt
         self.reason: CallError | None = None  # the last failure but for those by lack of time
@@ -101,7 +105,7 @@ class MasterClient:
 
         Raises SourceError saying which masters were asked, what each answered, and what to do.
         """
-        effort = _Effort(self._settings, timeout)
+        effort = _Effort(self._settings, timeout, hopeful=False)
         try:
             version = self._try_master_info(effort)
         except CallError as error:
@@ -266,12 +270,11 @@ class MasterClient:
         *,
         authenticated: bool = True,
         optional: bool = False,
-        hopeful: bool = True,
     ) -> M:
         while True:
             channel: Channel | None = None
             try:
-                channel = self._primary(effort, hopeful)
+                channel = self._primary(effort)
                 return channel.unary(method, request, reply, effort.timeout(), about, authenticated=authenticated)
             except CallError as error:
                 if optional and is_unimplemented(error):
@@ -280,7 +283,7 @@ class MasterClient:
 
     def _try_master_info(self, effort: _Effort) -> str:
         method, request = _META + "GetMasterInfo", requests.get_master_info()
-        answer = self._try(method, request, meta_pb2.GetMasterInfoPResponse, "", effort, hopeful=False)
+        answer = self._try(method, request, meta_pb2.GetMasterInfoPResponse, "", effort)
         self._version = answer.masterInfo.version
         return self._version
 
@@ -295,7 +298,9 @@ class MasterClient:
         if not isinstance(error, (TimedOut, Unanswered)) and not (isinstance(error, NoPrimary) and error.is_silence):
             effort.reason = error
         if channel is None:
-            raise effort.reason or error  # the search has taken the time there was
+            if is_retryable(error) and effort.hopeful and effort.left():
+                return  # the search was another thread's, who had less time
+            raise effort.reason or error
         given_up = isinstance(error, Closed)  # by another thread
         if not (is_retryable(error) or is_unimplemented(error) or isinstance(error, TimedOut) or given_up):
             raise error
@@ -310,12 +315,12 @@ class MasterClient:
 
     # ---------------------------------------------------------------------------------------------------- primary
 
-    def _primary(self, effort: _Effort, hopeful: bool = True) -> Channel:
+    def _primary(self, effort: _Effort) -> Channel:
         channel = self._channel
         if channel is not None:
             return channel
         left = effort.left()
-        return self._searches.run(lambda: self._channel, lambda: self._find(left, hopeful), left)
+        return self._searches.run(lambda: self._channel, lambda: self._find(left, effort.hopeful), left)
 
     def _find(self, timeout: float, hopeful: bool) -> Channel:
         search = Search(self._settings, self.calls)
