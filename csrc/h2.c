@@ -461,8 +461,11 @@ int ajf_h2_finish(struct ajf_h2 *h, int timeout_ms)
     uint8_t out[FRAME_HEADER_BYTES];
     put_frame(out, 0, FRAME_DATA, FLAG_END_STREAM, h->stream);
     int err = send_all(h, out, sizeof out, timeout_ms);
-    if (!err && !timeout_ms) /* frames of a stream that is not the current one are skipped */
+    if (!err && !timeout_ms) { /* frames of a stream that is not the current one are skipped, but not half of one */
+        if (h->frame_left)
+            return fail(h, -EPROTO);
         return h->broken || h->stream >= MAX_STREAM ? -ECONNRESET : 0;
+    }
     int found = err ? err : find_data(h, timeout_ms);
     if (found > 0)
         return fail(h, -EPROTO);
