@@ -41,10 +41,11 @@ def pattern(name: str, length: int) -> bytes:
 class FakeCluster:
     """Workers are numbered; files are made by `put`. Sources of it are closed with it."""
 
-    def __init__(self, workers: int = 2, addresses: Sequence[str] = ()) -> None:
+    def __init__(self, workers: int = 2, addresses: Sequence[str] = (), **more: Any) -> None:
+        """`more`: as for FakeServer."""
         self.store: dict[str, bytes] = {}  # the under store
-        self.master = FakeServer()
-        self.workers = [FakeWorker(self.store, each) for each in addresses or ["127.0.0.1:0"] * workers]
+        self.master = FakeServer(**more)
+        self.workers = [FakeWorker(self.store, each, **more) for each in addresses or ["127.0.0.1:0"] * workers]
         self.gone: set[int] = set()  # workers whom the master does not know any more
         self.names = [""] * len(self.workers)  # see FakeWorker.address
         self.targets = [worker.target for worker in self.workers]  # what the master tells

@@ -88,7 +88,10 @@ class FakeWorker(FakeServer):
             context.abort(grpc.StatusCode.NOT_FOUND, f"BlockMeta not found for blockId {read.block}")
             return
         data = data[read.offset : read.end]
-        yield from fault(self, read, data, context) if fault is not None else chunks(data)
+        if fault is not None:
+            yield from fault(self, read, data, context)
+            return
+        yield from chunks(data)
         for _ in messages:  # until the client half-closes
             pass
 
@@ -122,22 +125,28 @@ def chunk(data: bytes) -> bytes:
 
 
 # ---------------------------------------------------------------------------------------------------------- faults
+# Those that happen somewhere happen at a place of the block, however it is asked for.
 
 
-def stall(after: int) -> Fault:
-    """Sends `after` bytes, then nothing, and does not hang up."""
+def _before(place: int, read: Read, data: bytes) -> Iterator[bytes]:
+    yield from chunks(data[: max(0, place - read.offset)])
 
-    def fault(worker: FakeWorker, _: Read, data: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
-        yield from chunks(data[:after])
-        with worker.lock:
-            worker.lock.wait_for(lambda: not context.is_active(), _WAIT_S)
+
+def stall(place: int) -> Fault:
+    """From there on sends nothing, and does not hang up."""
+
+    def fault(worker: FakeWorker, read: Read, data: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
+        yield from _before(place, read, data)
+        if read.end > place:
+            with worker.lock:
+                worker.lock.wait_for(lambda: not context.is_active(), _WAIT_S)
 
     return fault
 
 
-def short(after: int) -> Fault:
-    """Sends `after` bytes, and says that this is all."""
-    return lambda _worker, _read, data, _context: chunks(data[:after])
+def short(place: int) -> Fault:
+    """Says that this is all."""
+    return lambda _worker, read, data, _context: _before(place, read, data)
 
 
 def more(extra: bytes) -> Fault:
@@ -145,19 +154,27 @@ def more(extra: bytes) -> Fault:
     return lambda _worker, _read, data, _context: iter((*chunks(data[:-1000]), chunk(data[-1000:] + extra)))
 
 
-def failing(status: grpc.StatusCode, after: int = 0, details: str = "a fault") -> Fault:
-    """Sends `after` bytes, then an error."""
+def failing(status: grpc.StatusCode, place: int = 0, details: str = "a fault") -> Fault:
+    """Fails there."""
 
-    def fault(_worker: FakeWorker, _read: Read, data: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
-        yield from chunks(data[:after])
-        context.abort(status, details)
+    def fault(_worker: FakeWorker, read: Read, data: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
+        yield from _before(place, read, data)
+        if read.end > place:
+            context.abort(status, details)
 
     return fault
 
 
-def message(data: bytes, after: int = 0) -> Fault:
-    """Sends `after` bytes, then a message that is none."""
-    return lambda _worker, _read, whole, _context: iter((*chunks(whole[:after]), data))
+def message(said: bytes, place: int = 0) -> Fault:
+    """Sends a message there that is none, and then goes on."""
+
+    def fault(_worker: FakeWorker, read: Read, data: bytes, _context: grpc.ServicerContext) -> Iterator[bytes]:
+        yield from _before(place, read, data)
+        if read.end > place:
+            yield said
+            yield from chunks(data[max(0, place - read.offset) :])
+
+    return fault
 
 
 def slow(seconds: float) -> Fault:

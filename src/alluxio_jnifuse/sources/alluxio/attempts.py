@@ -64,7 +64,7 @@ class FileBlocks:
         self._ask = ask
         self._stale = False
         self._failed: dict[Address, float] = {}  # when workers failed last
-        self._without: set[tuple[Address, int]] = set()  # who turned out not to hold which block
+        self._without: frozenset[tuple[Address, int]] = frozenset()  # who turned out not to hold which block; lock
         self._sources: dict[int, Choice] = {}  # blocks that came from elsewhere, and where from
         self._questions = threading.Condition()
         self._asked = 0  # questions put to the master; lock
@@ -76,7 +76,12 @@ class FileBlocks:
         if self._stale:
             raise StaleVersion(repr(self.path))
         status = self.status
-        choice = self.workers.choose(status, index, self._failed)
+        avoided = self._failed
+        if self._without:
+            lacking = dict.fromkeys((address for address, block in self._without if block == index), 0.0)
+            if not all(holder in avoided or holder in lacking for holder in status.locations[index]):
+                avoided = {**lacking, **avoided}  # as long as there is another holder
+        choice = self.workers.choose(status, index, avoided)
         return Attempt(choice, status.in_ufs and (not choice.cached or (choice.address, index) in self._without))
 
     def begin(self, index: int, begin: int, end: int, attempt: Attempt) -> BlockCall:
@@ -103,7 +108,8 @@ class FileBlocks:
     def note_absence(self, index: int, choice: Choice, error: Exception) -> None:
         """Remembers that a worker does not hold a block, so that it is asked to get it."""
         log.debug("%s block %d: worker %s: %s", self.path, index, choice.address.endpoint[0], error)
-        self._without.add((choice.address, index))
+        with self._questions:
+            self._without |= {(choice.address, index)}
 
     def verify(self) -> None:
         """Makes sure that the file still is the one that was opened, by an answer younger than the call.
