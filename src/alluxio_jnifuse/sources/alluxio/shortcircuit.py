@@ -6,7 +6,8 @@ is opened where a worker with one tier has it. In both cases the descriptor keep
 block; the lock only spares the worker the surprise that evicting it frees no memory.
 
 What cannot be opened, or is shorter than its block, is read through the worker. A worker whose directory cannot be
-seen from here (another container) is remembered for a while, and named once in the log.
+seen from here (another container) is remembered for a while, and named once in the log. So is one that has no block
+files at all (alluxio.worker.block.store.type=PAGE), which says of every block that it does not have it.
 
 Threads: any. The lock guards what is remembered of workers, and the count.
 """
@@ -22,6 +23,7 @@ from errno import ECANCELED
 from typing import TYPE_CHECKING
 
 from alluxio_jnifuse.sources.alluxio import requests
+from alluxio_jnifuse.sources.alluxio.errors import NotFound
 from alluxio_jnifuse.sources.alluxio.streams import begin, next_message
 
 if TYPE_CHECKING:
@@ -38,6 +40,8 @@ OPEN_LOCAL_BLOCK = "/alluxio.grpc.block.BlockWorker/OpenLocalBlock"
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _PATH_BYTES = 4096
 _MOST_LOCKS = 256  # beyond, files are used without: each lock is a connection of the worker
+_MOST_REFUSALS = 8  # of one worker, one after the other, before it is not asked any more
+_REFUSED_S = 60.0  # for so long
 _UNSEEN_S = 600.0  # how long a worker whose files cannot be opened is not asked for them
 
 
@@ -74,6 +78,7 @@ class LocalBlocks:
         self._promote = promote
         self._lock = threading.Lock()
         self._unseen: dict[str, float] = {}  # lock; targets of workers whose files cannot be opened here, until when
+        self._refusals: dict[str, int] = {}  # lock; by target: how many there were since the last block file
         self._locks = 0  # lock
 
     def may_open(self, link: WorkerLink) -> bool:
@@ -96,8 +101,14 @@ class LocalBlocks:
         block = self.open_directly(block_id, length)
         if block is not None or not self.may_open(link):
             return block
-        lock = _Lock(self, link, block_id, self._promote)
         try:
+            lock = _Lock(self, link, block_id, self._promote)
+        except NotFound:
+            self._note_refusal(link)
+            raise
+        try:
+            with self._lock:
+                self._refusals.pop(link.target, None)
             path = lock.path
             # A block's file is named after it; a worker with a paged store has none, and no absolute path.
             fd = _open(path, length) if path.startswith("/") and path.endswith(f"/{block_id}") else None
@@ -119,6 +130,14 @@ class LocalBlocks:
     def uncount(self) -> None:
         with self._lock:
             self._locks -= 1
+
+    def _note_refusal(self, link: WorkerLink) -> None:
+        with self._lock:
+            number = self._refusals[link.target] = self._refusals.get(link.target, 0) + 1
+            if number >= _MOST_REFUSALS:
+                self._unseen[link.target] = time.monotonic() + _REFUSED_S
+        if number == _MOST_REFUSALS:
+            log.info("the worker %s has no block files: what it holds is read through it", link.target)
 
     def _note_unseen(self, link: WorkerLink, path: str) -> None:
         directory = os.path.dirname(path)
