@@ -25,7 +25,23 @@ MOST_LINES_OF_C, MOST_LINES_OF_PYTHON, MOST_LINES_OF_GLUE = 600, 400, 400
 
 C_FILES = sorted([*CSRC.glob("*.c"), *CSRC.glob("*.h"), *CSRC.glob("*.def")])
 PYTHON_FILES = sorted(path for ending in ("py", "pyi", "pyx", "pxd", "pxi") for path in PACKAGE.rglob(f"*.{ending}"))
-TEXT_ENDINGS = ("", ".c", ".def", ".h", ".json", ".md", ".py", ".pyi", ".pyx", ".pxd", ".pxi", ".sh", ".toml", ".txt", ".yml")
+TEXT_ENDINGS = (
+    "",
+    ".c",
+    ".def",
+    ".h",
+    ".json",
+    ".md",
+    ".py",
+    ".pyi",
+    ".pyx",
+    ".pxd",
+    ".pxi",
+    ".sh",
+    ".toml",
+    ".txt",
+    ".yml",
+)
 # What a build or a tool leaves in a working tree.
 NOT_OURS = re.compile(r"(^|/)(\.git|\.venv|build|dist|__pycache__|[^/]*\.egg-info|\.[a-z_]*cache|\.hypothesis)(/|$)")
 

@@ -85,7 +85,7 @@ class Core:
 
     def __init__(self, options: Mapping[str, int]) -> None: ...
     def open_lazily(self, size: int) -> None:
-        """Before `mount`: files of up to `size` bytes (1 MiB at most) are read with handle 0, without OPEN and CLOSE."""
+        """Before `mount`: files of up to `size` bytes (at most 1 MiB) are read with handle 0, never opened or closed."""
     def invalidate(self, path: bytes) -> None:
         """Core and kernel forget what they know of `path` and everything below it. Open files stay what they are."""
     def mount(self, mountpoint: bytes, mount_options: str) -> None: ...
