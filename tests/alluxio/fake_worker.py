@@ -204,6 +204,7 @@ class Proxy:
         self._going = threading.Event()
         self._going.set()
         self.cut_after = 0
+        self.accepted = 0  # connections so far
         threading.Thread(target=self._accept, daemon=True).start()
 
     def stall(self) -> None:
@@ -239,6 +240,7 @@ class Proxy:
                 server = socket.create_connection((host, int(port)))
             except OSError:
                 return
+            self.accepted += 1
             self._connections += [client, server]
             threading.Thread(target=self._pass, args=(client, server, False), daemon=True).start()
             threading.Thread(target=self._pass, args=(server, client, True), daemon=True).start()

@@ -128,6 +128,11 @@ class WorkerLink:
         with self._lock:
             return self.used_at < when and not self._busy
 
+    def retire(self) -> None:
+        """Closes when the calls under way have ended."""
+        self.forget_idle()
+        self.channel.retire()
+
     def close(self) -> None:
         """Ends the calls under way."""
         with self._lock:

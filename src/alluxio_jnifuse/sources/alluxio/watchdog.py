@@ -39,12 +39,12 @@ class Watchdog:
         """Calls `cancel` unless it is left within `patience` seconds."""
         watch = Watch(cancel, time.monotonic() + patience)
         with self._change:
-            self._watches.add(watch)
             if not self._running:
-                threading.Thread(target=self._run, name="watchdog", daemon=True).start()
+                threading.Thread(target=self._run, name="watchdog", daemon=True).start()  # it waits for the lock
                 self._running = True
             elif watch.deadline < self._looks_at:
                 self._change.notify()
+            self._watches.add(watch)
         try:
             yield watch
         finally:

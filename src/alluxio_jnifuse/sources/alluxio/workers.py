@@ -183,7 +183,7 @@ class Workers:
             for link in old:
                 del self._links[link.target]
         for link in old:
-            link.close()
+            link.retire()
 
     # --------------------------------------------------------------------------------------------------- requests
 

@@ -1,0 +1,201 @@
+"""Block files of a worker on this machine: opened, lent, given back, and done without where that is not possible."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+from fake_cluster import FakeCluster, pattern
+from fake_worker import MIB
+
+from alluxio_jnifuse.sources.alluxio.proto import worker_pb2
+from alluxio_jnifuse.sources.alluxio.source import AlluxioSource
+
+BLOCK = MIB
+DATA = pattern("/f", 3 * BLOCK + 100)
+
+
+class Lender:
+    """Has a FakeWorker answer OpenLocalBlock with files in `directory`."""
+
+    def __init__(self, cluster: FakeCluster, directory: Path, number: int = 0) -> None:
+        self.worker = cluster.workers[number]
+        self.directory = directory
+        self.locks = 0
+        self.asked = 0
+        self.answer = "{directory}/{block}"
+        self.worker.on("OpenLocalBlock", self._open)
+
+    def keep(self, blocks: list[int]) -> None:
+        """Writes the files of blocks."""
+        for block in blocks:
+            (self.directory / str(block)).write_bytes(self.worker.blocks[block])
+
+    def unlocked(self) -> None:
+        """Waits until nothing is lent."""
+        self.worker.wait_for(lambda: self.locks == 0)
+
+    def _open(self, messages: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
+        request = worker_pb2.OpenLocalBlockRequest.FromString(next(messages))
+        with self.worker.lock:
+            self.asked += 1
+        if request.block_id not in self.worker.blocks:
+            context.abort(grpc.StatusCode.NOT_FOUND, "no such block")
+        with self.worker.lock:
+            self.locks += 1
+        context.add_callback(self._unlock)
+        path = self.answer.format(directory=self.directory, block=request.block_id)
+        yield worker_pb2.OpenLocalBlockResponse(path=path).SerializeToString()
+        for _ in messages:
+            pass
+
+    def _unlock(self) -> None:
+        with self.worker.lock:
+            self.locks -= 1
+            self.worker.lock.notify_all()
+
+
+@pytest.fixture
+def cluster() -> Iterator[FakeCluster]:
+    made = FakeCluster(workers=1)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def lender(cluster: FakeCluster, tmp_path: Path) -> Lender:
+    blocks = cluster.put("/f", DATA, BLOCK, holders=[0])
+    made = Lender(cluster, tmp_path)
+    made.keep(blocks)
+    return made
+
+
+def lending(cluster: FakeCluster, **settings: object) -> AlluxioSource:
+    return cluster.source(short_circuit=True, **settings)
+
+
+def read(source: AlluxioSource, path: bytes = b"/f") -> tuple[bytes, int]:
+    """All of a file, by what was lent or through the handle; and how many extents were lent."""
+    opened = source.open(path, source.stat(path).version)
+    if opened.extents:
+        data = b"".join(os.pread(extent.fd, extent.length, extent.offset) for extent in opened.extents)
+        for extent in opened.extents:
+            os.close(extent.fd)
+    else:
+        buffer = bytearray(opened.size)
+        source.read_into(opened.handle, 0, memoryview(buffer), lambda _: None)
+        data = bytes(buffer)
+    source.close_file(opened.handle)
+    return data, len(opened.extents)
+
+
+def fds() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def test_all_blocks_are_lent(cluster: FakeCluster, lender: Lender) -> None:
+    """The worker keeps them as long as the file is open; nothing is sent, nothing left."""
+    source = lending(cluster)
+    read(source)
+    before = fds()
+    opened = source.open(b"/f", source.stat(b"/f").version)
+    assert [extent.length for extent in opened.extents] == [BLOCK, BLOCK, BLOCK, 100]
+    assert lender.locks == 4
+    assert b"".join(os.pread(each.fd, each.length, 0) for each in opened.extents) == DATA
+    for extent in opened.extents:
+        os.close(extent.fd)
+    source.close_file(opened.handle)
+    lender.unlocked()
+    assert not lender.worker.reads
+    assert fds() <= before + 4  # connections that were idle once
+
+
+def test_some_blocks_are_here(cluster: FakeCluster, lender: Lender) -> None:
+    """The others are sent."""
+    blocks = cluster.master.files["/f"].blockIds
+    (lender.directory / str(blocks[1])).unlink()
+    lender.worker.blocks[blocks[2]], kept = b"", lender.worker.blocks[blocks[2]]
+    (lender.directory / str(blocks[2])).write_bytes(kept[:-1])  # too short
+    lender.worker.blocks[blocks[2]] = kept
+    assert read(lending(cluster)) == (DATA, 0)
+    assert {each.block for each in lender.worker.reads} == set(blocks[1:3])
+    lender.unlocked()
+
+
+@pytest.mark.parametrize("answer", ["DUMMY_FILE_PATH", "", "{directory}/1", "/", "{directory}", "/dev/zero"])
+def test_an_answer_that_names_no_block_file(
+    cluster: FakeCluster, lender: Lender, caplog: pytest.LogCaptureFixture, answer: str
+) -> None:
+    """Another store's, or half a path, which may be another block's."""
+    (lender.directory / "1").write_bytes(bytes(BLOCK))
+    lender.answer = answer
+    with caplog.at_level(logging.WARNING):
+        assert read(lending(cluster)) == (DATA, 0)
+    lender.unlocked()
+
+
+def test_a_symbolic_link_is_no_block_file(cluster: FakeCluster, lender: Lender) -> None:
+    """Nor is a FIFO."""
+    blocks = cluster.master.files["/f"].blockIds
+    for block, make in ((blocks[0], lambda path: path.symlink_to("/etc/passwd")), (blocks[1], os.mkfifo)):
+        path = lender.directory / str(block)
+        path.unlink()
+        make(path)
+    assert read(lending(cluster)) == (DATA, 0)
+
+
+def test_a_directory_that_cannot_be_seen(
+    cluster: FakeCluster, lender: Lender, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line in the log says so; the worker is not asked again for a while, and then it is."""
+    lender.answer = "/no/such/directory/{block}"
+    source = lending(cluster)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            assert read(source) == (DATA, 0)
+    assert lender.asked == 1
+    assert len([each for each in caplog.records if "/no/such/directory" in each.getMessage()]) == 1
+    lender.answer = "{directory}/{block}"
+    later = time.monotonic() + 3600
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    assert read(source) == (DATA, 4)
+
+
+def test_a_block_that_was_evicted(cluster: FakeCluster, lender: Lender) -> None:
+    """The worker says that it does not have it: it is read from the under store."""
+    cluster.evict("/f")
+    assert read(lending(cluster)) == (DATA, 0)
+    assert {each.block for each in lender.worker.reads if each.ufs} == set(cluster.master.files["/f"].blockIds)
+
+
+@pytest.mark.parametrize("behaviour", ["held", "refused", "unknown"])
+def test_a_worker_that_does_not_answer(cluster: FakeCluster, lender: Lender, behaviour: str) -> None:
+    """Costs its patience once, not for each block."""
+    if behaviour == "held":
+        lender.worker.hold("OpenLocalBlock")
+    else:
+        status = grpc.StatusCode.UNAVAILABLE if behaviour == "refused" else grpc.StatusCode.UNIMPLEMENTED
+        lender.worker.fail("OpenLocalBlock", status, times=1000)
+    began = time.monotonic()
+    assert read(lending(cluster)) == (DATA, 0)
+    assert time.monotonic() - began < 2.5
+
+
+def test_a_worker_that_does_not_know_us_any_more(cluster: FakeCluster, lender: Lender) -> None:
+    """The file is read in any case; the next one is lent again."""
+    source = lending(cluster)
+    assert read(source) == (DATA, 4)
+    lender.worker.forget_sessions()
+    assert read(source)[0] == DATA
+    assert read(source) == (DATA, 4)
+
+
+def test_blocks_are_opened_without_asking(cluster: FakeCluster, lender: Lender) -> None:
+    """Where that is wanted."""
+    assert read(lending(cluster, direct_local_io=True, tier_directories=(str(lender.directory),))) == (DATA, 4)
+    assert lender.asked == 0
