@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 from collections.abc import Callable
@@ -30,9 +31,9 @@ class Directory:
     def place(self, path: bytes, now: float) -> int | None:
         return int(path[-4:]) if path.startswith(b"/d/") else None
 
-    def following(self, path: bytes, now: float, count: int) -> list[tuple[bytes, FileStatus]]:
-        at = int(path[-4:]) + 1
-        return self.files[at : at + count]
+    def following(self, path: bytes, now: float, count: int) -> list[tuple[int, bytes, FileStatus]]:
+        first = int(path[-4:]) + 1
+        return [(at, *file) for at, file in enumerate(self.files[first : first + count], first)]
 
 
 class Reader:
@@ -82,6 +83,45 @@ def test_files_in_no_order_are_not_read_ahead() -> None:
         ahead.note(directory.files[number][0], 0.0)
     time.sleep(0.05)
     assert reader.read == []
+    ahead.close()
+
+
+def test_a_file_that_was_asked_for_is_not_read_ahead() -> None:
+    """Where all files of a directory are asked for, in whatever order, each is read once."""
+    directory, reader = Directory(), Reader()
+    ahead = ahead_of(directory, reader)
+    alone = []
+    order = list(range(100))
+    random.Random(1).shuffle(order)
+    for number in order:
+        path, status = directory.files[number]
+        ahead.note(path, 0.0)
+        if ahead.take(path, version_of(status), 10.0) is None:
+            alone.append(path)
+    assert sorted(alone + reader.read) == [path for path, _ in directory.files]
+    ahead.close()
+
+
+def test_every_other_file_is_not_in_order() -> None:
+    """As when several machines share a directory."""
+    directory, reader = Directory(), Reader()
+    ahead = ahead_of(directory, reader)
+    for number in range(0, 100, 2):
+        ahead.note(directory.files[number][0], 0.0)
+    time.sleep(0.05)
+    assert reader.read == []
+    ahead.close()
+
+
+def test_a_second_pass_is_in_order_too() -> None:
+    """When neither kernel nor core has the files any more."""
+    directory, reader = Directory(), Reader()
+    ahead = ahead_of(directory, reader)
+    for _ in range(2):
+        for path, status in directory.files:
+            ahead.note(path, 0.0)
+            ahead.take(path, version_of(status), 10.0)
+    assert len(reader.read) >= 190
     ahead.close()
 
 

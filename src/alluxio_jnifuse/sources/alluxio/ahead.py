@@ -2,8 +2,8 @@
 
 A small file is one call to a worker, most of which is waiting. Who reads one file after the other as they were listed
 (a copy, a checksum, an unshuffled epoch) need not wait for each: some threads read the next ones into memory. Nothing
-is read ahead in any other order, and no more than `_WINDOW_FILES` and `_WINDOW_BYTES`; what nobody comes for makes
-room for what follows.
+is read ahead in any other order, nor what was asked for before, and no more than `_WINDOW_FILES` and `_WINDOW_BYTES`;
+what nobody comes for makes room for what follows.
 
 Threads: `take` and `note` from any. The lock guards everything; nothing is read or waited for under it. The readers
 are daemon threads, started when there is something to read.
@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 _RUN_FILES = 3  # read in order before the next ones are read ahead
 _NEAR_FILES = 16  # several readers, or several threads of one, do not come in order
+_DENSE = 0.75  # how many files of a stretch must have been asked for; who takes every other one wants no more
+_MOST_ASKED = 8192  # that are remembered of a directory
 _WINDOW_FILES = 16
 _WINDOW_BYTES = 8 << 20
 _FORGOTTEN_S = 5.0
@@ -39,11 +41,33 @@ _IDLE_S = 10.0
 
 
 class _Run:
-    __slots__ = ("front", "length")
+    """What was asked for of a directory, by index: lately, and of the stretch [first, front]."""
 
-    def __init__(self, front: int) -> None:
-        self.front = front  # index of the furthest file that was asked for
+    __slots__ = ("asked", "first", "front", "length")
+
+    def __init__(self, index: int) -> None:
+        self.asked = {index}
+        self.first = self.front = index
         self.length = 1
+
+    def advance(self, index: int) -> bool:
+        """Notes that a file is asked for; returns whether that goes in order."""
+        if index in self.asked:  # once more from here on
+            self.asked = {other for other in self.asked if other < index}
+            self.front = index
+            self.first = min(self.first, index)
+            self.length = min(self.length, index - self.first + 1)
+        elif self.first - _NEAR_FILES <= index <= self.front + _NEAR_FILES:
+            self.first = min(self.first, index)
+            self.front = max(self.front, index)
+            self.length += 1
+        else:
+            self.first = self.front = index
+            self.length = 1
+        self.asked.add(index)
+        if len(self.asked) > _MOST_ASKED:
+            self.asked = {other for other in self.asked if other > self.front - _MOST_ASKED // 2}
+        return self.length >= max(_RUN_FILES, _DENSE * (self.front - self.first + 1))
 
 
 class _Piece:
@@ -105,10 +129,11 @@ class ReadAhead:
         following = self._metadata.following(path, now, _WINDOW_FILES)
         with self._lock:
             self._forget_locked(now - _FORGOTTEN_S)
-            for other, status in following:
+            asked = self._asked_locked(directory)
+            for at, other, status in following:
                 if self._closed or self._bytes >= _WINDOW_BYTES:
                     break
-                if other not in self._pieces and 0 < status.length <= self._small_bytes:
+                if at not in asked and other not in self._pieces and 0 < status.length <= self._small_bytes:
                     self._begin_locked(other, status, now)
 
     def _forget_locked(self, until: float) -> None:
@@ -129,12 +154,11 @@ class ReadAhead:
                 self._runs.popitem(last=False)
             return False
         self._runs.move_to_end(directory)
-        if run.front < index <= run.front + _NEAR_FILES:
-            run.front = index
-            run.length += 1
-        elif not run.front - _NEAR_FILES <= index <= run.front:
-            run.front, run.length = index, 1
-        return run.length >= _RUN_FILES
+        return run.advance(index)
+
+    def _asked_locked(self, directory: bytes) -> set[int]:
+        run = self._runs.get(directory)
+        return run.asked if run is not None else set()
 
     def _begin_locked(self, path: bytes, status: FileStatus, now: float) -> None:
         piece = _Piece(version_of(status), status.length, now)

@@ -102,8 +102,8 @@ class MetadataCache:
         directory, index = self._listed(path, now)
         return index if directory is not None and index >= 0 else None
 
-    def following(self, path: bytes, now: float, count: int) -> list[tuple[bytes, FileStatus]]:
-        """Of up to `count` entries behind `path` in its directory, those that are complete files."""
+    def following(self, path: bytes, now: float, count: int) -> list[tuple[int, bytes, FileStatus]]:
+        """Of up to `count` entries behind `path` in its directory, those that are complete files, and their places."""
         directory, index = self._listed(path, now)
         if directory is None or index < 0:
             return []
@@ -113,7 +113,7 @@ class MetadataCache:
             other = base + directory.name(at)
             status = directory.status(at, other.decode(), self._packer)
             if status.completed and not status.folder:
-                found.append((other, status))
+                found.append((at, other, status))
         return found
 
     def _listed(self, path: bytes, now: float) -> tuple[Directory | None, int]:
