@@ -91,4 +91,4 @@ def test_with_everything(seeded: Cluster, mounts: Mounts, children: Children) ->
     assert len(mounted.lines("-Xmx16G", "Java machine")) == 1
     assert len(mounted.lines("alluxio.job.worker.threadpool.size is set twice")) == 1
     assert not mounted.lines("OSS_ACCESS_KEY_SECRET")
-    assert not mounted.lines("WARNING") + mounted.lines("ERROR")
+    assert not mounted.lines("WARN") + mounted.lines("ERROR")
