@@ -85,7 +85,7 @@ class Core:
 
     def __init__(self, options: Mapping[str, int]) -> None: ...
     def open_lazily(self, size: int) -> None:
-        """Before `mount`: files of up to `size` bytes (at most 1 MiB) are read with handle 0, never opened or closed."""
+        """Before `mount`: files of up to `size` bytes (at most 1 MiB) have handle 0, and are never opened or closed."""
     def invalidate(self, path: bytes) -> None:
         """Core and kernel forget what they know of `path` and everything below it. Open files stay what they are."""
     def mount(self, mountpoint: bytes, mount_options: str) -> None: ...
@@ -125,7 +125,7 @@ def stat_local(dirfd: int, path: bytes, pin_contents: bool, hide_dev: int) -> tu
 class BlockConnection:
     """One plain HTTP/2 connection for one gRPC call at a time whose answer is a stream of chunks (csrc/h2.h).
 
-    Times out after `timeout` s without a byte. Every failure is an OSError; the connection is of no use afterwards.
+    Times out after `timeout` s without a byte of data. Every failure is an OSError, and ends the connection.
     One thread at a time, but `abort`.
     """
 
@@ -135,8 +135,8 @@ class BlockConnection:
         self, path: str, authority: str, channel_id: str, message: bytes, timeout: float, nested: bool = True
     ) -> None:
         """`nested`: the data of the answer's messages lies in field 1 of field 1, else in field 1."""
-    def read_some(self, size: int, timeout: float) -> bytes:
-        """One to `size` bytes, or b"" when the peer has ended the call."""
+    def read_message(self, size: int, timeout: float) -> bytes:
+        """The data, at most `size` bytes, of the next message with any; b"" when the peer has ended the call."""
     def read_into(
         self,
         buffer: memoryview,

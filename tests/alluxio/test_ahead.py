@@ -31,9 +31,8 @@ class Directory:
     def place(self, path: bytes, now: float) -> int | None:
         return int(path[-4:]) if path.startswith(b"/d/") else None
 
-    def following(self, path: bytes, now: float, count: int) -> list[tuple[int, bytes, FileStatus]]:
-        first = int(path[-4:]) + 1
-        return [(at, *file) for at, file in enumerate(self.files[first : first + count], first)]
+    def following(self, path: bytes, now: float, first: int, end: int) -> list[tuple[int, bytes, FileStatus]]:
+        return [(index, *self.files[index]) for index in range(first, min(end, len(self.files)))]
 
 
 class Reader:

@@ -41,33 +41,12 @@ _IDLE_S = 10.0
 
 
 class _Run:
-    """What was asked for of a directory, by index: lately, and of the stretch [first, front]."""
+    __slots__ = ("begun", "front", "length")
 
-    __slots__ = ("asked", "first", "front", "length")
-
-    def __init__(self, index: int) -> None:
-        self.asked = {index}
-        self.first = self.front = index
+    def __init__(self, front: int) -> None:
+        self.begun = front  # index of the last file that was read ahead, or passed over
+        self.front = front  # index of the furthest file that was asked for
         self.length = 1
-
-    def advance(self, index: int) -> bool:
-        """Notes that a file is asked for; returns whether that goes in order."""
-        if index in self.asked:  # once more from here on
-            self.asked = {other for other in self.asked if other < index}
-            self.front = index
-            self.first = min(self.first, index)
-            self.length = min(self.length, index - self.first + 1)
-        elif self.first - _NEAR_FILES <= index <= self.front + _NEAR_FILES:
-            self.first = min(self.first, index)
-            self.front = max(self.front, index)
-            self.length += 1
-        else:
-            self.first = self.front = index
-            self.length = 1
-        self.asked.add(index)
-        if len(self.asked) > _MOST_ASKED:
-            self.asked = {other for other in self.asked if other > self.front - _MOST_ASKED // 2}
-        return self.length >= max(_RUN_FILES, _DENSE * (self.front - self.first + 1))
 
 
 class _Piece:
@@ -124,41 +103,48 @@ class ReadAhead:
         if place is None:
             return
         with self._lock:
-            if not self._advance_locked(directory, place):
+            run = self._advance_locked(directory, place)
+            if run is None or (self._bytes >= _WINDOW_BYTES and not self._forget_locked(now - _FORGOTTEN_S)):
                 return
-        following = self._metadata.following(path, now, _WINDOW_FILES)
+            first, end = max(place, run.begun) + 1, place + 1 + _WINDOW_FILES
+        if end - first < _WINDOW_FILES // 4:
+            return  # some at a time: each costs a little
+        following = self._metadata.following(path, now, first, end)
         with self._lock:
             self._forget_locked(now - _FORGOTTEN_S)
-            asked = self._asked_locked(directory)
-            for at, other, status in following:
+            for index, other, status in following:
                 if self._closed or self._bytes >= _WINDOW_BYTES:
                     break
-                if at not in asked and other not in self._pieces and 0 < status.length <= self._small_bytes:
+                run.begun = max(run.begun, index)
+                if other not in self._pieces and 0 < status.length <= self._small_bytes:
                     self._begin_locked(other, status, now)
 
-    def _forget_locked(self, until: float) -> None:
-        """Drops what was read ahead at `until` or before: nobody came for it."""
+    def _forget_locked(self, until: float) -> bool:
+        """Drops what was read ahead at `until` or before, nobody came for it; returns whether there was any."""
+        before = len(self._pieces)
         while self._pieces:
             path, piece = next(iter(self._pieces.items()))
             if piece.asked > until:
-                return
+                break
             del self._pieces[path]
             self._bytes -= piece.size
+        return len(self._pieces) < before
 
-    def _advance_locked(self, directory: bytes, index: int) -> bool:
-        """Whether the directory is being read in order."""
+    def _advance_locked(self, directory: bytes, index: int) -> _Run | None:
+        """How far the directory has been read, if it is being read in order."""
         run = self._runs.get(directory)
         if run is None:
             self._runs[directory] = _Run(index)
             if len(self._runs) > _MOST_DIRECTORIES:
                 self._runs.popitem(last=False)
-            return False
+            return None
         self._runs.move_to_end(directory)
-        return run.advance(index)
-
-    def _asked_locked(self, directory: bytes) -> set[int]:
-        run = self._runs.get(directory)
-        return run.asked if run is not None else set()
+        if run.front < index <= run.front + _NEAR_FILES:
+            run.front = index
+            run.length += 1
+        elif not run.front - _NEAR_FILES <= index <= run.front:
+            run.front, run.begun, run.length = index, index, 1
+        return run if run.length >= _RUN_FILES else None
 
     def _begin_locked(self, path: bytes, status: FileStatus, now: float) -> None:
         piece = _Piece(version_of(status), status.length, now)

@@ -102,18 +102,18 @@ class MetadataCache:
         directory, index = self._listed(path, now)
         return index if directory is not None and index >= 0 else None
 
-    def following(self, path: bytes, now: float, count: int) -> list[tuple[int, bytes, FileStatus]]:
-        """Of up to `count` entries behind `path` in its directory, those that are complete files, and their places."""
-        directory, index = self._listed(path, now)
-        if directory is None or index < 0:
+    def following(self, path: bytes, now: float, first: int, end: int) -> list[tuple[int, bytes, FileStatus]]:
+        """The complete files among the entries from `first` up to `end` of the directory of `path`, with their places."""
+        directory, _ = self._listed(path, now)
+        if directory is None:
             return []
         base = path[: path.rindex(b"/") + 1]
         found = []
-        for at in range(index + 1, min(index + 1 + count, len(directory))):
-            other = base + directory.name(at)
-            status = directory.status(at, other.decode(), self._packer)
+        for index in range(first, min(end, len(directory))):
+            other = base + directory.name(index)
+            status = directory.status(index, other.decode(), self._packer)
             if status.completed and not status.folder:
-                found.append((at, other, status))
+                found.append((index, other, status))
         return found
 
     def _listed(self, path: bytes, now: float) -> tuple[Directory | None, int]:

@@ -119,7 +119,9 @@ class AlluxioSource(Source):
         self._workers = Workers(settings, client, locality, chosen, self._metadata.addresses)
         directories = settings.tier_directories if settings.direct_local_io and settings.short_circuit else ()
         self._blocks = LocalBlocks(directories, settings.read_type == "CACHE_PROMOTE")
-        self._ahead = ReadAhead(self._metadata, self._read_ahead, _SMALL_BYTES) if settings.read_ahead else None
+        # A block file that needs no call is read sooner than it is handed from thread to thread.
+        ahead = settings.read_ahead and not settings.direct_local_io
+        self._ahead = ReadAhead(self._metadata, self._read_ahead, _SMALL_BYTES) if ahead else None
         self._capacity = _Capacity(0, 0, 0.0)
         self._closed = threading.Event()
 
