@@ -41,12 +41,34 @@ _IDLE_S = 10.0
 
 
 class _Run:
-    __slots__ = ("begun", "front", "length")
+    """What was asked for of a directory, by index: lately, and of the stretch [first, front]."""
 
-    def __init__(self, front: int) -> None:
-        self.begun = front  # index of the last file that was read ahead, or passed over
-        self.front = front  # index of the furthest file that was asked for
+    __slots__ = ("asked", "begun", "first", "front", "length")
+
+    def __init__(self, index: int) -> None:
+        self.asked = {index}
+        self.begun = index  # the last one that was read ahead, or passed over
+        self.first = self.front = index
         self.length = 1
+
+    def advance(self, index: int) -> bool:
+        """Notes that a file is asked for; returns whether that goes in order."""
+        if index in self.asked:  # once more from here on
+            self.asked = {other for other in self.asked if other < index}
+            self.front = self.begun = index
+            self.first = min(self.first, index)
+            self.length = min(self.length, index - self.first + 1)
+        elif self.first - _NEAR_FILES <= index <= self.front + _NEAR_FILES:
+            self.first = min(self.first, index)
+            self.front = max(self.front, index)
+            self.length += 1
+        else:
+            self.first = self.front = self.begun = index
+            self.length = 1
+        self.asked.add(index)
+        if len(self.asked) > _MOST_ASKED:
+            self.asked = {other for other in self.asked if other > self.front - _MOST_ASKED // 2}
+        return self.length >= max(_RUN_FILES, _DENSE * (self.front - self.first + 1))
 
 
 class _Piece:
@@ -116,7 +138,8 @@ class ReadAhead:
                 if self._closed or self._bytes >= _WINDOW_BYTES:
                     break
                 run.begun = max(run.begun, index)
-                if other not in self._pieces and 0 < status.length <= self._small_bytes:
+                wanted = index not in run.asked and other not in self._pieces
+                if wanted and 0 < status.length <= self._small_bytes:
                     self._begin_locked(other, status, now)
 
     def _forget_locked(self, until: float) -> bool:
@@ -139,12 +162,7 @@ class ReadAhead:
                 self._runs.popitem(last=False)
             return None
         self._runs.move_to_end(directory)
-        if run.front < index <= run.front + _NEAR_FILES:
-            run.front = index
-            run.length += 1
-        elif not run.front - _NEAR_FILES <= index <= run.front:
-            run.front, run.begun, run.length = index, index, 1
-        return run if run.length >= _RUN_FILES else None
+        return run if run.advance(index) else None
 
     def _begin_locked(self, path: bytes, status: FileStatus, now: float) -> None:
         piece = _Piece(version_of(status), status.length, now)

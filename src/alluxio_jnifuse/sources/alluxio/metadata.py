@@ -103,7 +103,7 @@ class MetadataCache:
         return index if directory is not None and index >= 0 else None
 
     def following(self, path: bytes, now: float, first: int, end: int) -> list[tuple[int, bytes, FileStatus]]:
-        """The complete files among the entries from `first` up to `end` of the directory of `path`, with their places."""
+        """The complete files among the entries from `first` to `end` of the directory of `path`, and their places."""
         directory, _ = self._listed(path, now)
         if directory is None:
             return []
