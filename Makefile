@@ -139,11 +139,16 @@ c-tests: .venv/.tools | system-test
 	if [ -n "$$programs" ]; then $(C_MAKE) $$programs; fi
 	for program in $$programs; do echo "$$program"; timeout 300 "$$program"; done
 
-# The second run proves that the alarm rings: a planted mistake must be reported.
-asan tsan ubsan: .venv/.tools ## the C stress test under a sanitizer
+# Programs that read what strangers send. They run before the stress test.
+SANITIZED := test_h2 test_h2_fuzz
+
+# The last run proves that the alarm rings: a planted mistake must be reported.
+asan tsan ubsan: .venv/.tools ## the C stress test, and those of parsers, under a sanitizer
 	@program=build/c/$@/stress
-	$(C_MAKE) $$program
+	tests="$(SANITIZED:%=build/c/$@/%)"
+	$(C_MAKE) $$program $$tests
 	export $(SANITIZER_ENV)
+	for test in $$tests; do $(RUN_$@) timeout 300 $$test; done
 	$(RUN_$@) timeout 300 $$program
 	code=0
 	$(RUN_$@) timeout 300 $$program --plant=$@ >build/c/$@/plant.log 2>&1 || code=$$?

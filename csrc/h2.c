@@ -6,7 +6,6 @@
 #include "h2.h"
 
 #include <errno.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -15,8 +14,10 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
-#include <sys/un.h>
 #include <unistd.h>
+
+#include "connect.h"
+#include "sync.h"
 
 enum { FRAME_DATA = 0, FRAME_HEADERS = 1, FRAME_RST_STREAM = 3, FRAME_SETTINGS = 4, FRAME_PING = 6, FRAME_GOAWAY = 7,
        FRAME_WINDOW_UPDATE = 8 };
@@ -29,8 +30,11 @@ enum { SETTING_ENABLE_PUSH = 2, SETTING_INITIAL_WINDOW_SIZE = 4, SETTING_MAX_FRA
 #define TOP_UP_BYTES (UINT32_C(64) << 20)
 #define MAX_FRAME_BYTES (UINT32_C(1) << 20)
 #define IN_BYTES 4096
-#define OUT_BYTES 2048       /* of a request's headers */
-#define CHUNK_TAG 0x0a       /* field 1, length-delimited */
+#define HEADERS_BYTES 2048              /* of a request, with that of the frame */
+#define MAX_REQUEST_BYTES 12288         /* paths are long; but it goes out in one frame, in windows that are open */
+#define SETTING_BYTES 6
+#define PREFIX_BYTES 5                  /* of gRPC, before each message */
+#define CHUNK_TAG 0x0a                  /* field 1, length-delimited */
 #define MAX_STREAM UINT32_C(0x3fffffff) /* then a new connection */
 
 /* Where the parser is in a message: 5 bytes of gRPC, then tag and length of the response and of the chunk. */
@@ -39,13 +43,20 @@ enum part { PART_PREFIX, PART_RESPONSE_TAG, PART_RESPONSE_LENGTH, PART_CHUNK_TAG
 struct ajf_h2 {
     int fd;
     atomic_bool aborted;
-    bool ended;          /* the peer has ended the call */
-    bool nested;         /* the data of a message lies in a field of its field */
-    bool broken;         /* GOAWAY or an error: no other call */
-    uint32_t stream;     /* of the call */
-    uint32_t frame_left; /* bytes of the DATA frame that were not consumed yet */
-    uint32_t pad_left;   /* of them, padding at its end */
-    bool frame_ends;     /* the DATA frame is the last one */
+    int error;             /* the first one, or 0 */
+    int timeout_ms;        /* of the function under way */
+    uint64_t deadline_ns;  /* for the next byte of data, when it is waited for; else 0 */
+    bool greeted;          /* the peer speaks HTTP/2 */
+    bool leaving;          /* GOAWAY: the call under way may end, no other one begins */
+    int64_t may_send;      /* bytes of DATA on the connection */
+    int64_t may_send_each; /* and on a new stream */
+    uint32_t stream;       /* of the call */
+    bool ended;            /* the peer has ended the call */
+    bool reset;            /* and wants to hear no more of it */
+    bool nested;           /* the data of a message lies in a field of its field */
+    bool frame_ends;       /* the DATA frame is the last one */
+    uint32_t frame_left;   /* bytes of the DATA frame that were not consumed yet */
+    uint32_t pad_left;     /* of them, padding at its end */
     enum part part;
     uint32_t part_done;    /* bytes of the part that were consumed */
     uint32_t message_left; /* bytes of the message behind the prefix */
@@ -58,71 +69,76 @@ struct ajf_h2 {
 
 /* ------------------------------------------------------------------------------------------------- the socket */
 
-static int wait_for(struct ajf_h2 *h, short events, int timeout_ms)
-{
-    struct pollfd p = {.fd = h->fd, .events = events};
-    int n;
-    do
-        n = poll(&p, 1, timeout_ms);
-    while (n < 0 && errno == EINTR);
-    if (atomic_load(&h->aborted))
-        return -ECANCELED;
-    return n < 0 ? -errno : n ? 0 : -ETIMEDOUT;
-}
-
+/* The first error is the one that all further calls get; after ajf_h2_abort there is only one. */
 static int fail(struct ajf_h2 *h, int err)
 {
-    h->broken = true;
-    return atomic_load(&h->aborted) ? -ECANCELED : err;
+    if (!h->error)
+        h->error = atomic_load(&h->aborted) ? -ECANCELED : err;
+    return h->error;
 }
 
-static int send_all(struct ajf_h2 *h, const void *bytes, size_t len, int timeout_ms)
+/* Begins a function of the interface. */
+static int enter(struct ajf_h2 *h, int timeout_ms)
+{
+    h->timeout_ms = timeout_ms;
+    h->deadline_ns = 0;
+    return atomic_load(&h->aborted) ? fail(h, -ECANCELED) : h->error;
+}
+
+static int wait_for(struct ajf_h2 *h, short events)
+{
+    if (!h->deadline_ns)
+        h->deadline_ns = ajf_deadline_ns(h->timeout_ms);
+    int err = ajf_poll_until(h->fd, events, h->deadline_ns);
+    return err ? fail(h, err) : 0;
+}
+
+static int send_all(struct ajf_h2 *h, const void *bytes, size_t len)
 {
     const uint8_t *at = bytes;
     while (len) {
         ssize_t n = send(h->fd, at, len, MSG_NOSIGNAL);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0 && errno == EAGAIN) {
-            int err = wait_for(h, POLLOUT, timeout_ms);
+        if (n >= 0) {
+            at += n;
+            len -= (size_t)n;
+        } else if (errno == EAGAIN) {
+            int err = wait_for(h, POLLOUT);
             if (err)
-                return fail(h, err);
-            continue;
-        }
-        if (n < 0)
+                return err;
+        } else if (errno != EINTR) {
             return fail(h, -errno);
-        at += n;
-        len -= (size_t)n;
+        }
     }
     return 0;
 }
 
 /* Into `buffer` first, when it is not NULL, and behind that into `in`, which is empty; returns what `buffer` got. */
-static ssize_t receive(struct ajf_h2 *h, void *buffer, size_t size, int timeout_ms)
+static ssize_t receive(struct ajf_h2 *h, void *buffer, size_t size)
 {
     struct iovec v[] = {{buffer, buffer ? size : 0}, {h->in + h->in_end, IN_BYTES - h->in_end}};
     for (;;) {
+        if (atomic_load(&h->aborted)) /* what the peer has sent before can still be received */
+            return fail(h, -ECANCELED);
         ssize_t n = readv(h->fd, v, 2);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0 && errno == EAGAIN) {
-            /* Servers hold a small packet back until the one before is acknowledged, for which the kernel takes 40 ms. */
-            setsockopt(h->fd, IPPROTO_TCP, TCP_QUICKACK, &(int){1}, sizeof(int));
-            int err = wait_for(h, POLLIN, timeout_ms);
-            if (err)
-                return fail(h, err);
-            continue;
+        if (n > 0) {
+            size_t direct = (size_t)n < v[0].iov_len ? (size_t)n : v[0].iov_len;
+            h->in_end += (size_t)n - direct;
+            return (ssize_t)direct;
         }
-        if (n <= 0)
+        if (!n || (errno != EINTR && errno != EAGAIN))
             return fail(h, n ? -errno : -ECONNRESET);
-        size_t direct = (size_t)n < v[0].iov_len ? (size_t)n : v[0].iov_len;
-        h->in_end += (size_t)n - direct;
-        return (ssize_t)direct;
+        if (errno == EINTR)
+            continue;
+        /* Servers hold a small packet back until the one before is acknowledged: the kernel would take 40 ms. */
+        setsockopt(h->fd, IPPROTO_TCP, TCP_QUICKACK, &(int){1}, sizeof(int));
+        int err = wait_for(h, POLLIN);
+        if (err)
+            return err;
     }
 }
 
 /* Makes `n` bytes (at most IN_BYTES) lie in `in` one behind the other. */
-static int need(struct ajf_h2 *h, size_t n, int timeout_ms)
+static int need(struct ajf_h2 *h, size_t n)
 {
     if (h->in_end - h->in_at < n && h->in_at) {
         memmove(h->in, h->in + h->in_at, h->in_end - h->in_at);
@@ -130,17 +146,17 @@ static int need(struct ajf_h2 *h, size_t n, int timeout_ms)
         h->in_at = 0;
     }
     while (h->in_end - h->in_at < n) {
-        ssize_t err = receive(h, NULL, 0, timeout_ms);
+        ssize_t err = receive(h, NULL, 0);
         if (err < 0)
             return (int)err;
     }
     return 0;
 }
 
-static int skip(struct ajf_h2 *h, size_t n, int timeout_ms)
+static int skip(struct ajf_h2 *h, size_t n)
 {
     while (n) {
-        int err = need(h, 1, timeout_ms);
+        int err = need(h, 1);
         if (err)
             return err;
         size_t here = h->in_end - h->in_at, take = here < n ? here : n;
@@ -196,7 +212,7 @@ static uint8_t *put_string(uint8_t *p, const uint8_t *end, const char *text)
     return p + len;
 }
 
-/* A field whose name is `index` of the static table, or `name` where that is 0; never indexed: RFC 7541, 6.2.2. */
+/* A field whose name is `index` of the static table, or `name` where that is 0; not indexed: RFC 7541, 6.2.2. */
 static uint8_t *put_field(uint8_t *p, const uint8_t *end, uint8_t index, const char *name, const char *value)
 {
     if (!p || end - p < 3)
@@ -209,43 +225,56 @@ static uint8_t *put_field(uint8_t *p, const uint8_t *end, uint8_t index, const c
     return put_string(p, end, value);
 }
 
-static int top_up(struct ajf_h2 *h, uint32_t *taken, uint32_t stream, int timeout_ms)
+static int top_up(struct ajf_h2 *h, uint32_t *taken, uint32_t stream)
 {
     uint8_t out[FRAME_HEADER_BYTES + 4];
     if (*taken < TOP_UP_BYTES)
         return 0;
     put_u32(put_frame(out, 4, FRAME_WINDOW_UPDATE, 0, stream), *taken);
     *taken = 0;
-    return send_all(h, out, sizeof out, timeout_ms);
+    return send_all(h, out, sizeof out);
 }
 
-static int greet(struct ajf_h2 *h, int timeout_ms)
+static int greet(struct ajf_h2 *h)
 {
     static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-    uint8_t out[sizeof preface - 1 + 2 * FRAME_HEADER_BYTES + 3 * 6 + 4], *p = out;
+    uint8_t out[sizeof preface - 1 + 2 * FRAME_HEADER_BYTES + 3 * SETTING_BYTES + 4], *p = out;
     memcpy(p, preface, sizeof preface - 1);
-    p = put_frame(p + sizeof preface - 1, 3 * 6, FRAME_SETTINGS, 0, 0);
+    p = put_frame(p + sizeof preface - 1, 3 * SETTING_BYTES, FRAME_SETTINGS, 0, 0);
     p = put_setting(p, SETTING_ENABLE_PUSH, 0);
     p = put_setting(p, SETTING_INITIAL_WINDOW_SIZE, WINDOW_BYTES);
     p = put_setting(p, SETTING_MAX_FRAME_SIZE, MAX_FRAME_BYTES);
     p = put_frame(p, 4, FRAME_WINDOW_UPDATE, 0, 0);
     p = put_u32(p, WINDOW_BYTES - INITIAL_WINDOW_BYTES);
-    return send_all(h, out, (size_t)(p - out), timeout_ms);
+    return send_all(h, out, (size_t)(p - out));
+}
+
+/* Whether the peer would take another request, of `len` bytes, at once. */
+static bool is_usable(const struct ajf_h2 *h, size_t len)
+{
+    int64_t least = h->may_send < h->may_send_each ? h->may_send : h->may_send_each;
+    return !h->leaving && h->stream < MAX_STREAM && least >= (int64_t)len + PREFIX_BYTES;
 }
 
 int ajf_h2_call(struct ajf_h2 *h, const char *path, const char *authority, const char *channel_id, const void *message,
                 size_t len, bool nested, int timeout_ms)
 {
-    uint8_t out[OUT_BYTES], *p = out + FRAME_HEADER_BYTES;
-    /* The request must fit in one frame and the initial window, as every ReadRequest does. */
-    const uint8_t *end = out + OUT_BYTES - 2 * FRAME_HEADER_BYTES - 5 - (len < OUT_BYTES / 2 ? len : 0);
-    if (h->broken || len >= OUT_BYTES / 2)
-        return h->broken ? -ECONNRESET : -E2BIG;
-    h->stream = h->stream ? h->stream + 2 : 1;
-    h->ended = h->frame_ends = false;
+    uint8_t out[HEADERS_BYTES + FRAME_HEADER_BYTES + PREFIX_BYTES + MAX_REQUEST_BYTES], *p = out + FRAME_HEADER_BYTES;
+    const uint8_t *end = out + HEADERS_BYTES;
+    int err = enter(h, timeout_ms);
+    if (!err)
+        err = skip(h, h->frame_left); /* padding of the call before */
+    if (err)
+        return err;
+    h->frame_left = h->pad_left = h->part_done = h->message_left = h->data_left = h->stream_taken = 0;
+    h->ended = h->reset = h->frame_ends = false;
     h->nested = nested;
     h->part = PART_PREFIX;
-    h->frame_left = h->pad_left = h->part_done = h->message_left = h->data_left = h->stream_taken = 0;
+    if (len > MAX_REQUEST_BYTES)
+        return fail(h, -E2BIG);
+    if (!is_usable(h, len))
+        return fail(h, -ECONNRESET);
+    *p++ = 0x20 | 0; /* size of the dynamic table, in case that the peer has changed it: RFC 7541, 4.2 */
     *p++ = 0x80 | 3; /* :method POST */
     *p++ = 0x80 | 6; /* :scheme http */
     p = put_field(p, end, 4, NULL, path);
@@ -256,13 +285,15 @@ int ajf_h2_call(struct ajf_h2 *h, const char *path, const char *authority, const
     if (*channel_id)
         p = put_field(p, end, 0, "channel-id", channel_id);
     if (!p)
-        return -E2BIG;
+        return fail(h, -E2BIG);
+    h->stream = h->stream ? h->stream + 2 : 1;
     put_frame(out, (uint32_t)(p - out) - FRAME_HEADER_BYTES, FRAME_HEADERS, FLAG_END_HEADERS, h->stream);
-    p = put_frame(p, (uint32_t)len + 5, FRAME_DATA, 0, h->stream);
+    p = put_frame(p, (uint32_t)len + PREFIX_BYTES, FRAME_DATA, 0, h->stream);
     *p++ = 0; /* not compressed */
     p = put_u32(p, (uint32_t)len);
     memcpy(p, message, len);
-    return send_all(h, out, (size_t)(p - out) + len, timeout_ms);
+    h->may_send -= (int64_t)len + PREFIX_BYTES;
+    return send_all(h, out, (size_t)(p - out) + len);
 }
 
 /* ---------------------------------------------------------------------------------------------------- reading */
@@ -272,30 +303,61 @@ static uint32_t get_u32(const uint8_t *p)
     return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }
 
-static int answer_ping(struct ajf_h2 *h, uint32_t len, uint8_t flags, int timeout_ms)
+static int answer_ping(struct ajf_h2 *h, uint32_t len, uint8_t flags)
 {
     uint8_t out[FRAME_HEADER_BYTES + 8];
     if (len != 8)
         return fail(h, -EPROTO);
-    int err = need(h, 8, timeout_ms);
+    int err = need(h, 8);
     if (err || flags & FLAG_ACK)
-        return err ? err : skip(h, 8, timeout_ms);
+        return err ? err : skip(h, 8);
     memcpy(put_frame(out, 8, FRAME_PING, FLAG_ACK, 0), h->in + h->in_at, 8);
-    err = skip(h, 8, timeout_ms);
-    return err ? err : send_all(h, out, sizeof out, timeout_ms);
+    err = skip(h, 8);
+    return err ? err : send_all(h, out, sizeof out);
 }
 
-static int answer_settings(struct ajf_h2 *h, uint32_t len, uint8_t flags, int timeout_ms)
+static int take_settings(struct ajf_h2 *h, uint32_t len, uint8_t flags)
 {
     uint8_t out[FRAME_HEADER_BYTES];
-    int err = skip(h, len, timeout_ms);
-    if (err || flags & FLAG_ACK)
-        return err;
+    if (flags & FLAG_ACK)
+        return skip(h, len);
+    if (len % SETTING_BYTES)
+        return fail(h, -EPROTO);
+    for (; len; len -= SETTING_BYTES) {
+        int err = need(h, SETTING_BYTES);
+        if (err)
+            return err;
+        const uint8_t *p = h->in + h->in_at;
+        if ((p[0] << 8 | p[1]) == SETTING_INITIAL_WINDOW_SIZE)
+            h->may_send_each = get_u32(p + 2);
+        h->in_at += SETTING_BYTES;
+    }
     put_frame(out, 0, FRAME_SETTINGS, FLAG_ACK, 0);
-    return send_all(h, out, sizeof out, timeout_ms);
+    return send_all(h, out, sizeof out);
 }
 
-static int begin_data(struct ajf_h2 *h, uint32_t len, uint8_t flags, int timeout_ms)
+static int take_goaway(struct ajf_h2 *h, uint32_t len)
+{
+    int err = len < 8 ? fail(h, -EPROTO) : need(h, 8);
+    if (err)
+        return err;
+    h->leaving = true;
+    if ((get_u32(h->in + h->in_at) & WINDOW_BYTES) < h->stream && !h->ended)
+        return fail(h, -ECONNRESET); /* the call has not even begun there */
+    return skip(h, len);
+}
+
+static int take_window_update(struct ajf_h2 *h, uint32_t len, uint32_t stream)
+{
+    int err = len != 4 ? fail(h, -EPROTO) : need(h, 4);
+    if (err)
+        return err;
+    if (!stream)
+        h->may_send += get_u32(h->in + h->in_at) & WINDOW_BYTES;
+    return h->may_send > WINDOW_BYTES ? fail(h, -EPROTO) : skip(h, 4);
+}
+
+static int begin_data(struct ajf_h2 *h, uint32_t len, uint8_t flags)
 {
     h->stream_taken += len;
     h->connection_taken += len;
@@ -303,7 +365,7 @@ static int begin_data(struct ajf_h2 *h, uint32_t len, uint8_t flags, int timeout
     h->pad_left = 0;
     h->frame_ends = flags & FLAG_END_STREAM;
     if (flags & FLAG_PADDED) {
-        int err = len ? need(h, 1, timeout_ms) : fail(h, -EPROTO);
+        int err = len ? need(h, 1) : fail(h, -EPROTO);
         if (err)
             return err;
         h->pad_left = h->in[h->in_at++];
@@ -311,14 +373,14 @@ static int begin_data(struct ajf_h2 *h, uint32_t len, uint8_t flags, int timeout
             return fail(h, -EPROTO);
         h->frame_left = len - 1;
     }
-    int err = h->frame_ends ? 0 : top_up(h, &h->stream_taken, h->stream, timeout_ms);
-    return err ? err : top_up(h, &h->connection_taken, 0, timeout_ms);
+    int err = h->frame_ends ? 0 : top_up(h, &h->stream_taken, h->stream);
+    return err ? err : top_up(h, &h->connection_taken, 0);
 }
 
 /* Takes one frame; of a DATA frame of the call only its header. */
-static int next_frame(struct ajf_h2 *h, int timeout_ms)
+static int next_frame(struct ajf_h2 *h)
 {
-    int err = need(h, FRAME_HEADER_BYTES, timeout_ms);
+    int err = need(h, FRAME_HEADER_BYTES);
     if (err)
         return err;
     const uint8_t *p = h->in + h->in_at;
@@ -326,30 +388,34 @@ static int next_frame(struct ajf_h2 *h, int timeout_ms)
     uint8_t type = p[3], flags = p[4];
     bool ours = stream == h->stream;
     h->in_at += FRAME_HEADER_BYTES;
-    if (len > MAX_FRAME_BYTES)
+    if (len > MAX_FRAME_BYTES || (!h->greeted && (type != FRAME_SETTINGS || flags & FLAG_ACK || stream)))
         return fail(h, -EPROTO); /* no HTTP/2: the first bytes of an HTTP/1 or TLS answer, say */
+    h->greeted = true;
     switch (type) {
     case FRAME_DATA:
         if (ours && !h->ended)
-            return begin_data(h, len, flags, timeout_ms);
+            return begin_data(h, len, flags);
         h->connection_taken += len;
-        return skip(h, len, timeout_ms);
+        err = skip(h, len);
+        return err ? err : top_up(h, &h->connection_taken, 0);
     case FRAME_HEADERS:
-        err = skip(h, len, timeout_ms);
+        err = skip(h, len);
         h->ended = h->ended || (ours && flags & FLAG_END_STREAM);
         return err;
     case FRAME_RST_STREAM:
         h->ended = h->ended || ours;
-        return skip(h, len, timeout_ms);
+        h->reset = h->reset || ours;
+        return skip(h, len);
     case FRAME_SETTINGS:
-        return answer_settings(h, len, flags, timeout_ms);
+        return take_settings(h, len, flags);
     case FRAME_PING:
-        return answer_ping(h, len, flags, timeout_ms);
+        return answer_ping(h, len, flags);
     case FRAME_GOAWAY:
-        h->broken = true; /* the call under way may end, no other one begins */
-        return skip(h, len, timeout_ms);
+        return take_goaway(h, len);
+    case FRAME_WINDOW_UPDATE:
+        return take_window_update(h, len, stream);
     default:
-        return skip(h, len, timeout_ms);
+        return skip(h, len);
     }
 }
 
@@ -360,7 +426,7 @@ static int take_header_byte(struct ajf_h2 *h, uint8_t byte)
         h->length = h->part_done ? h->length << 8 | byte : 0;
         if (!h->part_done && byte)
             return -EPROTO; /* compressed, which was not offered */
-        if (++h->part_done < 5)
+        if (++h->part_done < PREFIX_BYTES)
             return 0;
         h->message_left = (uint32_t)h->length;
         h->part_done = 0;
@@ -388,147 +454,125 @@ static int take_header_byte(struct ajf_h2 *h, uint8_t byte)
     return 0;
 }
 
-static void consumed(struct ajf_h2 *h, uint32_t n)
-{
-    h->data_left -= n;
-    h->frame_left -= n;
-    if (!h->data_left)
-        h->part = PART_PREFIX;
-}
-
 /* Comes to the next byte of data: 1, or 0 at the end of the call. */
-static int find_data(struct ajf_h2 *h, int timeout_ms)
+static int find_data(struct ajf_h2 *h)
 {
     for (;;) {
         int err = 0;
         if (h->frame_left > h->pad_left) {
             if (h->part == PART_DATA)
                 return 1;
-            err = need(h, 1, timeout_ms);
+            err = need(h, 1);
             if (!err && (err = take_header_byte(h, h->in[h->in_at++])))
                 err = fail(h, err);
             h->frame_left -= !err;
         } else if (h->frame_left) {
-            err = skip(h, h->frame_left, timeout_ms);
+            err = skip(h, h->frame_left);
             h->frame_left = h->pad_left = 0;
         } else if (h->frame_ends || h->ended) {
             h->ended = true;
             return 0;
         } else {
-            err = next_frame(h, timeout_ms);
+            err = next_frame(h);
         }
         if (err)
             return err;
     }
 }
 
+/* Up to `size` bytes of data, as many as are here: from `in`, or received straight into `buffer`. */
+static ssize_t take_data(struct ajf_h2 *h, void *buffer, size_t size)
+{
+    size_t frame = h->frame_left - h->pad_left, len = h->data_left < frame ? h->data_left : frame;
+    size_t in = h->in_end - h->in_at;
+    len = len < size ? len : size;
+    if (in) {
+        len = len < in ? len : in;
+        memcpy(buffer, h->in + h->in_at, len);
+        h->in_at += len;
+    } else {
+        h->in_at = h->in_end = 0;
+        ssize_t n = receive(h, buffer, len);
+        if (n < 0)
+            return n;
+        len = (size_t)n;
+    }
+    h->data_left -= (uint32_t)len;
+    h->frame_left -= (uint32_t)len;
+    if (!h->data_left)
+        h->part = PART_PREFIX;
+    h->deadline_ns = 0; /* patience begins anew */
+    return (ssize_t)len;
+}
+
 ssize_t ajf_h2_read(struct ajf_h2 *h, void *buffer, size_t size, int timeout_ms)
 {
     size_t done = 0;
+    int err = enter(h, timeout_ms);
+    if (err)
+        return err;
     while (done < size) {
         if (done && h->frame_left <= h->pad_left)
             break; /* there may be no other frame of data to wait for */
-        int found = find_data(h, timeout_ms);
-        if (found <= 0)
-            return done ? (ssize_t)done : found;
-        size_t here = h->frame_left - h->pad_left, in = h->in_end - h->in_at;
-        if (here > h->data_left)
-            here = h->data_left;
-        if (here > size - done)
-            here = size - done;
-        if (in) {
-            if (here > in)
-                here = in;
-            memcpy((uint8_t *)buffer + done, h->in + h->in_at, here);
-            h->in_at += here;
-        } else {
-            h->in_at = h->in_end = 0;
-            ssize_t n = receive(h, (uint8_t *)buffer + done, here, timeout_ms);
-            if (n < 0)
-                return n;
-            here = (size_t)n;
-        }
-        if (h->in_at == h->in_end)
-            h->in_at = h->in_end = 0;
-        consumed(h, (uint32_t)here);
-        done += here;
+        ssize_t n = find_data(h);
+        if (n > 0)
+            n = take_data(h, (uint8_t *)buffer + done, size - done);
+        if (n <= 0)
+            return done ? (ssize_t)done : n; /* an error stays, for the next time */
+        done += (size_t)n;
     }
     return (ssize_t)done;
+}
+
+ssize_t ajf_h2_read_message(struct ajf_h2 *h, void *buffer, size_t size, int timeout_ms)
+{
+    int err = enter(h, timeout_ms), found = err ? err : find_data(h);
+    if (found <= 0)
+        return found;
+    size_t len = h->data_left;
+    if (len > size)
+        return fail(h, -EMSGSIZE);
+    for (size_t done = 0; done < len;) {
+        ssize_t n = ajf_h2_read(h, (uint8_t *)buffer + done, len - done, timeout_ms);
+        if (n <= 0)
+            return n ? n : fail(h, -EPROTO); /* half a message is none */
+        done += (size_t)n;
+    }
+    return (ssize_t)len;
 }
 
 int ajf_h2_finish(struct ajf_h2 *h, int timeout_ms)
 {
     uint8_t out[FRAME_HEADER_BYTES];
-    put_frame(out, 0, FRAME_DATA, FLAG_END_STREAM, h->stream);
-    int err = send_all(h, out, sizeof out, timeout_ms);
-    if (!err && !timeout_ms) { /* frames of a stream that is not the current one are skipped, but not half of one */
-        if (h->frame_left)
-            return fail(h, -EPROTO);
-        return h->broken || h->stream >= MAX_STREAM ? -ECONNRESET : 0;
+    int err = enter(h, timeout_ms);
+    if (!err && !h->reset) {
+        put_frame(out, 0, FRAME_DATA, FLAG_END_STREAM, h->stream);
+        err = send_all(h, out, sizeof out);
     }
-    int found = err ? err : find_data(h, timeout_ms);
-    if (found > 0)
-        return fail(h, -EPROTO);
-    return found < 0 ? found : h->broken || h->stream >= MAX_STREAM ? -ECONNRESET : 0;
-}
-
-/* ------------------------------------------------------------------------------------------------- connecting */
-
-static int connect_to(const struct sockaddr *address, socklen_t len, int timeout_ms, int *ret_fd)
-{
-    int on = 1, err = 0;
-    socklen_t size = sizeof err;
-    int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return -errno;
-    if (connect(fd, address, len) < 0) {
-        struct pollfd p = {.fd = fd, .events = POLLOUT};
-        if (errno != EINPROGRESS)
-            err = errno;
-        else if (poll(&p, 1, timeout_ms) <= 0)
-            err = ETIMEDOUT;
-        else if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &size) < 0)
-            err = errno;
-    }
-    if (err) {
-        close(fd);
-        return -err;
-    }
-    if (address->sa_family != AF_UNIX)
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    *ret_fd = fd;
-    return 0;
-}
-
-static int connect_host(const char *host, const char *port, int timeout_ms, int *ret_fd)
-{
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG}, *found = NULL;
-    if (host[0] == '/') {
-        struct sockaddr_un un = {.sun_family = AF_UNIX};
-        if (strlen(host) >= sizeof un.sun_path)
-            return -ENAMETOOLONG;
-        memcpy(un.sun_path, host, strlen(host) + 1);
-        return connect_to((const struct sockaddr *)&un, sizeof un, timeout_ms, ret_fd);
-    }
-    int err = getaddrinfo(host, port, &hints, &found) ? -EHOSTUNREACH : -ECONNREFUSED;
-    for (const struct addrinfo *a = found; a && err; a = a->ai_next)
-        err = connect_to(a->ai_addr, a->ai_addrlen, timeout_ms, ret_fd);
+    if (err)
+        return err;
+    /* Without waiting: frames of a stream that is not the current one are passed over. */
+    int found = timeout_ms ? find_data(h) : h->frame_left > h->pad_left;
     if (found)
-        freeaddrinfo(found);
-    return err;
+        return found < 0 ? found : fail(h, -EPROTO);
+    return is_usable(h, MAX_REQUEST_BYTES) ? 0 : fail(h, -ECONNRESET);
 }
+
+/* -------------------------------------------------------------------------------------------------- begin and end */
 
 int ajf_h2_connect(const char *host, const char *port, int timeout_ms, struct ajf_h2 **ret_h)
 {
     struct ajf_h2 *h = calloc(1, sizeof *h);
     if (!h)
         return -ENOMEM;
-    int err = connect_host(host, port, timeout_ms, &h->fd);
+    int err = ajf_connect(host, port, timeout_ms, &h->fd);
     if (err) {
         free(h);
         return err;
     }
-    err = greet(h, timeout_ms);
+    h->timeout_ms = timeout_ms;
+    h->may_send = h->may_send_each = INITIAL_WINDOW_BYTES;
+    err = greet(h);
     if (err) {
         ajf_h2_free(h);
         return err;

@@ -133,6 +133,7 @@ cdef extern from "h2.h" nogil:
     int ajf_h2_call(ajf_h2 *h, const char *path, const char *authority, const char *channel_id, const void *message,
                     size_t len, bool nested, int timeout_ms)
     ssize_t ajf_h2_read(ajf_h2 *h, void *buffer, size_t size, int timeout_ms)
+    ssize_t ajf_h2_read_message(ajf_h2 *h, void *buffer, size_t size, int timeout_ms)
     int ajf_h2_finish(ajf_h2 *h, int timeout_ms)
     void ajf_h2_abort(ajf_h2 *h)
     void ajf_h2_free(ajf_h2 *h)

@@ -40,17 +40,18 @@ cdef class BlockConnection:
             raise OSError(-err, os.strerror(-err))
 
     def read_into(self, unsigned char[::1] buffer, size_t done, size_t end, size_t step, double timeout, progress):
-        cdef size_t reported = done, want
+        cdef size_t reported = done
         cdef ssize_t n = 1
         cdef int ms = _ms(timeout)
         self._open()
         if end > <size_t>buffer.shape[0]:
             raise ValueError(f"{end} bytes do not fit in a buffer of {buffer.shape[0]}")
+        if not step:
+            raise ValueError("a step of no bytes")
         while done < end and n > 0:
             with nogil:
                 while done < end and done - reported < step:
-                    want = min(end, reported + step) - done
-                    n = c.ajf_h2_read(self._h, &buffer[done], want, ms)
+                    n = c.ajf_h2_read(self._h, &buffer[done], min(end - done, step - (done - reported)), ms)
                     if n <= 0:
                         break
                     done += <size_t>n
@@ -61,14 +62,16 @@ cdef class BlockConnection:
             raise OSError(-n, os.strerror(-n))
         return done
 
-    def read_some(self, size_t size, double timeout):
+    def read_message(self, size_t size, double timeout):
         cdef bytearray buffer = bytearray(size)
         cdef unsigned char[::1] view = buffer
         cdef ssize_t n
         cdef int ms = _ms(timeout)
         self._open()
+        if not size:
+            raise ValueError("a size of no bytes")
         with nogil:
-            n = c.ajf_h2_read(self._h, &view[0], size, ms)
+            n = c.ajf_h2_read_message(self._h, &view[0], size, ms)
         if n < 0:
             raise OSError(-n, os.strerror(-n))
         return bytes(buffer[:n])

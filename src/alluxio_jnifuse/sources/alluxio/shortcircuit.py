@@ -177,7 +177,7 @@ class _Lock:
             try:
                 link.calls.count(OPEN_LOCAL_BLOCK)
                 connection.call(OPEN_LOCAL_BLOCK, link.authority, channel_id, request, patience, nested=False)
-                path = connection.read_some(_PATH_BYTES, patience)
+                path = connection.read_message(_PATH_BYTES, patience)
             except BaseException as error:
                 link.drop(connection)
                 if not isinstance(error, OSError) or isinstance(error, TimeoutError) or error.errno == ECANCELED:
