@@ -109,7 +109,10 @@ def test_nothing_to_mount(capsys: pytest.CaptureFixture[str], tmp_path: Path) ->
     """Without a storage and a cluster the sentence says so."""
     code, out, err = said(capsys, "mount", str(tmp_path))
     assert (code, out) == (1, "")
-    assert err == "alluxio-jnifuse: no storage is named and no cluster is configured; use --ufs DIRECTORY\n"
+    assert err == (
+        "alluxio-jnifuse: no storage is named and no cluster is configured; "
+        "use --ufs DIRECTORY, or set alluxio.master.hostname\n"
+    )
 
 
 def test_unknown_options(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
