@@ -37,7 +37,7 @@ struct ajf_attr {
     int64_t atime_ns;
     uint32_t mode; /* type and permissions, as st_mode */
     uint32_t nlink; /* 0, in a listing: only name and type are known, whoever wants more asks; in an answer to STAT:
-                       true for this once, the next one asks again */
+                       true for this once, the next one asks again, and the file is opened however small it is */
     uint32_t uid;
     uint32_t gid;
 };

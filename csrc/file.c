@@ -302,7 +302,8 @@ int ajf_file_make_locked(struct ajf *m, const struct ajf_inode_view *v, struct a
     if (!file) {
         if (!(file = file_new(m, v->nodeid, v->attr.version, v->attr.size)))
             return -ENOMEM;
-        bool lazy = m->lazy_open_bytes && v->attr.size <= m->lazy_open_bytes;
+        /* Attributes that are true for this once (ajf.h) are no reason not to ask. */
+        bool lazy = m->lazy_open_bytes && v->attr.nlink && v->attr.size <= m->lazy_open_bytes;
         if (lazy ? ajf_open_lazily_locked(m, file) : ajf_file_reopen_locked(m, file)) {
             ajf_file_unref_locked(m, file);
             return -ENOMEM;

@@ -58,7 +58,8 @@ ENTRY_DTYPE = [*ATTR_DTYPE, ("name_off", "u4"), ("name_len", "u4")]
 class Attr(NamedTuple):
     """Attributes of one file, directory or symbolic link: the fields of struct ajf_attr, in its order.
 
-    `nlink` 0: in a listing, only name and type are known; as the answer of `stat`, true for this once.
+    `nlink` 0: in a listing, only name and type are known; as the answer of `stat`, true for this once, and the file
+    is opened however small it is.
     """
 
     ino: int  # shown to applications; 0 = make one up
