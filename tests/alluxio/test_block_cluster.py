@@ -64,7 +64,7 @@ def read(block: Block, begin: int, end: int, chunk_bytes: int = MIB) -> bytes:
 def test_hundreds_of_reads_take_one_connection(block: Block) -> None:
     """Besides that of the channel, which authenticates; of any length, in messages of any size."""
     seed = random.Random(7)
-    for _ in range(200):
+    for _ in range(100):
         begin = seed.randrange(len(DATA))
         end = min(len(DATA), begin + 1 + seed.randrange(1 << seed.randrange(22)))
         assert read(block, begin, end, 1 << seed.randrange(14, 22)) == DATA[begin:end]

@@ -120,7 +120,8 @@ static void every_ending_ends_the_call(void)
         begin();
         put_headers(&script, END_HEADERS, 1);
         put_message(&data, true, "hello", 5);
-        put_frame(&script, DATA, ending == 0 ? END_STREAM : 0, 1, data.at, data.len);
+        uint32_t stream = ending % 2 ? 1 : UINT32_C(0x80000001); /* the highest bit says nothing */
+        put_frame(&script, DATA, ending == 0 ? END_STREAM : 0, stream, data.at, data.len);
         if (ending == 1)
             put_frame(&script, DATA, END_STREAM, 1, NULL, 0);
         if (ending == 2)
@@ -162,6 +163,19 @@ static void what_came_before_an_end_or_an_error_is_kept(void)
         CHECK(got.len == 4 && !memcmp(got.at, "hell", 4));
     }
     memset(&line, 0, sizeof line);
+}
+
+static void another_frame_is_not_waited_for(void)
+{
+    char buffer[64];
+    begin();
+    put_message(&data, true, "hello", 5);
+    put_frame(&script, DATA, 0, 1, data.at, data.len);
+    put_frame(&script, PING, 0, 0, "12345678", 8);
+    struct ajf_h2 *h = start_call(stay);
+    CHECK_EQ(ajf_h2_read(h, buffer, sizeof buffer, 100), 5);
+    CHECK_EQ(ajf_h2_finish(h, 0), 0); /* nothing has timed out */
+    end(h);
 }
 
 static void a_message_is_read_whole(void)
@@ -249,7 +263,8 @@ static void broken_messages_are_errors(void)
     EXPECT("\0\0\7\0\0\0\0\0\1\0\0\0\0\1\x0a\0", -EPROTO);               /* behind the end of the message */
     EXPECT("\0\0\7\0\0\0\0\0\1\0\0\0\0\2\x0a\x80", -ECONNRESET);
     EXPECT("\0\0\x0c\0\0\0\0\0\1\0\0\0\0\2\x0a\x80\x80\x80\x80\x80\0", -EPROTO);
-    EXPECT("\0\0\x0d\0\0\0\0\0\1\0\0\0\0\x08\x0a\x86\x80\x80\x80\x80\x80\0", -EPROTO); /* a length of six bytes */
+    EXPECT("\0\0\x0e\0\0\0\0\0\1\0\0\0\0\x09\x0a\x82\x80\x80\x80\x80\0\x0a\0", -EPROTO); /* six bytes of length */
+    EXPECT("\0\0\x0b\0\0\0\0\0\1\0\0\0\0\1\x0a\xfb\xff\xff\xff\x0f", -EPROTO);
 }
 
 /* ----------------------------------------------------------------------------------------------- what is sent */
@@ -287,8 +302,9 @@ static void a_call_is_proper_http2_and_grpc(void)
     static const char *const names[] = {":path", ":authority", "content-type", "te", "user-agent", "channel-id"};
     char authority[701], name[1000], value[1000];
     const char *values[] = {"/p.Service/Method", authority, "application/grpc", "trailers", "alluxio-jnifuse", "id"};
-    for (size_t len = 1; len <= 700; len += len < 120 || len > 140 ? 97 : 1) {
-        size_t at = 0, n = 0;
+    const size_t lengths[] = {1, 100, 126, 127, 128, 254, 255, 256, 382, 383, 384, 700}; /* of what is coded */
+    for (unsigned i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        size_t at = 0, n = 0, len = lengths[i];
         memset(authority, 'h', len);
         authority[len] = 0;
         begin();
@@ -487,7 +503,7 @@ static void check_window(uint32_t stream, uint64_t begin_bytes, uint64_t taken)
     for (const uint8_t *f; (f = next_sent(&at));)
         if (f[3] == WINDOW_UPDATE && number(f + 5, 4) == stream)
             window += number(f + 9, 4);
-    CHECK(window >= taken + FRAME_BYTES);
+    CHECK(window >= taken + GIB); /* nor does it come close */
     CHECK(window - taken <= INT32_MAX);
 }
 
@@ -630,9 +646,9 @@ static void who_says_nothing_to_the_point_times_out(void)
         struct ajf_h2 *h = start_call(peers[i]);
         expect_read(h, "hello");
         uint64_t before = ajf_now_ns();
-        CHECK_EQ(ajf_h2_read(h, (char[1]){0}, 1, 60), -ETIMEDOUT);
+        CHECK_EQ(ajf_h2_read(h, (char[1]){0}, 1, 250), -ETIMEDOUT);
         uint64_t took = ajf_now_ns() - before;
-        CHECK(took >= 59 * AJF_NS_PER_MS && took < PATIENCE_MS * AJF_NS_PER_MS);
+        CHECK(took >= 249 * AJF_NS_PER_MS && took < PATIENCE_MS * AJF_NS_PER_MS);
         CHECK_EQ(ajf_h2_read(h, (char[1]){0}, 1, -1), -ETIMEDOUT); /* and is asked nothing more */
         CHECK_EQ(ajf_h2_finish(h, -1), -ETIMEDOUT);
         end(h);
@@ -666,19 +682,28 @@ static void *abort_later(void *h)
     return NULL;
 }
 
+/* Frames of an unknown type, which nobody answers. */
+static size_t endless_nothing(uint8_t *to, size_t room)
+{
+    static const uint8_t settings[9] = {[3] = SETTINGS}, nothing[9] = {[3] = UNKNOWN};
+    NEED(room >= 9);
+    memcpy(to, endless.greeted ? nothing : settings, 9);
+    endless.greeted = true;
+    return 9;
+}
+
 static void an_abort_ends_whatever_goes_on(void)
 {
     static char buffer[1 << 16];
-    void (*const peers[])(int fd) = {stay, drip_pings, stay};
-    for (unsigned i = 0; i < 3; i++) {
+    size_t (*const sources[])(uint8_t *to, size_t room) = {NULL, NULL, endless_source, endless_nothing};
+    for (unsigned i = 0; i < 4; i++) {
         pthread_t thread;
         ssize_t n;
         begin();
-        struct ajf_h2 *h = start_call(peers[i]);
+        struct ajf_h2 *h = start_call(i == 1 ? drip_pings : stay);
         memset(&endless, 0, sizeof endless);
         endless.stream = 1;
-        if (i == 2)
-            line.source = endless_source; /* there is always something to receive */
+        line.source = sources[i]; /* with one there is always something to receive */
         NEED(!pthread_create(&thread, NULL, abort_later, h));
         do
             n = ajf_h2_read(h, buffer, sizeof buffer, -1);
@@ -693,8 +718,9 @@ static void an_abort_ends_whatever_goes_on(void)
     begin();
     put_one_answer(1, "hello");
     struct ajf_h2 *h = start_call(stay);
+    expect_read(h, "h");
     ajf_h2_abort(h); /* what has come already is of no interest either */
-    CHECK_EQ(ajf_h2_read(h, buffer, 5, -1), -ECANCELED);
+    CHECK_EQ(ajf_h2_read(h, buffer, 4, -1), -ECANCELED);
     CHECK_EQ(ajf_h2_finish(h, 0), -ECANCELED);
     end(h);
 }
@@ -756,6 +782,7 @@ int main(void)
     RUN(lengths_may_be_written_with_five_bytes);
     RUN(every_ending_ends_the_call);
     RUN(what_came_before_an_end_or_an_error_is_kept);
+    RUN(another_frame_is_not_waited_for);
     RUN(a_message_is_read_whole);
     RUN(who_does_not_speak_http2_is_found_out);
     RUN(broken_frames_are_errors);
