@@ -140,7 +140,7 @@ c-tests: .venv/.tools | system-test
 	for program in $$programs; do echo "$$program"; timeout 300 "$$program"; done
 
 # Programs that read what strangers send. They run before the stress test.
-SANITIZED := test_h2 test_h2_fuzz
+SANITIZED := test_h2 test_h2_calls test_h2_fuzz
 
 # The last run proves that the alarm rings: a planted mistake must be reported.
 asan tsan ubsan: .venv/.tools ## the C stress test, and those of parsers, under a sanitizer

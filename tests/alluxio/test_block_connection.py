@@ -321,7 +321,7 @@ def test_mistakes_of_the_caller(worker: FakeWorker, connect: Callable[..., Block
         connection.read_into(memoryview(bytes(100)), 0, 100, 10, SOON_S, lambda _: None)
     assert take(connection, 100) == DATA[:100]
     with pytest.raises(RuntimeError):
-        connection.__init__("127.0.0.1", "1", SOON_S)  # type: ignore[misc]
+        connection.__init__("127.0.0.1", "1", SOON_S)
     connection.close()
     connection.close()
     connection.abort()

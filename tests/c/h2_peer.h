@@ -383,4 +383,46 @@ static inline int hear(const struct text *script, bool nested, size_t piece, str
     return err;
 }
 
+/* -------------------------------------------------------------------------------------------------- the tests */
+
+static struct text script, data, got; /* of the test that runs */
+
+/* A new script, with what every server begins with. */
+static inline void begin(void)
+{
+    drop(&script);
+    drop(&data);
+    drop(&got);
+    put_begin(&script);
+}
+
+static inline struct ajf_h2 *start_call(void (*then)(int fd))
+{
+    struct ajf_h2 *h = start(&script, then);
+    CHECK_EQ(call(h, true), 0);
+    return h;
+}
+
+static inline void put_one_answer(uint32_t stream, const char *text)
+{
+    struct text message = {0};
+    put_message(&message, true, text, strlen(text));
+    put_headers(&script, END_HEADERS, stream);
+    put_frame(&script, DATA, 0, stream, message.at, message.len);
+    put_headers(&script, END_HEADERS | END_STREAM, stream);
+    drop(&message);
+}
+
+static inline void expect_read(struct ajf_h2 *h, const char *text)
+{
+    char buffer[64];
+    for (size_t at = 0; at < strlen(text);) {
+        ssize_t n = ajf_h2_read(h, buffer, strlen(text) - at, PATIENCE_MS);
+        CHECK(n > 0 && !memcmp(buffer, text + at, (size_t)n));
+        if (n <= 0)
+            return;
+        at += (size_t)n;
+    }
+}
+
 #endif

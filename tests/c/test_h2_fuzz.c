@@ -148,12 +148,11 @@ int main(int argc, char **argv)
     uint64_t first = argc > 2 ? strtoull(argv[2], NULL, 0) : 1;
     unsigned ends[3] = {0};
     for (uint64_t round = first; round < first + rounds; round++) {
-        struct text script = {0}, heard = {0}, meant = {0};
-        struct text data;
+        struct text meant = {0};
         uint64_t seed = round;
         bool nested = check_below(&seed, 4);
+        begin();
         data = some_data(check_below(&seed, check_below(&seed, 4) ? 100 : 9000));
-        put_begin(&script);
         put_answer(&script, &seed, 1, nested, &data);
         for (uint64_t n = check_below(&seed, 4); n; n--)
             mutate(&script, &seed);
@@ -161,15 +160,14 @@ int main(int argc, char **argv)
         line.most = check_below(&seed, 3) ? 1 + check_below(&seed, 1 << check_below(&seed, 14)) : 0;
         line.seed = seed;
         int want = understand(&script, nested, &meant);
-        int err = hear(&script, nested, 1 + check_below(&seed, 1 << check_below(&seed, 14)), &heard);
-        if (err != want || !is_same(&heard, &meant))
-            CHECK_SAY("round %" PRIu64 ": %zu bytes and %d, not %zu and %d", round, heard.len, err, meant.len, want);
+        int err = hear(&script, nested, 1 + check_below(&seed, 1 << check_below(&seed, 14)), &got);
+        if (err != want || !is_same(&got, &meant))
+            CHECK_SAY("round %" PRIu64 ": %zu bytes and %d, not %zu and %d", round, got.len, err, meant.len, want);
         ends[!want ? 0 : want == -EPROTO ? 1 : 2]++;
-        drop(&script);
-        drop(&heard);
         drop(&meant);
-        drop(&data);
     }
+    begin();
+    drop(&script);
     drop(&sent);
     for (unsigned i = 0; i < 3; i++)
         CHECK(ends[i] >= rounds / 20); /* or the conversations are of no use */
