@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import threading
 import time
@@ -11,6 +12,7 @@ from typing import Any
 from fake_server import FakeServer
 from fake_worker import FakeWorker
 
+from alluxio_jnifuse.sources.alluxio.errors import forget_frames
 from alluxio_jnifuse.sources.alluxio.master import MasterClient
 from alluxio_jnifuse.sources.alluxio.proto import block_pb2, common_pb2, file_pb2
 from alluxio_jnifuse.sources.alluxio.settings import Settings
@@ -50,6 +52,7 @@ class FakeCluster:
         self.names = [""] * len(self.workers)  # see FakeWorker.address
         self.targets = [worker.target for worker in self.workers]  # what the master tells
         self._file_id = 0
+        gc.disable()  # `File.read` sees what would keep a reader's buffer until the next collection
         self._sources: list[AlluxioSource] = []
         self.master.on("GetWorkerInfoList", self._list_workers)
 
@@ -58,6 +61,7 @@ class FakeCluster:
             source.close()
         for server in (self.master, *self.workers):
             server.close()
+        gc.enable()
 
     def put(
         self,
@@ -172,11 +176,12 @@ class File:
         self.path = path.encode()
         self.opened: OpenFile = source.open(self.path, source.stat(self.path).version)
         self.size = self.opened.size
+        self.final = bytearray()  # of the last read that was begun
 
     def read(self, offset: int, length: int, progress: Callable[[int], None] | None = None) -> bytes:
         """One range; what was reported as final is what is there in the end."""
         buffer = bytearray(length)
-        final = bytearray()
+        final = self.final = bytearray()
 
         def note(filled: int) -> None:
             assert filled >= len(final), "progress went backwards"
@@ -184,7 +189,13 @@ class File:
             if progress is not None:
                 progress(filled)
 
-        count = self.source.read_into(self.opened.handle, offset, memoryview(buffer), note)
+        try:
+            count = self.source.read_into(self.opened.handle, offset, memoryview(buffer), note)
+        except BaseException as error:
+            forget_frames(error)  # as fetcher.py does
+            _must_be_free(buffer)
+            raise
+        _must_be_free(buffer)
         assert final == memoryview(buffer)[:count], "final bytes changed, or nobody was told of them"
         return bytes(final)
 
@@ -217,6 +228,15 @@ class File:
 
     def close(self) -> None:
         self.source.close_file(self.opened.handle)
+
+
+def _must_be_free(buffer: bytearray) -> None:
+    """Nobody keeps the buffer of a read that is over: the core waits for it."""
+    try:
+        buffer.append(0)
+    except BufferError:
+        raise AssertionError("the source kept the buffer") from None
+    del buffer[-1]
 
 
 def run_all(functions: Sequence[Callable[[], None]], timeout: float = 30.0) -> None:

@@ -21,7 +21,15 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from alluxio_jnifuse.errors import SourceError, StaleVersion
-from alluxio_jnifuse.sources.alluxio.errors import CallError, Closed, NotFound, Refused, Status, Unanswered
+from alluxio_jnifuse.sources.alluxio.errors import (
+    CallError,
+    Closed,
+    NotFound,
+    Refused,
+    Status,
+    Unanswered,
+    forget_frames,
+)
 from alluxio_jnifuse.sources.alluxio.placement import NoWorker
 from alluxio_jnifuse.sources.alluxio.status import version_of
 
@@ -69,7 +77,7 @@ class FileBlocks:
         self._questions = threading.Condition()
         self._asked = 0  # questions put to the master; lock
         self._answered = 0  # lock
-        self._outcome: BaseException | None = None  # of the last one; lock
+        self._outcome: Exception | None = None  # of the last one; lock
 
     def attempt(self, index: int) -> Attempt:
         """The first attempt for a block. Raises StaleVersion, NoWorker, OSError."""
@@ -124,11 +132,12 @@ class FileBlocks:
                 self._raise_outcome()
                 return
             self._asked += 1
-        outcome: BaseException | None = None
+        outcome: Exception | None = SourceError("the master was not asked", where=repr(self.path))
         try:
             self._renew()
-        except BaseException as error:
-            outcome = error
+            outcome = None
+        except CallError as error:
+            outcome = error.again()  # for the others; this one has frames
             raise
         finally:
             with self._questions:
@@ -147,7 +156,8 @@ class FileBlocks:
     def _renew(self) -> None:
         try:
             now = self._ask()
-        except FileNotFoundError:
+        except FileNotFoundError as error:
+            forget_frames(error)
             self._stale = True
             return
         if version_of(now) != version_of(self.status):
@@ -163,6 +173,7 @@ class FileBlocks:
         except Closed:
             raise
         except OSError as error:
+            forget_frames(error)
             log.debug("%s: no news from the master: %s", self.path, error)
 
     def close(self) -> None:
@@ -201,6 +212,7 @@ class Effort:
             try:
                 return self._blocks.attempt(self._index)
             except NoWorker as error:
+                forget_frames(error)
                 self._reason = error
                 self._pause = True
 

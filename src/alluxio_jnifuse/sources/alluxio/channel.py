@@ -287,6 +287,7 @@ class Channel:
 
     def _fail(self, error: Exception, method: str, about: str, session: Session | None) -> NoReturn:
         """Raises what a failed call is for its caller; `ValueError` is gRPC's for a closed channel."""
+        error.__traceback__ = None  # a call of gRPC is its own exception: it would hold itself, and all callers' frames
         where = self._where(method, about)
         if self._closed:
             raise Closed(Status.CANCELLED, where, "closed") from None

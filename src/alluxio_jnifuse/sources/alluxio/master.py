@@ -28,6 +28,7 @@ from alluxio_jnifuse.sources.alluxio.errors import (
     Status,
     TimedOut,
     Unanswered,
+    forget_frames,
     is_retryable,
     is_unimplemented,
 )
@@ -101,11 +102,12 @@ class MasterClient:
     # ------------------------------------------------------------------------------------------------- connection
 
     def connect(self, timeout: float = _CONNECT_S) -> None:
-        """Finds the primary, introduces us, and checks that it is an Alluxio 2, all within `timeout` seconds.
+        """Finds the primary, introduces us, and checks that it is an Alluxio 2, all within `timeout` seconds,
+        or alluxio.user.rpc.retry.max.duration if that is less.
 
         Raises SourceError saying which masters were asked, what each answered, and what to do.
         """
-        effort = _Effort(self._settings, timeout, hopeful=False)
+        effort = _Effort(self._settings, min(timeout, self._settings.rpc_retry_max_duration_s), hopeful=False)
         try:
             version = self._try_master_info(effort)
         except CallError as error:
@@ -293,6 +295,7 @@ class MasterClient:
 
     def _recover(self, error: CallError, channel: Channel | None, effort: _Effort) -> None:
         """Returns when the call is worth another attempt; else raises `error`."""
+        forget_frames(error)  # it may be kept
         if self._closed.is_set():
             raise Closed(Status.CANCELLED, error.where, "closed") from None
         if not isinstance(error, (TimedOut, Unanswered)) and not (isinstance(error, NoPrimary) and error.is_silence):

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING
 
 from alluxio_jnifuse.errors import SourceError
 from alluxio_jnifuse.sources.alluxio.attempts import Effort, FileBlocks, is_silent
+from alluxio_jnifuse.sources.alluxio.errors import forget_frames
 from alluxio_jnifuse.sources.alluxio.streams import MalformedChunk, ShortStream
 
 if TYPE_CHECKING:
@@ -283,6 +284,7 @@ class FileReader:
                     cursor.position = cursor.call.position
             except (OSError, ShortStream, MalformedChunk) as error:
                 cursor.finish()
+                forget_frames(error)
                 failure = error
             came = cursor.position - base > final
             if came:
@@ -313,6 +315,7 @@ class FileReader:
                 attempt = cursor.attempt = blocks.attempt(ahead)
                 cursor.call = blocks.begin(ahead, 0, blocks.status.block_lengths[ahead], attempt)
             except (OSError, SourceError) as error:
+                forget_frames(error)
                 log.debug("%s block %d cannot be begun ahead: %s", blocks.path, ahead, error)
                 if attempt is not None and is_silent(error):
                     blocks.note_failure(ahead, attempt.choice, error)

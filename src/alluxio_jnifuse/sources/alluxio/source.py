@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from alluxio_jnifuse.errors import StaleVersion
 from alluxio_jnifuse.sources.alluxio.ahead import ReadAhead
 from alluxio_jnifuse.sources.alluxio.attempts import FileBlocks, is_silent
-from alluxio_jnifuse.sources.alluxio.errors import CallError, NotFound, is_retryable
+from alluxio_jnifuse.sources.alluxio.errors import CallError, NotFound, forget_frames, is_retryable
 from alluxio_jnifuse.sources.alluxio.locality import Locality
 from alluxio_jnifuse.sources.alluxio.metadata import MISSING, MetadataCache
 from alluxio_jnifuse.sources.alluxio.owners import Owners
@@ -56,7 +56,7 @@ _COMPLETE_POLL_S = 0.25
 _CAPACITY_S = 300.0  # alluxio.fuse.stat.cache.refresh.interval
 _STATFS_BLOCK_BYTES = 16 << 10
 _COMMAND = b".alluxiocli."
-_MASTER_S = 3.0  # how long a primary master is looked for where what it said before will do
+_MASTER_S = 1.0  # how long a primary master is looked for where what it said before will do
 
 
 class _Capacity(NamedTuple):
@@ -225,6 +225,7 @@ class AlluxioSource(Source):
             return self._ask_now(path, _MASTER_S)
         except CallError as error:
             if is_retryable(error):
+                forget_frames(error)
                 return known
             raise
 
@@ -383,6 +384,7 @@ class AlluxioSource(Source):
                     self._workers.link_to(address), status.block_ids[index], status.block_lengths[index]
                 )
             except OSError as error:
+                forget_frames(error)
                 log.debug("block %d of %s: %s", index, status.name, error)  # it is read some other way
                 if is_silent(error):
                     self._workers.note_silence(address)

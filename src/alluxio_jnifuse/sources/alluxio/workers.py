@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from alluxio_jnifuse.errors import SourceError
 from alluxio_jnifuse.sources.alluxio import requests
-from alluxio_jnifuse.sources.alluxio.errors import CallError, Closed, Status, is_unimplemented
+from alluxio_jnifuse.sources.alluxio.errors import CallError, Closed, Status, forget_frames, is_unimplemented
 from alluxio_jnifuse.sources.alluxio.flight import SingleFlight
 from alluxio_jnifuse.sources.alluxio.link import WorkerLink
 from alluxio_jnifuse.sources.alluxio.placement import Choice, Worker, choose
@@ -43,7 +43,7 @@ ASYNC_CACHE = "/alluxio.grpc.block.BlockWorker/AsyncCache"
 _CACHE_S = 10.0
 _MOST_WAITING_COPIES = 1000
 _SILENT_S = 15.0  # how long a worker that did not answer is asked last
-_MASTER_S = 3.0  # for a master to be found, where there is a list of workers that is only old
+_MASTER_S = 1.0  # for a master to be found, where there is a list of workers that is only old
 _RETRY_LIST_S = 1.0  # when there is no new one, or an empty one: workers register one after the other
 _UNUSED_S = 600.0  # after which the link to a worker that is none any more is closed
 
@@ -98,9 +98,10 @@ class Workers:
             known = self._known
         try:
             found = known if known and self._master.away else self._ask_master(_MASTER_S if known else None)
-        except OSError:
+        except OSError as error:
             if not known:
                 raise
+            forget_frames(error)
             found = known  # they are probably still there
         with self._lock:
             self._known = found
