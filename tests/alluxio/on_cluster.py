@@ -6,13 +6,14 @@ import json
 import mmap
 import os
 import random
+import time
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
 from cluster import dataset
 from cluster.cluster import Cluster
-from harness.mounting import Mounted, Mounts
+from harness.mounting import COMMAND, Mounted, Mounts, beneath, run
 
 MIB = 1 << 20
 PIECE = 256 << 10
@@ -29,6 +30,22 @@ def mount(
     """Mounts a directory of a cluster. The client is told nothing but where the masters are, and how to log in."""
     own = {"alluxio.security.authentication.type": cluster.plan.auth}
     return mounts.mount(cluster.uri(path), options, {**own, **(properties or {})}, **more)  # type: ignore[arg-type]
+
+
+def refused(mounts: Mounts, masters: str, *properties: str) -> str:
+    """What the command says that mounts a cluster in vain."""
+    words = [word for each in ("alluxio.user.rpc.retry.max.duration=3sec", *properties) for word in ("-D", each)]
+    path = str(mounts.root / "mnt")
+    began = time.monotonic()
+    done = run([*COMMAND, "mount", *words, "-u", f"alluxio://{masters}/", path], mounts.environ())
+    took = time.monotonic() - began
+    assert done.returncode == 1, f"{done.stdout}{done.stderr}"
+    assert took < 10, f"{took:.1f} s"
+    assert not beneath(str(mounts.root))
+    assert "Traceback" not in done.stderr
+    line = done.stderr.strip().splitlines()[-1]
+    assert f"alluxio://{masters}" in line
+    return line
 
 
 # ----------------------------------------------------------------------------------------------------- in children
