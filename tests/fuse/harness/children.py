@@ -7,6 +7,7 @@ a pickle. It is the leader of a process group of its own, which goes with it.
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import pickle
 import select
@@ -195,6 +196,7 @@ def as_user(uid: int) -> Iterator[None]:
 def _run(writing: int, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     code = 1
     try:
+        gc.disable()  # what other threads of the parent used may wait for them when it is collected: gRPC does
         _own_group(0)
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         for number in (signal.SIGALRM, signal.SIGINT, signal.SIGTERM, signal.SIGPIPE):
