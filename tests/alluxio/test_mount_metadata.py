@@ -238,11 +238,13 @@ def test_an_unfinished_file(
 
 
 def test_while_the_master_is_away(cluster: Cluster, place: Place, mounts: Mounts, children: Children) -> None:
-    """What was listed, and is in the memory of workers, stays readable; what is new is seen when he is back."""
+    """What was listed, and is in the memory of workers, stays readable; when he is back, what is new is seen."""
     files = {**dataset.small(40), "large": LARGE}
     dataset.make(place.ufs, files)
     cluster.shell.fs("load", place.path)
     mounted = [mount(mounts, cluster, place.path, NOW, CACHED), mount(mounts, cluster, place.path, NOW)]
+    idle = mount(mounts, cluster, place.path, NOW)
+    before = set(children.run(os.listdir, idle.path))
 
     def use(top: str) -> set[str]:
         found = set(walk(top))
@@ -256,9 +258,13 @@ def test_while_the_master_is_away(cluster: Cluster, place: Place, mounts: Mounts
     for each in mounted:
         assert children.run(use, each.path) == set(files) | dataset.directories(files)
         assert children.run(errno_of, os.stat, each.join("large/no")) == errno.ENOTDIR
+    assert set(children.run(os.listdir, idle.path)) == before
     cluster.restart("master0")
-    write(cluster, f"{place.path}/file", 1, SMALL)
+    write(cluster, f"{place.path}/new", 1, SMALL)
+    until(lambda: set(children.run(os.listdir, idle.path)) == before | {"new"}, "the new name")
+    write(cluster, f"{place.path}/large", 2, LARGE)
+    command(mounted[0], children, "drop")
     for each in mounted:
-        if each is mounted[0]:
-            command(each, children, "drop")
-        until(lambda each=each: children.run(generation, each.join("file")) == 1, "the new file", 30)
+        path, size = each.join("large"), LARGE + 2
+        until(lambda path=path, size=size: children.run(sizes, path) == (size, size), "the new file", 30)
+        assert children.run(generation, path) == 2

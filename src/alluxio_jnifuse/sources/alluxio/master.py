@@ -6,7 +6,8 @@ answers otherwise is the answer. Calls that only read may be repeated at any tim
 
 Threads: any method may be called from any thread. A call is made by its caller, on one channel that all share. When
 it fails several callers may want another one; one of them searches, the others wait for what he finds. A channel
-that is given up lives on until the calls on it have ended. `close` ends every call and every wait soon.
+that is given up lives on until the calls on it have ended. `close` ends every call and every wait soon. Callers that
+do not wait for a primary (`is_away`) have a thread look for it.
 """
 
 from __future__ import annotations
@@ -95,6 +96,7 @@ class MasterClient:
         self._channel: Channel | None = None  # to the primary; written with the lock, read without
         self._search: Search | None = None  # under way; lock
         self._searches: SingleFlight[Channel] = SingleFlight("search for the primary master")
+        self._seeking = False  # in the background; set with the lock
         self._closed = threading.Event()  # set with the lock
         self._version = ""
         self._missing: set[str] = set()  # calls that an older cluster does not have
@@ -135,10 +137,30 @@ class MasterClient:
         """The release of the cluster, as "2.9.6"."""
         return self._version or self._try_master_info(self._usual_effort())
 
-    @property
-    def away(self) -> bool:
-        """Whether the primary is being looked for: a call may take long."""
-        return self._channel is None
+    def is_away(self) -> bool:
+        """Whether there is no primary at the moment: a call may take long.
+
+        Who is told so can do without one; it is looked for in the background.
+        """
+        if self._channel is not None:
+            return False
+        with self._lock:
+            if self._closed.is_set() or self._seeking:
+                return True
+            self._seeking = True
+        try:
+            threading.Thread(target=self._seek, name="primary", daemon=True).start()
+        except (RuntimeError, MemoryError):
+            self._seeking = False
+        return True
+
+    def _seek(self) -> None:
+        try:
+            self._primary(self._usual_effort())
+        except CallError as error:
+            log.debug("%s", error)
+        finally:
+            self._seeking = False
 
     # ------------------------------------------------------------------------------------------------------ files
 

@@ -173,7 +173,7 @@ class AlluxioSource(Source):
     def list(self, path: bytes) -> Listing:
         asked = time.monotonic()
         known = self._metadata.get_listing(path, asked)
-        if known is not None and (self._settings.metadata_cache or self._client.away):
+        if known is not None and (self._settings.metadata_cache or self._client.is_away()):
             return known
         try:
             patience = None if known is None else _MASTER_S
@@ -219,7 +219,7 @@ class AlluxioSource(Source):
         known = self._metadata.get(path, time.monotonic())
         if not isinstance(known, FileStatus):
             return self._ask_now(path)
-        if self._client.away:
+        if self._client.is_away():
             return known
         try:
             return self._ask_now(path, _MASTER_S)

@@ -97,7 +97,7 @@ class Workers:
         with self._lock:
             known = self._known
         try:
-            found = known if known and self._master.away else self._ask_master(_MASTER_S if known else None)
+            found = known if known and self._master.is_away() else self._ask_master(_MASTER_S if known else None)
         except OSError as error:
             if not known:
                 raise
