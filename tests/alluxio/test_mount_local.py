@@ -103,6 +103,13 @@ def test_under_other_names(clusters: Callable[..., Cluster], mounts: Mounts, chi
         assert "ReadBlock" not in calls(mounted.stats())
 
 
+def test_no_worker_on_this_machine(clusters: Callable[..., Cluster], mounts: Mounts) -> None:
+    """The log says so, and where they are: short-circuit is not lost silently."""
+    cluster = clusters(hosts=("198.51.100.77",))  # of a network for documentation
+    mounted = mount(mounts, cluster)
+    assert mounted.lines("none on this machine (198.51.100.77)", "every read is remote")
+
+
 # ---------------------------------------------------------------------------------------- files that cannot be opened
 
 
