@@ -15,8 +15,10 @@ from pathlib import Path
 
 import pytest
 
-# Before numpy is loaded: children are forked from this process, which should have one thread.
+# Before numpy and gRPC are loaded: children are forked from this process, and should have one thread. gRPC would start
+# its own in each of them, and those take the signals that a test sends.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 sys.path.insert(0, str(Path(__file__).parent / "fuse"))
 
 from cluster import dataset, jars

@@ -34,7 +34,7 @@ def mount(
 
 def refused(mounts: Mounts, masters: str, *properties: str) -> str:
     """What the command says that mounts a cluster in vain."""
-    words = [word for each in ("alluxio.user.rpc.retry.max.duration=3sec", *properties) for word in ("-D", each)]
+    words = [word for each in ("alluxio.user.rpc.retry.max.duration=2sec", *properties) for word in ("-D", each)]
     path = str(mounts.root / "mnt")
     began = time.monotonic()
     done = run([*COMMAND, "mount", *words, "-u", f"alluxio://{masters}/", path], mounts.environ())

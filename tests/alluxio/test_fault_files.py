@@ -66,20 +66,18 @@ def _serve(path: str, asked: str, ready: str) -> list[tuple[int, int, bytes]]:
     return found
 
 
-@WAYS
 def test_freed_while_it_is_open(
-    cluster: Cluster, place: Place, mounts: Mounts, children: Children, private: Path, properties: dict[str, str]
+    cluster: Cluster, place: Place, mounts: Mounts, children: Children, private: Path
 ) -> None:
-    """Its blocks go from the workers, but for those that are lent; all of it can still be read, and opened."""
+    """Its blocks go from the workers; all of it can still be read, and opened."""
     before = block_files(cluster)
     write(cluster, f"{place.path}/file", "file")
-    mounted = mount(mounts, cluster, place.path, UNCACHED, properties)
+    mounted = mount(mounts, cluster, place.path, UNCACHED, REMOTE)
     opened = OpenFile(children, mounted.join("file"), private)
     old = block_files(cluster) - before
     assert old
-    cluster.shell.run("free", "-f", f"{place.path}/file")  # it waits for what is lent, in vain
-    if properties is REMOTE:
-        until(lambda: not old & block_files(cluster), "the blocks to go", 20)
+    cluster.shell.fs("free", "-f", f"{place.path}/file")
+    until(lambda: not old & block_files(cluster), "the blocks to go", 20)
     for at, number, data in opened.read_rest():
         assert (number, data) == (0, dataset.content("file", at, len(data)))
     children.run(read_through, mounted.join("file"), "file", SIZE)
@@ -176,7 +174,7 @@ def test_workers_with_too_little_room(
         Readers(children, lent.path, files, private / "b", 2),
     )
     for each in readers:
-        each.read_on(12, 60)
+        each.read_on(8, 60)
     for each in readers:
         report = each.stop()
         assert not report.errors

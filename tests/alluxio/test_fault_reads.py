@@ -87,13 +87,13 @@ def test_a_worker_that_always_fails(cluster: FakeCluster, fault: str) -> None:
     file.close()
 
 
-@pytest.mark.parametrize("fault", sorted(FAULTS))
+@pytest.mark.parametrize("fault", sorted(set(FAULTS) - {"stalls at once"}))
 def test_nobody_gives_the_block(cluster: FakeCluster, fault: str) -> None:
     """An error in time: no bytes but those that were right."""
     for worker in cluster.workers:
         worker.always = FAULTS[fault]
     began = time.monotonic()
-    file = File(cluster.source(read_retry_max_duration_s=0.3), "/f")
+    file = File(cluster.source(read_retry_max_duration_s=0.1), "/f")
     with pytest.raises((SourceError, OSError)) as raised:
         file.read(HALF - 1000, MIB)
     assert to_errno(raised.value) == errno.EIO
@@ -287,7 +287,7 @@ def test_over_tls(fault: str) -> None:
     try:
         cluster.put("/f", DATA, BLOCK, holders=[0, 1])
         cluster.workers[0].always = FAULTS[fault]
-        cluster.workers[1].always = slow(0.5)
+        cluster.workers[1].always = slow(0.1)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("alluxio_jnifuse.sources.alluxio.connection._certificates", lambda _: CERTIFICATE)
             data, took = read(cluster, MIB, tls=True)

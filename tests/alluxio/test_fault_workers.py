@@ -119,20 +119,20 @@ def test_a_worker_stalls(cluster: Cluster, filled: str, mounts: Mounts, children
 def test_the_only_worker_that_has_it_stalls(cluster: Cluster, place: Place, mounts: Mounts, children: Children) -> None:
     """The read waits and succeeds; where it has waited long enough it is EIO, and the next one succeeds."""
     write(cluster, f"{place.path}/only", "only", BLOCK, "MUST_CACHE")
-    patience = {"alluxio.user.block.read.retry.max.duration": "4sec"}
+    patience = {"alluxio.user.block.read.retry.max.duration": "3sec"}
     mounted = mount(mounts, cluster, place.path, UNCACHED, {**REMOTE, **patience})
     expected = dataset.content("only", 0, 4096)
     assert children.run(timed_read, mounted.join("only"), 4096)[1] == expected
     with cluster.paused("worker0"):
         waiting = children.start(timed_read, mounted.join("only"), 4096)
-        time.sleep(3)
+        time.sleep(2)
     number, data, seconds = waiting.result(20)
     assert (number, data) == (0, expected)
-    assert seconds > 2.9
+    assert seconds > 1.9
     with cluster.paused("worker0"):
         number, _, seconds = children.run(timed_read, mounted.join("only"), 4096)
     assert number == errno.EIO
-    assert 3.5 < seconds < 8
+    assert 2.5 < seconds < 8
     number, data, seconds = children.run(timed_read, mounted.join("only"), 4096)
     assert (number, data) == (0, expected)
 
