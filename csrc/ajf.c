@@ -41,6 +41,7 @@ int ajf_new(const struct ajf_options *options, struct ajf **ret_m)
         goto fail_cache;
     if ((err = -pthread_key_create(&m->scratch, free_scratch)))
         goto fail_key;
+    ajf_ahead_init(m);
     ajf_waits_init(&m->waits, m);
     ajf_notify_init(&m->notify, m);
     ajf_dirs_init(&m->dirs);

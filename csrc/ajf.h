@@ -176,6 +176,14 @@ void ajf_fetch_release(struct ajf_fetch *f);
  */
 void ajf_invalidate(struct ajf *m, const char *path, size_t len);
 
+/*
+ * An answer to a LIST of `path` that was not asked for, which is `age_ns` old: look-ups and listings are answered from
+ * it as long as they would be from any other. 0, -ENOENT (the kernel knows no such directory), -ENOMEM, -EINVAL
+ * (malformed).
+ */
+int ajf_offer_list(struct ajf *m, const char *path, size_t len, const struct ajf_entry *entries, size_t n,
+                   const char *names, size_t names_len, uint64_t age_ns);
+
 /* --------------------------------------------------------------------------------------- looking into a mount */
 
 /* Counters by name, in the order of stats.def. */

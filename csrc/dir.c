@@ -32,6 +32,7 @@ static void unref_locked(struct ajf *m, struct ajf_listing *l)
     ajf_list_del(&l->by_node);
     ajf_inode_unref(&m->inodes, l->nodeid);
     AJF_COUNT(&m->stats, listings_died);
+    ajf_run_done(&l->run);
     free(l->entries);
     free(l->names);
     free(l);
@@ -206,7 +207,7 @@ static int listing_new(struct ajf *m, uint64_t nodeid, const struct ajf_entry *e
 }
 
 int ajf_dir_listed(struct ajf *m, uint64_t nodeid, const struct ajf_entry *entries, size_t n, const char *names,
-                   size_t names_len, uint64_t asked_ns)
+                   size_t names_len, uint64_t asked_ns, bool offered)
 {
     struct ajf_dirs *d = &m->dirs;
     struct ajf_listing *l;
@@ -215,12 +216,12 @@ int ajf_dir_listed(struct ajf *m, uint64_t nodeid, const struct ajf_entry *entri
         return err;
     ajf_inode_ref(&m->inodes, nodeid);
     pthread_mutex_lock(&d->lock);
-    if (d->closed) {
+    struct ajf_listing *old = current_locked(d, nodeid);
+    if (d->closed || (offered && old && old->expires_ns >= l->expires_ns)) {
         unref_locked(m, l);
         pthread_mutex_unlock(&d->lock);
         return 0;
     }
-    struct ajf_listing *old = current_locked(d, nodeid);
     if (old)
         retire_locked(m, old);
     l->id = count_up(&d->next_id);
@@ -453,6 +454,24 @@ bool ajf_dir_read(struct ajf *m, fuse_req_t req, uint64_t nodeid, uint64_t fh, s
     return true;
 }
 
+/* The index of a name; n when it is not there. */
+static size_t index_of(const struct ajf_listing *l, const char *name, size_t len)
+{
+    size_t lo = 0, hi = l->n;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        const struct ajf_entry *e = &l->entries[mid];
+        int c = compare_names(name, len, l->names + e->name_off, e->name_len);
+        if (!c)
+            return mid;
+        if (c > 0)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return l->n;
+}
+
 int ajf_dir_find(struct ajf *m, uint64_t parent, const char *name, size_t len, uint64_t now_ns,
                  struct ajf_attr *ret_attr, uint64_t *ret_expires_ns)
 {
@@ -461,27 +480,76 @@ int ajf_dir_find(struct ajf *m, uint64_t parent, const char *name, size_t len, u
     pthread_mutex_lock(&d->lock);
     const struct ajf_listing *l = current_locked(d, parent);
     if (l && !l->dropped && (now_ns < l->attr_expires_ns || now_ns < l->negative_expires_ns)) {
-        size_t lo = 0, hi = l->n;
-        int c = 1;
-        while (lo < hi && c) {
-            size_t mid = lo + (hi - lo) / 2;
-            const struct ajf_entry *e = &l->entries[mid];
-            c = compare_names(name, len, l->names + e->name_off, e->name_len);
-            if (c > 0)
-                lo = mid + 1;
-            else if (c < 0)
-                hi = mid;
-            else if (now_ns < l->attr_expires_ns && e->attr.nlink) {
-                *ret_attr = e->attr;
-                *ret_expires_ns = l->attr_expires_ns;
-                err = 0;
-            }
-        }
-        if (c && now_ns < l->negative_expires_ns) {
+        size_t i = index_of(l, name, len);
+        if (i < l->n && now_ns < l->attr_expires_ns && l->entries[i].attr.nlink) {
+            *ret_attr = l->entries[i].attr;
+            *ret_expires_ns = l->attr_expires_ns;
+            err = 0;
+        } else if (i == l->n && now_ns < l->negative_expires_ns) {
             *ret_expires_ns = l->negative_expires_ns;
             err = -ENOENT;
         }
     }
     pthread_mutex_unlock(&d->lock);
+    return err;
+}
+
+/* ------------------------------------------------------------------------------------------------ reading ahead */
+
+static bool is_worth_it(const struct ajf *m, const struct ajf_attr *a)
+{
+    return S_ISREG(a->mode) && a->nlink && a->size && a->size <= m->lazy_open_bytes;
+}
+
+/* Looks through the entries [from, to) of a listing. */
+static size_t pick_locked(struct ajf *m, struct ajf_listing *l, size_t from, size_t to, uint64_t room,
+                          struct ajf_dir_pick *ret_picks, size_t most)
+{
+    size_t n = 0;
+    for (size_t i = from; i < to && n < most; i++) {
+        const struct ajf_entry *e = &l->entries[i];
+        if (is_worth_it(m, &e->attr) && !ajf_run_has(&l->run, i)) {
+            if (e->attr.size > room)
+                break;
+            room -= e->attr.size;
+            ret_picks[n].attr = e->attr;
+            ret_picks[n].len = e->name_len;
+            memcpy(ret_picks[n++].name, l->names + e->name_off, e->name_len);
+        }
+        l->run.begun = i + 1;
+    }
+    return n;
+}
+
+size_t ajf_dir_ahead(struct ajf *m, uint64_t parent, const char *name, size_t len, uint64_t room,
+                     struct ajf_dir_pick *ret_picks, size_t most, uint64_t *ret_expires_ns)
+{
+    struct ajf_dirs *d = &m->dirs;
+    size_t n = 0, from, to;
+    pthread_mutex_lock(&d->lock);
+    struct ajf_listing *l = current_locked(d, parent);
+    if (l && !l->dropped && ajf_now_ns() < l->attr_expires_ns) {
+        size_t i = index_of(l, name, len);
+        *ret_expires_ns = l->attr_expires_ns;
+        if (i < l->n && ajf_run_note(&l->run, l->n, i, &from, &to))
+            n = pick_locked(m, l, from, to, room, ret_picks, most);
+    }
+    pthread_mutex_unlock(&d->lock);
+    return n;
+}
+
+/* ------------------------------------------------------------------------------------------- told without asking */
+
+int ajf_offer_list(struct ajf *m, const char *path, size_t len, const struct ajf_entry *entries, size_t n,
+                   const char *names, size_t names_len, uint64_t age_ns)
+{
+    uint64_t nodeid = ajf_inode_resolve(&m->inodes, path, len), now = ajf_now_ns();
+    struct ajf_inode_view v;
+    int err = -ENOENT;
+    if (!nodeid)
+        return err;
+    if (!ajf_inode_get(&m->inodes, nodeid, &v) && S_ISDIR(v.attr.mode) && n <= UINT32_MAX)
+        err = ajf_dir_listed(m, nodeid, entries, n, names, names_len, now > age_ns ? now - age_ns : 0, true);
+    ajf_inode_unref(&m->inodes, nodeid);
     return err;
 }

@@ -19,7 +19,9 @@
 
 #include "ajf.h"
 #include "fuse.h"
+#include "inode.h"
 #include "list.h"
+#include "run.h"
 
 #define AJF_DIR_BUCKETS 1024
 #define AJF_DIR_KEEP_BYTES (UINT64_C(64) << 20) /* of snapshots that nobody has open: 600 k entries or so */
@@ -34,9 +36,17 @@ struct ajf_listing {
     uint32_t refs;   /* lock; opens and readers, and 1 while current */
     bool current;    /* lock; what new opens get */
     bool dropped;    /* lock; known to be out of date */
+    struct ajf_run run; /* lock; which of its files are being read */
     size_t n;
     struct ajf_entry *entries;
     char *names;
+};
+
+/* A file that ajf_dir_ahead found worth fetching. */
+struct ajf_dir_pick {
+    struct ajf_attr attr;
+    size_t len;
+    char name[AJF_NAME_MAX];
 };
 
 struct ajf_dirs {
@@ -64,13 +74,23 @@ void ajf_dir_release(struct ajf *m, uint64_t nodeid, uint64_t fh);
 /* READDIR or READDIRPLUS: answers `req`. False: there is no snapshot (any more); a LIST is needed. */
 bool ajf_dir_read(struct ajf *m, fuse_req_t req, uint64_t nodeid, uint64_t fh, size_t size, uint64_t offset, bool plus);
 
-/* Builds the snapshot of a LIST fetch that was begun at asked_ns, and makes it current. 0, -ENOMEM, -EINVAL (offsets outside the blob). */
+/*
+ * Builds the snapshot of what the source was asked at asked_ns, and makes it current; one that was `offered` only where
+ * nothing newer is known. 0, -ENOMEM, -EINVAL (offsets outside the blob).
+ */
 int ajf_dir_listed(struct ajf *m, uint64_t nodeid, const struct ajf_entry *entries, size_t n, const char *names,
-                   size_t names_len, uint64_t asked_ns);
+                   size_t names_len, uint64_t asked_ns, bool offered);
 
 /* A name in the current snapshot of its directory: 0, -ENOENT, or -EAGAIN (not known, or too old). */
 int ajf_dir_find(struct ajf *m, uint64_t parent, const char *name, size_t len, uint64_t now_ns,
                  struct ajf_attr *ret_attr, uint64_t *ret_expires_ns);
+
+/*
+ * Notes that the file `name` is being read, and finds those that are likely to be read next (run.h): regular files of 1
+ * byte to lazy_open_bytes, at most `most` and of at most `room` bytes in all; returns how many.
+ */
+size_t ajf_dir_ahead(struct ajf *m, uint64_t parent, const char *name, size_t len, uint64_t room,
+                     struct ajf_dir_pick *ret_picks, size_t most, uint64_t *ret_expires_ns);
 
 /* The snapshot is known to be out of date. */
 void ajf_dirs_drop(struct ajf_dirs *d, uint64_t nodeid);

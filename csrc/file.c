@@ -99,6 +99,7 @@ static struct ajf_file *file_new(struct ajf *m, uint64_t nodeid, uint64_t versio
     ajf_list_init(&file->opens_waiting);
     ajf_list_init(&file->readers);
     ajf_list_init(&file->fetches);
+    ajf_list_init(&file->ahead);
     ajf_file_queue_init(&file->queue);
     AJF_COUNT(&m->stats, files_born);
     return file;
@@ -115,6 +116,7 @@ void ajf_file_retire_locked(struct ajf *m, struct ajf_file *file)
     if (m->cache.files[file->nodeid] != file)
         return;
     m->cache.files[file->nodeid] = NULL;
+    ajf_ahead_leave_locked(m, file);
     file->abandoned = true;
     ajf_inode_unref(&m->inodes, file->nodeid);
     ajf_file_unref_locked(m, file);
@@ -266,6 +268,7 @@ void ajf_file_grant_locked(struct ajf *m, struct ajf_file *file, struct fuse_fil
 {
     if (!file->opens)
         choose_mode_locked(m, file);
+    ajf_ahead_leave_locked(m, file);
     file->opens++;
     file->refs++;
     fi->fh = 0;
@@ -328,6 +331,7 @@ void ajf_file_last_release_locked(struct ajf *m, struct ajf_file *file)
         ajf_cache_shelve_locked(&m->cache, file, false);
     }
     file->mode = AJF_MODE_NONE;
+    file->noted = false;
     ajf_read_cancel_locked(m, file);
     if (file->store == AJF_STORE_BORROWED || m->cache.transient || !file->n_have) {
         if (file->state == AJF_FILE_READY)

@@ -56,6 +56,7 @@ struct ajf_file {
     bool has_handle; /* the source has opened it and may be asked for bytes; 0 is a `handle` that needs no CLOSE */
     uint64_t handle;
     bool lazy;              /* never opened at the source: it is read with handle 0 */
+    bool noted;             /* lazy: read from its start since the first open (ahead.h) */
     bool complete;          /* every granule is there */
     bool ever_passthrough;  /* evict whole, by dropping: somebody may still hold its backing */
     bool abandoned;         /* out of its slot */
@@ -77,6 +78,8 @@ struct ajf_file {
     struct ajf_list opens_waiting; /* struct ajf_call, each with a reference */
     struct ajf_list readers;       /* struct ajf_read */
     struct ajf_list fetches;       /* struct ajf_fetch, queued or under way */
+    struct ajf_list ahead;         /* in m->ahead: fetched ahead and never opened, */
+    uint64_t ahead_ns;             /* since */
     struct ajf_file_queue queue;   /* the fetch queue's */
 };
 

@@ -497,6 +497,8 @@ uint64_t ajf_inode_resolve(struct ajf_inodes *t, const char *path, size_t len)
             n = find_locked(t, n, path, part);
         path += part + (slash != NULL);
     }
+    if (n)
+        at(t, n)->refs++;
     pthread_mutex_unlock(&t->lock);
     return n;
 }

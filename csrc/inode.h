@@ -134,7 +134,7 @@ void ajf_inode_dir_closed(struct ajf_inodes *t, uint64_t nodeid, uint32_t token)
 /* Parent and name of a record, for ajf_notify_name: 0 or -ENOENT (root, stale). `ret_name` holds AJF_NAME_MAX bytes. */
 int ajf_inode_name(struct ajf_inodes *t, uint64_t nodeid, uint64_t *ret_parent, char *ret_name, size_t *ret_len);
 
-/* The record that a path leads to, valid, expired or negative; 0 when there is none. */
+/* The record that a path leads to, valid, expired or negative, with one reference more; 0 when there is none. */
 uint64_t ajf_inode_resolve(struct ajf_inodes *t, const char *path, size_t len);
 
 /*

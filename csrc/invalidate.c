@@ -31,4 +31,5 @@ void ajf_invalidate(struct ajf *m, const char *path, size_t len)
                 ajf_dirs_drop(&m->dirs, parent); /* its listing says what `top` is */
         }
     }
+    ajf_inode_unref(&m->inodes, top);
 }

@@ -388,7 +388,7 @@ int ajf_fetch_list(struct ajf_fetch *f, const struct ajf_entry *entries, size_t 
     struct ajf_list calls;
     if (f->answered || f->info.kind != AJF_FETCH_LIST || n > UINT32_MAX)
         return f->answered ? -EINVAL : misfit(f);
-    int err = ajf_dir_listed(m, f->nodeid, entries, n, names, names_len, f->started_ns);
+    int err = ajf_dir_listed(m, f->nodeid, entries, n, names, names_len, f->started_ns, false);
     if (err == -EINVAL)
         return misfit(f);
     f->answered = true;

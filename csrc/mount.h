@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "ahead.h"
 #include "ajf.h"
 #include "dir.h"
 #include "fetch.h"
@@ -34,6 +35,7 @@ struct ajf {
     struct ajf_dirs dirs;
     struct ajf_meta meta;
     struct ajf_cache cache;
+    struct ajf_ahead ahead;
     struct ajf_queue queue;
     struct ajf_pool pool;
     struct ajf_session session;

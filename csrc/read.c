@@ -12,6 +12,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "ahead.h"
 #include "bits.h"
 #include "meta.h"
 #include "mount.h"
@@ -55,6 +56,11 @@ static int claim_locked(struct ajf *m, struct ajf_file *file, size_t from, size_
         from = end;
     }
     return 0;
+}
+
+int ajf_read_ahead_locked(struct ajf *m, struct ajf_file *file)
+{
+    return claim_locked(m, file, 0, file->n_granules, 0);
 }
 
 static void promote_locked(struct ajf *m, struct ajf_file *file, uint64_t offset, uint64_t end)
@@ -362,9 +368,19 @@ static size_t clamp(const struct ajf_file *file, size_t size, uint64_t offset)
     return offset >= file->size ? 0 : (size_t)min_u64(size, file->size - offset);
 }
 
+/* A reader has come to a small file: the record is referenced for ajf_ahead_note. */
+static bool note_locked(struct ajf *m, struct ajf_file *file, uint64_t offset)
+{
+    if (!file->lazy || offset || file->noted)
+        return false;
+    file->noted = true;
+    ajf_inode_ref(&m->inodes, file->nodeid);
+    return true;
+}
+
 void ajf_read(struct ajf *m, fuse_req_t req, uint64_t nodeid, size_t size, uint64_t offset)
 {
-    bool armed = false, hit = false, borrowed = false;
+    bool armed = false, hit = false, borrowed = false, noted = false;
     int err = 0;
     size_t length = 0;
 again:
@@ -393,6 +409,8 @@ again:
         AJF_COUNT_ADD(&m->stats, read_miss_bytes, length);
         err = park_locked(m, file, req, offset, length);
     }
+    if (file && !err)
+        noted = note_locked(m, file, offset);
     pthread_mutex_unlock(&m->cache.lock);
     if (err) {
         fuse_reply_err(req, -err);
@@ -404,6 +422,10 @@ again:
         AJF_COUNT_ADD(&m->stats, read_hit_bytes, length);
         reply_pages(m, req, file, offset, length);
         unpin(m, file, offset, length);
+    }
+    if (noted) {
+        ajf_ahead_note(m, nodeid);
+        ajf_inode_unref(&m->inodes, nodeid);
     }
 }
 
@@ -499,7 +521,8 @@ void ajf_read_end(struct ajf_fetch *f)
     end_fetch_locked(m, f);
     ajf_read_resume_locked(m, file); /* readers that came after the fetch had failed */
     if (ajf_list_empty(&file->fetches) && file->state == AJF_FILE_READY) {
-        if (!file->opens && ajf_list_empty(&file->readers) && (m->cache.transient || !file->n_have))
+        bool ahead = !ajf_list_empty(&file->ahead) && file->complete;
+        if (!file->opens && !ahead && ajf_list_empty(&file->readers) && (m->cache.transient || !file->n_have))
             ajf_file_retire_locked(m, file);
         else if (!file->opens || file->complete)
             ajf_file_close_handle_locked(m, file);

@@ -31,6 +31,8 @@ int ajf_read_done(struct ajf_fetch *f, size_t filled);
 void ajf_read_failed(struct ajf_fetch *f, int err);
 void ajf_read_end(struct ajf_fetch *f);
 
+/* Queues fetches of the whole file, which nobody waits for. 0 or -ENOMEM. */
+int ajf_read_ahead_locked(struct ajf *m, struct ajf_file *file);
 /* The file became READY: fetches what its parked readers want. */
 void ajf_read_resume_locked(struct ajf *m, struct ajf_file *file);
 /* The file turned out to be lent: serves its parked readers. */

@@ -96,6 +96,8 @@ cdef extern from "ajf.h" nogil:
     void ajf_stop(ajf *m)
     void ajf_open_lazily(ajf *m, uint64_t bytes)
     void ajf_invalidate(ajf *m, const char *path, size_t len)
+    int ajf_offer_list(ajf *m, const char *path, size_t len, const ajf_entry *entries, size_t n, const char *names,
+                       size_t names_len, uint64_t age_ns)
     void ajf_free(ajf *m)
     int ajf_unmount(const char *mountpoint, bool lazy)
 

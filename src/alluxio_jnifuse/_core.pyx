@@ -57,6 +57,13 @@ cdef int _ms(double timeout):
     return -1 if timeout < 0 else <int>min(timeout * 1000, 2.0e9)
 
 
+cdef _flat(entries):
+    flat = memoryview(entries).cast("B")
+    if len(flat) % sizeof(c.ajf_entry):
+        raise ValueError(f"{len(flat)} bytes of entries are not a multiple of {sizeof(c.ajf_entry)}")
+    return flat
+
+
 cdef frozenset _feature_names(unsigned bits):
     return frozenset(name for name, bit in _FEATURES.items() if bits & <unsigned>bit)
 
@@ -162,20 +169,12 @@ cdef class Fetch:
         self._check(err)
 
     def answer_list(self, entries, bytes names not None):
-        cdef const unsigned char[::1] view
-        cdef size_t n, names_len = len(names)
+        cdef const unsigned char[::1] view = _flat(entries)
+        cdef size_t n = len(view) // sizeof(c.ajf_entry), names_len = len(names)
         cdef const char *blob = names
-        cdef const c.ajf_entry *first = NULL
-        cdef c.ajf_fetch *f
+        cdef const c.ajf_entry *first = <const c.ajf_entry *>&view[0] if n else NULL
+        cdef c.ajf_fetch *f = self._held()
         cdef int err
-        flat = memoryview(entries).cast("B")
-        n, rest = divmod(len(flat), sizeof(c.ajf_entry))
-        if rest:
-            raise ValueError(f"{len(flat)} bytes of entries are not a multiple of {sizeof(c.ajf_entry)}")
-        if n:
-            view = flat
-            first = <const c.ajf_entry *>&view[0]
-        f = self._held()
         with nogil:
             err = c.ajf_fetch_list(f, first, n, blob, names_len)
         self._check(err)
@@ -267,6 +266,19 @@ cdef class Core:
         cdef size_t n = len(path)
         with nogil:
             c.ajf_invalidate(self._m, text, n)
+
+    def offer_list(self, bytes path not None, entries, bytes names not None, double age):
+        cdef const unsigned char[::1] view = _flat(entries)
+        cdef size_t n = len(view) // sizeof(c.ajf_entry), names_len = len(names), path_len = len(path)
+        cdef const char *text = path
+        cdef const char *blob = names
+        cdef const c.ajf_entry *first = <const c.ajf_entry *>&view[0] if n else NULL
+        cdef uint64_t age_ns = <uint64_t>(max(age, 0.0) * 1e9)
+        cdef int err
+        with nogil:
+            err = c.ajf_offer_list(self._m, text, path_len, first, n, blob, names_len, age_ns)
+        if err == -EINVAL:
+            raise ValueError(f"malformed listing of {path!r}")
 
     def mount(self, bytes mountpoint not None, str mount_options not None):
         cdef bytes text = mount_options.encode()
@@ -362,33 +374,5 @@ def unmount(bytes mountpoint not None, bint lazy):
         raise OSError(-err, os.strerror(-err), os.fsdecode(mountpoint))
 
 
-def scan_directory(int dirfd, bint pin_contents, uint64_t hide_dev):
-    cdef c.ajf_entry *entries = NULL
-    cdef char *names = NULL
-    cdef size_t n = 0, names_len = 0
-    cdef c.bool pin = pin_contents
-    cdef int err
-    with nogil:
-        err = c.ajf_scan_directory(dirfd, pin, hide_dev, &entries, &n, &names, &names_len)
-    if err < 0:
-        raise OSError(-err, os.strerror(-err))
-    try:
-        return (<char *>entries)[: n * sizeof(c.ajf_entry)], names[:names_len]
-    finally:
-        free(entries)
-        free(names)
-
-
-def stat_local(int dirfd, bytes path not None, bint pin_contents, uint64_t hide_dev):
-    cdef c.ajf_attr a
-    cdef const char *where = path
-    cdef c.bool pin = pin_contents
-    cdef int err
-    with nogil:
-        err = c.ajf_stat_local(dirfd, where, pin, hide_dev, &a)
-    if err < 0:
-        raise OSError(-err, os.strerror(-err))
-    return (a.ino, a.size, a.blocks, a.version, a.mtime_ns, a.ctime_ns, a.atime_ns, a.mode, a.nlink, a.uid, a.gid)
-
-
+include "_local_files.pxi"
 include "_block_connection.pxi"

@@ -114,6 +114,7 @@ class _Session:
         if source.small_bytes:
             self._core.open_lazily(source.small_bytes)
         source.invalidate = self._core.invalidate
+        source.offer_list = self._core.offer_list
         self._fetchers = Fetchers(self._core, source, config.number("fetchers") + config.number("metadata_fetchers"))
         self._log_thread = start_thread("log", drain, self._core, log.handler)
 

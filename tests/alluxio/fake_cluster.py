@@ -30,7 +30,6 @@ QUICK: dict[str, Any] = {
     "read_timeout_s": 6.0,  # a worker may be silent for a sixth of this
     "slow_rpc_s": 0.0,
     "short_circuit": False,
-    "read_ahead": False,
     "remembered_s": 60.0,
 }
 

@@ -119,6 +119,10 @@ def _forget_nothing(path: bytes) -> None:
     """Before the mount there is nothing to forget."""
 
 
+def _keep_nothing(path: bytes, entries: Any, names: bytes, age: float) -> None:
+    """Before the mount there is nobody to offer anything to."""
+
+
 class Source(abc.ABC):
     """See the module's docstring for paths, threads and errors. `str(source)` names it in log lines.
 
@@ -126,10 +130,13 @@ class Source(abc.ABC):
     a source whose versions never change in place; 0: every file is opened.
     `invalidate(path)`: makes core and kernel forget what they know of `path` and everything below it. Set before the
     first request; returns at once, from any thread.
+    `offer_list(path, *listing, age)`: gives the core a listing that it did not ask for, and that is `age` s old, so
+    that look-ups in that directory need not ask; as `invalidate`.
     """
 
     small_bytes: int = 0
     invalidate: Callable[[bytes], None] = staticmethod(_forget_nothing)
+    offer_list: Callable[[bytes, Any, bytes, float], None] = staticmethod(_keep_nothing)
 
     def __str__(self) -> str:
         return type(self).__name__

@@ -63,7 +63,6 @@ def settings(config: Config, masters: Sequence[str]) -> Settings:
         read_type=config.text("alluxio.user.file.readtype.default"),
         chunk_bytes=min(_LARGEST_CHUNK_BYTES, config.number("alluxio.user.streaming.reader.chunk.size.bytes")),
         positioned_bytes=config.number("alluxio.user.file.sequential.pread.threshold"),
-        read_ahead=config.number("prefetch_window") > 0,
         passive_cache=config.flag("alluxio.user.file.passive.cache.enabled"),
         ufs_read_concurrency=config.number("alluxio.user.ufs.block.read.concurrency.max"),
         ufs_read_policy=config.text("alluxio.user.ufs.block.read.location.policy"),

@@ -70,10 +70,6 @@ class Directory:
                 high = middle
         return -1
 
-    def name(self, index: int) -> bytes:
-        at, length = _NAME.unpack_from(self.entries, index * _ENTRY.size + _NAME_AT)
-        return self.names[at : at + length]
-
     def status(self, index: int, path: str, packer: Packer) -> FileStatus:
         entry = _ENTRY.unpack_from(self.entries, index * _ENTRY.size)
         file_id, size, mtime_ns, atime_ns, mode = entry[0], entry[1], entry[4], entry[6], entry[7]

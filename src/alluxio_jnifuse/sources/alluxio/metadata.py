@@ -97,33 +97,6 @@ class MetadataCache:
             found = self._packer.unpack(rest, path.decode(), file_id, length, mtime_ms, atime_ms, mode)
         return found if found is not None and found.completed else None
 
-    def place(self, path: bytes, now: float) -> int | None:
-        """Which of its directory's entries `path` is, in the order of the listing; None when that is not known."""
-        directory, index = self._listed(path, now)
-        return index if directory is not None and index >= 0 else None
-
-    def following(self, path: bytes, now: float, first: int, end: int) -> list[tuple[int, bytes, FileStatus]]:
-        """The complete files among the entries from `first` to `end` of the directory of `path`, and their places."""
-        directory, _ = self._listed(path, now)
-        if directory is None:
-            return []
-        base = path[: path.rindex(b"/") + 1]
-        found = []
-        for index in range(first, min(end, len(directory))):
-            other = base + directory.name(index)
-            status = directory.status(index, other.decode(), self._packer)
-            if status.completed and not status.folder:
-                found.append((index, other, status))
-        return found
-
-    def _listed(self, path: bytes, now: float) -> tuple[Directory | None, int]:
-        parent, name = _split(path)
-        with self._lock:
-            directory = self._listings.get(parent)
-        if directory is None or directory.written <= self._oldest(now, None):
-            return None, -1
-        return directory, directory.find(name)
-
     def get_listing(self, path: bytes, now: float, max_age: float | None = None) -> Listing | None:
         """The listing of a directory as it was given; None when it is not known, or since more than `max_age` s."""
         with self._lock:

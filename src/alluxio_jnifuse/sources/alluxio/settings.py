@@ -50,7 +50,6 @@ class Settings(NamedTuple):
     chunk_bytes: int = 1 << 20
     positioned_bytes: int = 2 << 20  # reads shorter than this that continue nothing are positioned ones
     passive_cache: bool = True
-    read_ahead: bool = True  # small files of a directory that is read in the order of its listing
     ufs_read_concurrency: int = 2**31 - 1
     ufs_read_policy: str = "LocalFirstPolicy"
     ufs_read_policy_host: str = ""  # SpecificHostPolicy

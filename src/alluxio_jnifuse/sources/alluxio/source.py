@@ -22,7 +22,6 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from alluxio_jnifuse.errors import StaleVersion
-from alluxio_jnifuse.sources.alluxio.ahead import ReadAhead
 from alluxio_jnifuse.sources.alluxio.attempts import FileBlocks, is_silent
 from alluxio_jnifuse.sources.alluxio.errors import CallError, NotFound, forget_frames, is_retryable
 from alluxio_jnifuse.sources.alluxio.locality import Locality
@@ -119,9 +118,6 @@ class AlluxioSource(Source):
         self._workers = Workers(settings, client, locality, chosen, self._metadata.addresses)
         directories = settings.tier_directories if settings.direct_local_io and settings.short_circuit else ()
         self._blocks = LocalBlocks(directories, settings.read_type == "CACHE_PROMOTE")
-        # A block file that needs no call is read sooner than it is handed from thread to thread.
-        ahead = settings.read_ahead and not settings.direct_local_io
-        self._ahead = ReadAhead(self._metadata, self._read_ahead, _SMALL_BYTES) if ahead else None
         self._capacity = _Capacity(0, 0, 0.0)
         self._closed = threading.Event()
 
@@ -187,8 +183,6 @@ class AlluxioSource(Source):
     def _remember_listing(self, path: bytes) -> bool:
         """Lists a directory for the look-ups to come, unless it is very large."""
         asked = time.monotonic()
-        if self._metadata.get_listing(path, asked, self._look_up_age_s) is not None:
-            return True
         batches = []
         entries = 0
         for batch in self._client.list_status(alluxio_path(path, self._root)):
@@ -197,6 +191,9 @@ class AlluxioSource(Source):
             if entries > _MOST_SIBLINGS or self._closed.is_set():
                 return False
         self._metadata.put_listing(path, batches, self._owners, asked)
+        stored = self._metadata.get_listing(path, asked)
+        if stored is not None:  # nothing was dropped meanwhile
+            self.offer_list(path, stored.entries, stored.names, time.monotonic() - asked)
         return True
 
     def readlink(self, path: bytes) -> bytes:
@@ -292,45 +289,27 @@ class AlluxioSource(Source):
         progress: Callable[[int], None],
     ) -> int:
         now = time.monotonic()
-        if self._ahead is not None and offset == 0:
-            self._ahead.note(path, now)
-            content = self._ahead.take(path, version, self._settings.read_timeout_s)
-            if content is not None and len(content) >= len(buffer):
-                buffer[:] = content[: len(buffer)]
-                progress(len(buffer))
-                return len(buffer)
         try:
-            return self._read_whole(path, self._wanted(path, version), offset, buffer, progress)
+            status = self._wanted(path, version)
+            local = self._open_local(status)  # one small message less for the worker than sending the bytes
+            reader = self._reader(path, status, local)
+            try:
+                return reader.read_into(offset, buffer, progress)
+            finally:
+                reader.close()
         except StaleVersion:
             self._metadata.drop(path, now)
             raise
 
-    def _read_whole(
-        self, path: bytes, status: FileStatus, offset: int, buffer: memoryview, progress: Callable[[int], None]
-    ) -> int:
-        local = self._open_local(status)  # one small message less for the worker than sending the bytes
-        reader = self._reader(path, status, local)
-        try:
-            return reader.read_into(offset, buffer, progress)
-        finally:
-            reader.close()
-
     def _reader(self, path: bytes, status: FileStatus, local: dict[int, LocalBlock]) -> FileReader:
         where = alluxio_path(path, self._root)
         return FileReader(FileBlocks(self._workers, where, status, lambda: self._ask_now(path)), local)
-
-    def _read_ahead(self, path: bytes, status: FileStatus) -> bytes:
-        content = bytearray(status.length)
-        self._read_whole(path, status, 0, memoryview(content), lambda _: None)
-        return bytes(content)
 
     def close_file(self, handle: _Opened | _Lent) -> None:
         handle.close()
 
     def close(self) -> None:
         self._closed.set()
-        if self._ahead is not None:
-            self._ahead.close()
         self._workers.close()
         self._client.close()
 

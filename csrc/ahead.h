@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ahead.h - small files fetched before they are asked for, when a directory is read in the order of its listing.
+ *
+ * A small file of a source that opens lazily (ajf_open_lazily) is one call to the source, most of which is waiting.
+ * Who reads one after the other as they were listed (a copy, a checksum, an unshuffled epoch) need not wait for each:
+ * the next ones are fetched in the prefetch lane. Nothing is fetched ahead in any other order (run.h), nor what was
+ * asked for before, nor without a listing.
+ *
+ * A file that was fetched ahead has its place in cache->files like any other, but nothing is open: it is in
+ * ahead->files until it is opened, or dropped: when it could not be fetched, when its memory is wanted, or when it is
+ * older than a few seconds as others come. So at most ahead->limit bytes are there for nobody.
+ *
+ * Threads: any. Lock: cache->lock guards struct ajf_ahead; dirs->lock, the run of a listing.
+ */
+#ifndef AJF_AHEAD_H
+#define AJF_AHEAD_H
+
+#include "list.h"
+
+#include <stdint.h>
+
+struct ajf;
+struct ajf_file;
+
+struct ajf_ahead {
+    struct ajf_list files; /* lock; oldest first */
+    uint64_t bytes;        /* lock; of these */
+    uint64_t limit;        /* constant; 0: nothing is fetched ahead */
+};
+
+void ajf_ahead_init(struct ajf *m);
+/* A file opened lazily is being read from its start, for the first time since it was opened. Takes locks. */
+void ajf_ahead_note(struct ajf *m, uint64_t nodeid);
+/* The file was opened, or is dropped. Idempotent. */
+void ajf_ahead_leave_locked(struct ajf *m, struct ajf_file *file);
+
+#endif

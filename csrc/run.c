@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "run.h"
+
+#include <stdlib.h>
+
+#include "bits.h"
+
+#define LEAST_FILES 3          /* asked for in order before anything is looked for ahead */
+#define NEAR_FILES 16          /* how far from a stretch another thread of the same reader may be */
+#define STEP (AJF_RUN_WINDOW / 4) /* some at a time: each look costs a little */
+
+static size_t min(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static size_t max(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+bool ajf_run_has(const struct ajf_run *r, size_t index)
+{
+    return r->asked && r->asked[index / 64] >> index % 64 & 1;
+}
+
+static void begin(struct ajf_run *r, size_t index)
+{
+    r->first = r->front = index;
+    r->begun = index + 1;
+    r->length = 1;
+}
+
+/* Once more from `index` on: what was asked for behind it is forgotten. */
+static void begin_anew(struct ajf_run *r, size_t n, size_t index)
+{
+    ajf_bits_fill(r->asked, index, n, false);
+    r->front = index;
+    r->begun = index + 1;
+    r->first = min(r->first, index);
+    r->length = min(r->length, index - r->first + 1);
+}
+
+bool ajf_run_note(struct ajf_run *r, size_t n, size_t index, size_t *ret_from, size_t *ret_to)
+{
+    if (!r->asked) {
+        if (!(r->asked = calloc(AJF_BITS_WORDS(n), sizeof *r->asked)))
+            return false;
+        begin(r, index);
+    } else if (ajf_run_has(r, index)) {
+        begin_anew(r, n, index);
+    } else if (index + NEAR_FILES >= r->first && index <= r->front + NEAR_FILES) {
+        r->first = min(r->first, index);
+        r->front = max(r->front, index);
+        r->length++;
+    } else {
+        begin(r, index);
+    }
+    ajf_bits_fill(r->asked, index, index + 1, true);
+    /* Three of four. */
+    bool in_order = r->length >= LEAST_FILES && r->length * 4 >= (r->front - r->first + 1) * 3;
+    size_t from = max(index + 1, r->begun), to = index + 1 + AJF_RUN_WINDOW;
+    if (!in_order || from + STEP > to)
+        return false;
+    *ret_from = min(from, n);
+    *ret_to = min(to, n);
+    return from < n;
+}
+
+void ajf_run_done(struct ajf_run *r)
+{
+    free(r->asked);
+    r->asked = NULL;
+}

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Small files that are fetched before they are asked for (ahead.h), and listings that nobody asked for (ajf_offer_list),
+ * against a kernel that the test plays (fake_kernel.h).
+ */
+#include "check.h"
+#include "fake_kernel.h"
+
+#define KIB UINT64_C(1024)
+#define MIB (1024 * KIB)
+#define FILES 100
+#define SIZE 10000
+
+static struct fake k;
+
+static struct ajf_options options(void)
+{
+    struct ajf_options o = fake_options();
+    o.cache_enabled = false;
+    o.prefetch_bytes = 32 * MIB;
+    o.attr_timeout_ns = o.entry_timeout_ns = o.negative_timeout_ns = 3600 * AJF_NS_PER_S;
+    return o;
+}
+
+/* The root with files f00 to f99 of `size` bytes; their version is their number and 1. */
+static int offer(uint64_t size, uint64_t age_ns)
+{
+    static struct ajf_entry entries[FILES];
+    static char names[FILES * 3 + 1];
+    for (unsigned i = 0; i < FILES; i++) {
+        entries[i] = (struct ajf_entry){fake_attr(size, i + 1), i * 3, 3};
+        entries[i].attr.ino = 1000 + i;
+        snprintf(names + i * 3, 4, "f%02u", i);
+    }
+    return ajf_offer_list(k.m, "/", 1, entries, FILES, names, FILES * 3, age_ns);
+}
+
+static void start(const struct ajf_options *o, uint64_t size)
+{
+    fake_start(&k, o);
+    ajf_open_lazily(k.m, MIB); /* late, but nothing was asked yet */
+    CHECK_EQ(offer(size, 0), 0);
+}
+
+/* Looks a file up and opens it, which must need no fetch. */
+static uint64_t open_file(unsigned number)
+{
+    char name[8];
+    snprintf(name, sizeof name, "f%02u", number);
+    uint64_t nodeid = fake_entry(&k, fake_lookup(&k, 1, name));
+    CHECK(nodeid);
+    fake_expect_error(&k, fake_open(&k, nodeid), 0);
+    return nodeid;
+}
+
+/* The number of the file of the next fetch, which is answered; -1 when there is none. */
+static int answer_one(void)
+{
+    struct ajf_fetch *f;
+    struct ajf_fetch_info info;
+    bool spare;
+    if (ajf_fetch_next(k.m, 0, &f, &spare))
+        return -1;
+    ajf_fetch_info(f, &info);
+    CHECK_EQ(info.kind, AJF_FETCH_READ);
+    CHECK_EQ(info.handle, 0);
+    fake_fill(&info, 0, info.length);
+    CHECK_EQ(ajf_fetch_done(f, info.length), 0);
+    ajf_fetch_release(f);
+    return (int)info.version - 1;
+}
+
+/* Reads a file through; whether its bytes were there. */
+static bool read_file(unsigned number, uint32_t size)
+{
+    uint64_t nodeid = open_file(number), asked = fake_read(&k, nodeid, 0, size);
+    bool parked = fake_is_parked(&k, asked);
+    while (answer_one() >= 0) {
+    }
+    if (parked)
+        fake_expect_bytes(&k, asked, 0, size, number + 1);
+    fake_release(&k, nodeid);
+    return !parked;
+}
+
+static void a_listing_that_was_offered_answers_lookups(void)
+{
+    struct ajf_options o = options();
+    start(&o, SIZE);
+    uint64_t nodeid = fake_entry(&k, fake_lookup(&k, 1, "f42"));
+    CHECK(nodeid);
+    CHECK_EQ(fake_entry(&k, fake_lookup(&k, 1, "missing")), 0);
+    CHECK(fake_no_fetch(&k));
+    fake_end(&k);
+}
+
+static void what_is_offered_does_not_replace_what_is_newer(void)
+{
+    struct ajf_options o = options();
+    start(&o, SIZE);
+    CHECK_EQ(offer(2 * SIZE, AJF_NS_PER_S), 0);
+    open_file(7);
+    uint64_t nodeid = fake_entry(&k, fake_lookup(&k, 1, "f07")), asked = fake_read(&k, nodeid, 0, 4 * SIZE);
+    fake_answer_read(&k);
+    fake_expect_bytes(&k, asked, 0, SIZE, 8); /* as long as the newer listing says */
+    fake_end(&k);
+}
+
+static void what_is_malformed_or_nowhere_is_refused(void)
+{
+    struct ajf_options o = options();
+    struct ajf_entry entry = {fake_attr(1, 1), 5, 9};
+    start(&o, SIZE);
+    CHECK_EQ(ajf_offer_list(k.m, "/", 1, &entry, 1, "name", 4, 0), -EINVAL);
+    CHECK_EQ(ajf_offer_list(k.m, "/nowhere", 8, NULL, 0, "", 0, 0), -ENOENT);
+    open_file(1);
+    CHECK_EQ(ajf_offer_list(k.m, "/f01", 4, NULL, 0, "", 0, 0), -ENOENT); /* no directory */
+    fake_end(&k);
+    fake_start(&k, &o);
+    fake_stop(&k);
+    CHECK_EQ(offer(SIZE, 0), 0); /* nobody wants it any more */
+    fake_end(&k);
+}
+
+static void files_in_order_are_there_before_they_are_asked_for(void)
+{
+    struct ajf_options o = options();
+    unsigned there = 0;
+    start(&o, SIZE);
+    for (unsigned i = 0; i < FILES; i++)
+        there += read_file(i, SIZE);
+    CHECK(there >= FILES - 3);
+    CHECK_EQ(fake_stat(&k, "fetch_read"), FILES); /* none twice */
+    CHECK(fake_stat(&k, "fetch_prefetch_bytes") >= (FILES - 3) * SIZE);
+    fake_end(&k);
+}
+
+static void in_the_client_cache_they_stay(void)
+{
+    struct ajf_options o = options();
+    o.cache_enabled = true;
+    start(&o, SIZE);
+    for (unsigned pass = 0; pass < 2; pass++)
+        for (unsigned i = 0; i < FILES; i++)
+            read_file(i, SIZE);
+    CHECK_EQ(fake_stat(&k, "fetch_read"), FILES);
+    fake_end(&k);
+}
+
+static void in_no_order_nothing_is_fetched_ahead(void)
+{
+    static const unsigned order[] = {50, 3, 97, 20, 75, 0, 40};
+    struct ajf_options o = options();
+    start(&o, SIZE);
+    for (size_t i = 0; i < sizeof order / sizeof *order; i++)
+        CHECK(!read_file(order[i], SIZE));
+    CHECK_EQ(fake_stat(&k, "fetch_read"), sizeof order / sizeof *order);
+    fake_end(&k);
+}
+
+static void nothing_is_where_prefetch_is_off(void)
+{
+    struct ajf_options o = options();
+    o.prefetch_bytes = 0;
+    start(&o, SIZE);
+    for (unsigned i = 0; i < 10; i++)
+        CHECK(!read_file(i, SIZE));
+    fake_end(&k);
+}
+
+static void a_reader_that_comes_early_waits_for_what_is_on_its_way(void)
+{
+    struct ajf_options o = options();
+    struct ajf_fetch_info info;
+    start(&o, SIZE);
+    for (unsigned i = 0; i < 2; i++)
+        read_file(i, SIZE);
+    uint64_t nodeid = open_file(2), asked = fake_read(&k, nodeid, 0, SIZE);
+    CHECK_EQ(answer_one(), 2); /* who waits comes first */
+    fake_expect_bytes(&k, asked, 0, SIZE, 3);
+    struct ajf_fetch *f = fake_fetch(&k, AJF_FETCH_READ, &info); /* f03 is on its way */
+    CHECK_EQ(info.version, 4);
+    CHECK_EQ(info.lane, AJF_LANE_PREFETCH);
+    uint64_t next = open_file(3), read = fake_read(&k, next, 0, SIZE), last = open_file(30);
+    uint64_t far = fake_read(&k, last, 0, SIZE);
+    CHECK(fake_is_parked(&k, read));
+    CHECK_EQ(answer_one(), 30); /* it was queued: now somebody waits for it */
+    fake_expect_bytes(&k, far, 0, SIZE, 31);
+    fake_fill(&info, 0, info.length);
+    CHECK_EQ(ajf_fetch_done(f, info.length), 0);
+    ajf_fetch_release(f);
+    fake_expect_bytes(&k, read, 0, SIZE, 4);
+    fake_end(&k);
+}
+
+static void one_that_cannot_be_fetched_is_left_to_its_reader(void)
+{
+    struct ajf_options o = options();
+    start(&o, SIZE);
+    for (unsigned i = 0; i < 2; i++)
+        read_file(i, SIZE);
+    uint64_t nodeid = open_file(2), asked = fake_read(&k, nodeid, 0, SIZE);
+    CHECK_EQ(answer_one(), 2);
+    fake_expect_bytes(&k, asked, 0, SIZE, 3);
+    struct ajf_fetch *f = fake_fetch(&k, AJF_FETCH_READ, NULL);
+    ajf_fetch_fail(f, EIO);
+    ajf_fetch_release(f);
+    while (answer_one() >= 0) {
+    }
+    uint64_t next = open_file(3), read = fake_read(&k, next, 0, SIZE);
+    CHECK_EQ(answer_one(), 3);
+    fake_expect_bytes(&k, read, 0, SIZE, 4);
+    fake_end(&k);
+}
+
+static void only_so_much_is_there_for_nobody(void)
+{
+    struct ajf_options o = options();
+    o.transient_bytes = 64 * MIB; /* of which a quarter */
+    start(&o, MIB);
+    for (unsigned i = 0; i < 3; i++) {
+        uint64_t nodeid = open_file(i), asked = fake_read(&k, nodeid, 0, 128 * KIB);
+        answer_one();
+        fake_expect_bytes(&k, asked, 0, 128 * KIB, i + 1);
+        fake_release(&k, nodeid);
+    }
+    int fetched = 0;
+    while (answer_one() >= 0)
+        fetched++;
+    CHECK(fetched >= 8);
+    CHECK(fetched <= 16);
+    CHECK_EQ(k.m->ahead.bytes, (uint64_t)fetched * MIB);
+    CHECK(fake_stat(&k, "cache_used_bytes") <= 24 * MIB);
+    fake_end(&k);
+}
+
+static void the_end_comes_while_they_are_on_their_way(void)
+{
+    struct ajf_options o = options();
+    start(&o, SIZE);
+    for (unsigned i = 0; i < 2; i++)
+        read_file(i, SIZE);
+    uint64_t nodeid = open_file(2);
+    fake_read(&k, nodeid, 0, SIZE);
+    struct ajf_fetch *f = fake_fetch(&k, AJF_FETCH_READ, NULL), *g = fake_fetch(&k, AJF_FETCH_READ, NULL);
+    fake_stop(&k);
+    ajf_fetch_done(f, SIZE);
+    ajf_fetch_release(f);
+    ajf_fetch_release(g);
+    fake_end(&k);
+}
+
+int main(void)
+{
+    RUN(a_listing_that_was_offered_answers_lookups);
+    RUN(what_is_offered_does_not_replace_what_is_newer);
+    RUN(what_is_malformed_or_nowhere_is_refused);
+    RUN(files_in_order_are_there_before_they_are_asked_for);
+    RUN(in_the_client_cache_they_stay);
+    RUN(in_no_order_nothing_is_fetched_ahead);
+    RUN(nothing_is_where_prefetch_is_off);
+    RUN(a_reader_that_comes_early_waits_for_what_is_on_its_way);
+    RUN(one_that_cannot_be_fetched_is_left_to_its_reader);
+    RUN(only_so_much_is_there_for_nobody);
+    RUN(the_end_comes_while_they_are_on_their_way);
+    CHECK_END();
+}
