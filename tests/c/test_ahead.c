@@ -16,6 +16,7 @@ static struct fake k;
 static struct ajf_options options(void)
 {
     struct ajf_options o = fake_options();
+    o.max_threads = o.max_idle_threads = 1; /* what was sent later is answered after all that an earlier read did */
     o.cache_enabled = false;
     o.prefetch_bytes = 32 * MIB;
     o.attr_timeout_ns = o.entry_timeout_ns = o.negative_timeout_ns = 3600 * AJF_NS_PER_S;
@@ -75,11 +76,13 @@ static bool read_file(unsigned number, uint32_t size)
 {
     uint64_t nodeid = open_file(number), asked = fake_read(&k, nodeid, 0, size);
     bool parked = fake_is_parked(&k, asked);
+    if (parked) {
+        CHECK_EQ(answer_one(), number);
+        fake_expect_bytes(&k, asked, 0, size, number + 1);
+    }
+    fake_release(&k, nodeid);
     while (answer_one() >= 0) {
     }
-    if (parked)
-        fake_expect_bytes(&k, asked, 0, size, number + 1);
-    fake_release(&k, nodeid);
     return !parked;
 }
 
@@ -176,6 +179,7 @@ static void a_reader_that_comes_early_waits_for_what_is_on_its_way(void)
     for (unsigned i = 0; i < 2; i++)
         read_file(i, SIZE);
     uint64_t nodeid = open_file(2), asked = fake_read(&k, nodeid, 0, SIZE);
+    CHECK(fake_is_parked(&k, asked));
     CHECK_EQ(answer_one(), 2); /* who waits comes first */
     fake_expect_bytes(&k, asked, 0, SIZE, 3);
     struct ajf_fetch *f = fake_fetch(&k, AJF_FETCH_READ, &info); /* f03 is on its way */
@@ -184,6 +188,7 @@ static void a_reader_that_comes_early_waits_for_what_is_on_its_way(void)
     uint64_t next = open_file(3), read = fake_read(&k, next, 0, SIZE), last = open_file(30);
     uint64_t far = fake_read(&k, last, 0, SIZE);
     CHECK(fake_is_parked(&k, read));
+    CHECK(fake_is_parked(&k, far));
     CHECK_EQ(answer_one(), 30); /* it was queued: now somebody waits for it */
     fake_expect_bytes(&k, far, 0, SIZE, 31);
     fake_fill(&info, 0, info.length);
@@ -200,6 +205,7 @@ static void one_that_cannot_be_fetched_is_left_to_its_reader(void)
     for (unsigned i = 0; i < 2; i++)
         read_file(i, SIZE);
     uint64_t nodeid = open_file(2), asked = fake_read(&k, nodeid, 0, SIZE);
+    CHECK(fake_is_parked(&k, asked));
     CHECK_EQ(answer_one(), 2);
     fake_expect_bytes(&k, asked, 0, SIZE, 3);
     struct ajf_fetch *f = fake_fetch(&k, AJF_FETCH_READ, NULL);
@@ -208,6 +214,7 @@ static void one_that_cannot_be_fetched_is_left_to_its_reader(void)
     while (answer_one() >= 0) {
     }
     uint64_t next = open_file(3), read = fake_read(&k, next, 0, SIZE);
+    CHECK(fake_is_parked(&k, read));
     CHECK_EQ(answer_one(), 3);
     fake_expect_bytes(&k, read, 0, SIZE, 4);
     fake_end(&k);
@@ -220,6 +227,7 @@ static void only_so_much_is_there_for_nobody(void)
     start(&o, MIB);
     for (unsigned i = 0; i < 3; i++) {
         uint64_t nodeid = open_file(i), asked = fake_read(&k, nodeid, 0, 128 * KIB);
+        CHECK(fake_is_parked(&k, asked));
         answer_one();
         fake_expect_bytes(&k, asked, 0, 128 * KIB, i + 1);
         fake_release(&k, nodeid);
@@ -241,7 +249,7 @@ static void the_end_comes_while_they_are_on_their_way(void)
     for (unsigned i = 0; i < 2; i++)
         read_file(i, SIZE);
     uint64_t nodeid = open_file(2);
-    fake_read(&k, nodeid, 0, SIZE);
+    CHECK(fake_is_parked(&k, fake_read(&k, nodeid, 0, SIZE)));
     struct ajf_fetch *f = fake_fetch(&k, AJF_FETCH_READ, NULL), *g = fake_fetch(&k, AJF_FETCH_READ, NULL);
     fake_stop(&k);
     ajf_fetch_done(f, SIZE);
