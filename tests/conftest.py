@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -37,6 +38,9 @@ CLUSTER_TIMEOUT_S = 240  # for a test that may have to start servers on a busy m
 
 def pytest_sessionstart() -> None:
     """Removes what sessions that are no more left mounted, and left of clusters."""
+    for number in (signal.SIGHUP, signal.SIGINT):  # nohup, or `&` in a script, would have children ignore them too
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     sweep()
     for path in beneath(str(ROOT)):
         session = Path(path).relative_to(ROOT).parts[0]
