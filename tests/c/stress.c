@@ -122,6 +122,27 @@ static const struct round rounds[] = {
      .profile = {DELAYS, .handles = true, .lends = true},
      .o = {.cache_enabled = true, .cache_bytes = 16 * MIB, .passthrough = true, .clone_fd = true, .fetchers = 1,
            .metadata_fetchers = 1}},
+    {.name = "in-order",
+     .share = 3,
+     .n_readers = 8,
+     .kills_per_s = 10,
+     .timeout_ms = 1000,
+     .ending = END_STOP,
+     .profile = {DELAYS, .handles = true, .lazy = true},
+     .o = {.transient_bytes = 32 * MIB},
+     .weight = {[TASK_ORDER] = 6, [TASK_LIST] = 1, [TASK_OPENS] = 1, [TASK_MMAP] = 1}},
+    {.name = "in-order-churn",
+     .share = 4,
+     .n_readers = 8,
+     .kills_per_s = 10,
+     .churn = true,
+     .faults = true,
+     .timeout_ms = 300,
+     .profile = {DELAYS, .handles = true, .lazy = true, .failing = 20, .shorts = 10, .hanging = 8, .unanswered = 5,
+                 .hang_ms = 350},
+     .o = {.cache_enabled = true, .cache_bytes = 16 * MIB, .read_timeout_ms = 250, .metadata_timeout_ms = 250,
+           .fetchers = 24, .metadata_fetchers = 8},
+     .weight = {[TASK_ORDER] = 6, [TASK_LIST] = 2, [TASK_STAT] = 1, [TASK_SEQUENTIAL] = 1}},
     {.name = "names",
      .share = 3,
      .n_mounts = 2,
@@ -153,7 +174,7 @@ static const struct round rounds[] = {
 
 static const unsigned usual_weight[TASKS] = {
     [TASK_SEQUENTIAL] = 3, [TASK_RANDOM] = 4, [TASK_MMAP] = 3, [TASK_STAT] = 2,
-    [TASK_LIST] = 2,       [TASK_OPENS] = 2,  [TASK_HOLD] = 2, [TASK_ODD] = 1,
+    [TASK_LIST] = 2,       [TASK_OPENS] = 2,  [TASK_HOLD] = 2, [TASK_ODD] = 1,  [TASK_ORDER] = 1,
 };
 
 struct settings {
@@ -247,6 +268,8 @@ static bool run_start(struct run *r, const struct round *round, unsigned number,
         say_wrong("%s: ajf_new: %s", round->name, strerror(-err));
         return false;
     }
+    if (round->profile.lazy)
+        ajf_open_lazily(r->m, LAZY_BYTES);
     err = ajf_mount(r->m, r->mountpoint, "fsname=ajf-stress");
     if (err) {
         fprintf(stderr, "stress: cannot mount on %s (%s): is this root, with /dev/fuse?\n", r->mountpoint,

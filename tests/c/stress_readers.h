@@ -39,6 +39,7 @@ enum task {
     TASK_STAT,
     TASK_LIST,
     TASK_OPENS,
+    TASK_ORDER,
     TASK_HOLD,
     TASK_ODD,
     TASKS
@@ -155,11 +156,11 @@ static void check_missing(const struct opened *o, uint64_t before, const char *w
     judge(what, o->path, ENOENT);
 }
 
-static bool open_file(struct reader *r, struct opened *o)
+static bool open_file_of(struct reader *r, struct opened *o, unsigned id)
 {
     char path[64];
     struct stat st;
-    o->id = (unsigned)pick_file(r);
+    o->id = id;
     file_path(o->id, path, sizeof path);
     snprintf(o->path, sizeof o->path, "%s%s", r->mount, path);
     uint64_t before = atomic_load(&shared->version[o->id]);
@@ -182,6 +183,11 @@ static bool open_file(struct reader *r, struct opened *o)
     check_version(o, before, "open");
     check_size(o, &st, "fstat");
     return true;
+}
+
+static bool open_file(struct reader *r, struct opened *o)
+{
+    return open_file_of(r, o, (unsigned)pick_file(r));
 }
 
 static bool check_bytes(const struct opened *o, const uint8_t *got, uint64_t offset, size_t length, const char *what)
@@ -402,6 +408,34 @@ static void do_opens(struct reader *r)
     }
 }
 
+static bool open_huge(struct reader *r, struct opened *o, unsigned n)
+{
+    char name[300], path[400];
+    huge_name(n, name);
+    snprintf(path, sizeof path, "%s/huge/%s", r->mount, name);
+    *o = (struct opened){.id = huge_id(n), .version = 1, .size = huge_size(n)};
+    snprintf(o->path, sizeof o->path, "/huge/n%05u", n);
+    atomic_fetch_add(&shared->calls, 1);
+    o->fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (o->fd < 0)
+        judge("open", o->path, errno);
+    return o->fd >= 0;
+}
+
+/* Small files one after the other, as they are listed, or nearly so. */
+static void do_in_order(struct reader *r)
+{
+    bool huge = check_below(&r->random, 2);
+    unsigned at = (unsigned)(huge ? check_below(&r->random, HUGE_NAMES - 60) : check_below(&r->random, DIRS) * FILES_PER_DIR);
+    for (unsigned i = 0; i < (huge ? 60 : FILES_PER_DIR) && !ending(); i++) {
+        struct opened o;
+        if (!check_below(&r->random, 10) || !(huge ? open_huge(r, &o, at + i) : open_file_of(r, &o, at + i)))
+            continue;
+        read_range(r, &o, 0, BUFFER_BYTES);
+        close(o.fd);
+    }
+}
+
 /* Handles that stay open for a while: modes and backings are shared, memory cannot be given back. */
 static void do_hold(struct reader *r)
 {
@@ -454,6 +488,7 @@ static void do_odd(struct reader *r)
 static void (*const doing[TASKS])(struct reader *) = {
     [TASK_SEQUENTIAL] = do_sequential, [TASK_RANDOM] = do_random, [TASK_MMAP] = do_mmap, [TASK_STAT] = do_stat,
     [TASK_LIST] = do_list,             [TASK_OPENS] = do_opens,   [TASK_HOLD] = do_hold, [TASK_ODD] = do_odd,
+    [TASK_ORDER] = do_in_order,
 };
 
 static void reader_main(uint64_t number)

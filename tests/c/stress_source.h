@@ -24,6 +24,7 @@
 
 #define POISON 0xEE
 #define MAX_FETCHERS 96
+#define LAZY_BYTES (1u << 20)
 #define MAX_HANDLES 8192
 
 /* How the source behaves; chances are per thousand fetches. */
@@ -33,6 +34,7 @@ struct profile {
     unsigned fickle; /* opens that lend nothing of a file that is lent otherwise */
     unsigned hang_ms; /* at least; up to twice as long */
     bool poison, lends, handles;
+    bool lazy; /* small files are never opened */
 };
 
 struct source_handle {
@@ -327,7 +329,7 @@ static void buffer_take(struct fetcher *t, const struct ajf_fetch_info *info)
         else if (h->version != info->version)
             wrong = "READ of another version than was opened";
         h->reads++;
-    } else if (s->profile->handles) {
+    } else if (s->profile->handles && !(s->profile->lazy && info->size <= LAZY_BYTES)) {
         wrong = "READ without a handle";
     }
     pthread_mutex_unlock(&s->lock);
@@ -388,7 +390,9 @@ static void serve_read(struct fetcher *t, struct ajf_fetch *f, const struct ajf_
         poison(t, info, 0);
     }
     size_t done = 0;
-    if (chance(t, p->failing)) {
+    if (p->lazy && !info->handle && node.kind == NODE_FILE && info->version != version_now(s, id) && chance(t, 500)) {
+        ajf_fetch_fail(f, ESTALE);
+    } else if (chance(t, p->failing)) {
         done = fill_steps(t, f, info, id, check_below(&t->random, info->length + 1));
         ajf_fetch_fail(f, check_below(&t->random, 2) ? EIO : ETIMEDOUT);
     } else if (chance(t, p->malformed)) {
