@@ -2,6 +2,11 @@
 /*
  * Received bytes are either consumed where they lie in `in` (frame headers, message headers) or go to the caller's
  * buffer: what is missing of a DATA frame is received into that buffer, and what follows it into `in`, by one readv.
+ *
+ * Servers cut a message into many frames of one length (gRPC's into 32 KiB), and a system call for each costs more than
+ * its bytes. So the same readv takes the frames that are likely to follow: their headers go to a place of their own, and
+ * their data behind the data before. Where a header turns out to be another one than expected, what was received from
+ * there on is moved to memory that takes the place of `in`, and is parsed again.
  */
 #include "h2.h"
 
@@ -30,6 +35,9 @@ enum { SETTING_ENABLE_PUSH = 2, SETTING_INITIAL_WINDOW_SIZE = 4, SETTING_MAX_FRA
 #define TOP_UP_BYTES (UINT32_C(64) << 20)
 #define MAX_FRAME_BYTES (UINT32_C(1) << 20)
 #define IN_BYTES 4096
+#define MOST_FRAMES 8                   /* that are received ahead at once: 256 KiB of those that gRPC sends */
+#define BATCH_BYTES (UINT32_C(128) << 10) /* worth waiting for together: a wake-up costs as much as copying 100 KiB */
+#define BATCH_NS (5 * AJF_NS_PER_MS)    /* for so long: a slow peer's bytes are taken as they come */
 #define HEADERS_BYTES 2048              /* of a request, with that of the frame */
 #define MAX_REQUEST_BYTES 12288         /* paths are long; but it goes out in one frame, in windows that are open */
 #define SETTING_BYTES 6
@@ -63,9 +71,18 @@ struct ajf_h2 {
     uint64_t length;       /* being decoded */
     uint32_t data_left;
     uint32_t stream_taken, connection_taken; /* bytes since the windows were topped up */
+    uint32_t frame_bytes;  /* the usual length of a DATA frame */
+    unsigned trust;        /* how many frames of that length are expected to follow one */
+    size_t low_water;      /* of the socket: bytes that make poll return */
     size_t in_at, in_end;
-    uint8_t in[IN_BYTES];
+    uint8_t *in;           /* `own`, or memory of its own with more than that holds, which is not received into */
+    uint8_t own[IN_BYTES];
 };
+
+static size_t min_size(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
 
 /* ------------------------------------------------------------------------------------------------- the socket */
 
@@ -112,43 +129,70 @@ static int send_all(struct ajf_h2 *h, const void *bytes, size_t len)
     return 0;
 }
 
-/* Into `buffer` first, when it is not NULL, and behind that into `in`, which is empty; returns what `buffer` got. */
-static ssize_t receive(struct ajf_h2 *h, void *buffer, size_t size)
+/* Has poll return when `bytes` can be received (or the peer has ended the connection), not before. */
+static void set_low_water(struct ajf_h2 *h, size_t bytes)
 {
-    struct iovec v[] = {{buffer, buffer ? size : 0}, {h->in + h->in_end, IN_BYTES - h->in_end}};
+    if (h->low_water != bytes && setsockopt(h->fd, SOL_SOCKET, SO_RCVLOWAT, &(int){(int)bytes}, sizeof(int)) == 0)
+        h->low_water = bytes;
+}
+
+/* Waits for up to `worth` bytes together, but not long: then for any. */
+static int wait_for_input(struct ajf_h2 *h, size_t worth)
+{
+    /* Servers hold a small packet back until the one before is acknowledged: the kernel would take 40 ms. */
+    setsockopt(h->fd, IPPROTO_TCP, TCP_QUICKACK, &(int){1}, sizeof(int));
+    set_low_water(h, worth);
+    if (worth <= 1)
+        return wait_for(h, POLLIN);
+    if (!h->deadline_ns)
+        h->deadline_ns = ajf_deadline_ns(h->timeout_ms);
+    uint64_t batch_ns = ajf_now_ns() + BATCH_NS;
+    int err = ajf_poll_until(h->fd, POLLIN, batch_ns < h->deadline_ns ? batch_ns : h->deadline_ns);
+    return err && err != -ETIMEDOUT ? fail(h, err) : 0;
+}
+
+/* At least one byte, into `v`. `worth`: so many, at least one, are sure to come, if not at once. */
+static ssize_t receive(struct ajf_h2 *h, const struct iovec *v, int n_v, size_t worth)
+{
     for (;;) {
         if (atomic_load(&h->aborted)) /* what the peer has sent before can still be received */
             return fail(h, -ECANCELED);
-        ssize_t n = readv(h->fd, v, 2);
-        if (n > 0) {
-            size_t direct = (size_t)n < v[0].iov_len ? (size_t)n : v[0].iov_len;
-            h->in_end += (size_t)n - direct;
-            return (ssize_t)direct;
-        }
+        ssize_t n = readv(h->fd, v, n_v);
+        if (n > 0)
+            return n;
         if (!n || (errno != EINTR && errno != EAGAIN))
             return fail(h, n ? -errno : -ECONNRESET);
         if (errno == EINTR)
             continue;
-        /* Servers hold a small packet back until the one before is acknowledged: the kernel would take 40 ms. */
-        setsockopt(h->fd, IPPROTO_TCP, TCP_QUICKACK, &(int){1}, sizeof(int));
-        int err = wait_for(h, POLLIN);
+        int err = wait_for_input(h, worth);
         if (err)
             return err;
+        worth = 1;
     }
+}
+
+/* Goes on in `own`, with what is left in `in`, which is no more than fits. */
+static void settle(struct ajf_h2 *h)
+{
+    memmove(h->own, h->in + h->in_at, h->in_end - h->in_at);
+    if (h->in != h->own)
+        free(h->in);
+    h->in = h->own;
+    h->in_end -= h->in_at;
+    h->in_at = 0;
 }
 
 /* Makes `n` bytes (at most IN_BYTES) lie in `in` one behind the other. */
 static int need(struct ajf_h2 *h, size_t n)
 {
-    if (h->in_end - h->in_at < n && h->in_at) {
-        memmove(h->in, h->in + h->in_at, h->in_end - h->in_at);
-        h->in_end -= h->in_at;
-        h->in_at = 0;
-    }
-    while (h->in_end - h->in_at < n) {
-        ssize_t err = receive(h, NULL, 0);
-        if (err < 0)
-            return (int)err;
+    if (h->in_end - h->in_at >= n)
+        return 0;
+    settle(h);
+    while (h->in_end < n) {
+        ssize_t got = receive(h, &(struct iovec){h->in + h->in_end, IN_BYTES - h->in_end}, 1, 1);
+        if (got < 0)
+            return (int)got;
+        h->in_end += (size_t)got;
     }
     return 0;
 }
@@ -162,8 +206,6 @@ static int skip(struct ajf_h2 *h, size_t n)
         size_t here = h->in_end - h->in_at, take = here < n ? here : n;
         h->in_at += take;
         n -= take;
-        if (h->in_at == h->in_end)
-            h->in_at = h->in_end = 0;
     }
     return 0;
 }
@@ -364,6 +406,12 @@ static int begin_data(struct ajf_h2 *h, uint32_t len, uint8_t flags)
     h->frame_left = len;
     h->pad_left = 0;
     h->frame_ends = flags & FLAG_END_STREAM;
+    if (len > h->frame_bytes) { /* shorter ones are the ends of messages */
+        h->frame_bytes = len;
+        h->trust = 0;
+    } else if (len && len == h->frame_bytes && h->trust < MOST_FRAMES) {
+        h->trust++;
+    }
     if (flags & FLAG_PADDED) {
         int err = len ? need(h, 1) : fail(h, -EPROTO);
         if (err)
@@ -480,29 +528,118 @@ static int find_data(struct ajf_h2 *h)
     }
 }
 
+static void count_data(struct ajf_h2 *h, size_t n)
+{
+    h->data_left -= (uint32_t)n;
+    h->frame_left -= (uint32_t)n;
+}
+
+/* What is received at once: the rest of a frame, `n` more, and what comes behind them. */
+struct batch {
+    struct iovec v[2 + 2 * MOST_FRAMES];
+    uint8_t headers[MOST_FRAMES][FRAME_HEADER_BYTES];
+    unsigned n;
+    size_t bytes; /* of data */
+};
+
+/* The data of the frame goes to `buffer`, and as much of those expected behind it as has room in `size` bytes. */
+static void lay_out(struct ajf_h2 *h, struct batch *b, uint8_t *buffer, size_t size)
+{
+    size_t frame = h->frame_left - h->pad_left, end = min_size(h->data_left, size);
+    struct iovec *v = b->v;
+    b->n = 0;
+    b->bytes = min_size(frame, end);
+    *v++ = (struct iovec){buffer, b->bytes};
+    bool last = frame > b->bytes || h->pad_left || h->frame_ends;
+    while (!last && b->bytes < end && b->n < h->trust) {
+        size_t len = min_size(end - b->bytes, h->frame_bytes);
+        *v++ = (struct iovec){b->headers[b->n++], FRAME_HEADER_BYTES};
+        *v++ = (struct iovec){buffer + b->bytes, len};
+        b->bytes += len;
+    }
+    *v = (struct iovec){h->in, IN_BYTES};
+}
+
+/* Whether the i-th header behind the first frame is the one that was expected. */
+static bool is_expected(const struct ajf_h2 *h, const struct batch *b, unsigned i)
+{
+    const uint8_t *p = b->headers[i];
+    uint32_t len = get_u32(p) >> 8;
+    size_t expected = b->v[2 + 2 * i].iov_len;
+    return p[3] == FRAME_DATA && !p[4] && get_u32(p + 5) == h->stream && len <= MAX_FRAME_BYTES &&
+           (len == expected || (len > expected && i + 1 == b->n));
+}
+
+/* The `n` bytes that were received into `v` and what follows it will be parsed. */
+static void take_back(struct ajf_h2 *h, const struct iovec *v, size_t n)
+{
+    uint8_t *in = malloc(n);
+    if (!in) {
+        fail(h, -ENOMEM);
+        return;
+    }
+    for (size_t done = 0; done < n; v++) {
+        size_t len = min_size(v->iov_len, n - done);
+        memcpy(in + done, v->iov_base, len);
+        done += len;
+    }
+    h->in = in;
+    h->in_end = n;
+    h->frame_bytes = h->trust = 0;
+}
+
+/* Receives up to `size` bytes of data while `in` is empty. An error comes after the data that came before it. */
+static ssize_t receive_data(struct ajf_h2 *h, uint8_t *buffer, size_t size)
+{
+    struct batch b;
+    settle(h);
+    lay_out(h, &b, buffer, size);
+    ssize_t got = receive(h, b.v, 2 + 2 * (int)b.n, min_size(b.bytes, BATCH_BYTES));
+    if (got < 0)
+        return got;
+    size_t left = (size_t)got, done = min_size(left, b.v[0].iov_len);
+    count_data(h, done);
+    left -= done;
+    for (unsigned i = 0; i < b.n && left; i++) {
+        const struct iovec *header = &b.v[1 + 2 * i], *data = header + 1;
+        if (left < FRAME_HEADER_BYTES) {
+            memcpy(h->in, header->iov_base, left);
+            break;
+        }
+        if (!is_expected(h, &b, i)) {
+            take_back(h, header, left);
+            return (ssize_t)done;
+        }
+        left -= FRAME_HEADER_BYTES;
+        size_t len = min_size(left, data->iov_len);
+        if (begin_data(h, get_u32(b.headers[i]) >> 8, 0))
+            return (ssize_t)done; /* the connection is lost */
+        count_data(h, len);
+        done += len;
+        left -= len;
+    }
+    h->in_end = left;
+    return (ssize_t)done;
+}
+
 /* Up to `size` bytes of data, as many as are here: from `in`, or received straight into `buffer`. */
 static ssize_t take_data(struct ajf_h2 *h, void *buffer, size_t size)
 {
-    size_t frame = h->frame_left - h->pad_left, len = h->data_left < frame ? h->data_left : frame;
     size_t in = h->in_end - h->in_at;
-    len = len < size ? len : size;
+    ssize_t n;
     if (in) {
-        len = len < in ? len : in;
+        size_t len = min_size(min_size(h->frame_left - h->pad_left, h->data_left), min_size(size, in));
         memcpy(buffer, h->in + h->in_at, len);
         h->in_at += len;
-    } else {
-        h->in_at = h->in_end = 0;
-        ssize_t n = receive(h, buffer, len);
-        if (n < 0)
-            return n;
-        len = (size_t)n;
+        count_data(h, len);
+        n = (ssize_t)len;
+    } else if ((n = receive_data(h, buffer, size)) < 0) {
+        return n;
     }
-    h->data_left -= (uint32_t)len;
-    h->frame_left -= (uint32_t)len;
     if (!h->data_left)
         h->part = PART_PREFIX;
     h->deadline_ns = 0; /* patience begins anew */
-    return (ssize_t)len;
+    return n;
 }
 
 ssize_t ajf_h2_read(struct ajf_h2 *h, void *buffer, size_t size, int timeout_ms)
@@ -570,6 +707,8 @@ int ajf_h2_connect(const char *host, const char *port, int timeout_ms, struct aj
         free(h);
         return err;
     }
+    h->in = h->own;
+    h->low_water = 1;
     h->timeout_ms = timeout_ms;
     h->may_send = h->may_send_each = INITIAL_WINDOW_BYTES;
     err = greet(h);
@@ -592,5 +731,7 @@ void ajf_h2_free(struct ajf_h2 *h)
     if (!h)
         return;
     close(h->fd);
+    if (h->in != h->own)
+        free(h->in);
     free(h);
 }

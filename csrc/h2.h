@@ -10,7 +10,8 @@
  * there.
  *
  * Flow control is the socket's: windows are as large as the protocol has them and are topped up in time, so bytes
- * that nobody reads stay with the sender.
+ * that nobody reads stay with the sender. Bytes of a message that has begun are taken in batches, for which a read may
+ * wait 5 ms longer than for the next byte.
  *
  * Threads: a connection belongs to one thread at a time; ajf_h2_abort may be called from any. Blocking calls take
  * timeout_ms for the wait for the next byte of data, < 0: for ever; what else a peer sends does not prolong it.
@@ -42,7 +43,8 @@ int ajf_h2_call(struct ajf_h2 *h, const char *path, const char *authority, const
 
 /*
  * At least one and at most `size` (> 0) bytes of data, or 0: the peer has ended the call, be it in the middle of a
- * message. Another frame is not waited for when there is data. An error comes after the data that came before it.
+ * message. Another frame is not waited for when there is data. An error comes after the data that came before it. The
+ * buffer behind what is returned may have been written to, up to `size`.
  */
 ssize_t ajf_h2_read(struct ajf_h2 *h, void *buffer, size_t size, int timeout_ms);
 

@@ -161,7 +161,7 @@ static inline void put_interjection(struct text *t, uint64_t *seed, uint32_t str
     }
 }
 
-/* A valid answer with that data, cut into messages and frames as it comes. */
+/* A valid answer with that data, cut into messages and frames as it comes, or mostly into frames of one length. */
 static inline void put_answer(struct text *t, uint64_t *seed, uint32_t stream, bool nested, const struct text *data)
 {
     struct text messages = {0};
@@ -173,14 +173,16 @@ static inline void put_answer(struct text *t, uint64_t *seed, uint32_t stream, b
             put(&messages, "\0\0\0\0\0", 5); /* a message without any field */
         at += n;
     }
-    uint64_t ending = check_below(seed, 4);
+    uint64_t ending = check_below(seed, 4), usual = check_below(seed, 2) ? 0 : 1 + check_below(seed, 1 + data->len / 8);
     put_headers(t, END_HEADERS, stream);
     for (size_t at = 0; at < messages.len;) {
         size_t left = messages.len - at, n = 1 + check_below(seed, check_below(seed, 2) && left > 20 ? 20 : left);
+        bool plain = usual && check_below(seed, 16);
+        n = plain ? (left < usual ? left : usual) : n;
         uint8_t flags = ending == 0 && n == left ? END_STREAM : 0;
-        if (!check_below(seed, 3))
+        if (!plain && !check_below(seed, 3))
             put_interjection(t, seed, stream);
-        if (check_below(seed, 4))
+        if (plain || check_below(seed, 4))
             put_frame(t, DATA, flags, stream, messages.at + at, n);
         else
             put_padded(t, flags, stream, messages.at + at, n, (uint8_t)check_random(seed));
@@ -216,6 +218,7 @@ static struct {
     bool rough;      /* receives and sends are of random lengths up to `most`, interrupted and put off */
     uint64_t seed;
     size_t received; /* bytes */
+    size_t receives; /* that brought any */
     size_t (*source)(uint8_t *to, size_t room); /* what is received, when no peer is to be asked */
 } line;
 
@@ -239,7 +242,7 @@ ssize_t readv(int fd, const struct iovec *v, int count)
 {
     static uint8_t buffer[1 << 16];
     size_t room = 0, done = 0;
-    if (line.source) /* the first of the two that has room; nothing behind it */
+    if (line.source) /* the first that has room; nothing behind it */
         return (ssize_t)line.source(v[!v->iov_len].iov_base, v[!v->iov_len].iov_len);
     for (int i = 0; i < count; i++)
         room += v[i].iov_len;
@@ -257,6 +260,7 @@ ssize_t readv(int fd, const struct iovec *v, int count)
         left -= part;
     }
     line.received += done;
+    line.receives += done > 0;
     return n;
 }
 
@@ -344,7 +348,7 @@ static inline struct ajf_h2 *start(const struct text *script, void (*then)(int f
         snprintf(peer.port, sizeof peer.port, "%u", ntohs(address.sin_port));
     }
     drop(&sent);
-    line.received = 0;
+    line.received = line.receives = 0;
     peer.script = script;
     peer.then = then;
     NEED(!pthread_create(&peer.thread, NULL, peer_run, NULL));

@@ -59,6 +59,46 @@ static void messages_are_cut_into_frames_anywhere(void)
     drop(&m);
 }
 
+/* A message of `n` frames of `len` bytes each, the last one apart; `odd` of them has something else before it. */
+static void put_frames(size_t n, size_t len, size_t odd)
+{
+    struct text m = {0};
+    drop(&data);
+    data = some_data(n * len);
+    put_message(&m, true, data.at, data.len);
+    put_headers(&script, END_HEADERS, 1);
+    for (size_t at = 0, i = 0; at < m.len; at += len, i++) {
+        if (i == odd)
+            put_frame(&script, PING, 0, 0, "12345678", 8);
+        put_frame(&script, DATA, 0, 1, m.at + at, m.len - at < len ? m.len - at : len);
+    }
+    put_headers(&script, END_HEADERS | END_STREAM, 1);
+    drop(&m);
+}
+
+static void frames_of_one_length_are_received_together(void)
+{
+    begin();
+    put_frames(60, 1000, 0);
+    CHECK_EQ(hear(&script, true, MANY, &got), 0);
+    CHECK(is_same(&got, &data));
+    CHECK(line.receives < 30);
+}
+
+static void what_is_no_frame_of_that_length_is_no_data(void)
+{
+    for (size_t odd = 0; odd < 25; odd++) {
+        begin();
+        put_frames(20, 100 + odd, odd);
+        put_frames(3, 50, 2); /* shorter ones follow, which are no answer any more */
+        drop(&data);
+        data = some_data(20 * (100 + odd));
+        CHECK_EQ(hear(&script, true, MANY, &got), 0);
+        CHECK(is_same(&got, &data));
+        CHECK_EQ(count_sent(PING, ACK, 0), odd < 21);
+    }
+}
+
 static void lengths_may_be_written_with_five_bytes(void)
 {
     begin();
@@ -337,6 +377,8 @@ int main(void)
     RUN(an_answer_is_the_same_however_it_is_made_up_and_cut);
     RUN(it_may_come_byte_by_byte_or_break_off_receiving_anywhere);
     RUN(messages_are_cut_into_frames_anywhere);
+    RUN(frames_of_one_length_are_received_together);
+    RUN(what_is_no_frame_of_that_length_is_no_data);
     RUN(lengths_may_be_written_with_five_bytes);
     RUN(every_ending_ends_the_call);
     RUN(what_came_before_an_end_or_an_error_is_kept);
