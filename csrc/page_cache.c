@@ -16,8 +16,12 @@
 #include "read.h"
 
 #define MIB (UINT64_C(1) << 20)
-/* One READ fetch: long enough that its round trip does not matter, short enough that readers of other files get in. */
+/*
+ * One READ fetch: long enough that its round trip and the hand-over from thread to thread do not matter, short enough
+ * that readers of other files get in, and not more than that part of the budget, which several readers share.
+ */
 #define FETCH_BYTES (8 * MIB)
+#define FETCH_PART 16
 /* Files up to this size share chunks: one descriptor and one mapping each would run out long before memory does. */
 #define SLAB_BYTES (1 * MIB)
 /* From here on a fetch is a stream and worth a huge page of zeros first. */
@@ -54,7 +58,7 @@ int ajf_cache_init(struct ajf_cache *c, const struct ajf_options *o, struct ajf_
     c->page_bytes = c->store.huge && o->page_bytes < AJF_HUGE_BYTES ? AJF_HUGE_BYTES : o->page_bytes;
     if (c->page_bytes > c->limit / 16)
         c->page_bytes = c->store.huge ? AJF_HUGE_BYTES : MIB;
-    c->fetch_bytes = max_u64(c->page_bytes, min_u64(FETCH_BYTES, c->limit / 32));
+    c->fetch_bytes = max_u64(c->page_bytes, min_u64(FETCH_BYTES, c->limit / FETCH_PART));
     c->overflow = max_u64(c->limit / 16, c->fetch_bytes + 2 * c->page_bytes);
     c->slab_limit = min_u64(SLAB_BYTES, c->page_bytes);
     c->n_chunks = (c->limit + c->overflow) / c->page_bytes + 2;
