@@ -4,6 +4,7 @@
 
 cdef class BlockConnection:
     cdef c.ajf_h2 *_h
+    cdef readonly size_t filled
 
     def __cinit__(self):
         self._h = NULL
@@ -40,27 +41,63 @@ cdef class BlockConnection:
             raise OSError(-err, os.strerror(-err))
 
     def read_into(self, unsigned char[::1] buffer, size_t done, size_t end, size_t step, double timeout, progress):
-        cdef size_t reported = done
-        cdef ssize_t n = 1
         cdef int ms = _ms(timeout)
+        self.filled = done
         self._open()
         if end > <size_t>buffer.shape[0]:
             raise ValueError(f"{end} bytes do not fit in a buffer of {buffer.shape[0]}")
         if not step:
             raise ValueError("a step of no bytes")
-        while done < end and n > 0:
+        owner = getattr(progress, "__self__", None)
+        if isinstance(owner, Fetch) and progress == owner.progress:
+            return self._fill_fetch(buffer, end, step, ms, owner)
+        return self._fill(buffer, end, step, ms, progress)
+
+    cdef _fill(self, unsigned char[::1] buffer, size_t end, size_t step, int ms, progress):
+        cdef size_t done
+        cdef ssize_t n = 1
+        while self.filled < end and n > 0:
             with nogil:
-                while done < end and done - reported < step:
-                    n = c.ajf_h2_read(self._h, &buffer[done], min(end - done, step - (done - reported)), ms)
-                    if n <= 0:
-                        break
-                    done += <size_t>n
-            if done > reported:
-                reported = done
+                n = self._step(&buffer[0], end, step, ms, &done)
+            if done > self.filled:
+                self.filled = done
                 progress(done)
+        return self._checked(n)
+
+    cdef _fill_fetch(self, unsigned char[::1] buffer, size_t end, size_t step, int ms, Fetch fetch):
+        # As _fill, without coming back to the interpreter for each step.
+        cdef size_t done
+        cdef ssize_t n = 1
+        cdef int err = 0
+        cdef c.ajf_fetch *f = fetch._held()
+        fetch._exports += 1  # it cannot be given back meanwhile
+        try:
+            with nogil:
+                while self.filled < end and n > 0 and not err:
+                    n = self._step(&buffer[0], end, step, ms, &done)
+                    if done > self.filled:
+                        self.filled = done
+                        err = c.ajf_fetch_progress(f, done)
+        finally:
+            fetch._exports -= 1
+        fetch._check_progress(err, self.filled)
+        return self._checked(n)
+
+    cdef ssize_t _step(self, unsigned char *buffer, size_t end, size_t step, int ms, size_t *ret_done) noexcept nogil:
+        cdef size_t done = self.filled
+        cdef ssize_t n = 1
+        end = min(end, done + step)
+        while done < end and n > 0:
+            n = c.ajf_h2_read(self._h, &buffer[done], end - done, ms)
+            if n > 0:
+                done += <size_t>n
+        ret_done[0] = done
+        return n
+
+    cdef _checked(self, ssize_t n):
         if n < 0:
             raise OSError(-n, os.strerror(-n))
-        return done
+        return self.filled
 
     def read_message(self, size_t size, double timeout):
         cdef bytearray buffer = bytearray(size)

@@ -131,6 +131,7 @@ class BlockConnection:
     One thread at a time, but `abort`.
     """
 
+    filled: int  # what `read_into` called `progress` with last; its `done` when that was not called
     def __init__(self, host: str, port: str, timeout: float) -> None:
         """`host`: a name, an address, or the absolute path of a Unix socket."""
     def call(
@@ -150,7 +151,8 @@ class BlockConnection:
     ) -> int:
         """Fills buffer[done:end]; returns how far it came: less than `end` when the peer ended the call.
 
-        Calls `progress` with that count every `step` bytes; what it raises passes.
+        Calls `progress` with that count every `step` bytes; what it raises passes. The one of a Fetch is called without
+        the interpreter's lock.
         """
     def finish(self, timeout: float) -> bool:
         """Ends a call all of whose data was read; whether another one can be made. `timeout` 0: does not wait."""

@@ -151,6 +151,9 @@ cdef class Fetch:
         f = self._held()
         with nogil:
             err = c.ajf_fetch_progress(f, filled)
+        self._check_progress(err, filled)
+
+    cdef _check_progress(self, int err, size_t filled):
         if err == -EINVAL:
             raise ValueError(f"{filled} of {self._info.length} bytes filled: backwards, beyond, or already answered")
         if err < 0:

@@ -186,27 +186,25 @@ class _Direct:
             raise
 
     def read_into(self, buffer: memoryview, done: int, end: int, progress: Callable[[int], None]) -> int:
-        begin, base = self.position, done
-
-        def report(filled: int) -> None:
-            self.position = begin + filled - base
-            progress(filled)
-
+        begin = self.position
         try:
-            return self._read(buffer, done, end, report)
+            return self._read(buffer, done, end, progress)
         except OSError as error:
             if not self._used or not _is_dead(error) or self.position > begin or self._connection is None:
                 raise
         self._renew()
-        return self._read(buffer, done, end, report)
+        return self._read(buffer, done, end, progress)
 
-    def _read(self, buffer: memoryview, done: int, end: int, report: Callable[[int], None]) -> int:
-        assert self._connection is not None
-        begin = self.position - done
-        filled = self._connection.read_into(buffer, done, end, _STEP_BYTES, self._link.patience_s, report)
+    def _read(self, buffer: memoryview, done: int, end: int, progress: Callable[[int], None]) -> int:
+        connection, begin = self._connection, self.position - done
+        assert connection is not None
+        try:
+            filled = connection.read_into(buffer, done, end, _STEP_BYTES, self._link.patience_s, progress)
+        finally:
+            self.position = begin + connection.filled
         if filled < end:
             self._drop()
-            raise ShortStream(f"the stream ended at {begin + filled} of {self.end}")
+            raise ShortStream(f"the stream ended at {self.position} of {self.end}")
         self._used = False  # it lives
         return filled
 
