@@ -13,8 +13,9 @@ the next ones are begun: their first bytes come while nobody waits for them.
 
 When a worker fails, whatever was received stays; the rest is asked of another one (attempts.py).
 
-Threads: any number in `read_into`. The condition's lock guards the cursors; no call is made under it. A cursor's call
-belongs to the thread whose turn it is. `close` comes when no thread is inside.
+Threads: any number in `read_into`. The lock guards the cursors; no call is made under it. A cursor's call belongs to
+the thread whose turn it is, and who ends a turn wakes the next one alone: the others would only get in its way.
+`close` comes when no thread is inside.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import os
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from alluxio_jnifuse.errors import SourceError
 from alluxio_jnifuse.sources.alluxio.attempts import Effort, FileBlocks, is_silent
@@ -42,8 +43,8 @@ log = logging.getLogger(__name__)
 
 _STREAM_BYTES = 512 << 10  # a range of this length begins a stream, at the start of a block or behind another range
 _MOST_ENDS = 8  # of ranges that may be gone on with
-_NEAR_BYTES = 16 << 20  # a range that far behind a cursor's promises is likely to be reached by it: fetchers race
-_RACE_S = 0.03  # how long it is waited for
+_NEAR_BYTES = 16 << 20  # a piece that far behind a cursor's promises is likely to be reached by it: fetchers race
+_RACE_S = 0.03  # how long it is waited for, at first; half as long after each time that it was in vain
 _AHEAD = 2  # blocks whose calls are begun before they are wanted
 _AHEAD_FROM_BYTES = 4 << 20  # of a block streamed before the next ones are begun
 _MOST_CURSORS = 8
@@ -53,7 +54,7 @@ _VERIFIED_BYTES = (1 << 20, 4 << 20)  # from the under store, between two questi
 
 
 class _Cursor:
-    __slots__ = ("attempt", "busy", "call", "dead", "index", "number", "position", "promised", "start", "used_at")
+    __slots__ = ("attempt", "busy", "call", "dead", "index", "number", "position", "promised", "start", "used_at", "waiting")
 
     def __init__(self, index: int, start: int, promised: int) -> None:
         self.index = index
@@ -65,6 +66,7 @@ class _Cursor:
         self.number = 0  # in the order in which they were made
         self.call: BlockCall | None = None
         self.attempt: Attempt | None = None  # that the call is of
+        self.waiting: dict[int, threading.Condition] = {}  # for their turn, by where their ranges begin
         self.used_at = time.monotonic()
 
     def finish(self) -> None:
@@ -73,16 +75,26 @@ class _Cursor:
             call.finish()
 
 
+class _Racer(NamedTuple):
+    """Who waits for a cursor of block `index` to be promised up to `within`."""
+
+    index: int
+    within: int
+    changed: threading.Condition
+
+
 class FileReader:
     """See the module's docstring. `local`: block files that are open already, by index; they become the reader's."""
 
     def __init__(self, blocks: FileBlocks, local: dict[int, LocalBlock] | None = None) -> None:
         self._blocks = blocks
-        self._turn = threading.Condition()
+        self._lock = threading.Lock()
         self._cursors: list[_Cursor] = []  # lock
         self._made = 0  # cursors so far; lock
         self._ends: deque[tuple[int, int]] = deque(maxlen=_MOST_ENDS)  # of ranges read alone, block and place; lock
         self._begun: dict[int, int] = {}  # by block: number of the last cursor at its start; lock
+        self._racing: list[_Racer] = []  # who waits for a cursor to be promised up to his range; lock
+        self._race_s = _RACE_S  # lock
         self._local = local or {}
 
     def read_into(self, offset: int, buffer: memoryview, progress: Callable[[int], None]) -> int:
@@ -107,7 +119,7 @@ class FileReader:
 
     def close(self) -> None:
         """Ends what is under way, and asks for the copies that reading from elsewhere calls for."""
-        with self._turn:
+        with self._lock:
             cursors, self._cursors = self._cursors, []
         for cursor in cursors:
             cursor.finish()
@@ -159,16 +171,14 @@ class FileReader:
 
     def _take_turn(self, index: int, within: int, length: int) -> _Cursor | None:
         """A cursor that stands at `within`, for this thread alone; None: nothing is streamed there."""
-        deadline = time.monotonic() + _RACE_S
-        with self._turn:
-            while True:
-                cursor = self._find_locked(index, within)
-                if cursor is not None and self._wait_locked(cursor, within, length):
+        with self._lock:
+            cursor = self._find_locked(index, within)
+            if cursor is None and self._may_race_locked(index, within, length):
+                cursor = self._race_locked(index, within)
+            while cursor is not None:
+                if self._wait_locked(cursor, within, length):
                     return cursor
-                left = deadline - time.monotonic()
-                if left <= 0 or not self._is_near_locked(index, within):
-                    break
-                self._turn.wait(left)
+                cursor = self._find_locked(index, within)
             if not self._is_stream_locked(index, within, length):
                 self._ends.append((index, within + length))
                 return None
@@ -179,12 +189,46 @@ class FileReader:
             each.finish()
         return cursor
 
+    def _may_race_locked(self, index: int, within: int, length: int) -> bool:
+        """Whether a range looks like a piece of a stream whose piece before is another thread's, who is not here yet.
+
+        Pieces are long, but for the last one of a block: short reads beside a stream are not held up.
+        """
+        piece = length >= _STREAM_BYTES or within + length >= self._blocks.status.block_lengths[index]
+        return piece and self._is_near_locked(index, within)
+
+    def _race_locked(self, index: int, within: int) -> _Cursor | None:
+        """Waits for a cursor to be promised up to `within`."""
+        deadline = time.monotonic() + self._race_s
+        racer = _Racer(index, within, threading.Condition(self._lock))
+        self._racing.append(racer)
+        try:
+            while self._is_near_locked(index, within):
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    self._race_s /= 2
+                    return None
+                racer.changed.wait(left)
+                cursor = self._find_locked(index, within)
+                if cursor is not None:
+                    self._race_s = _RACE_S
+                    return cursor
+        finally:
+            self._racing.remove(racer)
+        return None
+
     def _add_locked(self, cursor: _Cursor) -> None:
         self._made += 1
         cursor.number = self._made
         self._cursors.append(cursor)
+        self._promised_locked(cursor)
         if not cursor.start:
             self._begun[cursor.index] = cursor.number
+
+    def _promised_locked(self, cursor: _Cursor) -> None:
+        for racer in self._racing:
+            if racer.index == cursor.index and racer.within == cursor.promised:
+                racer.changed.notify()
 
     def _find_locked(self, index: int, within: int) -> _Cursor | None:
         """The cursor whose promises end at `within`."""
@@ -196,8 +240,12 @@ class FileReader:
     def _wait_locked(self, cursor: _Cursor, within: int, length: int) -> bool:
         """Has the range promised by the cursor, and waits for its turn; False when the cursor died before."""
         cursor.promised = within + length
-        while not cursor.dead and (cursor.busy or cursor.position != within):
-            self._turn.wait()
+        self._promised_locked(cursor)
+        if not cursor.dead and (cursor.busy or cursor.position != within):
+            turn = cursor.waiting[within] = threading.Condition(self._lock)
+            while not cursor.dead and (cursor.busy or cursor.position != within):
+                turn.wait()
+            del cursor.waiting[within]
         if cursor.dead:
             return False
         cursor.busy = True
@@ -223,7 +271,7 @@ class FileReader:
         return old
 
     def _drop(self, cursor: _Cursor) -> None:
-        with self._turn:
+        with self._lock:
             self._drop_locked(cursor)
         cursor.finish()
 
@@ -231,16 +279,21 @@ class FileReader:
         cursor.dead = True
         if cursor in self._cursors:
             self._cursors.remove(cursor)
-        self._turn.notify_all()
+        for turn in cursor.waiting.values():
+            turn.notify()
+        for racer in self._racing:
+            racer.changed.notify()
 
     def _give_turn(self, cursor: _Cursor) -> None:
         if cursor.position >= self._blocks.status.block_lengths[cursor.index]:
             self._drop(cursor)
             return
-        with self._turn:
+        with self._lock:
             cursor.busy = False
             cursor.used_at = time.monotonic()
-            self._turn.notify_all()
+            turn = cursor.waiting.get(cursor.position)
+            if turn is not None:
+                turn.notify()
 
     def _fill(
         self,
@@ -303,7 +356,7 @@ class FileReader:
         blocks = self._blocks
         first = behind.index + 1
         for ahead in range(first, min(first + _AHEAD, len(blocks.status.block_ids))):
-            with self._turn:
+            with self._lock:
                 if ahead in self._local or self._begun.get(ahead, 0) > behind.number:
                     continue
                 if len(self._cursors) >= _MOST_CURSORS:
