@@ -12,10 +12,12 @@ from fake_worker import MIB, Read, slow
 
 from alluxio_jnifuse._core import Cancelled
 from alluxio_jnifuse.errors import SourceError
+from alluxio_jnifuse.sources.alluxio import reader
 
 BLOCK = 6 * MIB
 SIZE = 4 * BLOCK + 12_345
 DATA = pattern("/f", SIZE)
+NEVER_S = 1000.0
 
 
 @pytest.fixture
@@ -111,6 +113,46 @@ def test_readers_that_go_through_the_file_at_once(cluster: FakeCluster, file: Fi
     run_all([lambda piece=piece: go(piece) for piece in (MIB, 700_001, 2 * MIB, 300_007)])
     assert not failures
     assert cluster.workers[0].under_way <= 8  # what is not used any more is ended
+
+
+def test_a_piece_that_comes_before_the_one_it_continues(cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waits for it, and goes on with the same call: threads overtake each other."""
+    monkeypatch.setattr(reader, "_RACE_S", NEVER_S)
+    file = File(cluster.source(), "/f")
+    file.read(0, MIB)
+    early, parts = threading.Event(), {}
+
+    def read(at: int, length: int) -> None:
+        parts[at] = file.read(at, length)
+
+    def late() -> None:
+        early.wait(10)
+        read(MIB, MIB)
+
+    def piece(at: int, length: int) -> None:
+        early.set()
+        read(at, length)
+
+    run_all([lambda: piece(3 * MIB, BLOCK - 3 * MIB), lambda: piece(2 * MIB, MIB), late])
+    assert b"".join(parts[at] for at in sorted(parts)) == DATA[MIB:BLOCK]
+    assert len(cluster.workers[0].begun(cluster.master.files["/f"].blockIds[0])) == 1
+    file.close()
+
+
+def test_a_short_read_beside_a_stream_does_not_wait_for_it(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody reads a few bytes that a stream has not come to yet: it may never come."""
+    monkeypatch.setattr(reader, "_RACE_S", NEVER_S)
+    file = File(cluster.source(), "/f")
+    file.read(0, MIB)
+    at = 3 * MIB + 7
+
+    def read() -> None:
+        assert file.read(at, 128 << 10) == DATA[at:][: 128 << 10]
+
+    run_all([read], timeout=10)
+    file.close()
 
 
 def test_the_end_of_the_file(file: File) -> None:

@@ -54,7 +54,9 @@ _VERIFIED_BYTES = (1 << 20, 4 << 20)  # from the under store, between two questi
 
 
 class _Cursor:
-    __slots__ = ("attempt", "busy", "call", "dead", "index", "number", "position", "promised", "start", "used_at", "waiting")
+    __slots__ = (
+        "attempt", "busy", "call", "dead", "index", "number", "position", "promised", "start", "used_at", "waiting",
+    )  # fmt: skip
 
     def __init__(self, index: int, start: int, promised: int) -> None:
         self.index = index
@@ -76,9 +78,9 @@ class _Cursor:
 
 
 class _Racer(NamedTuple):
-    """Who waits for a cursor of block `index` to be promised up to `within`."""
+    """Who waits for a cursor of a block to be promised up to `within`."""
 
-    index: int
+    block: int
     within: int
     changed: threading.Condition
 
@@ -227,7 +229,7 @@ class FileReader:
 
     def _promised_locked(self, cursor: _Cursor) -> None:
         for racer in self._racing:
-            if racer.index == cursor.index and racer.within == cursor.promised:
+            if racer.block == cursor.index and racer.within == cursor.promised:
                 racer.changed.notify()
 
     def _find_locked(self, index: int, within: int) -> _Cursor | None:
