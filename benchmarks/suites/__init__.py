@@ -2,4 +2,15 @@
 
 from __future__ import annotations
 
-NAMES = ("passthrough", "nopassthrough", "memory", "small", "metadata", "latency", "start", "cycles", "cluster")
+NAMES = (
+    "passthrough",
+    "nopassthrough",
+    "memory",
+    "small",
+    "metadata",
+    "latency",
+    "start",
+    "cycles",
+    "cluster",
+    "remote",
+)
