@@ -173,6 +173,7 @@ def test_what_progress_raises_passes(worker: FakeWorker, connect: Callable[..., 
     call(connection, 0, 2000)
     with pytest.raises(KeyError):
         connection.read_into(buffer, 0, 2000, 1000, SOON_S, refuse)
+    assert connection.filled == 1000
     assert connection.read_into(buffer, 1000, 2000, 1000, SOON_S, lambda _: None) == 2000
     assert buffer == DATA[:2000]
 

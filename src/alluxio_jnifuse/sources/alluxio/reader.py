@@ -44,7 +44,8 @@ log = logging.getLogger(__name__)
 _STREAM_BYTES = 512 << 10  # a range of this length begins a stream, at the start of a block or behind another range
 _MOST_ENDS = 8  # of ranges that may be gone on with
 _NEAR_BYTES = 16 << 20  # a piece that far behind a cursor's promises is likely to be reached by it: fetchers race
-_RACE_S = 0.03  # how long it is waited for, at first; half as long after each time that it was in vain
+_RACE_S = 0.03  # how long it is waited for, at first; half as long after each time that it was in vain, but
+_SHORTEST_RACE_S = 0.002  # no less than most races take
 _AHEAD = 2  # blocks whose calls are begun before they are wanted
 _AHEAD_FROM_BYTES = 4 << 20  # of a block streamed before the next ones are begun
 _MOST_CURSORS = 8
@@ -208,7 +209,7 @@ class FileReader:
             while self._is_near_locked(index, within):
                 left = deadline - time.monotonic()
                 if left <= 0:
-                    self._race_s /= 2
+                    self._race_s = max(self._race_s / 2, _SHORTEST_RACE_S)
                     return None
                 racer.changed.wait(left)
                 cursor = self._find_locked(index, within)
