@@ -152,7 +152,8 @@ int ajf_fetch_list(struct ajf_fetch *f, const struct ajf_entry *entries, size_t 
 int ajf_fetch_link(struct ajf_fetch *f, const char *target, size_t len);
 int ajf_fetch_statfs(struct ajf_fetch *f, const struct ajf_statfs *s);
 /*
- * `extents` (n may be 0: nothing is lent) cover the file in order; takes the descriptors, also on failure.
+ * `extents` (n may be 0: nothing is lent) cover the file in order; takes the descriptors, also on failure. A single one
+ * is a file as it is, which may change in place; several are pieces that nobody changes while they are lent.
  * `handle` is handed back in READ and CLOSE; 0: the source keeps nothing, there will be no CLOSE.
  * `version` is what was really opened: another one than wanted answers ESTALE, the kernel looks the name up again.
  */

@@ -3,7 +3,7 @@
  * file.h - one version of one file, while it is open or its bytes are kept.
  *
  * A file version (one nodeid) has at most one struct ajf_file. Its bytes lie in
- *   - somebody's descriptors (BORROWED): lent by the source; passthrough, or pread by the worker that was asked;
+ *   - somebody's descriptors (BORROWED): lent by the source; passthrough, or answered by the worker (lent.h);
  *   - memory (MEMORY): a file of its own in the store, fetched by ranges of granules;
  *   - a slab (SLAB): small files share pages of the cache; no passthrough, the kernel keeps their pages.
  * Which ranges are there (`have`) and which are on their way (`claimed`) is kept by granules of 4 KiB.

@@ -28,7 +28,7 @@ struct ajf_options {
     uint32_t max_threads;
     bool clone_fd;
     /* session */
-    uint32_t max_read; /* bytes of one READ; 0 = as large as the kernel grants */
+    uint32_t max_read; /* bytes of one READ; 0 = as large as the kernel grants, and pipes can carry (session.c) */
     uint32_t max_readahead;
     uint32_t max_write;
     uint32_t max_background;

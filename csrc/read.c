@@ -8,12 +8,10 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/mman.h>
-#include <sys/uio.h>
-#include <unistd.h>
 
 #include "ahead.h"
 #include "bits.h"
+#include "lent.h"
 #include "meta.h"
 #include "mount.h"
 
@@ -133,6 +131,13 @@ static long reply_pages(struct ajf *m, fuse_req_t req, const struct ajf_file *fi
     return fuse_reply_buf(req, (const char *)ajf_cache_at(&m->cache, file, offset), length) < 0 ? -EIO : (long)length;
 }
 
+static void unref(struct ajf *m, struct ajf_file *file)
+{
+    pthread_mutex_lock(&m->cache.lock);
+    ajf_file_unref_locked(m, file);
+    pthread_mutex_unlock(&m->cache.lock);
+}
+
 static void unpin(struct ajf *m, struct ajf_file *file, uint64_t offset, size_t length)
 {
     pthread_mutex_lock(&m->cache.lock);
@@ -204,9 +209,7 @@ void ajf_read_fail(struct ajf *m, struct ajf_file *file, uint64_t from, uint64_t
         fuse_reply_err(r->wait.req, err);
         ajf_wait_answered(m, &r->wait, -err);
         free(r);
-        pthread_mutex_lock(&m->cache.lock);
-        ajf_file_unref_locked(m, file);
-        pthread_mutex_unlock(&m->cache.lock);
+        unref(m, file);
     }
 }
 
@@ -287,61 +290,6 @@ void ajf_read_resume_locked(struct ajf *m, struct ajf_file *file)
     }
 }
 
-static uint8_t *scratch(struct ajf *m, size_t bytes)
-{
-    uint8_t *buffer = pthread_getspecific(m->scratch);
-    if (buffer || bytes > AJF_SCRATCH_BYTES)
-        return bytes > AJF_SCRATCH_BYTES ? NULL : buffer;
-    buffer = mmap(NULL, AJF_SCRATCH_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (buffer == MAP_FAILED)
-        return NULL;
-    pthread_setspecific(m->scratch, buffer);
-    return buffer;
-}
-
-/* Lent files are not ours: never mapped, somebody may truncate them. A short read is the file's own end. */
-static ssize_t read_extents(const struct ajf_extent *extents, size_t n, uint8_t *to, size_t size, uint64_t offset)
-{
-    size_t done = 0;
-    uint64_t start = 0;
-    for (size_t i = 0; i < n && done < size; i++) {
-        const struct ajf_extent *e = &extents[i];
-        bool last = i + 1 == n;
-        while (done < size && (last || offset + done < start + e->length) && offset + done >= start) {
-            uint64_t within = offset + done - start;
-            size_t want = last ? size - done : (size_t)min_u64(size - done, e->length - within);
-            ssize_t got = pread(e->fd, to + done, want, (off_t)(e->fd_offset + within));
-            if (got < 0 && errno == EINTR)
-                continue;
-            if (got < 0)
-                return done ? (ssize_t)done : -errno;
-            if (!got)
-                return (ssize_t)done;
-            done += (size_t)got;
-        }
-        start += e->length;
-    }
-    return (ssize_t)done;
-}
-
-/* The file is referenced; its descriptors live until it is not. */
-static void read_borrowed(struct ajf *m, fuse_req_t req, struct ajf_file *file, size_t size, uint64_t offset)
-{
-    uint8_t *buffer = scratch(m, size);
-    ssize_t n = buffer ? read_extents(file->extents, file->n_extents, buffer, size, offset) : -ENOMEM;
-    if (n < 0) {
-        ajf_log(&m->log, AJF_LOG_ERROR, "%s at %llu+%zu: %s", file->path, (unsigned long long)offset, size,
-                strerror((int)-n));
-        fuse_reply_err(req, (int)-n);
-    } else {
-        AJF_COUNT_ADD(&m->stats, read_borrowed_bytes, n);
-        fuse_reply_buf(req, (const char *)buffer, (size_t)n);
-    }
-    pthread_mutex_lock(&m->cache.lock);
-    ajf_file_unref_locked(m, file);
-    pthread_mutex_unlock(&m->cache.lock);
-}
-
 static bool is_any(const struct ajf_file *file, const struct ajf_read *r, const uint64_t *range)
 {
     (void)file, (void)r, (void)range;
@@ -357,7 +305,8 @@ void ajf_read_serve_borrowed(struct ajf *m, struct ajf_file *file)
     pthread_mutex_unlock(&m->cache.lock);
     while ((l = ajf_list_pop(&readers))) {
         struct ajf_read *r = AJF_CONTAINER(l, struct ajf_read, link);
-        read_borrowed(m, r->wait.req, file, r->length, r->offset); /* drops the reader's reference */
+        ajf_lent_copy(m, r->wait.req, file, r->length, r->offset);
+        unref(m, file);
         ajf_wait_answered(m, &r->wait, (long)r->length);
         free(r);
     }
@@ -415,7 +364,8 @@ again:
     if (err) {
         fuse_reply_err(req, -err);
     } else if (borrowed) {
-        read_borrowed(m, req, file, size, offset);
+        ajf_lent_reply(m, req, file, size, offset); /* the reference keeps its descriptors */
+        unref(m, file);
     } else if (hit && !length) {
         fuse_reply_buf(req, NULL, 0);
     } else if (hit) {

@@ -35,7 +35,7 @@ void ajf_read_end(struct ajf_fetch *f);
 int ajf_read_ahead_locked(struct ajf *m, struct ajf_file *file);
 /* The file became READY: fetches what its parked readers want. */
 void ajf_read_resume_locked(struct ajf *m, struct ajf_file *file);
-/* The file turned out to be lent: serves its parked readers. */
+/* The file turned out to be lent: serves its parked readers (lent.h), on a fetcher's thread. */
 void ajf_read_serve_borrowed(struct ajf *m, struct ajf_file *file);
 /* Nothing more will come for [from, to): answers the readers that need any of it and have nobody to wait for. */
 void ajf_read_fail(struct ajf *m, struct ajf_file *file, uint64_t from, uint64_t to, int err);

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "lent.h"
 #include "mount.h"
 #include "ops.h"
 
@@ -43,18 +44,30 @@ void ajf_session_close(struct ajf *m)
     s->se = NULL;
 }
 
+/* Without CAP_SYS_RESOURCE a pipe has 256 pages, one too few for a READ of 1 MiB and its header: rather two halves. */
+static uint32_t choose_max_read(const struct ajf_options *o, size_t most_spliced)
+{
+    bool half = !o->io_uring && most_spliced >= AJF_SCRATCH_BYTES / 2 && most_spliced < AJF_SCRATCH_BYTES;
+    return o->max_read || !half ? o->max_read : AJF_SCRATCH_BYTES / 2;
+}
+
 int ajf_session_mount(struct ajf *m, const char *mountpoint, const char *options)
 {
     struct ajf_session *s = &m->session;
     struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
     bool uring = m->options.io_uring && AJF_HAVE_IO_URING;
+    size_t most_spliced = ajf_lent_most_spliced();
+    char max_read[32];
     int err = -ENOMEM;
     if (mountpoint[0] != '/')
         return -EINVAL; /* libfuse resolves a relative path against the wrong directory */
+    atomic_store(&s->most_spliced, most_spliced);
+    s->max_read = choose_max_read(&m->options, most_spliced);
+    snprintf(max_read, sizeof max_read, "-omax_read=%u", s->max_read); /* libfuse wants it said here and in INIT */
     s->mountpoint = strdup(mountpoint);
     if (!s->mountpoint || fuse_opt_add_arg(&args, "alluxio-fuse") ||
         (*options && (fuse_opt_add_arg(&args, "-o") || fuse_opt_add_arg(&args, options))) ||
-        (uring && fuse_opt_add_arg(&args, "-oio_uring")))
+        (s->max_read && fuse_opt_add_arg(&args, max_read)) || (uring && fuse_opt_add_arg(&args, "-oio_uring")))
         goto out;
     err = -EINVAL;
     s->se = fuse_session_new(&args, &ajf_ops, sizeof ajf_ops, m);
@@ -77,7 +90,7 @@ void ajf_session_negotiate(struct ajf *m, struct fuse_conn_info *conn)
     struct ajf_session *s = &m->session;
     const struct ajf_options *o = &m->options;
     unsigned granted = m->cache.store.huge ? AJF_FEATURE_HUGE_PAGES : 0;
-    conn->max_read = o->max_read;
+    conn->max_read = s->max_read;
     conn->max_write = o->max_write;
     conn->max_readahead = o->max_readahead;
     conn->max_background = o->max_background;
@@ -85,6 +98,8 @@ void ajf_session_negotiate(struct ajf *m, struct fuse_conn_info *conn)
     if (o->sync_read)
         ajf_unwant(conn, FUSE_CAP_ASYNC_READ);
     ajf_unwant(conn, FUSE_CAP_SPLICE_READ); /* requests are small */
+    if (!ajf_want(conn, FUSE_CAP_SPLICE_WRITE))
+        atomic_store(&s->most_spliced, 0);
     granted |= grant(conn, FUSE_CAP_PARALLEL_DIROPS, AJF_FEATURE_PARALLEL_DIROPS);
     granted |= grant(conn, FUSE_CAP_CACHE_SYMLINKS, AJF_FEATURE_CACHE_SYMLINKS);
     if (ajf_want(conn, FUSE_CAP_READDIRPLUS) && ajf_want(conn, FUSE_CAP_READDIRPLUS_AUTO))
@@ -108,6 +123,8 @@ void ajf_session_negotiate(struct ajf *m, struct fuse_conn_info *conn)
     else
         ajf_unwant(conn, FUSE_CAP_OVER_IO_URING);
 #endif
+    if (granted & AJF_FEATURE_IO_URING)
+        atomic_store(&s->most_spliced, 0); /* what a ring carries is memory */
     atomic_store(&s->granted, granted);
     atomic_store(&s->passthrough, (granted & AJF_FEATURE_PASSTHROUGH) != 0);
     pthread_mutex_lock(&s->lock);

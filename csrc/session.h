@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "fuse.h"
@@ -23,6 +24,8 @@ struct ajf_session {
     _Atomic bool passthrough;  /* granted, wanted, and not refused so far */
     bool passthrough_warned;   /* cache->lock */
     _Atomic unsigned granted;  /* enum ajf_feature */
+    uint32_t max_read;         /* bytes of one READ; 0 = as large as the kernel grants */
+    _Atomic size_t most_spliced; /* bytes of the largest READ that may be spliced (lent.h); 0 = none may */
     pthread_mutex_t lock;
     pthread_cond_t ready;
     bool initialised, over;    /* lock */

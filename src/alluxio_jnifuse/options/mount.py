@@ -81,8 +81,8 @@ MOUNT_OPTIONS = (
     # The connection to the kernel.
     Option(
         "max_read", "size", "0",
-        "bytes of one read request, 0 = as many as the kernel grants (1 MiB)",
-        "the 131072 of older kernels costs a round trip for every 128 KiB",
+        "bytes of one read request, 0 = as many as the kernel grants (1 MiB), or half of it where pipes hold no more",
+        "the 131072 of older kernels costs a round trip for every 128 KiB; what fits a pipe is copied once less",
         "max_read", 0, 16 * MIB,
     ),
     Option(

@@ -86,8 +86,10 @@ class Extent(NamedTuple):
 class OpenFile(NamedTuple):
     """What `Source.open` opened.
 
-    `extents` cover the file in order, or are empty: nothing is lent. Their descriptors belong to whoever receives
-    this. `handle` is for `read_into` and `close_file`; None when the extents are all that will be used.
+    `extents` cover the file in order, or are empty: nothing is lent. A single one may be written in place by whoever
+    owns the file; several are pieces that nobody changes while they are lent (one that becomes shorter is EIO). Their
+    descriptors belong to whoever receives this. `handle` is for `read_into` and `close_file`; None when the extents
+    are all that will be used.
     """
 
     handle: Any  # of the source's own kind

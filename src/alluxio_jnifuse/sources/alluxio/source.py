@@ -6,7 +6,7 @@ file makes another one. So an open may rely on what is remembered: the blocks of
 are read as they were, or not at all (attempts.py).
 
     file of up to `small_bytes`    never opened: each read is one `read_small`, one call to one worker
-    all blocks on this machine     lent: one block goes to the kernel as it is (passthrough), several are mapped
+    all blocks on this machine     lent: one block goes to the kernel as it is (passthrough), several are spliced
     else                           a FileReader; blocks on this machine are read as files
 
 While no master answers, what is remembered answers however old it is, up to the store's own limit.
