@@ -68,7 +68,7 @@ def test_no_descriptors(
     mounted = mounts.mount(source, options, properties)
     children.run(os.listdir, mounted.path)
     children.run(check, mounted.join("0"), 3 * MIB)
-    before = len(mounted.files())
+    before = len(mounted.files(pipes=False))
     with descriptors(mounted, 8):
         answers = children.run(open_all, mounted)
         assert set(answers.values()) <= {0, *SHORT_OF}
@@ -81,7 +81,7 @@ def test_no_descriptors(
         children.run(check, mounted.join(str(i)), 3 * MIB)
     mounted.settled()
     if not properties:
-        until(lambda: len(mounted.files()) <= before + 2, "the descriptors to be given back")
+        until(lambda: len(mounted.files(pipes=False)) <= before + 2, "the descriptors to be given back")
 
 
 def test_killed_without_descriptors(mounts: Mounts, children: Children, remote: Remote) -> None:

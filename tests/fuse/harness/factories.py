@@ -1,11 +1,13 @@
 """Runs in the daemon: makes the source that a test described in a file, and obeys the test afterwards.
 
-Used as ``testing:///.../factories.py?plan=FILE#planned``; remote.py is the test's side.
+Used as ``testing:///.../factories.py?plan=FILE#planned``; remote.py is the test's side. And, obeying nobody, sources
+that lend what memory cannot: ``#pieces``.
 """
 
 from __future__ import annotations
 
 import builtins
+import os
 import pickle
 import threading
 from collections.abc import Callable
@@ -13,7 +15,7 @@ from multiprocessing.connection import Connection, Listener
 from typing import Any, NamedTuple
 
 from alluxio_jnifuse import testing
-from alluxio_jnifuse.sources.base import Source
+from alluxio_jnifuse.sources.base import Extent, OpenFile, Source
 
 
 class Plan(NamedTuple):
@@ -139,3 +141,24 @@ def planned(plan: str) -> Source:
 def nonsense() -> object:
     """Not a source at all."""
     return "nonsense"
+
+
+class Pieces(testing.MemorySource):
+    """Lends the file `file`, whose bytes lie in the files 0, 1, ... of a directory, behind `skip` bytes in each."""
+
+    def __init__(self, directory: str, skip: int) -> None:
+        self._paths = [os.path.join(directory, name) for name in sorted(os.listdir(directory), key=int)]
+        self._skip = skip
+        self._lengths = [os.path.getsize(path) - skip for path in self._paths]
+        super().__init__({b"file": testing.Pattern(sum(self._lengths))})
+
+    def open(self, path: bytes, version: int) -> OpenFile:
+        opened = super().open(path, version)
+        pieces = zip(self._paths, self._lengths)
+        lent = [Extent(os.open(name, os.O_RDONLY | os.O_CLOEXEC), self._skip, length) for name, length in pieces]
+        return opened._replace(handle=None, extents=lent)
+
+
+def pieces(directory: str, skip: str) -> Source:
+    """The pieces that lie in `directory` by now."""
+    return Pieces(directory, int(skip))

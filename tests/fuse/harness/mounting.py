@@ -82,10 +82,11 @@ class Mounted:
         """The lines of the log that hold all of the words."""
         return [line for line in self.log.read_text().splitlines() if all(word in line for word in words)]
 
-    def files(self) -> list[str]:
-        """What the daemon has open."""
+    def files(self, *, pipes: bool = True) -> list[str]:
+        """What the daemon has open; without `pipes`, all but those: a worker keeps one to splice through."""
         directory = f"/proc/{self.pid}/fd"
-        return [os.readlink(f"{directory}/{name}") for name in os.listdir(directory)]
+        found = [os.readlink(f"{directory}/{name}") for name in os.listdir(directory)]
+        return [name for name in found if pipes or not name.startswith("pipe:")]
 
     def unmount(self, *arguments: str, timeout: float = COMMAND_TIMEOUT_S) -> subprocess.CompletedProcess[str]:
         """Runs the command umount."""
