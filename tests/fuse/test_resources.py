@@ -60,6 +60,13 @@ def open_all(mounted: Mounted) -> dict[str, int]:
     return answers
 
 
+def test_the_table_of_descriptors_need_not_grow(private: Path, mounts: Mounts) -> None:
+    """A thread that opens a file while it grows waits for every processor, and readers wait for that thread."""
+    mounted = mounts.mount(private)
+    status = Path(f"/proc/{mounted.pid}/status").read_text(encoding="ascii")
+    assert int(status.split("FDSize:")[1].split()[0]) >= 4096
+
+
 @pytest.mark.parametrize(("options", "properties"), [("", {}), ("passthrough=off", {}), ("", CACHE)])
 def test_no_descriptors(
     source: Path, mounts: Mounts, children: Children, options: str, properties: dict[str, str]
