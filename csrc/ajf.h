@@ -132,10 +132,10 @@ struct ajf_fetch_info {
 };
 
 /*
- * Takes the most urgent fetch: 0, -ETIMEDOUT, or -ESHUTDOWN (the caller should end its thread). `*ret_spare` tells
- * whether another thread is waiting in here; when none is, the caller may start one more.
+ * Takes the most urgent fetch: 0, -ETIMEDOUT, or -ESHUTDOWN (the caller should end its thread). `*ret_missing` is how
+ * many more threads would have to wait in here for each fetch that may begin to find one, and for one to be ready.
  */
-int ajf_fetch_next(struct ajf *m, int timeout_ms, struct ajf_fetch **ret_fetch, bool *ret_spare);
+int ajf_fetch_next(struct ajf *m, int timeout_ms, struct ajf_fetch **ret_fetch, uint32_t *ret_missing);
 
 void ajf_fetch_info(const struct ajf_fetch *f, struct ajf_fetch_info *ret_info);
 

@@ -22,7 +22,7 @@ void ajf_queue_init(struct ajf_queue *q, const struct ajf_options *o)
     ajf_list_init(&q->metadata);
     for (int lane = 0; lane < AJF_LANES; lane++) {
         ajf_list_init(&q->files[lane]);
-        q->running[lane] = 0;
+        q->queued[lane] = q->running[lane] = 0;
     }
     q->waiting = 0;
     q->stopped = false;
@@ -82,6 +82,7 @@ static void enqueue_locked(struct ajf_queue *q, struct ajf_fetch *f)
 {
     enum ajf_lane lane = f->info.lane;
     f->state = AJF_FETCH_QUEUED;
+    q->queued[lane]++;
     if (lane == AJF_LANE_METADATA) {
         ajf_list_add(&q->metadata, &f->link);
         return;
@@ -92,10 +93,11 @@ static void enqueue_locked(struct ajf_queue *q, struct ajf_fetch *f)
         ajf_list_add(&q->files[lane], &fq->turn[lane]);
 }
 
-static void dequeue_locked(struct ajf_fetch *f)
+static void dequeue_locked(struct ajf_queue *q, struct ajf_fetch *f)
 {
     enum ajf_lane lane = f->info.lane;
     ajf_list_del(&f->link);
+    q->queued[lane]--;
     if (lane != AJF_LANE_METADATA && ajf_list_empty(&f->file->queue.pending[lane]))
         ajf_list_del(&f->file->queue.turn[lane]);
 }
@@ -116,7 +118,7 @@ void ajf_queue_promote(struct ajf_queue *q, struct ajf_fetch *f)
 {
     pthread_mutex_lock(&q->lock);
     if (f->state == AJF_FETCH_QUEUED && f->info.lane == AJF_LANE_PREFETCH) {
-        dequeue_locked(f);
+        dequeue_locked(q, f);
         f->info.lane = AJF_LANE_DEMAND;
         enqueue_locked(q, f);
         pthread_cond_signal(&q->ready);
@@ -129,17 +131,27 @@ bool ajf_queue_cancel(struct ajf_queue *q, struct ajf_fetch *f)
     pthread_mutex_lock(&q->lock);
     bool queued = f->state == AJF_FETCH_QUEUED;
     if (queued)
-        dequeue_locked(f);
+        dequeue_locked(q, f);
     pthread_mutex_unlock(&q->lock);
     return queued;
+}
+
+static uint32_t room(uint32_t most, uint32_t used)
+{
+    return most > used ? most - used : 0;
+}
+
+static uint32_t running_data(const struct ajf_queue *q)
+{
+    return q->running[AJF_LANE_DEMAND] + q->running[AJF_LANE_PREFETCH];
 }
 
 /* The next file of a lane that may have one more fetch under way goes to the end of the turn. */
 static struct ajf_fetch *pick_data_locked(struct ajf_queue *q, enum ajf_lane lane)
 {
-    if (q->running[AJF_LANE_DEMAND] + q->running[AJF_LANE_PREFETCH] >= q->max_data)
+    if (!room(q->max_data, running_data(q)))
         return NULL;
-    if (lane == AJF_LANE_PREFETCH && q->running[lane] >= q->max_prefetch)
+    if (lane == AJF_LANE_PREFETCH && !room(q->max_prefetch, q->running[lane]))
         return NULL;
     AJF_LIST_FOR(l, &q->files[lane])
     {
@@ -147,7 +159,7 @@ static struct ajf_fetch *pick_data_locked(struct ajf_queue *q, enum ajf_lane lan
         if (fq->running >= q->max_file)
             continue;
         struct ajf_fetch *f = AJF_CONTAINER(fq->pending[lane].next, struct ajf_fetch, link);
-        dequeue_locked(f);
+        dequeue_locked(q, f);
         if (!ajf_list_empty(&fq->turn[lane])) {
             ajf_list_del(&fq->turn[lane]);
             ajf_list_add(&q->files[lane], &fq->turn[lane]);
@@ -160,10 +172,10 @@ static struct ajf_fetch *pick_data_locked(struct ajf_queue *q, enum ajf_lane lan
 static struct ajf_fetch *pick_locked(struct ajf_queue *q)
 {
     struct ajf_fetch *f = NULL;
-    bool room = q->running[AJF_LANE_METADATA] + q->running[AJF_LANE_DEMAND] + q->running[AJF_LANE_PREFETCH] < q->max_all;
-    struct ajf_list *l = room ? ajf_list_pop(&q->metadata) : NULL;
-    if (l)
-        f = AJF_CONTAINER(l, struct ajf_fetch, link);
+    if (room(q->max_all, running_data(q) + q->running[AJF_LANE_METADATA]) && !ajf_list_empty(&q->metadata)) {
+        f = AJF_CONTAINER(q->metadata.next, struct ajf_fetch, link);
+        dequeue_locked(q, f);
+    }
     if (!f)
         f = pick_data_locked(q, AJF_LANE_DEMAND);
     if (!f)
@@ -176,6 +188,21 @@ static struct ajf_fetch *pick_locked(struct ajf_queue *q)
             f->file->queue.running++;
     }
     return f;
+}
+
+static uint32_t least(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
+/* As if no file had its share of fetches under way already: to look at each costs more than a thread too many. */
+static uint32_t missing_locked(const struct ajf_queue *q)
+{
+    uint32_t prefetch = least(q->queued[AJF_LANE_PREFETCH], room(q->max_prefetch, q->running[AJF_LANE_PREFETCH]));
+    uint32_t data = least(q->queued[AJF_LANE_DEMAND] + prefetch, room(q->max_data, running_data(q)));
+    uint32_t metadata =
+        least(q->queued[AJF_LANE_METADATA], room(q->max_all, running_data(q) + q->running[AJF_LANE_METADATA]));
+    return room(metadata + data + 1, q->waiting);
 }
 
 void ajf_queue_uncount(struct ajf_queue *q, struct ajf_fetch *f)
@@ -203,11 +230,14 @@ void ajf_queue_clear(struct ajf_queue *q)
 {
     for (;;) {
         pthread_mutex_lock(&q->lock);
-        struct ajf_list *l = ajf_list_pop(&q->metadata);
+        struct ajf_fetch *f = NULL;
+        if (!ajf_list_empty(&q->metadata)) {
+            f = AJF_CONTAINER(q->metadata.next, struct ajf_fetch, link);
+            dequeue_locked(q, f);
+        }
         pthread_mutex_unlock(&q->lock);
-        if (!l)
+        if (!f)
             return;
-        struct ajf_fetch *f = AJF_CONTAINER(l, struct ajf_fetch, link);
         f->answered = true;
         ajf_fetch_release(f);
     }
@@ -238,7 +268,7 @@ static bool begin(struct ajf *m, struct ajf_fetch *f)
     return true;
 }
 
-int ajf_fetch_next(struct ajf *m, int timeout_ms, struct ajf_fetch **ret_fetch, bool *ret_spare)
+int ajf_fetch_next(struct ajf *m, int timeout_ms, struct ajf_fetch **ret_fetch, uint32_t *ret_missing)
 {
     struct ajf_queue *q = &m->queue;
     uint64_t deadline = ajf_deadline_ns(timeout_ms);
@@ -250,13 +280,14 @@ int ajf_fetch_next(struct ajf *m, int timeout_ms, struct ajf_fetch **ret_fetch, 
         while (!q->stopped && !(f = pick_locked(q)) && more)
             more = ajf_cond_wait_until(&q->ready, &q->lock, deadline);
         q->waiting--;
-        bool spare = q->waiting > 0, stopped = q->stopped;
+        uint32_t missing = missing_locked(q);
+        bool stopped = q->stopped;
         pthread_mutex_unlock(&q->lock);
         if (!f)
             return stopped ? -ESHUTDOWN : -ETIMEDOUT;
         if (begin(m, f)) {
             *ret_fetch = f;
-            *ret_spare = spare;
+            *ret_missing = missing;
             return 0;
         }
     }

@@ -58,6 +58,7 @@ struct ajf_queue {
     pthread_cond_t ready;
     struct ajf_list metadata;         /* lock; fetches */
     struct ajf_list files[AJF_LANES]; /* lock; files with pending fetches of a lane */
+    uint32_t queued[AJF_LANES];       /* lock */
     uint32_t running[AJF_LANES];      /* lock */
     uint32_t waiting;                 /* lock; threads in ajf_fetch_next */
     uint32_t max_all, max_data, max_prefetch, max_file;

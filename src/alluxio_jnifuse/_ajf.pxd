@@ -101,7 +101,7 @@ cdef extern from "ajf.h" nogil:
     void ajf_free(ajf *m)
     int ajf_unmount(const char *mountpoint, bool lazy)
 
-    int ajf_fetch_next(ajf *m, int timeout_ms, ajf_fetch **ret_fetch, bool *ret_spare)
+    int ajf_fetch_next(ajf *m, int timeout_ms, ajf_fetch **ret_fetch, uint32_t *ret_missing)
     void ajf_fetch_info(const ajf_fetch *f, ajf_fetch_info_s *ret_info)
     int ajf_fetch_progress(ajf_fetch *f, size_t filled)
     int ajf_fetch_attr(ajf_fetch *f, const ajf_attr *attr)

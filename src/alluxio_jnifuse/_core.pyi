@@ -94,10 +94,11 @@ class Core:
     def start(self, timeout: float) -> None: ...
     def wait_end(self, timeout: float) -> bool: ...
     def stop(self) -> None: ...
-    def next_fetch(self, timeout: float) -> tuple[Fetch, bool] | None:
-        """(fetch, spare), or None after `timeout` s (< 0: for ever). spare: another thread is waiting too.
+    def next_fetch(self, timeout: float) -> tuple[Fetch, int] | None:
+        """(fetch, missing), or None after `timeout` s (< 0: for ever).
 
-        Raises StopIteration-like `Stopped` when the mount was stopped.
+        missing: how many more threads would have to wait in here for each fetch that may begin to find one, and for
+        one to be ready. Raises StopIteration-like `Stopped` when the mount was stopped.
         """
     def next_log(self, timeout: float) -> tuple[int, int, str] | None:
         """(level, time in ns since the epoch, text), or None. Raises Stopped."""

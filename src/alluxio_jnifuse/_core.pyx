@@ -6,7 +6,7 @@ import os
 
 from cpython.buffer cimport PyBuffer_FillInfo
 from libc.errno cimport EINVAL, ENOMEM, ESHUTDOWN, ETIMEDOUT
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
@@ -313,9 +313,9 @@ cdef class Core:
     def next_fetch(self, double timeout):
         cdef int err, ms = _ms(timeout)
         cdef Fetch fetch = Fetch.__new__(Fetch)
-        cdef c.bool spare = False
+        cdef uint32_t missing = 0
         with nogil:
-            err = c.ajf_fetch_next(self._m, ms, &fetch._f, &spare)
+            err = c.ajf_fetch_next(self._m, ms, &fetch._f, &missing)
         if err == -ETIMEDOUT:
             return None
         if err < 0:
@@ -323,7 +323,7 @@ cdef class Core:
         c.ajf_fetch_info(fetch._f, &fetch._info)
         fetch._core = self
         fetch.path = fetch._info.path[:fetch._info.path_len]
-        return fetch, bool(spare)
+        return fetch, missing
 
     def next_log(self, double timeout):
         cdef c.ajf_log_entry entry

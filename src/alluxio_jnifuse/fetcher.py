@@ -1,9 +1,11 @@
 """The threads that ask the source: each pulls a fetch from the core, does it, and ends it exactly once.
 
-Threads: two at first, and one more whenever a fetch was taken and nobody was left waiting for the next one, so
-that a fetch never waits for a thread to be made; those that stay idle end. They are daemon threads, because a
-thread that hangs in a source cannot be ended: its process must be able to exit without it. The core keeps data
-from taking every thread (`fetchers` and `metadata_fetchers` of its options); their sum is the maximum here.
+Threads: two at first. Whoever takes a fetch is told how many threads are missing, for what waits and for one to be
+ready, and starts one or two of them before it turns to its fetch; those do the same. So a fetch that comes alone
+never waits for a thread to be made, and a burst doubles the threads with each step. Those that stay idle end. They
+are daemon threads, because a thread that hangs in a source cannot be ended: its process must be able to exit without
+it. The core keeps data from taking every thread (`fetchers` and `metadata_fetchers` of its options); their sum is the
+maximum here.
 
 Order of the end: `Core.stop()`, then `Fetchers.stop()`, then `Source.close()`.
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _MIN_THREADS = 2  # one at work and one ready
+_GROW_BY = 2  # by one it would be a chain, as slow as the scheduler at each link; by more, the fetch at hand waits
 _IDLE_S = 30.0  # how long a thread beyond those waits before it ends
 _RETRY_S = 1.0  # between attempts to make a thread while the process table is full
 
@@ -48,7 +51,7 @@ _KIND_NAMES = {
 class FetchQueue(Protocol):
     """The part of `_core.Core` that is used here."""
 
-    def next_fetch(self, timeout: float) -> tuple[_core.Fetch, bool] | None: ...
+    def next_fetch(self, timeout: float) -> tuple[_core.Fetch, int] | None: ...
 
 
 class Fetchers:
@@ -70,7 +73,9 @@ class Fetchers:
         }
 
         self._lock = threading.Lock()  # guards what follows; no call into core or source under it
+        self._arrived = threading.Condition(self._lock)
         self._threads: set[threading.Thread] = set()
+        self._starting = 0  # threads that are being made, and have not put themselves among the others
         self._started = 0
         self._stopping = False
         self._crowded_until = 0.0  # monotonic time before which no thread is made
@@ -81,7 +86,7 @@ class Fetchers:
     @property
     def threads(self) -> int:
         """How many threads there are now."""
-        return len(self._threads)
+        return len(self._threads) + self._starting
 
     @property
     def open_handles(self) -> int:
@@ -91,8 +96,8 @@ class Fetchers:
     def start(self) -> None:
         """Starts the first threads. Raises MountError when the process may not have a single one."""
         for _ in range(_MIN_THREADS):
-            self._grow()
-        if not self._threads:
+            self._start_one(_MIN_THREADS)
+        if not self.threads:
             raise MountError("no thread can be started", remedy="raise the limit of processes (ulimit -u)")
 
     def stop(self, timeout: float) -> int:
@@ -103,37 +108,55 @@ class Fetchers:
         deadline = time.monotonic() + timeout
         with self._lock:
             self._stopping = True
-            threads = list(self._threads)
+            self._arrived.wait_for(lambda: not self._starting, timeout)
+            threads, starting = list(self._threads), self._starting
         for thread in threads:
             thread.join(max(0.0, deadline - time.monotonic()))
-        return sum(thread.is_alive() for thread in threads)
+        return sum(thread.is_alive() for thread in threads) + starting
 
     # ------------------------------------------------------------------------------------------------ threads
 
-    def _grow(self) -> None:
-        """Starts one more thread, if there may be one."""
+    def _grow(self, missing: int) -> None:
+        """Starts some of the threads that are missing."""
+        for _ in range(min(missing, _GROW_BY)):
+            self._start_one(missing)
+
+    def _start_one(self, missing: int) -> None:
+        """Starts one more thread, unless as many as are missing are being made already, or there may be no more."""
         with self._lock:
-            if self._stopping or len(self._threads) >= self._maximum:
+            if self._stopping or self._starting >= missing or self.threads >= self._maximum:
                 return
             if time.monotonic() < self._crowded_until:
                 return
+            self._starting += 1
             self._started += 1
             thread = threading.Thread(target=self._run, name=f"fetcher-{self._started}", daemon=True)
-            self._threads.add(thread)
-            try:
-                thread.start()
-                return
-            except (RuntimeError, MemoryError) as exc:
-                self._threads.discard(thread)
-                self._crowded_until = time.monotonic() + _RETRY_S
-                first = not self._crowded_logged
-                self._crowded_logged = True
-                reason = str(exc)
+        try:
+            thread.start()  # waits until it runs; without the lock, so that others can start theirs meanwhile
+        except (RuntimeError, MemoryError) as exc:
+            self._refused(exc)
+
+    def _refused(self, exc: Exception) -> None:
+        """There is one thread less than was meant, and for a while no more are tried."""
+        with self._lock:
+            self._starting -= 1
+            self._arrived.notify_all()
+            self._crowded_until = time.monotonic() + _RETRY_S
+            first = not self._crowded_logged
+            self._crowded_logged = True
         if first:
-            log.warning("no more fetcher threads than %d for now: %s", self.threads, reason)
+            log.warning("no more fetcher threads than %d for now: %s", self.threads, exc)
+
+    def _arrive(self) -> None:
+        """Puts the calling thread on the list."""
+        with self._lock:
+            self._starting -= 1
+            self._threads.add(threading.current_thread())
+            self._arrived.notify_all()
 
     def _run(self) -> None:
         next_fetch = self._core.next_fetch
+        self._arrive()
         try:
             while not self._stopping:
                 got = next_fetch(_IDLE_S)
@@ -141,9 +164,9 @@ class Fetchers:
                     if self._leave(only_if_surplus=True):
                         return
                     continue
-                fetch, spare = got
-                if not spare and len(self._threads) < self._maximum:
-                    self._grow()
+                fetch, missing = got
+                if missing and len(self._threads) < self._maximum:
+                    self._grow(missing)
                 self._serve(fetch)
                 _give_back(fetch)
                 del fetch, got
@@ -159,7 +182,7 @@ class Fetchers:
             if me not in self._threads or (only_if_surplus and len(self._threads) <= _MIN_THREADS):
                 return False
             self._threads.discard(me)
-            orphans = [] if self._threads or not self._stopping else list(self._handles.values())
+            orphans = [] if self.threads or not self._stopping else list(self._handles.values())
             if orphans:
                 self._handles.clear()
         for handle in orphans:

@@ -265,8 +265,8 @@ static inline struct ajf_fetch *fake_fetch(struct fake *k, enum ajf_fetch_kind k
 {
     struct ajf_fetch *f;
     struct ajf_fetch_info info;
-    bool spare;
-    NEED(!ajf_fetch_next(k->m, FAKE_WAIT_MS, &f, &spare));
+    uint32_t missing;
+    NEED(!ajf_fetch_next(k->m, FAKE_WAIT_MS, &f, &missing));
     ajf_fetch_info(f, &info);
     if (info.kind != kind) {
         CHECK_SAY("fetch of kind %d (%s), not %d", (int)info.kind, info.path, (int)kind);
@@ -280,8 +280,8 @@ static inline struct ajf_fetch *fake_fetch(struct fake *k, enum ajf_fetch_kind k
 static inline bool fake_no_fetch(struct fake *k)
 {
     struct ajf_fetch *f;
-    bool spare;
-    return ajf_fetch_next(k->m, 0, &f, &spare) == -ETIMEDOUT;
+    uint32_t missing;
+    return ajf_fetch_next(k->m, 0, &f, &missing) == -ETIMEDOUT;
 }
 
 static inline struct ajf_attr fake_attr(uint64_t size, uint64_t version)

@@ -509,13 +509,13 @@ static void *fetcher_main(void *arg)
     struct listing *l = malloc(sizeof *l);
     for (;;) {
         struct ajf_fetch *f;
-        bool spare;
-        int err = ajf_fetch_next(s->m, 500, &f, &spare);
+        uint32_t missing;
+        int err = ajf_fetch_next(s->m, 500, &f, &missing);
         if (err == -ESHUTDOWN)
             break;
         if (err)
             continue;
-        if (!spare)
+        if (missing)
             source_grow(s);
         serve(t, f, l);
         ajf_fetch_release(f);

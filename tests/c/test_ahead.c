@@ -59,8 +59,8 @@ static int answer_one(void)
 {
     struct ajf_fetch *f;
     struct ajf_fetch_info info;
-    bool spare;
-    if (ajf_fetch_next(k.m, 0, &f, &spare))
+    uint32_t missing;
+    if (ajf_fetch_next(k.m, 0, &f, &missing))
         return -1;
     ajf_fetch_info(f, &info);
     CHECK_EQ(info.kind, AJF_FETCH_READ);

@@ -52,8 +52,8 @@ static struct ajf_fetch *push(unsigned file, enum ajf_lane lane)
 static struct ajf_fetch *next(void)
 {
     struct ajf_fetch *f = NULL;
-    bool spare;
-    int err = ajf_fetch_next(m, 0, &f, &spare);
+    uint32_t missing;
+    int err = ajf_fetch_next(m, 0, &f, &missing);
     CHECK(!err || err == -ETIMEDOUT);
     return err ? NULL : f;
 }
@@ -188,6 +188,59 @@ static void only_what_is_queued_can_be_cancelled(void)
     teardown();
 }
 
+/* Takes a fetch, and gives back how many threads are missing then. */
+static uint32_t missing_after(struct ajf_fetch **ret_f)
+{
+    uint32_t missing = UINT32_MAX;
+    NEED(!ajf_fetch_next(m, 0, ret_f, &missing));
+    return missing;
+}
+
+static void as_many_threads_are_missing_as_could_begin_and_one(void)
+{
+    struct ajf_fetch *f[4], *queued[8];
+    setup(4, 2);
+    push(0, AJF_LANE_METADATA);
+    CHECK_EQ(missing_after(&f[0]), 1); /* nothing waits, and nobody is ready */
+    for (unsigned i = 0; i < 8; i++)
+        queued[i] = push(i % 4, AJF_LANE_PREFETCH);
+    CHECK_EQ(missing_after(&f[1]), 1 + 1); /* half of the fetchers */
+    ajf_queue_promote(&m->queue, queued[7]);
+    CHECK_EQ(missing_after(&f[2]), 1 + 1); /* the promoted one is taken */
+    CHECK(f[2] == queued[7]);
+    for (unsigned i = 0; i < 8; i++)
+        push(i % 4, AJF_LANE_DEMAND);
+    push(0, AJF_LANE_METADATA);
+    CHECK_EQ(missing_after(&f[3]), 2 + 1); /* as far as data may go: f[1] and f[2] are under way */
+    CHECK_EQ(f[3]->info.lane, AJF_LANE_METADATA);
+    CHECK(ajf_queue_cancel(&m->queue, queued[6]));
+    ajf_fetch_free(queued[6]);
+    for (int i = 0; i < 4; i++)
+        end(f[i]);
+    while ((f[0] = next()))
+        end(f[0]);
+    push(0, AJF_LANE_METADATA);
+    CHECK_EQ(missing_after(&f[0]), 1); /* the counts have come back to nothing */
+    end(f[0]);
+    teardown();
+}
+
+static void who_waits_is_not_missing(void)
+{
+    struct ajf_fetch *f[3];
+    setup(4, 3);
+    m->queue.waiting = 2; /* as if two threads were in ajf_fetch_next */
+    for (int i = 0; i < 3; i++)
+        push(0, AJF_LANE_METADATA);
+    CHECK_EQ(missing_after(&f[0]), 1);
+    CHECK_EQ(missing_after(&f[1]), 0);
+    CHECK_EQ(missing_after(&f[2]), 0);
+    m->queue.waiting = 0;
+    for (int i = 0; i < 3; i++)
+        end(f[i]);
+    teardown();
+}
+
 static void a_place_given_up_is_given_up_once(void)
 {
     struct ajf_fetch *f[3];
@@ -214,8 +267,8 @@ static void a_place_given_up_is_given_up_once(void)
 static void *wait_for_one(void *arg)
 {
     struct ajf_fetch *f = NULL;
-    bool spare;
-    *(int *)arg = ajf_fetch_next(m, -1, &f, &spare);
+    uint32_t missing;
+    *(int *)arg = ajf_fetch_next(m, -1, &f, &missing);
     if (f)
         ajf_fetch_release(f);
     return NULL;
@@ -249,9 +302,9 @@ static _Atomic unsigned under_way[AJF_LANES], served_total;
 static void *serve_many(void *arg)
 {
     struct ajf_fetch *f;
-    bool spare;
+    uint32_t missing;
     (void)arg;
-    while (!ajf_fetch_next(m, 200, &f, &spare)) {
+    while (!ajf_fetch_next(m, 200, &f, &missing)) {
         enum ajf_lane lane = f->info.lane;
         atomic_fetch_add(&under_way[lane], 1u);
         if (atomic_load(&under_way[AJF_LANE_PREFETCH]) > 4 ||
@@ -289,6 +342,8 @@ int main(void)
     RUN(files_take_turns);
     RUN(promoted_prefetch_is_demand);
     RUN(only_what_is_queued_can_be_cancelled);
+    RUN(as_many_threads_are_missing_as_could_begin_and_one);
+    RUN(who_waits_is_not_missing);
     RUN(a_place_given_up_is_given_up_once);
     RUN(the_stop_wakes_everybody_and_later_calls_return_at_once);
     RUN(no_signal_is_lost_with_many_threads);

@@ -339,9 +339,9 @@ static void readers_that_time_out_together_start_afresh_once(void)
     uint64_t born = fake_stat(&k, "fetches_born");
     for (unsigned i = 0; i < 16; i++)
         fake_expect_error(&k, reads[i], EIO);
-    bool spare;
+    uint32_t missing;
     struct ajf_fetch_info info;
-    while (!ajf_fetch_next(k.m, 20, &f, &spare)) {
+    while (!ajf_fetch_next(k.m, 20, &f, &missing)) {
         ajf_fetch_info(f, &info);
         opens += info.kind == AJF_FETCH_OPEN;
         ajf_fetch_release(f);
@@ -513,12 +513,12 @@ static void an_interrupt_that_comes_first_counts(void)
     uint64_t r = fake_read(&k, id, 0, 4096);
     struct fake_reply reply;
     struct ajf_fetch *f = NULL;
-    bool spare;
+    uint32_t missing;
     while (!fake_reply_within(&k, r, 100, &reply)) /* libfuse may answer the interrupt EAGAIN: the kernel repeats it */
         fake_interrupt(&k, r);
     CHECK_EQ(reply.error, EINTR);
     free(reply.bytes);
-    if (!ajf_fetch_next(k.m, 0, &f, &spare))
+    if (!ajf_fetch_next(k.m, 0, &f, &missing))
         ajf_fetch_release(f);
     fake_end(&k);
 }
@@ -542,8 +542,8 @@ static void serve(struct ajf_fetch *f)
 static unsigned take_all(struct ajf_fetch **held, unsigned room)
 {
     unsigned n = 0;
-    bool spare;
-    while (n < room && !ajf_fetch_next(k.m, 0, &held[n], &spare))
+    uint32_t missing;
+    while (n < room && !ajf_fetch_next(k.m, 0, &held[n], &missing))
         n++;
     return n;
 }
@@ -554,9 +554,9 @@ static uint64_t serve_until(uint64_t asked, struct fake_reply *ret_reply)
     uint64_t most = 0, until = ajf_deadline_ns(FAKE_WAIT_MS);
     while (!fake_take(&k, asked, ret_reply)) {
         struct ajf_fetch *f;
-        bool spare;
+        uint32_t missing;
         NEED(ajf_now_ns() < until);
-        if (!fake_receive(&k, 0) && !ajf_fetch_next(k.m, 1, &f, &spare))
+        if (!fake_receive(&k, 0) && !ajf_fetch_next(k.m, 1, &f, &missing))
             serve(f);
         uint64_t used = fake_stat(&k, "cache_used_bytes");
         most = used > most ? used : most;
@@ -743,8 +743,8 @@ static void the_stop_answers_everything_and_late_answers_leave_nothing(void)
     ajf_fetch_fail(missing, ENOENT);
     ajf_fetch_release(missing);
     struct ajf_fetch *f;
-    bool spare;
-    CHECK_EQ(ajf_fetch_next(k.m, -1, &f, &spare), -ESHUTDOWN);
+    uint32_t threads;
+    CHECK_EQ(ajf_fetch_next(k.m, -1, &f, &threads), -ESHUTDOWN);
     fake_end(&k);
 }
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import weakref
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
@@ -105,7 +106,7 @@ class Queue:
         self._timeouts = 0
         self._stopped = False
 
-    def next_fetch(self, timeout: float) -> tuple[_core.Fetch, bool] | None:
+    def next_fetch(self, timeout: float) -> tuple[_core.Fetch, int] | None:
         assert timeout > 1  # nobody polls
         with self._changed:
             self._working.discard(threading.get_ident())
@@ -120,7 +121,8 @@ class Queue:
                 raise _core.Stopped
             if self._queue:
                 self._working.add(threading.get_ident())
-                return cast("_core.Fetch", self._queue.pop(0)), self._waiting > 0
+                fetch = cast("_core.Fetch", self._queue.pop(0))
+                return fetch, max(0, len(self._queue) + 1 - self._waiting)
             self._timeouts -= 1
             return None
 
@@ -506,6 +508,32 @@ def test_threads_are_made_while_one_is_ready(queue: Queue, memory: MemorySource,
     queue.settle()
 
 
+def test_a_burst_doubles_the_threads(
+    queue: Queue, memory: MemorySource, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever takes one of many fetches makes two threads before he turns to it, and no more."""
+    start = threading.Thread.start
+    made: Counter[str] = Counter()
+
+    def count(thread: threading.Thread) -> None:
+        made[threading.current_thread().name] += 1
+        start(thread)
+
+    hangs, source = hanging(memory, MAXIMUM)
+    fetchers = run(source)
+    queue.until_waiting(2)
+    monkeypatch.setattr(threading.Thread, "start", count)
+    queue.put(*(QueuedFetch(_core.STAT, b"/f") for _ in hangs))
+    for hang in hangs:
+        assert hang.reached.wait(WAIT_S)
+    assert fetchers.threads == MAXIMUM
+    assert sum(made.values()) == MAXIMUM - 2
+    assert max(made.values()) == 2
+    for hang in hangs:
+        hang.released.set()
+    queue.settle()
+
+
 def test_a_burst_beyond_the_maximum_is_done_all_the_same(queue: Queue, memory: MemorySource, run: Run) -> None:
     """What finds no thread waits for one."""
     fetchers = run(memory)
@@ -531,6 +559,34 @@ def test_idle_threads_end_but_for_two(queue: Queue, memory: MemorySource, run: R
     queue.until_waiting(2)
     assert fetchers.threads == 2
     queue.ask(QueuedFetch(_core.STAT, b"/f"))
+
+
+def test_stop_waits_for_threads_that_are_being_made(
+    queue: Queue, memory: MemorySource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are on no list yet, and end like the others."""
+    start = threading.Thread.start
+    begun, go = threading.Event(), threading.Event()
+
+    def start_late(thread: threading.Thread) -> None:
+        begun.set()
+        assert go.wait(WAIT_S)
+        start(thread)
+
+    hangs, source = hanging(memory, 2)
+    fetchers = Fetchers(queue, source, AT_WORK)
+    fetchers.start()
+    hung(queue, hangs[:1])
+    monkeypatch.setattr(threading.Thread, "start", start_late)
+    queue.put(QueuedFetch(_core.STAT, b"/f"))  # takes the last thread that was ready
+    assert begun.wait(WAIT_S)
+    assert fetchers.stop(0.01) == 3
+    queue.stop()
+    for hang in hangs:
+        hang.released.set()
+    go.set()
+    assert fetchers.stop(WAIT_S) == 0
+    assert fetchers.threads == 0
 
 
 def test_a_full_process_table_is_survived(
@@ -641,7 +697,7 @@ class Fetch:
 
 class Core:
     def next_fetch(self, timeout):
-        return Fetch(), True
+        return Fetch(), 0
 
 fetchers = Fetchers(Core(), FaultySource(MemorySource({}), [Rule("stat", hang)]), 2)
 fetchers.start()
