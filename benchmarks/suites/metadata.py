@@ -21,6 +21,10 @@ HOW = (
 _OPENED = 2000
 # Requests that an `ls -l` may send beside READDIRPLUS: a few for the directory itself, none for each entry.
 _FEW = 20
+# A machine that reclaims idle pages (docs/BENCHMARKING.md) takes some of the directory's within seconds. One page less
+# costs the rest of a listing in READDIR, then a whole one in READDIRPLUS, and the one after that is free again; a mount
+# that does not let the kernel keep its listing never has a free one.
+_REPEATED = 5
 
 
 def run(bench: Bench) -> Iterator[Row]:
@@ -67,13 +71,14 @@ def _listing(directory: Path) -> Work:
 
 
 def _ls(bench: Bench, mount: alluxio_jnifuse.Mount) -> Iterator[Row]:
-    first, second = _ls_once(bench, mount), _ls_once(bench, mount)
+    first = _ls_once(bench, mount)
+    repeated = [_ls_once(bench, mount) for _ in range(_REPEATED)]
     yield single("first ls -l: listings asked of the source", "", first["fetch_list"], target=at_most(1))
     note = f"{first['op_readdirplus']} READDIRPLUS, {first['op_readdir']} READDIR"
     yield single("first ls -l: other requests of the kernel", "", _others(first), target=at_most(_FEW), note=note)
-    listing = second["op_readdir"] + second["op_readdirplus"] + second["op_lookup"]
-    note = f"{second['op_getattr']} GETATTR"
-    yield single("second ls -l: READDIR and LOOKUP", "", listing, target=at_most(0), note=note)
+    best = min(repeated, key=_by_name)
+    note = f"{best['op_getattr']} GETATTR; {_REPEATED} in turn: {', '.join(str(_by_name(each)) for each in repeated)}"
+    yield single("repeated ls -l: READDIR and LOOKUP, the fewest", "", _by_name(best), target=at_most(0), note=note)
 
 
 def _ls_once(bench: Bench, mount: alluxio_jnifuse.Mount) -> dict[str, int]:
@@ -83,6 +88,11 @@ def _ls_once(bench: Bench, mount: alluxio_jnifuse.Mount) -> dict[str, int]:
         stdout=subprocess.DEVNULL, check=True, env={**os.environ, "LC_ALL": "C"},
     )  # fmt: skip
     return delta(before, mount.stats())
+
+
+def _by_name(grown: dict[str, int]) -> int:
+    """Requests for names."""
+    return grown["op_readdir"] + grown["op_readdirplus"] + grown["op_lookup"]
 
 
 def _others(grown: dict[str, int]) -> int:
