@@ -225,6 +225,7 @@ int ajf_dir_listed(struct ajf *m, uint64_t nodeid, const struct ajf_entry *entri
     if (old)
         retire_locked(m, old);
     l->id = count_up(&d->next_id);
+    l->edition = m->options.entry_timeout_ns ? mix(l->stamp, l->id) : l->stamp;
     l->current = true;
     d->kept_bytes += l->bytes;
     ajf_list_add(bucket(d, nodeid), &l->by_node);
@@ -265,7 +266,7 @@ static bool open_current(struct ajf *m, uint64_t nodeid, uint64_t now, const str
                          struct fuse_file_info *ret_fi)
 {
     struct ajf_dirs *d = &m->dirs;
-    uint64_t stamp = 0;
+    uint64_t edition = 0;
     uint32_t token = 0;
     bool found = false, disputed = false;
     pthread_mutex_lock(&d->lock);
@@ -275,14 +276,14 @@ static bool open_current(struct ajf *m, uint64_t nodeid, uint64_t now, const str
         l->refs++;
         *ret_fi = *fi;
         ret_fi->fh = l->id;
-        stamp = l->stamp;
+        edition = l->edition;
         token = count_up(&d->next_token);
         found = true;
     }
     pthread_mutex_unlock(&d->lock);
     if (!found)
         return false;
-    enum ajf_dir_cache is = disputed ? AJF_DIR_UNSETTLED : ajf_inode_dir_open(&m->inodes, nodeid, stamp, token);
+    enum ajf_dir_cache is = disputed ? AJF_DIR_UNSETTLED : ajf_inode_dir_open(&m->inodes, nodeid, edition, token);
     ret_fi->cache_readdir = is != AJF_DIR_UNSETTLED;
     ret_fi->keep_cache = is != AJF_DIR_FRESH;
     if (is == AJF_DIR_FRESH)
@@ -444,7 +445,7 @@ bool ajf_dir_read(struct ajf *m, fuse_req_t req, uint64_t nodeid, uint64_t fh, s
     pthread_mutex_unlock(&d->lock);
     if (!l)
         return false;
-    ajf_inode_dir_read(&m->inodes, nodeid, l->stamp, (uint32_t)(fh >> 32)); /* what the kernel caches now may be an older snapshot's */
+    ajf_inode_dir_read(&m->inodes, nodeid, l->edition, (uint32_t)(fh >> 32)); /* what the kernel caches now may be an older snapshot's */
     int err = read_listing(m, req, l, size, offset, plus);
     if (err)
         fuse_reply_err(req, -err);

@@ -6,8 +6,10 @@
  * that a LOOKUP behind a listing is a binary search. A snapshot is valid for new OPENDIRs until it expires; while it
  * is open it stays as it is. Inode records are made when an entry is handed to the kernel, not before.
  *
- * The kernel caches what it read (FOPEN_CACHE_DIR); it may keep that when the next snapshot has the same names, inode
- * numbers and types (`stamp`).
+ * The kernel caches what it read (FOPEN_CACHE_DIR); it may keep that while the snapshot is the same (`edition`). From
+ * the next one it reads anew, and gets attributes and timeouts with the names (READDIRPLUS); names that it kept would
+ * each cost a LOOKUP, as their timeouts passed with the snapshot's. With entry_timeout 0 they cost that anyway: then it
+ * keeps what has the same names, inode numbers and types (`stamp`).
  *
  * Threads: any. Lock: dirs->lock guards the table and all counts; above inodes->lock. Snapshots are read without it,
  * held by a reference.
@@ -30,7 +32,7 @@ struct ajf_listing {
     struct ajf_list by_node, by_age;
     uint32_t id;     /* low half of fi->fh of who opened it; the high half is the token of a FRESH open (inode.h) */
     uint64_t nodeid;
-    uint64_t stamp;
+    uint64_t stamp, edition;
     uint64_t expires_ns, attr_expires_ns, negative_expires_ns;
     uint64_t bytes;
     uint32_t refs;   /* lock; opens and readers, and 1 while current */

@@ -300,6 +300,32 @@ static void the_kernel_caches_one_state_at_a_time(void)
     fake_end(&k);
 }
 
+/* With the names of the one before come LOOKUPs of each. */
+static void the_kernel_reads_a_new_listing_anew(void)
+{
+    struct seen seen[20];
+    struct ajf_options o = long_lived();
+    struct source_list l = {0};
+    list_add_text(&l, "a", 1);
+    fake_start(&k, &o);
+    struct fuse_open_out a = open_dir(&l);
+    CHECK_EQ(read_all(&a, 4096, true, seen, 20), 3);
+    struct fuse_open_out b = open_dir(NULL);
+    CHECK(is_cached(&b) && keeps_cache(&b));
+    close_dir(&b);
+    ajf_dirs_drop(&k.m->dirs, 1); /* as when it expires */
+    b = open_dir(&l);
+    CHECK(is_cached(&b) && !keeps_cache(&b));
+    CHECK_EQ(read_all(&b, 4096, true, seen, 20), 3);
+    close_dir(&a);
+    close_dir(&b);
+    b = open_dir(NULL);
+    CHECK(is_cached(&b) && keeps_cache(&b));
+    close_dir(&b);
+    list_free(&l);
+    fake_end(&k);
+}
+
 static void one_listing_serves_opens_and_lookups_while_it_is_fresh(void)
 {
     struct ajf_options o = long_lived();
@@ -412,6 +438,7 @@ int main(void)
     RUN(pages_of_any_size_give_every_entry_once);
     RUN(an_open_directory_stays_as_it_was);
     RUN(the_kernel_caches_one_state_at_a_time);
+    RUN(the_kernel_reads_a_new_listing_anew);
     RUN(one_listing_serves_opens_and_lookups_while_it_is_fresh);
     RUN(readdirplus_counts_lookups_and_forgetting_frees);
     RUN(a_slow_listing_does_not_overrule_a_newer_stat);

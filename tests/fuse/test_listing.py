@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from harness.children import Children, results
+from harness.children import Children, results, until
 from harness.mounting import Mounts
 from harness.readers import errno_of
 from harness.remote import RemoteSource
@@ -66,6 +66,30 @@ def test_a_hundred_thousand_entries(many: Path, mounts: Mounts, children: Childr
             requests.append(sum(after.get(name, 0) for name in ("op_readdir", "op_readdirplus", "op_lookup")))
             assert after.get("op_getattr", 0) < 10
         assert 0 in requests
+
+
+def test_names_that_have_expired_come_with_the_listing(private: Path, mounts: Mounts, children: Children) -> None:
+    """Once entry_timeout has passed, ls -l costs one listing of the source again, and no look-up of each name."""
+    source = private / "source"
+    source.mkdir()
+    for i in range(1000):
+        (source / f"{i}").touch()
+    mounted = mounts.mount(source, "entry_timeout=1,attr_timeout=1")
+    if not mounted.has("readdirplus"):
+        pytest.skip("readdirplus is not granted here")
+    renewed = []
+
+    def list_again() -> bool:
+        before = mounted.stats()
+        children.command("ls", "-l", mounted.path)
+        after = mounted.since(before)
+        if "fetch_list" in after:
+            renewed.append(after)
+        return len(renewed) > 2
+
+    until(list_again, "three listings of the source")
+    # The fewest: names may also expire half-way through one of them.
+    assert min(after.get("op_lookup", 0) + after.get("op_getattr", 0) for after in renewed[1:]) < 10
 
 
 def test_names_without_attributes(many: Path, mounts: Mounts, children: Children) -> None:
