@@ -6,7 +6,8 @@
 #include "read.h"
 
 #define MOST_AT_ONCE 32 /* picks on the stack, 10 KiB; the rest comes with the next file that is read */
-#define KEEP_NS (5 * AJF_NS_PER_S) /* a reader in order is there much sooner */
+#define SOON_NS (5 * AJF_NS_PER_S)  /* a quick reader in order is there by then: what is older makes room, */
+#define KEEP_NS (60 * AJF_NS_PER_S) /* and a slow one, at a second a file, by then */
 
 static uint64_t min_u64(uint64_t a, uint64_t b)
 {
@@ -36,7 +37,7 @@ static uint64_t make_room(struct ajf *m)
     pthread_mutex_lock(&m->cache.lock);
     while (!ajf_list_empty(&a->files)) {
         struct ajf_file *file = AJF_CONTAINER(a->files.next, struct ajf_file, ahead);
-        if (file->ahead_ns + KEEP_NS > now)
+        if (file->ahead_ns + (a->bytes > a->limit / 2 ? SOON_NS : KEEP_NS) > now)
             break;
         ajf_ahead_leave_locked(m, file);
         ajf_file_last_release_locked(m, file);
@@ -51,7 +52,8 @@ static void fetch(struct ajf *m, const struct ajf_inode_view *v)
 {
     struct ajf_file *file;
     pthread_mutex_lock(&m->cache.lock);
-    if (!ajf_file_of_locked(m, v->nodeid) && ajf_file_make_locked(m, v, &file) == 0) {
+    bool room = m->ahead.bytes + v->attr.size <= m->ahead.limit; /* others look for files at the same time */
+    if (room && !ajf_file_of_locked(m, v->nodeid) && ajf_file_make_locked(m, v, &file) == 0) {
         ajf_list_add(&m->ahead.files, &file->ahead);
         file->ahead_ns = ajf_now_ns();
         m->ahead.bytes += file->size;
@@ -64,17 +66,19 @@ static void fetch(struct ajf *m, const struct ajf_inode_view *v)
 void ajf_ahead_note(struct ajf *m, uint64_t nodeid)
 {
     struct ajf_dir_pick picks[MOST_AT_ONCE];
-    uint64_t parent, expires_ns, room = m->ahead.limit ? make_room(m) : 0;
+    uint64_t parent, room = m->ahead.limit ? make_room(m) : 0;
     size_t len;
     char name[AJF_NAME_MAX];
     if (!m->ahead.limit || ajf_inode_name(&m->inodes, nodeid, &parent, name, &len))
         return;
-    size_t n = ajf_dir_ahead(m, parent, name, len, room, picks, MOST_AT_ONCE, &expires_ns);
+    size_t n = ajf_dir_ahead(m, parent, name, len, room, picks, MOST_AT_ONCE);
     for (size_t i = 0; i < n; i++) {
         struct ajf_inode_view v;
-        if (ajf_inode_bind(&m->inodes, parent, picks[i].name, picks[i].len, &picks[i].attr, expires_ns, true, &v))
+        const struct ajf_attr *attr = &picks[i].attr;
+        /* Expired: whatever is known of the name counts for more, and who looks it up asks the listing again. */
+        if (ajf_inode_bind(&m->inodes, parent, picks[i].name, picks[i].len, attr, 0, true, &v))
             return;
-        if (v.attr.version == picks[i].attr.version && v.attr.nlink) /* else something newer is known of the name */
+        if (v.attr.version == attr->version && v.attr.size == attr->size && v.attr.nlink)
             fetch(m, &v);
         ajf_inode_forget(&m->inodes, v.nodeid, 1);
     }

@@ -8,8 +8,8 @@
  * asked for before, nor without a listing.
  *
  * A file that was fetched ahead has its place in cache->files like any other, but nothing is open: it is in
- * ahead->files until it is opened, or dropped: when it could not be fetched, when its memory is wanted, or when it is
- * older than a few seconds as others come. So at most ahead->limit bytes are there for nobody.
+ * ahead->files until it is opened, or dropped: when it could not be fetched, when its memory is wanted, or when it has
+ * been there for long as others come. At most ahead->limit bytes are there for nobody.
  *
  * Threads: any. Lock: cache->lock guards struct ajf_ahead; dirs->lock, the run of a listing.
  */

@@ -6,16 +6,11 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 
 #include "file.h"
+#include "lent.h"
 #include "mount.h"
 #include "read.h"
-
-static void free_scratch(void *buffer)
-{
-    munmap(buffer, AJF_SCRATCH_BYTES);
-}
 
 static int check(const struct ajf_options *o)
 {
@@ -39,7 +34,7 @@ int ajf_new(const struct ajf_options *options, struct ajf **ret_m)
         goto fail_inodes;
     if ((err = ajf_cache_init(&m->cache, options, &m->stats)))
         goto fail_cache;
-    if ((err = -pthread_key_create(&m->scratch, free_scratch)))
+    if ((err = -pthread_key_create(&m->lent_tools, ajf_lent_tools_free)))
         goto fail_key;
     ajf_ahead_init(m);
     ajf_waits_init(&m->waits, m);
@@ -140,7 +135,7 @@ void ajf_free(struct ajf *m)
     ajf_dirs_done(&m->dirs);
     ajf_notify_done(&m->notify);
     ajf_waits_done(&m->waits);
-    pthread_key_delete(m->scratch);
+    pthread_key_delete(m->lent_tools);
     ajf_cache_done(&m->cache);
     ajf_inodes_done(&m->inodes);
     ajf_log_done(&m->log);

@@ -133,7 +133,8 @@ struct ajf_fetch_info {
 
 /*
  * Takes the most urgent fetch: 0, -ETIMEDOUT, or -ESHUTDOWN (the caller should end its thread). `*ret_missing` is how
- * many more threads would have to wait in here for each fetch that may begin to find one, and for one to be ready.
+ * many more threads would have to wait in here for each fetch that may begin to find one, and for one to be ready. It
+ * is told with -ETIMEDOUT, too: a caller that would be missed must not end, the others may hang in the source.
  */
 int ajf_fetch_next(struct ajf *m, int timeout_ms, struct ajf_fetch **ret_fetch, uint32_t *ret_missing);
 

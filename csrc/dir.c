@@ -217,13 +217,16 @@ int ajf_dir_listed(struct ajf *m, uint64_t nodeid, const struct ajf_entry *entri
     ajf_inode_ref(&m->inodes, nodeid);
     pthread_mutex_lock(&d->lock);
     struct ajf_listing *old = current_locked(d, nodeid);
-    if (d->closed || (offered && old && old->expires_ns >= l->expires_ns)) {
+    bool outdated = offered && (asked_ns <= d->dropped_ns || (old && old->expires_ns >= l->expires_ns));
+    if (d->closed || outdated) {
         unref_locked(m, l);
         pthread_mutex_unlock(&d->lock);
         return 0;
     }
     if (old)
         retire_locked(m, old);
+    if (offered)
+        l->negative_expires_ns = 0;
     l->id = count_up(&d->next_id);
     l->edition = m->options.entry_timeout_ns ? mix(l->stamp, l->id) : l->stamp;
     l->current = true;
@@ -240,6 +243,7 @@ void ajf_dirs_drop(struct ajf_dirs *d, uint64_t nodeid)
 {
     pthread_mutex_lock(&d->lock);
     struct ajf_listing *l = current_locked(d, nodeid);
+    d->dropped_ns = ajf_now_ns();
     if (l)
         l->dropped = true;
     pthread_mutex_unlock(&d->lock);
@@ -522,8 +526,16 @@ static size_t pick_locked(struct ajf *m, struct ajf_listing *l, size_t from, siz
     return n;
 }
 
+/* What lies between the run and an entry, and nobody will ask to be read. */
+static void pass_locked(const struct ajf *m, struct ajf_listing *l, size_t index)
+{
+    for (size_t i = index > AJF_RUN_NEAR ? index - AJF_RUN_NEAR : 0; i < index; i++)
+        if (i > l->run.front && !is_worth_it(m, &l->entries[i].attr))
+            ajf_run_pass(&l->run, i);
+}
+
 size_t ajf_dir_ahead(struct ajf *m, uint64_t parent, const char *name, size_t len, uint64_t room,
-                     struct ajf_dir_pick *ret_picks, size_t most, uint64_t *ret_expires_ns)
+                     struct ajf_dir_pick *ret_picks, size_t most)
 {
     struct ajf_dirs *d = &m->dirs;
     size_t n = 0, from, to;
@@ -531,7 +543,8 @@ size_t ajf_dir_ahead(struct ajf *m, uint64_t parent, const char *name, size_t le
     struct ajf_listing *l = current_locked(d, parent);
     if (l && !l->dropped && ajf_now_ns() < l->attr_expires_ns) {
         size_t i = index_of(l, name, len);
-        *ret_expires_ns = l->attr_expires_ns;
+        if (i < l->n)
+            pass_locked(m, l, i);
         if (i < l->n && ajf_run_note(&l->run, l->n, i, &from, &to))
             n = pick_locked(m, l, from, to, room, ret_picks, most);
     }

@@ -57,6 +57,7 @@ struct ajf_dirs {
     struct ajf_list by_age;                  /* lock; current ones, oldest first */
     uint64_t kept_bytes;                     /* lock */
     uint32_t next_id, next_token;            /* lock; never 0 */
+    uint64_t dropped_ns;                     /* lock; when a snapshot turned out to be out of date, whichever */
     bool closed;                             /* lock; the connection is gone */
 };
 
@@ -78,7 +79,7 @@ bool ajf_dir_read(struct ajf *m, fuse_req_t req, uint64_t nodeid, uint64_t fh, s
 
 /*
  * Builds the snapshot of what the source was asked at asked_ns, and makes it current; one that was `offered` only where
- * nothing newer is known. 0, -ENOMEM, -EINVAL (offsets outside the blob).
+ * nothing newer is known, and without saying what does not exist. 0, -ENOMEM, -EINVAL (offsets outside the blob).
  */
 int ajf_dir_listed(struct ajf *m, uint64_t nodeid, const struct ajf_entry *entries, size_t n, const char *names,
                    size_t names_len, uint64_t asked_ns, bool offered);
@@ -92,7 +93,7 @@ int ajf_dir_find(struct ajf *m, uint64_t parent, const char *name, size_t len, u
  * byte to lazy_open_bytes, at most `most` and of at most `room` bytes in all; returns how many.
  */
 size_t ajf_dir_ahead(struct ajf *m, uint64_t parent, const char *name, size_t len, uint64_t room,
-                     struct ajf_dir_pick *ret_picks, size_t most, uint64_t *ret_expires_ns);
+                     struct ajf_dir_pick *ret_picks, size_t most);
 
 /* The snapshot is known to be out of date. */
 void ajf_dirs_drop(struct ajf_dirs *d, uint64_t nodeid);

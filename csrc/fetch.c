@@ -283,11 +283,11 @@ int ajf_fetch_next(struct ajf *m, int timeout_ms, struct ajf_fetch **ret_fetch, 
         uint32_t missing = missing_locked(q);
         bool stopped = q->stopped;
         pthread_mutex_unlock(&q->lock);
+        *ret_missing = missing;
         if (!f)
             return stopped ? -ESHUTDOWN : -ETIMEDOUT;
         if (begin(m, f)) {
             *ret_fetch = f;
-            *ret_missing = missing;
             return 0;
         }
     }

@@ -39,7 +39,7 @@ struct ajf {
     struct ajf_queue queue;
     struct ajf_pool pool;
     struct ajf_session session;
-    pthread_key_t scratch; /* a thread's buffer for what of lent files is copied */
+    pthread_key_t lent_tools; /* lent.h */
     bool stopped;          /* the life-cycle thread's */
 };
 

@@ -5,8 +5,7 @@
 
 #include "bits.h"
 
-#define LEAST_FILES 3          /* asked for in order before anything is looked for ahead */
-#define NEAR_FILES 16          /* how far from a stretch another thread of the same reader may be */
+#define LEAST_FILES 3             /* asked for in order before anything is looked for ahead */
 #define STEP (AJF_RUN_WINDOW / 4) /* some at a time: each look costs a little */
 
 static size_t min(size_t a, size_t b)
@@ -41,6 +40,14 @@ static void begin_anew(struct ajf_run *r, size_t n, size_t index)
     r->length = min(r->length, index - r->first + 1);
 }
 
+void ajf_run_pass(struct ajf_run *r, size_t index)
+{
+    if (r->asked && !ajf_run_has(r, index)) {
+        ajf_bits_fill(r->asked, index, index + 1, true);
+        r->length++;
+    }
+}
+
 bool ajf_run_note(struct ajf_run *r, size_t n, size_t index, size_t *ret_from, size_t *ret_to)
 {
     if (!r->asked) {
@@ -49,7 +56,7 @@ bool ajf_run_note(struct ajf_run *r, size_t n, size_t index, size_t *ret_from, s
         begin(r, index);
     } else if (ajf_run_has(r, index)) {
         begin_anew(r, n, index);
-    } else if (index + NEAR_FILES >= r->first && index <= r->front + NEAR_FILES) {
+    } else if (index + AJF_RUN_NEAR >= r->first && index <= r->front + AJF_RUN_NEAR) {
         r->first = min(r->first, index);
         r->front = max(r->front, index);
         r->length++;

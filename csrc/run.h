@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define AJF_RUN_NEAR 16   /* how far from a stretch another thread of the same reader may be */
 #define AJF_RUN_WINDOW 64 /* entries looked ahead: at 1 ms a file, what 64 fetchers can have under way */
 
 struct ajf_run {
@@ -29,6 +30,8 @@ struct ajf_run {
  * it: [*ret_from, *ret_to) is to be looked through then. Out of memory is no order.
  */
 bool ajf_run_note(struct ajf_run *r, size_t n, size_t index, size_t *ret_from, size_t *ret_to);
+/* Entry `index`, between the stretch and the one that is noted next, will not be asked for: it counts as if it had been. */
+void ajf_run_pass(struct ajf_run *r, size_t index);
 /* Whether entry `index` has been asked for. */
 bool ajf_run_has(const struct ajf_run *r, size_t index);
 void ajf_run_done(struct ajf_run *r);

@@ -94,8 +94,8 @@ class Core:
     def start(self, timeout: float) -> None: ...
     def wait_end(self, timeout: float) -> bool: ...
     def stop(self) -> None: ...
-    def next_fetch(self, timeout: float) -> tuple[Fetch, int] | None:
-        """(fetch, missing), or None after `timeout` s (< 0: for ever).
+    def next_fetch(self, timeout: float) -> tuple[Fetch | None, int]:
+        """(fetch, missing); no fetch after `timeout` s (< 0: for ever).
 
         missing: how many more threads would have to wait in here for each fetch that may begin to find one, and for
         one to be ready. Raises StopIteration-like `Stopped` when the mount was stopped.

@@ -317,7 +317,7 @@ cdef class Core:
         with nogil:
             err = c.ajf_fetch_next(self._m, ms, &fetch._f, &missing)
         if err == -ETIMEDOUT:
-            return None
+            return None, missing
         if err < 0:
             raise Stopped
         c.ajf_fetch_info(fetch._f, &fetch._info)

@@ -51,7 +51,7 @@ _KIND_NAMES = {
 class FetchQueue(Protocol):
     """The part of `_core.Core` that is used here."""
 
-    def next_fetch(self, timeout: float) -> tuple[_core.Fetch, int] | None: ...
+    def next_fetch(self, timeout: float) -> tuple[_core.Fetch | None, int]: ...
 
 
 class Fetchers:
@@ -128,9 +128,9 @@ class Fetchers:
                 return
             if time.monotonic() < self._crowded_until:
                 return
+            thread = threading.Thread(target=self._run, name=f"fetcher-{self._started + 1}", daemon=True)
             self._starting += 1
             self._started += 1
-            thread = threading.Thread(target=self._run, name=f"fetcher-{self._started}", daemon=True)
         try:
             thread.start()  # waits until it runs; without the lock, so that others can start theirs meanwhile
         except (RuntimeError, MemoryError) as exc:
@@ -159,17 +159,17 @@ class Fetchers:
         self._arrive()
         try:
             while not self._stopping:
-                got = next_fetch(_IDLE_S)
-                if got is None:
-                    if self._leave(only_if_surplus=True):
+                fetch, missing = next_fetch(_IDLE_S)
+                if fetch is None:
+                    # However many threads there are, all others may hang in the source.
+                    if not missing and self._leave(only_if_surplus=True):
                         return
                     continue
-                fetch, missing = got
                 if missing and len(self._threads) < self._maximum:
                     self._grow(missing)
                 self._serve(fetch)
                 _give_back(fetch)
-                del fetch, got
+                del fetch
         except _core.Stopped:
             self._stopping = True
         finally:

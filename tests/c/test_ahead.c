@@ -5,6 +5,7 @@
  */
 #include "check.h"
 #include "fake_kernel.h"
+#include "file.h"
 
 #define KIB UINT64_C(1024)
 #define MIB (1024 * KIB)
@@ -92,8 +93,25 @@ static void a_listing_that_was_offered_answers_lookups(void)
     start(&o, SIZE);
     uint64_t nodeid = fake_entry(&k, fake_lookup(&k, 1, "f42"));
     CHECK(nodeid);
-    CHECK_EQ(fake_entry(&k, fake_lookup(&k, 1, "missing")), 0);
     CHECK(fake_no_fetch(&k));
+    uint64_t missing = fake_lookup(&k, 1, "missing"); /* what is not in it may exist all the same */
+    struct ajf_fetch *f = fake_fetch(&k, AJF_FETCH_STAT, NULL);
+    ajf_fetch_fail(f, ENOENT);
+    ajf_fetch_release(f);
+    CHECK_EQ(fake_entry(&k, missing), 0);
+    fake_end(&k);
+}
+
+static void what_was_asked_before_something_changed_is_not_taken(void)
+{
+    struct ajf_options o = options();
+    start(&o, SIZE);
+    ajf_invalidate(k.m, "/", 1);
+    CHECK_EQ(offer(SIZE, AJF_NS_PER_S), 0);
+    fake_lookup(&k, 1, "f42");
+    ajf_fetch_release(fake_fetch(&k, AJF_FETCH_STAT, NULL));
+    CHECK_EQ(offer(SIZE, 0), 0);
+    CHECK(fake_entry(&k, fake_lookup(&k, 1, "f43")));
     fake_end(&k);
 }
 
@@ -147,6 +165,39 @@ static void in_the_client_cache_they_stay(void)
         for (unsigned i = 0; i < FILES; i++)
             read_file(i, SIZE);
     CHECK_EQ(fake_stat(&k, "fetch_read"), FILES);
+    fake_end(&k);
+}
+
+static void a_slow_reader_finds_them_too(void)
+{
+    struct ajf_options o = options();
+    start(&o, SIZE);
+    for (unsigned i = 0; i < 40; i++) {
+        AJF_LIST_FOR(l, &k.m->ahead.files) /* a second a file */
+            AJF_CONTAINER(l, struct ajf_file, ahead)->ahead_ns -= AJF_NS_PER_S;
+        CHECK(read_file(i, SIZE) || i < 3);
+    }
+    fake_end(&k);
+}
+
+/* Every other entry is one that nobody reads. */
+static void what_is_not_read_is_not_in_the_way(void)
+{
+    static struct ajf_entry entries[FILES];
+    static char names[FILES * 3 + 1];
+    struct ajf_options o = options();
+    unsigned there = 0;
+    fake_start(&k, &o);
+    ajf_open_lazily(k.m, MIB);
+    for (unsigned i = 0; i < FILES; i++) {
+        entries[i] = (struct ajf_entry){fake_attr(i % 2 ? 0 : SIZE, i + 1), i * 3, 3};
+        snprintf(names + i * 3, 4, "f%02u", i);
+    }
+    CHECK_EQ(ajf_offer_list(k.m, "/", 1, entries, FILES, names, FILES * 3, 0), 0);
+    for (unsigned i = 0; i < FILES; i += 2)
+        there += read_file(i, SIZE);
+    CHECK(there >= FILES / 2 - 3);
+    CHECK_EQ(fake_stat(&k, "fetch_read"), FILES / 2);
     fake_end(&k);
 }
 
@@ -261,10 +312,13 @@ static void the_end_comes_while_they_are_on_their_way(void)
 int main(void)
 {
     RUN(a_listing_that_was_offered_answers_lookups);
+    RUN(what_was_asked_before_something_changed_is_not_taken);
     RUN(what_is_offered_does_not_replace_what_is_newer);
     RUN(what_is_malformed_or_nowhere_is_refused);
     RUN(files_in_order_are_there_before_they_are_asked_for);
     RUN(in_the_client_cache_they_stay);
+    RUN(a_slow_reader_finds_them_too);
+    RUN(what_is_not_read_is_not_in_the_way);
     RUN(in_no_order_nothing_is_fetched_ahead);
     RUN(nothing_is_where_prefetch_is_off);
     RUN(a_reader_that_comes_early_waits_for_what_is_on_its_way);

@@ -3,6 +3,7 @@
  * Requests that wait, against a kernel that the test plays (fake_kernel.h): single flight, deadlines and late writers,
  * interrupts, cancelled fetches, lent files, budget and eviction, the end of a session with everything still under way.
  */
+#include <fcntl.h>
 #include <sys/mman.h>
 
 #include "check.h"
@@ -239,6 +240,24 @@ static void a_lent_piece_that_became_shorter_is_an_error(void)
     fake_expect_error(&k, fake_read(&k, id, 0, 16384), EIO);
     fake_expect_bytes(&k, fake_read(&k, id, 0, 5000), 0, 5000, 1);
     fake_expect_bytes(&k, fake_read(&k, id, 8192, 65536), 8192, 8192, 1);
+    fake_release(&k, id);
+    fake_end(&k);
+}
+
+/* What comes before it would look like the end of the file. */
+static void an_error_in_the_middle_of_lent_bytes_is_one_of_the_whole_read(void)
+{
+    struct ajf_options o = fake_options();
+    char path[40];
+    fake_start(&k, &o);
+    struct ajf_extent extents[] = {lent(0, 8192, 0), lent(8192, 8192, 0)};
+    snprintf(path, sizeof path, "/proc/self/fd/%d", extents[1].fd);
+    int unreadable = open(path, O_WRONLY | O_CLOEXEC);
+    close(extents[1].fd);
+    extents[1].fd = unreadable;
+    uint64_t id = find_and_lend(16384, extents, 2);
+    fake_expect_error(&k, fake_read(&k, id, 0, 16384), EBADF);
+    fake_expect_bytes(&k, fake_read(&k, id, 0, 8192), 0, 8192, 1);
     fake_release(&k, id);
     fake_end(&k);
 }
@@ -775,6 +794,7 @@ int main(void)
     RUN(reads_at_and_beyond_the_end_are_short);
     RUN(lent_pieces_are_read_as_one_file);
     RUN(a_lent_piece_that_became_shorter_is_an_error);
+    RUN(an_error_in_the_middle_of_lent_bytes_is_one_of_the_whole_read);
     RUN(a_single_lent_file_ends_where_it_ends_by_now);
     RUN(a_late_writer_does_no_harm);
     RUN(opening_anew_may_fail_too);

@@ -71,6 +71,19 @@ static void every_other_entry_is_no_order(void)
     ajf_run_done(&r);
 }
 
+static void every_other_entry_is_if_the_rest_is_passed(void)
+{
+    struct ajf_run r = {0};
+    size_t looked = 0;
+    for (size_t i = 0; i < N; i += 2) {
+        if (i)
+            ajf_run_pass(&r, i - 1);
+        looked += note(&r, i);
+    }
+    CHECK(looked >= N - 8);
+    ajf_run_done(&r);
+}
+
 static void a_second_pass_is_in_order_again(void)
 {
     struct ajf_run r = {0};
@@ -113,6 +126,7 @@ int main(void)
     RUN(backwards_there_is_nothing_ahead);
     RUN(in_no_order_nothing_is_looked_for);
     RUN(every_other_entry_is_no_order);
+    RUN(every_other_entry_is_if_the_rest_is_passed);
     RUN(a_second_pass_is_in_order_again);
     RUN(the_same_entry_again_and_again_is_no_order);
     RUN(any_order_stays_within_bounds);

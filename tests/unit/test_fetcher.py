@@ -106,7 +106,7 @@ class Queue:
         self._timeouts = 0
         self._stopped = False
 
-    def next_fetch(self, timeout: float) -> tuple[_core.Fetch, int] | None:
+    def next_fetch(self, timeout: float) -> tuple[_core.Fetch | None, int]:
         assert timeout > 1  # nobody polls
         with self._changed:
             self._working.discard(threading.get_ident())
@@ -124,7 +124,7 @@ class Queue:
                 fetch = cast("_core.Fetch", self._queue.pop(0))
                 return fetch, max(0, len(self._queue) + 1 - self._waiting)
             self._timeouts -= 1
-            return None
+            return None, max(0, 1 - self._waiting)
 
     def put(self, *fetches: QueuedFetch) -> None:
         with self._changed:
@@ -559,6 +559,22 @@ def test_idle_threads_end_but_for_two(queue: Queue, memory: MemorySource, run: R
     queue.until_waiting(2)
     assert fetchers.threads == 2
     queue.ask(QueuedFetch(_core.STAT, b"/f"))
+
+
+def test_the_last_one_that_waits_does_not_end(queue: Queue, memory: MemorySource, run: Run) -> None:
+    """All others may hang in the source for ever: nobody would be there to take what comes, or to make a thread."""
+    hangs, source = hanging(memory, 3)
+    fetchers = run(source)
+    hung(queue, hangs)
+    queue.until_waiting(1)
+    for _ in range(3):
+        queue.time_out(1)
+        queue.until_waiting(1)
+    assert fetchers.threads == 4
+    queue.put(QueuedFetch(_core.STAT, b"/f"))
+    queue.settle(hung=3)
+    for hang in hangs:
+        hang.released.set()
 
 
 def test_stop_waits_for_threads_that_are_being_made(

@@ -74,7 +74,7 @@ class Siblings:
         listed = False
         try:
             listed = self._remember(directory)
-        except OSError as error:  # look-ups say what is wrong
+        except Exception as error:  # look-ups say what is wrong
             log.debug("%r cannot be listed: %s", os.fsdecode(directory), error)
         finally:
             with self._lock:

@@ -162,7 +162,7 @@ class AlluxioSource(Source):
             if isinstance(known, FileStatus):
                 return attr(known, self._owners)
         status = self._ask(path)
-        if not status.folder:
+        if status.completed and not status.folder:  # others are asked for until they are complete
             self._siblings.looked_up(path, time.monotonic())
         return attr(status, self._owners)
 
@@ -183,6 +183,8 @@ class AlluxioSource(Source):
     def _remember_listing(self, path: bytes) -> bool:
         """Lists a directory for the look-ups to come, unless it is very large."""
         asked = time.monotonic()
+        if self._metadata.get_listing(path, asked, self._look_up_age_s) is not None:
+            return True
         batches = []
         entries = 0
         for batch in self._client.list_status(alluxio_path(path, self._root)):
