@@ -83,7 +83,7 @@ class Mounted:
         return [line for line in self.log.read_text().splitlines() if all(word in line for word in words)]
 
     def files(self, *, pipes: bool = True) -> list[str]:
-        """What the daemon has open; without `pipes`, all but those: a worker keeps one to splice through."""
+        """What the daemon has open; without `pipes`, all but those: a worker keeps them to splice through."""
         directory = f"/proc/{self.pid}/fd"
         found = [os.readlink(f"{directory}/{name}") for name in os.listdir(directory)]
         return [name for name in found if pipes or not name.startswith("pipe:")]
