@@ -4,7 +4,7 @@
  *
  * A small file of a source that opens lazily (ajf_open_lazily) is one call to the source, most of which is waiting.
  * Who reads one after the other as they were listed (a copy, a checksum, an unshuffled epoch) need not wait for each:
- * the next ones are fetched in the prefetch lane. Nothing is fetched ahead in any other order (run.h), nor what was
+ * the next ones are fetched in a lane of their own. Nothing is fetched ahead in any other order (run.h), nor what was
  * asked for before, nor without a listing.
  *
  * A file that was fetched ahead has its place in cache->files like any other, but nothing is open: it is in

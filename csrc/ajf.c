@@ -57,8 +57,9 @@ fail_log:
     return err;
 }
 
-void ajf_open_lazily(struct ajf *m, uint64_t bytes)
+void ajf_open_lazily(struct ajf *m, uint64_t bytes, uint32_t ahead)
 {
+    m->queue.max_ahead = ahead;
     m->lazy_open_bytes = bytes < m->cache.slab_limit ? bytes : m->cache.slab_limit;
 }
 

@@ -71,9 +71,10 @@ int ajf_new(const struct ajf_options *options, struct ajf **ret_m);
 /*
  * For a source whose versions never change in place: files of up to `bytes` are opened without asking it. Their READs
  * come with handle 0, no OPEN before and no CLOSE after; one that fails with ESTALE or ENOENT makes the kernel look
- * the name up again at the next open. Before ajf_mount.
+ * the name up again at the next open. Of those that are fetched before anybody asks for them, at most `ahead` are
+ * fetched at once: as many as the source can wait for together. Before ajf_mount.
  */
-void ajf_open_lazily(struct ajf *m, uint64_t bytes);
+void ajf_open_lazily(struct ajf *m, uint64_t bytes, uint32_t ahead);
 
 /*
  * Mounts on an absolute path. `mount_options` is the comma list for mount(2) and libfuse (ro, allow_other, fsname=,
@@ -115,7 +116,13 @@ enum ajf_fetch_kind {
     AJF_FETCH_CLOSE,    /* forget `handle`             -> ajf_fetch_done */
 };
 
-enum ajf_lane { AJF_LANE_METADATA, AJF_LANE_DEMAND, AJF_LANE_PREFETCH, AJF_LANES };
+enum ajf_lane {
+    AJF_LANE_METADATA,
+    AJF_LANE_DEMAND,   /* data that somebody waits for */
+    AJF_LANE_PREFETCH, /* of a file that is being read */
+    AJF_LANE_AHEAD,    /* of files that are likely to be read next */
+    AJF_LANES
+};
 
 /* What a fetcher needs to know; pointers are valid until the fetch is ended. */
 struct ajf_fetch_info {

@@ -29,6 +29,7 @@ void ajf_queue_init(struct ajf_queue *q, const struct ajf_options *o)
     q->max_all = o->fetchers + o->metadata_fetchers;
     q->max_data = o->fetchers;
     q->max_prefetch = o->fetchers > 1 ? o->fetchers / 2 : 1;
+    q->max_ahead = q->max_prefetch;
     q->max_file = o->fetchers > 1 ? o->fetchers - (o->fetchers + 7) / 8 : 1;
 }
 
@@ -107,8 +108,11 @@ bool ajf_queue_push(struct ajf_queue *q, struct ajf_fetch *f)
     pthread_mutex_lock(&q->lock);
     bool open = !q->stopped;
     if (open) {
+        /* Whoever fetches ahead takes the next one himself: to wake others costs more than a small file. */
+        bool wake = f->info.lane != AJF_LANE_AHEAD || q->queued[AJF_LANE_AHEAD] + q->running[AJF_LANE_AHEAD] < q->max_ahead;
         enqueue_locked(q, f);
-        pthread_cond_signal(&q->ready);
+        if (wake)
+            pthread_cond_signal(&q->ready);
     }
     pthread_mutex_unlock(&q->lock);
     return open;
@@ -117,7 +121,7 @@ bool ajf_queue_push(struct ajf_queue *q, struct ajf_fetch *f)
 void ajf_queue_promote(struct ajf_queue *q, struct ajf_fetch *f)
 {
     pthread_mutex_lock(&q->lock);
-    if (f->state == AJF_FETCH_QUEUED && f->info.lane == AJF_LANE_PREFETCH) {
+    if (f->state == AJF_FETCH_QUEUED && f->info.lane > AJF_LANE_DEMAND) {
         dequeue_locked(q, f);
         f->info.lane = AJF_LANE_DEMAND;
         enqueue_locked(q, f);
@@ -141,9 +145,14 @@ static uint32_t room(uint32_t most, uint32_t used)
     return most > used ? most - used : 0;
 }
 
+static uint32_t running_early(const struct ajf_queue *q)
+{
+    return q->running[AJF_LANE_PREFETCH] + q->running[AJF_LANE_AHEAD];
+}
+
 static uint32_t running_data(const struct ajf_queue *q)
 {
-    return q->running[AJF_LANE_DEMAND] + q->running[AJF_LANE_PREFETCH];
+    return q->running[AJF_LANE_DEMAND] + running_early(q);
 }
 
 /* The next file of a lane that may have one more fetch under way goes to the end of the turn. */
@@ -151,7 +160,9 @@ static struct ajf_fetch *pick_data_locked(struct ajf_queue *q, enum ajf_lane lan
 {
     if (!room(q->max_data, running_data(q)))
         return NULL;
-    if (lane == AJF_LANE_PREFETCH && !room(q->max_prefetch, q->running[lane]))
+    if (lane > AJF_LANE_DEMAND && !room(q->max_prefetch, running_early(q)))
+        return NULL;
+    if (lane == AJF_LANE_AHEAD && !room(q->max_ahead, q->running[lane]))
         return NULL;
     AJF_LIST_FOR(l, &q->files[lane])
     {
@@ -180,6 +191,8 @@ static struct ajf_fetch *pick_locked(struct ajf_queue *q)
         f = pick_data_locked(q, AJF_LANE_DEMAND);
     if (!f)
         f = pick_data_locked(q, AJF_LANE_PREFETCH);
+    if (!f)
+        f = pick_data_locked(q, AJF_LANE_AHEAD);
     if (f) {
         f->state = AJF_FETCH_RUNNING;
         f->counted = true;
@@ -198,23 +211,39 @@ static uint32_t least(uint32_t a, uint32_t b)
 /* As if no file had its share of fetches under way already: to look at each costs more than a thread too many. */
 static uint32_t missing_locked(const struct ajf_queue *q)
 {
-    uint32_t prefetch = least(q->queued[AJF_LANE_PREFETCH], room(q->max_prefetch, q->running[AJF_LANE_PREFETCH]));
-    uint32_t data = least(q->queued[AJF_LANE_DEMAND] + prefetch, room(q->max_data, running_data(q)));
+    uint32_t ahead = least(q->queued[AJF_LANE_AHEAD], room(q->max_ahead, q->running[AJF_LANE_AHEAD]));
+    uint32_t early = least(q->queued[AJF_LANE_PREFETCH] + ahead, room(q->max_prefetch, running_early(q)));
+    uint32_t data = least(q->queued[AJF_LANE_DEMAND] + early, room(q->max_data, running_data(q)));
     uint32_t metadata =
         least(q->queued[AJF_LANE_METADATA], room(q->max_all, running_data(q) + q->running[AJF_LANE_METADATA]));
     return room(metadata + data + 1, q->waiting);
 }
 
-void ajf_queue_uncount(struct ajf_queue *q, struct ajf_fetch *f)
+static bool uncount_locked(struct ajf_queue *q, struct ajf_fetch *f)
 {
-    pthread_mutex_lock(&q->lock);
-    if (f->counted) {
-        f->counted = false;
+    bool counted = f->counted;
+    f->counted = false;
+    if (counted) {
         q->running[f->info.lane]--;
         if (f->file)
             f->file->queue.running--;
-        pthread_cond_signal(&q->ready); /* what was held back by a limit may go now */
     }
+    return counted;
+}
+
+void ajf_queue_uncount(struct ajf_queue *q, struct ajf_fetch *f)
+{
+    pthread_mutex_lock(&q->lock);
+    if (uncount_locked(q, f))
+        pthread_cond_signal(&q->ready); /* what was held back by a limit may go now */
+    pthread_mutex_unlock(&q->lock);
+}
+
+/* The fetcher has done it, and will come for what was held back by a limit: others need not be woken. */
+static void uncount_returning(struct ajf_queue *q, struct ajf_fetch *f)
+{
+    pthread_mutex_lock(&q->lock);
+    uncount_locked(q, f);
     pthread_mutex_unlock(&q->lock);
 }
 
@@ -350,7 +379,7 @@ void ajf_fetch_fail(struct ajf_fetch *f, int err)
 void ajf_fetch_release(struct ajf_fetch *f)
 {
     ajf_fetch_fail(f, EIO);
-    ajf_queue_uncount(&f->m->queue, f);
+    uncount_returning(&f->m->queue, f);
     if (f->info.kind == AJF_FETCH_READ)
         ajf_read_end(f);
     else if (f->info.kind == AJF_FETCH_OPEN)

@@ -2,9 +2,9 @@
 /*
  * fetch.h - one queue of what is wanted from the source; see ajf.h for the side of the fetchers.
  *
- * Lanes are ordered metadata > demand > prefetch, and threads make the order real: of options.fetchers +
- * metadata_fetchers fetches under way, at most `fetchers` are of data, half of these are prefetch, and one file has
- * at most 7/8 of them; so a hanging file never takes the last fetcher. Within a lane, files take turns.
+ * Lanes are ordered metadata > demand > prefetch > ahead, and threads make the order real: of options.fetchers +
+ * metadata_fetchers fetches under way, at most `fetchers` are of data, half of these are prefetch or ahead, and one file
+ * has at most 7/8 of them; so a hanging file never takes the last fetcher. Within a lane, files take turns.
  *
  * A fetch is owned by the queue while queued, by the fetcher while under way. `answered` is set once, by the answer;
  * ajf_fetch_release fails what was not answered. Nothing here calls out under queue->lock.
@@ -61,7 +61,7 @@ struct ajf_queue {
     uint32_t queued[AJF_LANES];       /* lock */
     uint32_t running[AJF_LANES];      /* lock */
     uint32_t waiting;                 /* lock; threads in ajf_fetch_next */
-    uint32_t max_all, max_data, max_prefetch, max_file;
+    uint32_t max_all, max_data, max_prefetch, max_ahead, max_file;
     bool stopped;                     /* lock */
 };
 
@@ -75,7 +75,7 @@ void ajf_fetch_free(struct ajf_fetch *f);
 
 /* False after ajf_queue_stop: the fetch stays the caller's. Only a CLOSE can still come then. */
 bool ajf_queue_push(struct ajf_queue *q, struct ajf_fetch *f);
-/* Prefetch that is still queued becomes demand. */
+/* Prefetch, or ahead, that is still queued becomes demand. */
 void ajf_queue_promote(struct ajf_queue *q, struct ajf_fetch *f);
 /* Takes a fetch that no fetcher has yet out of the queue; true when it was: the caller owns it. */
 bool ajf_queue_cancel(struct ajf_queue *q, struct ajf_fetch *f);

@@ -41,14 +41,15 @@ static int push_fetch_locked(struct ajf *m, struct ajf_file *file, size_t from, 
 }
 
 /* Queues fetches for what of [from, to) is neither there nor on its way; pieces below `demand` are urgent. */
-static int claim_locked(struct ajf *m, struct ajf_file *file, size_t from, size_t to, size_t demand)
+static int claim_lanes_locked(struct ajf *m, struct ajf_file *file, size_t from, size_t to, size_t demand,
+                              enum ajf_lane beyond)
 {
     size_t piece = m->cache.fetch_bytes / AJF_GRANULE_BYTES;
     while ((from = ajf_bits_find(file->have, file->claimed, from, to, false)) < to) {
         size_t end = ajf_bits_find(file->have, file->claimed, from, to, true), edge = (from / piece + 1) * piece;
         if (end > edge)
             end = edge;
-        int err = push_fetch_locked(m, file, from, end, from < demand ? AJF_LANE_DEMAND : AJF_LANE_PREFETCH);
+        int err = push_fetch_locked(m, file, from, end, from < demand ? AJF_LANE_DEMAND : beyond);
         if (err)
             return err;
         from = end;
@@ -56,9 +57,14 @@ static int claim_locked(struct ajf *m, struct ajf_file *file, size_t from, size_
     return 0;
 }
 
+static int claim_locked(struct ajf *m, struct ajf_file *file, size_t from, size_t to, size_t demand)
+{
+    return claim_lanes_locked(m, file, from, to, demand, AJF_LANE_PREFETCH);
+}
+
 int ajf_read_ahead_locked(struct ajf *m, struct ajf_file *file)
 {
-    return claim_locked(m, file, 0, file->n_granules, 0);
+    return claim_lanes_locked(m, file, 0, file->n_granules, 0, AJF_LANE_AHEAD);
 }
 
 static void promote_locked(struct ajf *m, struct ajf_file *file, uint64_t offset, uint64_t end)
@@ -429,7 +435,7 @@ int ajf_fetch_progress(struct ajf_fetch *f, size_t filled)
         file->complete = file->n_have == file->n_granules;
     }
     AJF_COUNT_ADD(&m->stats, fetch_bytes, filled - f->filled);
-    if (f->info.lane == AJF_LANE_PREFETCH)
+    if (f->info.lane > AJF_LANE_DEMAND)
         AJF_COUNT_ADD(&m->stats, fetch_prefetch_bytes, filled - f->filled);
     f->filled = filled;
     bool wake = to > from && !ajf_list_empty(&file->readers), cancelled = f->cancelled && filled < f->info.length;

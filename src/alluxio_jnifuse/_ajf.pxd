@@ -57,6 +57,7 @@ cdef extern from "ajf.h" nogil:
         AJF_LANE_METADATA
         AJF_LANE_DEMAND
         AJF_LANE_PREFETCH
+        AJF_LANE_AHEAD
 
     enum ajf_log_level:
         AJF_LOG_DEBUG
@@ -94,7 +95,7 @@ cdef extern from "ajf.h" nogil:
     int ajf_start(ajf *m, int timeout_ms)
     int ajf_wait_end(ajf *m, int timeout_ms)
     void ajf_stop(ajf *m)
-    void ajf_open_lazily(ajf *m, uint64_t bytes)
+    void ajf_open_lazily(ajf *m, uint64_t bytes, uint32_t ahead)
     void ajf_invalidate(ajf *m, const char *path, size_t len)
     int ajf_offer_list(ajf *m, const char *path, size_t len, const ajf_entry *entries, size_t n, const char *names,
                        size_t names_len, uint64_t age_ns)

@@ -29,6 +29,7 @@ CLOSE: int
 LANE_METADATA: int
 LANE_DEMAND: int
 LANE_PREFETCH: int
+LANE_AHEAD: int
 
 LOG_DEBUG: int
 LOG_INFO: int
@@ -84,8 +85,11 @@ class Core:
     """One mount. `options` holds one number for every field of struct ajf_options."""
 
     def __init__(self, options: Mapping[str, int]) -> None: ...
-    def open_lazily(self, size: int) -> None:
-        """Before `mount`: files of up to `size` bytes (at most 1 MiB) have handle 0, and are never opened or closed."""
+    def open_lazily(self, size: int, ahead: int) -> None:
+        """Before `mount`: files of up to `size` bytes (at most 1 MiB) have handle 0, and are never opened or closed.
+
+        Of those that nobody has asked for yet, at most `ahead` are fetched at once.
+        """
     def invalidate(self, path: bytes) -> None:
         """Core and kernel forget what they know of `path` and everything below it. Open files stay what they are."""
     def offer_list(self, path: bytes, entries: object, names: bytes, age: float) -> None:

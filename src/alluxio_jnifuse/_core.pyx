@@ -23,6 +23,7 @@ CLOSE = c.AJF_FETCH_CLOSE
 LANE_METADATA = c.AJF_LANE_METADATA
 LANE_DEMAND = c.AJF_LANE_DEMAND
 LANE_PREFETCH = c.AJF_LANE_PREFETCH
+LANE_AHEAD = c.AJF_LANE_AHEAD
 
 LOG_DEBUG = c.AJF_LOG_DEBUG
 LOG_INFO = c.AJF_LOG_INFO
@@ -261,8 +262,8 @@ cdef class Core:
             with nogil:
                 c.ajf_free(self._m)
 
-    def open_lazily(self, uint64_t size):
-        c.ajf_open_lazily(self._m, size)
+    def open_lazily(self, uint64_t size, uint32_t ahead):
+        c.ajf_open_lazily(self._m, size, ahead)
 
     def invalidate(self, bytes path not None):
         cdef const char *text = path

@@ -117,7 +117,7 @@ class _Session:
         except OSError as error:
             raise MountError(f"no memory for its tables: {error.strerror or error}") from error
         if source.small_bytes:
-            self._core.open_lazily(source.small_bytes)
+            self._core.open_lazily(source.small_bytes, source.small_ahead)
         source.invalidate = self._core.invalidate
         source.offer_list = self._core.offer_list
         self._fetchers = Fetchers(self._core, source, config.number("fetchers") + config.number("metadata_fetchers"))

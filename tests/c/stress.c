@@ -269,7 +269,7 @@ static bool run_start(struct run *r, const struct round *round, unsigned number,
         return false;
     }
     if (round->profile.lazy)
-        ajf_open_lazily(r->m, LAZY_BYTES);
+        ajf_open_lazily(r->m, LAZY_BYTES, 5);
     err = ajf_mount(r->m, r->mountpoint, "fsname=ajf-stress");
     if (err) {
         fprintf(stderr, "stress: cannot mount on %s (%s): is this root, with /dev/fuse?\n", r->mountpoint,

@@ -40,7 +40,7 @@ static int offer(uint64_t size, uint64_t age_ns)
 static void start(const struct ajf_options *o, uint64_t size)
 {
     fake_start(&k, o);
-    ajf_open_lazily(k.m, MIB); /* late, but nothing was asked yet */
+    ajf_open_lazily(k.m, MIB, 8); /* late, but nothing was asked yet */
     CHECK_EQ(offer(size, 0), 0);
 }
 
@@ -188,7 +188,7 @@ static void what_is_not_read_is_not_in_the_way(void)
     struct ajf_options o = options();
     unsigned there = 0;
     fake_start(&k, &o);
-    ajf_open_lazily(k.m, MIB);
+    ajf_open_lazily(k.m, MIB, 8);
     for (unsigned i = 0; i < FILES; i++) {
         entries[i] = (struct ajf_entry){fake_attr(i % 2 ? 0 : SIZE, i + 1), i * 3, 3};
         snprintf(names + i * 3, 4, "f%02u", i);
@@ -235,7 +235,7 @@ static void a_reader_that_comes_early_waits_for_what_is_on_its_way(void)
     fake_expect_bytes(&k, asked, 0, SIZE, 3);
     struct ajf_fetch *f = fake_fetch(&k, AJF_FETCH_READ, &info); /* f03 is on its way */
     CHECK_EQ(info.version, 4);
-    CHECK_EQ(info.lane, AJF_LANE_PREFETCH);
+    CHECK_EQ(info.lane, AJF_LANE_AHEAD);
     uint64_t next = open_file(3), read = fake_read(&k, next, 0, SIZE), last = open_file(30);
     uint64_t far = fake_read(&k, last, 0, SIZE);
     CHECK(fake_is_parked(&k, read));

@@ -130,6 +130,8 @@ class Source(abc.ABC):
 
     `small_bytes`: files of up to this size (1 MiB at most) are never opened: each READ is one `read_small`. Only for
     a source whose versions never change in place; 0: every file is opened.
+    `small_ahead`: how many calls of `read_small` may be made at once for files that nobody has asked for yet: as many
+    as can wait together, for a server say; one that does not wait takes the interpreter from the others.
     `invalidate(path)`: makes core and kernel forget what they know of `path` and everything below it. Set before the
     first request; returns at once, from any thread.
     `offer_list(path, *listing, age)`: gives the core a listing that it did not ask for, and that is `age` s old, so
@@ -137,6 +139,7 @@ class Source(abc.ABC):
     """
 
     small_bytes: int = 0
+    small_ahead: int = 8
     invalidate: Callable[[bytes], None] = staticmethod(_forget_nothing)
     offer_list: Callable[[bytes, Any, bytes, float], None] = staticmethod(_keep_nothing)
 

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _SMALL_BYTES = 1 << 20  # what the core takes at most
+_DIRECT_AHEAD = 2  # a block file that is opened without asking takes the interpreter's time, and no other
 _MOST_LENT_BLOCKS = 64  # each is a descriptor and a lock
 _OUTAGE_S = 600.0  # how old an answer may be while no master answers, where the metadata cache is off
 _LOOK_UP_AGE_S = 10.0  # how old an answer to a look-up may be; the kernel's timeout comes on top
@@ -117,6 +118,8 @@ class AlluxioSource(Source):
             log.warning("%s", note)
         self._workers = Workers(settings, client, locality, chosen, self._metadata.addresses)
         directories = settings.tier_directories if settings.direct_local_io and settings.short_circuit else ()
+        if directories:
+            self.small_ahead = _DIRECT_AHEAD
         self._blocks = LocalBlocks(directories, settings.read_type == "CACHE_PROMOTE")
         self._capacity = _Capacity(0, 0, 0.0)
         self._closed = threading.Event()
