@@ -11,6 +11,7 @@ NAMES = (
     "latency",
     "start",
     "cycles",
+    "shortcircuit",
     "cluster",
     "remote",
 )
