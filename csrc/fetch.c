@@ -239,11 +239,13 @@ void ajf_queue_uncount(struct ajf_queue *q, struct ajf_fetch *f)
     pthread_mutex_unlock(&q->lock);
 }
 
-/* The fetcher has done it, and will come for what was held back by a limit: others need not be woken. */
-static void uncount_returning(struct ajf_queue *q, struct ajf_fetch *f)
+/* As a rule the thread comes back at once and takes the next one; for what is fetched ahead nobody else is woken. */
+static void uncount_done(struct ajf_queue *q, struct ajf_fetch *f)
 {
     pthread_mutex_lock(&q->lock);
-    uncount_locked(q, f);
+    bool others = q->queued[AJF_LANE_METADATA] || q->queued[AJF_LANE_DEMAND] || q->queued[AJF_LANE_PREFETCH];
+    if (uncount_locked(q, f) && others)
+        pthread_cond_signal(&q->ready);
     pthread_mutex_unlock(&q->lock);
 }
 
@@ -379,7 +381,7 @@ void ajf_fetch_fail(struct ajf_fetch *f, int err)
 void ajf_fetch_release(struct ajf_fetch *f)
 {
     ajf_fetch_fail(f, EIO);
-    uncount_returning(&f->m->queue, f);
+    uncount_done(&f->m->queue, f);
     if (f->info.kind == AJF_FETCH_READ)
         ajf_read_end(f);
     else if (f->info.kind == AJF_FETCH_OPEN)
