@@ -140,3 +140,16 @@ cdef extern from "h2.h" nogil:
     int ajf_h2_finish(ajf_h2 *h, int timeout_ms)
     void ajf_h2_abort(ajf_h2 *h)
     void ajf_h2_free(ajf_h2 *h)
+
+
+cdef extern from "crc64.h" nogil:
+    uint64_t ajf_crc64(uint64_t crc, const void *data, size_t n)
+    uint64_t ajf_crc64_combine(uint64_t crc_a, uint64_t crc_b, uint64_t length_b)
+
+
+cdef extern from "sums.h" nogil:
+    enum:
+        AJF_SUM_BYTES
+
+    void ajf_sums_make(const void *data, size_t n, uint64_t identity, uint64_t first, uint64_t *ret_sums)
+    size_t ajf_sums_check(const void *data, size_t n, uint64_t identity, uint64_t first, const uint64_t *sums)

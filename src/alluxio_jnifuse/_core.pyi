@@ -163,3 +163,17 @@ class BlockConnection:
         """Ends a call all of whose data was read; whether another one can be made. `timeout` 0: does not wait."""
     def abort(self) -> None: ...
     def close(self) -> None: ...
+
+SUM_BYTES: int  # of a granule, which has a sum of its own
+
+def crc64(data: bytes | bytearray | memoryview, crc: int = 0) -> int:
+    """The CRC-64 that xz and OSS use, of what `crc` is the CRC of followed by `data` (csrc/crc64.h)."""
+
+def crc64_combine(crc_a: int, crc_b: int, length_b: int) -> int:
+    """The CRC of A followed by B, of which B is `length_b` bytes long."""
+
+def make_sums(data: bytes | bytearray | memoryview, identity: int, first: int) -> bytearray:
+    """A sum of 8 bytes, native order, for each granule of `data`, which begins at granule `first` (csrc/sums.h)."""
+
+def check_sums(data: bytes | bytearray | memoryview, identity: int, first: int, sums: memoryview) -> int:
+    """How many bytes from the start agree with `sums`, a view of format "Q": all, or a multiple of SUM_BYTES."""

@@ -380,3 +380,4 @@ def unmount(bytes mountpoint not None, bint lazy):
 
 include "_local_files.pxi"
 include "_block_connection.pxi"
+include "_checksums.pxi"
