@@ -143,6 +143,14 @@ void ajf_free(struct ajf *m)
     free(m);
 }
 
+void ajf_expire(struct ajf *m, uint64_t age_ns)
+{
+    uint64_t now = ajf_now_ns();
+    pthread_mutex_lock(&m->cache.lock);
+    ajf_cache_expire_locked(m, now > age_ns ? now - age_ns : 0);
+    pthread_mutex_unlock(&m->cache.lock);
+}
+
 /* ------------------------------------------------------------------------------------------------ looking in */
 
 size_t ajf_stats_count(void)

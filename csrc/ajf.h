@@ -185,6 +185,9 @@ void ajf_fetch_release(struct ajf_fetch *f);
  */
 void ajf_invalidate(struct ajf *m, const char *path, size_t len);
 
+/* Drops what the client cache fetched more than `age_ns` ago, but for what is in use. */
+void ajf_expire(struct ajf *m, uint64_t age_ns);
+
 /*
  * An answer to a LIST of `path` that was not asked for, which is `age_ns` old: look-ups and listings are answered from
  * it as long as they would be from any other. 0, -ENOENT (the kernel knows no such directory), -ENOMEM, -EINVAL

@@ -276,6 +276,7 @@ void ajf_file_grant_locked(struct ajf *m, struct ajf_file *file, struct fuse_fil
     switch (file->mode) {
     case AJF_MODE_PASSTHROUGH:
         AJF_COUNT(&m->stats, open_passthrough);
+        AJF_COUNT_ADD(&m->stats, open_passthrough_bytes, file->size);
 #if AJF_HAVE_PASSTHROUGH
         fi->backing_id = file->backing_id;
 #endif

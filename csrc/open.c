@@ -120,7 +120,7 @@ static int make_room_for_bytes(const struct ajf_cache *c, struct ajf_file *file)
     for (size_t i = 0; i < n; i++) {
         file->pages[i].index = (uint32_t)i;
         file->pages[i].file = file;
-        ajf_list_init(&file->pages[i].lru);
+        ajf_rank_init(&file->pages[i].rank);
     }
     return 0;
 }

@@ -17,6 +17,13 @@ enum ajf_cache_mode {
     AJF_CACHE_DIRECT, /* never have any (direct_io) */
 };
 
+enum ajf_evictor { /* order.h */
+    AJF_EVICT_LRU,
+    AJF_EVICT_LFU,
+    AJF_EVICT_FIFO,
+    AJF_EVICT_RANDOM_LRU,
+};
+
 struct ajf_options {
     /* kernel cache */
     int cache_mode; /* enum ajf_cache_mode */
@@ -43,6 +50,7 @@ struct ajf_options {
     /* page cache */
     bool cache_enabled;        /* keep what was fetched (client cache); off = a transient window */
     uint64_t cache_bytes;      /* budget of the client cache */
+    int evictor;               /* enum ajf_evictor */
     uint64_t page_bytes;       /* unit of eviction; a power of two, >= 64 KiB */
     uint64_t transient_bytes;  /* window when the cache is off, and beside pinned pages */
     uint64_t prefetch_bytes;   /* furthest that one file is read ahead; 0 = never ahead */

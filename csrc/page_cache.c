@@ -14,6 +14,7 @@
 #include "file.h"
 #include "mount.h"
 #include "read.h"
+#include "sync.h"
 
 #define MIB (UINT64_C(1) << 20)
 /*
@@ -64,7 +65,7 @@ int ajf_cache_init(struct ajf_cache *c, const struct ajf_options *o, struct ajf_
     c->n_chunks = (c->limit + c->overflow) / c->page_bytes + 2;
     c->slab.fd = -1;
     c->stats = stats;
-    ajf_list_init(&c->lru);
+    ajf_order_init(&c->order, c->transient ? AJF_EVICT_LRU : (enum ajf_evictor)o->evictor);
     ajf_list_init(&c->starved);
     ajf_list_init(&c->free_chunks);
     pthread_mutex_init(&c->lock, NULL);
@@ -117,15 +118,16 @@ uint8_t *ajf_cache_at(const struct ajf_cache *c, const struct ajf_file *file, ui
 void ajf_cache_touch_locked(struct ajf_cache *c, struct ajf_file *file, uint64_t offset, size_t length)
 {
     FOR_PAGES (c, file, page, offset, length) {
-        if (ajf_list_empty(&page->lru))
+        if (!ajf_rank_is_ordered(&page->rank))
             continue;
         uint64_t page_end = ((uint64_t)page->index + 1) * c->page_bytes;
         page->spent = c->transient && page->file && (offset + length >= page_end || offset + length == file->size);
-        ajf_list_del(&page->lru);
-        if (page->spent)
-            ajf_list_add_front(&c->lru, &page->lru);
-        else
-            ajf_list_add(&c->lru, &page->lru);
+        if (page->spent) {
+            ajf_order_del(&page->rank, false);
+            ajf_order_add_first(&c->order, &page->rank);
+        } else {
+            ajf_order_touch(&c->order, &page->rank);
+        }
     }
 }
 
@@ -148,9 +150,9 @@ void ajf_cache_shelve_locked(struct ajf_cache *c, struct ajf_file *file, bool sh
     c->shelved = shelved ? c->shelved + bytes : c->shelved - bytes;
     for (size_t i = 0; i < file->n_pages; i++) {
         struct ajf_page *page = &file->pages[i];
-        ajf_list_del(&page->lru);
+        ajf_order_del(&page->rank, false);
         if (!shelved && page->charged)
-            ajf_list_add(&c->lru, &page->lru);
+            ajf_order_add(&c->order, &page->rank);
     }
 }
 
@@ -158,8 +160,10 @@ void ajf_cache_shelve_locked(struct ajf_cache *c, struct ajf_file *file, bool sh
 
 static void charge_locked(struct ajf_cache *c, struct ajf_page *page, uint64_t bytes)
 {
-    if (!page->charged)
+    if (!page->charged) {
         AJF_COUNT(c->stats, pages_born);
+        page->born_ns = ajf_now_ns();
+    }
     page->charged += bytes;
     c->used += bytes;
     AJF_COUNT_ADD(c->stats, cache_used_bytes, bytes);
@@ -174,7 +178,7 @@ static void discharge_locked(struct ajf_cache *c, struct ajf_page *page)
     c->used -= page->charged;
     page->charged = 0;
     page->spent = false;
-    ajf_list_del(&page->lru);
+    ajf_order_del(&page->rank, true);
 }
 
 /* Nothing of the file is there any more; its memory is the caller's business. */
@@ -200,7 +204,7 @@ static void free_chunk_locked(struct ajf_cache *c, struct ajf_page *chunk)
     chunk->filled = 0;
     if (c->open_chunk == chunk)
         c->open_chunk = NULL;
-    ajf_list_add(&c->free_chunks, &chunk->lru);
+    ajf_list_add(&c->free_chunks, &chunk->free);
 }
 
 static void drop_memory_locked(struct ajf_cache *c, struct ajf_file *file)
@@ -280,12 +284,11 @@ static bool evict_page_locked(struct ajf *m, struct ajf_page *page)
     return true;
 }
 
-/* `spent_only`: nothing that was not handed to the kernel yet. */
-static bool evict_one_locked(struct ajf *m, bool spent_only)
+/* From `rank` on. `spent_only`: nothing that was not handed to the kernel yet. */
+static bool evict_from_locked(struct ajf *m, struct ajf_rank *rank, bool spent_only)
 {
-    AJF_LIST_FOR_SAFE(l, &m->cache.lru)
-    {
-        struct ajf_page *page = AJF_CONTAINER(l, struct ajf_page, lru);
+    for (; rank; rank = ajf_order_next(&m->cache.order, rank)) {
+        struct ajf_page *page = AJF_CONTAINER(rank, struct ajf_page, rank);
         if (spent_only && !page->spent)
             return false;
         if (!page->pins && evict_page_locked(m, page)) {
@@ -294,6 +297,26 @@ static bool evict_one_locked(struct ajf *m, bool spent_only)
         }
     }
     return false;
+}
+
+static bool evict_one_locked(struct ajf *m, bool spent_only)
+{
+    struct ajf_order *o = &m->cache.order;
+    struct ajf_rank *first = ajf_order_first(o), *drawn = ajf_order_draw(o);
+    return evict_from_locked(m, drawn, spent_only) || (drawn != first && evict_from_locked(m, first, spent_only));
+}
+
+void ajf_cache_expire_locked(struct ajf *m, uint64_t born_ns)
+{
+    struct ajf_order *o = &m->cache.order;
+    for (struct ajf_rank *rank = ajf_order_first(o), *next; rank; rank = next) {
+        struct ajf_page *page = AJF_CONTAINER(rank, struct ajf_page, rank);
+        next = ajf_order_next(o, rank);
+        if (page->born_ns < born_ns && !page->pins && evict_page_locked(m, page) && next &&
+            !ajf_rank_is_ordered(next))
+            next = ajf_order_first(o); /* the whole file went */
+    }
+    ajf_cache_feed_locked(m);
 }
 
 static bool make_room_locked(struct ajf *m, uint64_t bytes, bool demand)
@@ -326,12 +349,13 @@ static struct ajf_page *take_chunk_locked(struct ajf_cache *c)
 {
     struct ajf_list *l = ajf_list_pop(&c->free_chunks);
     if (l)
-        return AJF_CONTAINER(l, struct ajf_page, lru);
+        return AJF_CONTAINER(l, struct ajf_page, free);
     if (c->chunks_used == c->n_chunks)
         return NULL;
     struct ajf_page *chunk = &c->chunks[c->chunks_used];
     chunk->index = (uint32_t)c->chunks_used++;
-    ajf_list_init(&chunk->lru);
+    ajf_rank_init(&chunk->rank);
+    ajf_list_init(&chunk->free);
     ajf_list_init(&chunk->files);
     return chunk;
 }
@@ -355,7 +379,7 @@ static int place_locked(struct ajf *m, struct ajf_file *file, bool demand)
         if (!chunk)
             return -EAGAIN;
         charge_locked(c, chunk, c->page_bytes);
-        ajf_list_add(&c->lru, &chunk->lru);
+        ajf_order_add(&c->order, &chunk->rank);
         c->open_chunk = chunk;
     }
     file->chunk = c->open_chunk;
@@ -426,8 +450,8 @@ int ajf_cache_prepare_locked(struct ajf *m, struct ajf_file *file, uint64_t offs
     }
     FOR_PAGES (c, file, page, offset, length) {
         uint64_t n = cost(c, page, offset, length, huge);
-        if (n && ajf_list_empty(&page->lru))
-            ajf_list_add(&c->lru, &page->lru);
+        if (n && !ajf_rank_is_ordered(&page->rank))
+            ajf_order_add(&c->order, &page->rank);
         if (n)
             charge_locked(c, page, n);
     }

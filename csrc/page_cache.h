@@ -21,15 +21,18 @@
 #include "backing.h"
 #include "fetch.h"
 #include "list.h"
+#include "order.h"
 
 struct ajf;
 struct ajf_file;
 
 struct ajf_page {
-    struct ajf_list lru;    /* in no list while not resident, or open in passthrough */
+    struct ajf_rank rank;   /* in no order while not resident, or open in passthrough */
+    struct ajf_list free;   /* slab chunk without memory: in cache->free_chunks */
     struct ajf_file *file;  /* NULL: a slab chunk */
     struct ajf_list files;  /* slab chunk: the files in it */
     uint64_t charged;       /* bytes of the budget */
+    uint64_t born_ns;       /* when it became resident */
     uint32_t index;         /* of the page within the file, or of the chunk within the slab */
     uint32_t pins;
     uint32_t filled;        /* slab chunk: bytes handed out */
@@ -40,7 +43,7 @@ struct ajf_cache {
     pthread_mutex_t lock;
     struct ajf_store store;
     struct ajf_file **files; /* lock; by nodeid; sparse */
-    struct ajf_list lru;     /* lock; coldest first */
+    struct ajf_order order;  /* lock */
     uint64_t used, limit, overflow; /* lock; bytes */
     uint64_t shelved;        /* lock; of `used`, bytes of files that are open in passthrough */
     uint64_t page_bytes;     /* unit of eviction */
@@ -82,6 +85,8 @@ void ajf_cache_shelve_locked(struct ajf_cache *c, struct ajf_file *file, bool sh
 void ajf_cache_drop_locked(struct ajf *m, struct ajf_file *file);
 /* The connection is gone: no small file will come any more, and what is empty of the slab is given back. */
 void ajf_cache_close_slab_locked(struct ajf_cache *c);
+/* Evicts what became resident before `born_ns` and may go. */
+void ajf_cache_expire_locked(struct ajf *m, uint64_t born_ns);
 /* Puts starved fetches back in the queue. */
 void ajf_cache_feed_locked(struct ajf *m);
 

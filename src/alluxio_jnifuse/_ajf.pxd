@@ -18,7 +18,9 @@ cdef extern from "options.h" nogil:
         int64_t uid, gid
         int32_t umask
         bool cache_enabled
-        uint64_t cache_bytes, page_bytes, transient_bytes, prefetch_bytes
+        uint64_t cache_bytes
+        int evictor
+        uint64_t page_bytes, transient_bytes, prefetch_bytes
         uint32_t fetchers, metadata_fetchers, read_timeout_ms, metadata_timeout_ms, slow_ms
         bool debug
 
@@ -97,6 +99,7 @@ cdef extern from "ajf.h" nogil:
     void ajf_stop(ajf *m)
     void ajf_open_lazily(ajf *m, uint64_t bytes, uint32_t ahead)
     void ajf_invalidate(ajf *m, const char *path, size_t len)
+    void ajf_expire(ajf *m, uint64_t age_ns)
     int ajf_offer_list(ajf *m, const char *path, size_t len, const ajf_entry *entries, size_t n, const char *names,
                        size_t names_len, uint64_t age_ns)
     void ajf_free(ajf *m)

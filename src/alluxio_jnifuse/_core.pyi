@@ -92,6 +92,8 @@ class Core:
         """
     def invalidate(self, path: bytes) -> None:
         """Core and kernel forget what they know of `path` and everything below it. Open files stay what they are."""
+    def expire(self, age: float) -> None:
+        """Drops what the client cache in memory fetched more than `age` s ago, but for what is in use."""
     def offer_list(self, path: bytes, entries: object, names: bytes, age: float) -> None:
         """As `Fetch.answer_list`, of a directory that nobody asked for, known since `age` s. ValueError: malformed."""
     def mount(self, mountpoint: bytes, mount_options: str) -> None: ...
@@ -128,6 +130,9 @@ def stat_local(dirfd: int, path: bytes, pin_contents: bool, hide_dev: int) -> tu
     `path` is relative to `dirfd`; b"" means the open file `dirfd` itself. `hide_dev`: os.makedev number of the mount
     itself (its root answers ENOENT), 0 hides nothing.
     """
+
+def punch_hole(fd: int, offset: int, length: int) -> None:
+    """Gives the bytes of a range back to the file system; they read as zeros. Raises OSError."""
 
 class BlockConnection:
     """One plain HTTP/2 connection for one gRPC call at a time whose answer is a stream of chunks (csrc/h2.h).

@@ -5,12 +5,19 @@
 import os
 
 from cpython.buffer cimport PyBuffer_FillInfo
-from libc.errno cimport EINVAL, ENOMEM, ESHUTDOWN, ETIMEDOUT
+from libc.errno cimport EINVAL, ENOMEM, ESHUTDOWN, ETIMEDOUT, errno
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
 from . cimport _ajf as c
+
+cdef extern from "fcntl.h" nogil:
+    enum:
+        FALLOC_FL_PUNCH_HOLE
+        FALLOC_FL_KEEP_SIZE
+
+    int fallocate(int fd, int mode, int64_t offset, int64_t length)
 
 STAT = c.AJF_FETCH_STAT
 LIST = c.AJF_FETCH_LIST
@@ -270,6 +277,11 @@ cdef class Core:
         cdef size_t n = len(path)
         with nogil:
             c.ajf_invalidate(self._m, text, n)
+
+    def expire(self, double age):
+        cdef uint64_t ns = <uint64_t>(age * 1e9)
+        with nogil:
+            c.ajf_expire(self._m, ns)
 
     def offer_list(self, bytes path not None, entries, bytes names not None, double age):
         cdef const unsigned char[::1] view = _flat(entries)

@@ -29,3 +29,11 @@ def stat_local(int dirfd, bytes path not None, bint pin_contents, uint64_t hide_
     if err < 0:
         raise OSError(-err, os.strerror(-err))
     return (a.ino, a.size, a.blocks, a.version, a.mtime_ns, a.ctime_ns, a.atime_ns, a.mode, a.nlink, a.uid, a.gid)
+
+
+def punch_hole(int fd, uint64_t offset, uint64_t length):
+    cdef int failed
+    with nogil:
+        failed = fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, <int64_t>offset, <int64_t>length)
+    if failed:
+        raise OSError(errno, os.strerror(errno))

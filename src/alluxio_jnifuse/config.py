@@ -17,6 +17,7 @@ from alluxio_jnifuse.loading import CLUSTER, COMMAND_LINE, DEFAULT, DEFINE, Load
 from alluxio_jnifuse.options import BY_NAME, OPTIONS
 from alluxio_jnifuse.options.option import UINT32_MAX
 from alluxio_jnifuse.properties import define, ignored_reason
+from alluxio_jnifuse.units import parse_size, unquote
 
 UFS = "alluxio.master.mount.table.root.ufs"
 MOUNT_POINT = "alluxio.fuse.mount.point"
@@ -141,11 +142,45 @@ class Config:
         if self.settings["congestion_threshold"].rank == DEFAULT:
             numbers["congestion_threshold"] = max(1, numbers["max_background"] * 3 // 4)
         numbers["page_bytes"] = page_bytes(numbers["page_bytes"])
+        numbers["cache_enabled"] = int(not self.lend and self.cache_store == "MEM")
+        numbers["evictor"] = BY_NAME[f"{_CACHE}evictor.class"].choices.index(self.cache_evictor)
         if self.ufs.startswith(ALLUXIO) and numbers["read_timeout_ms"]:
             # A worker that hangs is given up after that time: a reader waits for the others as well.
             patience = self.number(_RETRY)
             numbers["read_timeout_ms"] = min(numbers["read_timeout_ms"] + patience, UINT32_MAX) if patience else 0
         return numbers
+
+    @property
+    def cache_store(self) -> str:
+        """MEM, LOCAL or ROCKS: where the client cache lies, if it is enabled."""
+        name = f"{_CACHE}store.type"
+        if self.settings[name].rank == DEFAULT and self.settings[f"{_CACHE}dirs"].rank != DEFAULT:
+            return "LOCAL"
+        return "MEM" if self.text(name) == "MEMORY" else self.text(name)
+
+    @property
+    def cache_evictor(self) -> str:
+        """The class of the evictor, one of those that its option may have."""
+        name = self.text(f"{_CACHE}evictor.class")
+        drawn = self.flag(f"{_CACHE}evictor.nondeterministic.enabled")
+        return "NondeterministicLRUCacheEvictor" if drawn and name == "LRUCacheEvictor" else name
+
+    def cache_directories(self) -> list[tuple[str, int]]:
+        """Directories of the client cache with the bytes that each may hold. Raises ConfigError."""
+        dirs, size = f"{_CACHE}dirs", f"{_CACHE}size"
+        paths = [os.path.abspath(path.strip()) for path in self.text(dirs).split(",") if path.strip()]
+        sizes = [parse_size(part) for part in unquote(self.settings[size].text).split(",")]
+        if not paths or len(set(paths)) < len(paths):
+            raise ConfigError("names no directory, or one twice", where=f"{dirs}={self.text(dirs)!r}")
+        if len(sizes) == 1:
+            sizes = [sizes[0] // len(paths)] * len(paths)
+        if len(sizes) != len(paths):
+            raise ConfigError(
+                f"{len(sizes)} sizes for {len(paths)} directories",
+                where=size,
+                remedy="give one in all, or as many",
+            )
+        return list(zip(paths, sizes))
 
     def mount_options(self) -> str:
         """The comma list for mount(2) and libfuse; the type in /proc/mounts becomes fuse.alluxio-fuse."""
@@ -193,11 +228,9 @@ class Config:
             for reason in [self._useless(name)]
             if setting.rank > CLUSTER and reason
         ]
-        page, store = f"{_CACHE}page.size", f"{_CACHE}store.type"
+        page = f"{_CACHE}page.size"
         if not self.flag("ro"):
             notes.append("rw: this release does not write; every write answers EROFS")
-        if not self.lend and self.text(store) in ("LOCAL", "ROCKS"):
-            notes.append(f"{store}={self.text(store)}: in this release cached pages are kept in memory")
         if page_bytes(self.number(page)) != self.number(page):
             notes.append(f"{page}: rounded up to {page_bytes(self.number(page))} bytes, a power of two")
         return notes
@@ -223,6 +256,11 @@ class Config:
         problems = []
         if self.flag("allow_other") and self.flag("allow_root"):
             problems.append("allow_other and allow_root exclude each other")
+        if not self.lend and self.cache_store != "MEM":
+            try:
+                self.cache_directories()
+            except ConfigError as error:
+                problems.append(str(error))
         if not self.lend and self.number(f"{_CACHE}size") < page_bytes(self.number(f"{_CACHE}page.size")):
             problems.append(f"{_CACHE}size must hold at least one page of {_CACHE}page.size")
         if not self.text(ALLUXIO_PATH).startswith("/"):

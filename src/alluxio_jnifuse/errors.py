@@ -42,6 +42,10 @@ class StaleVersion(SourceError):
         super().__init__("the file has changed", where=where)
 
 
+class CorruptContents(SourceError):
+    """What the storage sent does not agree with the storage's own checksum; none of it may be kept."""
+
+
 # First match wins. OSError with an errno of its own never gets as far as this table.
 _ERRNO_OF: tuple[tuple[type[BaseException], int], ...] = (
     (StaleVersion, errno.ESTALE),

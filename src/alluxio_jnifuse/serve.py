@@ -16,6 +16,7 @@ import resource
 import signal
 import stat
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from alluxio_jnifuse import __version__, metrics, mounttable, privileges
 from alluxio_jnifuse.config import ALLUXIO
 from alluxio_jnifuse.errors import AlluxioFuseError, MountError
+from alluxio_jnifuse.hit_ratio import HitRatio
 from alluxio_jnifuse.logs import LOGGER, LogHandler, drain
 from alluxio_jnifuse.options import OPTIONS
 from alluxio_jnifuse.registry import Registry, record_of_this_process
@@ -77,7 +79,7 @@ def serve(config: Config, mountpoint: str, log: Logging, reporter: Reporter) -> 
     watcher = Watcher(mountpoint) if config.flag("auto_unmount") else None  # forks: before any thread, too
     reporter.stage("the storage to answer")
     config = _ask_cluster(config)
-    source = _open_source(config)
+    source = _cached(_open_source(config), config)
     try:
         with SignalPipe((*_STOP_SIGNALS, metrics.REQUEST)) as signals:
             reporter.stage("the kernel to mount")
@@ -121,6 +123,8 @@ class _Session:
         source.invalidate = self._core.invalidate
         source.offer_list = self._core.offer_list
         self._fetchers = Fetchers(self._core, source, config.number("fetchers") + config.number("metadata_fetchers"))
+        self._ratio = HitRatio(lambda: metrics.counters(self._core, self._source))
+        self._ended = threading.Event()
         self._log_thread = start_thread("log", drain, self._core, log.handler)
 
     def start(self, watcher: Watcher | None) -> None:
@@ -136,6 +140,9 @@ class _Session:
         _say_hello(self._config, self._mountpoint, self._core)
         _widen_read_ahead(self._device, self._config.number("max_readahead"))
         start_thread("watch", self._watch_end)
+        start_thread("hit-ratio", self._ratio.watch)
+        if self._config.flag("alluxio.user.client.cache.ttl.enabled"):
+            start_thread("cache-ttl", self._expire)
 
     def wait(self) -> None:
         """Returns when a signal asks to stop, or the session has ended."""
@@ -177,6 +184,8 @@ class _Session:
 
     def take_apart(self) -> None:
         """Ends what was started, in whatever state that is."""
+        self._ratio.stop()
+        self._ended.set()
         self._core.stop()
         hanging = self._fetchers.stop(_STOP_FETCHERS_S)
         stats = metrics.counters(self._core, self._source)
@@ -198,6 +207,12 @@ class _Session:
             except OSError as error:
                 LOGGER.error("the counters cannot be written: %s", error)
         return number
+
+    def _expire(self) -> None:
+        """Drops old pages of the client cache in memory, now and then."""
+        age = self._config.number("alluxio.user.client.cache.ttl.threshold.seconds")
+        while not self._ended.wait(self._config.number("alluxio.user.client.cache.ttl.check.interval.seconds")):
+            self._core.expire(age)
 
     def _watch_end(self) -> None:
         self._core.wait_end(-1)
@@ -228,6 +243,19 @@ def _open_source(config: Config) -> Source:
         reason = error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
         raise MountError(f"does not answer: {reason}", where=config.ufs) from error
     return source
+
+
+def _cached(source: Source, config: Config) -> Source:
+    """`source`, behind the client cache if that is on a disk. Raises AlluxioFuseError."""
+    if config.lend or config.cache_store == "MEM":
+        return source
+    from alluxio_jnifuse.cache.from_config import cached
+
+    try:
+        return cached(source, config)
+    except BaseException:
+        source.close()
+        raise
 
 
 def _mount(core: Core, mountpoint: str, options: str) -> None:

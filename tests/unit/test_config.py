@@ -264,9 +264,50 @@ def test_relative_storage_is_of_this_directory(tmp_path: Path, monkeypatch: pyte
 
 
 def test_lending() -> None:
-    """A local source lends its files unless the client cache is on; a disk cache is said to be in memory."""
+    """A local source lends its files unless the client cache is on."""
     assert load().lend
-    found = load(properties=[f"{CACHE}enabled=true", f"{CACHE}store.type=local"])
-    assert not found.lend
-    assert found.core_options()["cache_enabled"] == 1
-    assert any("kept in memory" in note for note in found.notes)
+    assert not load(properties=[f"{CACHE}enabled=true"]).lend
+
+
+def test_the_store_of_the_client_cache() -> None:
+    """The core keeps what it fetched where the store is memory; directories without a store mean LOCAL, as Alluxio."""
+    enabled = f"{CACHE}enabled=true"
+
+    def store(*properties: str) -> tuple[str, int]:
+        found = load(properties=[enabled, *properties])
+        return found.cache_store, found.core_options()["cache_enabled"]
+
+    assert store() == store(f"{CACHE}store.type=MEMORY", f"{CACHE}dir=/c") == ("MEM", 1)
+    assert store(f"{CACHE}store.type=local") == store(f"{CACHE}dir=/c") == ("LOCAL", 0)
+    assert store(f"{CACHE}store.type=ROCKS", f"{CACHE}dirs=/c") == ("ROCKS", 0)
+    assert load().core_options()["cache_enabled"] == 0
+
+
+def test_directories_of_the_client_cache() -> None:
+    """One size for each directory, or one in all; anything else is an error that says so."""
+    local = [f"{CACHE}enabled=true", f"{CACHE}store.type=LOCAL"]
+
+    def directories(paths: str, sizes: str) -> list[tuple[str, int]]:
+        return load(properties=[*local, f"{CACHE}dirs={paths}", f"{CACHE}size={sizes}"]).cache_directories()
+
+    assert directories("/a", "1GB") == [("/a", 1 << 30)]
+    assert directories("/a, /b/", "1GB,2GB") == [("/a", 1 << 30), ("/b", 2 << 30)]
+    assert directories("/a,/b", "2GB") == [("/a", 1 << 30), ("/b", 1 << 30)]
+    for paths, sizes in (("/a,/b,/c", "1GB,1GB"), ("/a,/a", "1GB"), (",", "1GB")):
+        with pytest.raises(ConfigError, match=r"cache\.(dirs|size)"):
+            directories(paths, sizes)
+
+
+def test_the_evictor_of_the_client_cache() -> None:
+    """Alluxio's classes with or without their package; one of somebody's own is the default, and the log says so."""
+
+    def evictor(*properties: str) -> tuple[str, int]:
+        found = load(properties=list(properties))
+        return found.cache_evictor, found.core_options()["evictor"]
+
+    package = "alluxio.client.file.cache.evictor."
+    assert evictor() == ("LRUCacheEvictor", 0)
+    assert evictor(f"{CACHE}evictor.class={package}LFUCacheEvictor") == ("LFUCacheEvictor", 1)
+    assert evictor(f"{CACHE}evictor.class=FIFOCacheEvictor") == ("FIFOCacheEvictor", 2)
+    assert evictor(f"{CACHE}evictor.nondeterministic.enabled=true") == ("NondeterministicLRUCacheEvictor", 3)
+    assert evictor(f"{CACHE}evictor.class=com.example.Mine") == ("LRUCacheEvictor", 0)

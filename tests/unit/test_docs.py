@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from alluxio_jnifuse.cache.source import COUNTERS
 from alluxio_jnifuse.sources.alluxio.calls import CALLS
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -14,10 +15,11 @@ DOCUMENTS = sorted([*PROJECT.glob("*.md"), *PROJECT.glob("docs/**/*.md"), PROJEC
 
 
 def test_metrics_are_those_of_the_code() -> None:
-    """docs/METRICS.md has every counter of stats.def and every call to a cluster, with its meaning, in their order."""
+    """docs/METRICS.md has every counter of stats.def and every call to a cluster, each with its meaning, in order."""
     declared = re.findall(r'^AJF_STAT\((\w+), "(.*)"\)$', (PROJECT / "csrc/stats.def").read_text(), re.MULTILINE)
     documented = re.findall(r"^\| `(\w+)` \| (.*) \|$", (PROJECT / "docs/METRICS.md").read_text(), re.MULTILINE)
-    assert documented == declared + [(f"rpc_{name}", meaning) for name, meaning in CALLS.items()]
+    calls = [(f"rpc_{name}", meaning) for name, meaning in CALLS.items()]
+    assert documented == declared + calls + list(COUNTERS.items())
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(PROJECT)))

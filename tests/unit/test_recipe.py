@@ -55,6 +55,7 @@ def test_what_of_the_recipe_is_honoured(recipe: Config) -> None:
         "alluxio.fuse.logging.threshold",
         "alluxio.master.hostname",
         "alluxio.user.block.avoid.eviction.policy.reserved.size.bytes",
+        "alluxio.user.client.cache.dir",
         "alluxio.user.client.cache.enabled",
         "alluxio.user.client.cache.page.size",
         "alluxio.user.client.cache.size",

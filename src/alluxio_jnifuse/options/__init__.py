@@ -7,6 +7,7 @@ starts with `alluxio.` is a property (`-D`, `-o alluxio.key=value`, `*_JAVA_OPTS
 
 from __future__ import annotations
 
+from alluxio_jnifuse.options.cache import CACHE_PROPERTIES
 from alluxio_jnifuse.options.client import CLIENT_PROPERTIES
 from alluxio_jnifuse.options.cluster import CLUSTER_PROPERTIES
 from alluxio_jnifuse.options.mount import MOUNT_OPTIONS
@@ -14,7 +15,7 @@ from alluxio_jnifuse.options.option import Option
 
 __all__ = ["BY_ENV", "BY_NAME", "OPTIONS", "Option", "is_property"]
 
-OPTIONS: tuple[Option, ...] = MOUNT_OPTIONS + CLIENT_PROPERTIES + CLUSTER_PROPERTIES
+OPTIONS: tuple[Option, ...] = MOUNT_OPTIONS + CLIENT_PROPERTIES + CACHE_PROPERTIES + CLUSTER_PROPERTIES
 
 # Every spelling of an option, opposites included.
 BY_NAME: dict[str, Option] = {

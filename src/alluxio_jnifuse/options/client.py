@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from alluxio_jnifuse.options.option import GIB, MIB, UINT32_MAX, Option
+from alluxio_jnifuse.options.option import UINT32_MAX, Option
 
 CLIENT_PROPERTIES = (
     # What is mounted where.
@@ -33,29 +33,6 @@ CLIENT_PROPERTIES = (
         "alluxio.fuse.umount.timeout", "duration", "0s",
         "how long SIGTERM waits for open files before the mount is detached lazily", "Alluxio's",
         low=0, high=UINT32_MAX,
-    ),
-    # The client cache.
-    Option(
-        "alluxio.user.client.cache.enabled", "bool", "false",
-        "copy what is read into memory; for directories on NFS or slow disks",
-        "Alluxio's; a local directory is read at its own speed without",
-        "cache_enabled",
-    ),
-    Option(
-        "alluxio.user.client.cache.store.type", "choice", "MEM",
-        "where cached pages lie; LOCAL and ROCKS are kept in memory too, with a line in the log",
-        "the only store of this release",
-        choices=("MEM", "MEMORY", "LOCAL", "ROCKS"),
-    ),
-    Option(
-        "alluxio.user.client.cache.size", "size", "512MB",
-        "budget of the client cache; several sizes (2.9: one for each directory) are added up", "Alluxio's",
-        "cache_bytes", MIB, 1 << 50,
-    ),
-    Option(
-        "alluxio.user.client.cache.page.size", "size", "1MB",
-        "what is fetched and evicted at once; rounded up to a power of two of at least 64KB", "Alluxio's",
-        "page_bytes", 1, GIB,
     ),
     # Patience.
     Option(
