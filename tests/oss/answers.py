@@ -108,7 +108,7 @@ def _send_slowly(
     began = time.monotonic()
     for done in range(0, size, step):
         piece = answer.content.read(answer.offset + done, min(step, size - done))
-        time.sleep(max(0.0, began + done / rate - time.monotonic()))
+        time.sleep(max(0.0, began + (done + len(piece)) / rate - time.monotonic()))
         count(len(piece))
         connection.sendall(piece)
 

@@ -69,9 +69,9 @@ def list_objects(site: Site, request: Request) -> Answer:
     encode = documents.url_encoded if encoded else str
     prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
     most = _number(query.get("max-keys") or str(_DEFAULT_KEYS))
-    token = query.get("continuation-token")
+    token = query.get("continuation-token", "")
     after = query.get("start-after" if second else "marker", "")
-    if second and token is not None:
+    if second and token:
         after = _read_token(token)
     page, found = site.store.page(request.bucket, prefix, delimiter, after, most)
     owner = not second or query.get("fetch-owner") == "true"
@@ -86,7 +86,7 @@ def list_objects(site: Site, request: Request) -> Answer:
         items.append(("EncodingType", "url"))
     if second:
         items += [("StartAfter", encode(query.get("start-after", ""))), ("KeyCount", len(found) + len(page.prefixes))]
-        items += [("ContinuationToken", encode(token))] if token is not None else []
+        items += [("ContinuationToken", encode(token))] if token else []
         items += [("NextContinuationToken", encode(_token(page.last)))] if page.truncated else []
     else:
         items += [("Marker", encode(after))]

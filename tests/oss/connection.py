@@ -122,11 +122,10 @@ class Connection:
 def _refusal(error: OssError, request: Request | None, request_id: str) -> Answer:
     """The answer to a refused request; that to HEAD has its XML in a header."""
     if error.status == 304:
-        return Answer(304, dict(error.details))
+        return Answer(304, error.headers)
     text = documents.error(error, request_id, request.host if request is not None else "")
     answer = answers.document(text, error.status)
-    if "Location" in error.details:
-        answer.headers["Location"] = error.details["Location"]
+    answer.headers.update(error.headers)
     if request is not None and request.method == "HEAD":
         answer.headers["x-oss-err"] = base64.b64encode(text.encode()).decode()
     return answer

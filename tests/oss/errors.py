@@ -46,15 +46,28 @@ _KNOWN = {
 
 
 class OssError(Exception):
-    """A request is refused. `details` are further elements of the answer's XML; `status`: of a code not known here."""
+    """A request is refused.
 
-    def __init__(self, code: str, message: str = "", details: Mapping[str, str] | None = None, status: int = 0) -> None:
-        super().__init__(code, message, details, status)
+    details  further elements of the answer's XML
+    status   of a code that is not known here
+    headers  of the answer
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str = "",
+        details: Mapping[str, str] | None = None,
+        status: int = 0,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(code, message, details, status, headers)
         known_status, known_message = _KNOWN.get(code, (status, ""))
         self.code = code
         self.status = status or known_status
         self.message = message or known_message
         self.details = dict(details or {})
+        self.headers = dict(headers or {})
 
     def __str__(self) -> str:
         return f"{self.status} {self.code}: {self.message}"

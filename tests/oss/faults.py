@@ -82,8 +82,8 @@ class Redirect(Fault):
 
     def instead(self, request: Request) -> Answer | None:
         code = "PermanentRedirect" if self.status == 301 else "TemporaryRedirect"
-        details = {"Location": self.location, **({"Endpoint": self.endpoint} if self.endpoint else {})}
-        raise OssError(code, details=details, status=self.status)
+        details = {"Endpoint": self.endpoint} if self.endpoint else {}
+        raise OssError(code, details=details, status=self.status, headers={"Location": self.location})
 
 
 @dataclass(frozen=True)

@@ -71,10 +71,7 @@ def copy(site: Site, request: Request) -> Answer:
     headers = kept(request.headers) if replaced else source.headers
     found = Object(source.content, source.etag, time.time(), headers, source.kind, source.crc64)
     site.store.put(request.bucket, {request.key: found}, overwrite=not _forbids_overwriting(request))
-    text = documents.document(
-        "CopyObjectResult", ("LastModified", documents.iso(found.modified)), ("ETag", f'"{found.etag}"')
-    )
-    return answers.document(text)
+    return copied("CopyObjectResult", found)
 
 
 def append(site: Site, request: Request) -> Answer:
@@ -87,7 +84,7 @@ def append(site: Site, request: Request) -> Answer:
         before = None
     size = before.content.size if before is not None else 0
     if request.query.get("position") != str(size):
-        raise OssError("PositionNotEqualToLength", details={"x-oss-next-append-position": str(size)})
+        raise OssError("PositionNotEqualToLength", headers={"x-oss-next-append-position": str(size)})
 
     def pieces() -> Iterator[bytes]:
         if before is not None:
@@ -147,6 +144,14 @@ def received(request: Request) -> Iterator[bytes]:
         raise OssError("InvalidDigest", details={"Content-MD5": expected})
 
 
+def copied(tag: str, found: Object) -> Answer:
+    """The answer to who copied something."""
+    text = documents.document(tag, ("LastModified", documents.iso(found.modified)), ("ETag", f'"{found.etag}"'))
+    answer = answers.document(text)
+    answer.headers["ETag"] = f'"{found.etag}"'
+    return answer
+
+
 def kept(headers: dict[str, str]) -> dict[str, str]:
     """The headers of a request that come back with the object."""
     return {n.title(): v for n, v in headers.items() if n in _KEPT} | {
@@ -177,10 +182,10 @@ def _check_conditions(headers: dict[str, str], found: Object, prefix: str) -> No
         raise OssError("PreconditionFailed", details={"Condition": "If-Unmodified-Since"})
     differs = headers.get(f"{prefix}if-none-match")
     if differs is not None and differs.strip('"') == found.etag:
-        raise OssError("NotModified", details={"ETag": f'"{found.etag}"'})
+        raise OssError("NotModified", headers={"ETag": f'"{found.etag}"'})
     since = _time(headers.get(f"{prefix}if-modified-since"))
     if since is not None and int(found.modified) <= since:
-        raise OssError("NotModified", details={"ETag": f'"{found.etag}"'})
+        raise OssError("NotModified", headers={"ETag": f'"{found.etag}"'})
 
 
 def _time(header: str | None) -> float | None:

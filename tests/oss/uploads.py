@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from oss import answers, documents
 from oss.answers import Answer
 from oss.errors import OssError, invalid_argument
-from oss.objects import kept, range_of, received, source_of
+from oss.objects import copied, kept, range_of, received, source_of
 from oss.store import Object, etag_of
 
 if TYPE_CHECKING:
@@ -90,10 +90,7 @@ def copy_part(site: Site, request: Request) -> Answer:
     header = request.headers.get("x-oss-copy-source-range")
     span = range_of(header, source.content.size, standard=True) if header is not None else None
     found = _keep(site, request, site.contents.keep(source.content.pieces(*(span or ()))))
-    text = documents.document(
-        "CopyPartResult", ("LastModified", documents.iso(found.modified)), ("ETag", f'"{found.etag}"')
-    )
-    return answers.document(text)
+    return copied("CopyPartResult", found)
 
 
 def list_parts(site: Site, request: Request) -> Answer:

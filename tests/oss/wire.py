@@ -76,7 +76,7 @@ class Reader:
     def body(self, headers: dict[str, str]) -> Iterator[bytes]:
         """That of a request with these headers, which the client may have to be asked for."""
         chunked = headers.get("transfer-encoding", "").lower() == "chunked"
-        length = int(headers.get("content-length", "0"))
+        length = _number(headers.get("content-length", "0"), 10)
         if headers.get("expect", "").lower() == "100-continue":
             self._connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
         return self._chunks() if chunked else self._take(length)
@@ -93,7 +93,7 @@ class Reader:
             yield piece
 
     def _chunks(self) -> Iterator[bytes]:
-        while length := int(self._line().partition(b";")[0], 16):
+        while length := _number(self._line().partition(b";")[0].decode("latin-1"), 16):
             yield from self._take(length)
             self._line()
         while self._line():
@@ -111,6 +111,13 @@ class Reader:
 
 def _pairs(query: str) -> list[tuple[str, str, str]]:
     return [pair.partition("=") for pair in query.split("&") if pair]
+
+
+def _number(text: str, base: int) -> int:
+    try:
+        return int(text, base)
+    except ValueError:
+        raise Malformed(text) from None
 
 
 def _text(quoted: str) -> str:
