@@ -45,6 +45,7 @@ class Config:
     `cluster`: the masters of the configured cluster, `host:port,host:port`, or "".
     `alluxio_path`: the part of the storage to show, absolute and normalised.
     `logs_directory`: where the log file shall lie, or "" for the default.
+    `cache_bytes`: the budget of the client cache; 0 when it is off.
     `lend`: whether a local source hands over its open files instead of having them copied into the client cache.
     `notes`: lines for the log; what has no effect, or another one than it says, and why.
     """
@@ -53,6 +54,7 @@ class Config:
         self._loader = loader
         self.settings, self.notes = loader.finish(cluster_defaults)
         self.lend = not self.flag(f"{_CACHE}enabled")
+        self.cache_bytes = 0 if self.lend else self.number(f"{_CACHE}size")
         self.cluster = self._masters()
         self.alluxio_path = "/" + os.path.normpath(self.text(ALLUXIO_PATH)).lstrip("/")
         self.ufs = ""

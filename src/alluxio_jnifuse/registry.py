@@ -21,7 +21,10 @@ STATS_SUFFIX = ".stats"  # NAME.stats lies beside NAME.json; metrics.py
 
 
 class Record(NamedTuple):
-    """One running mount. `start_time` is in clock ticks since boot; `log` is "" when the log goes to a terminal."""
+    """One running mount. `start_time` is in clock ticks since boot; `log` is "" when the log goes to a terminal.
+
+    `cache_bytes`: the budget of the client cache, 0 when it is off.
+    """
 
     pid: int
     start_time: int
@@ -30,12 +33,13 @@ class Record(NamedTuple):
     alluxio_path: str
     ufs: str
     log: str
+    cache_bytes: int = 0
 
 
-def record_of_this_process(mountpoint: str, alluxio_path: str, ufs: str, log: str) -> Record:
+def record_of_this_process(mountpoint: str, alluxio_path: str, ufs: str, log: str, cache_bytes: int = 0) -> Record:
     """The record of a mount that the calling process serves."""
     pid = os.getpid()
-    return Record(pid, start_time(pid) or 0, _pid_namespace(), mountpoint, alluxio_path, ufs, log)
+    return Record(pid, start_time(pid) or 0, pid_namespace(), mountpoint, alluxio_path, ufs, log, cache_bytes)
 
 
 def start_time(pid: int) -> int | None:
@@ -77,7 +81,7 @@ class Registry:
 
     def add(self, record: Record) -> str:
         """Writes a record; returns the path of its file. Raises MountError when no directory can be used."""
-        path = os.path.join(self._writable_directory(), file_stem(record.mountpoint) + _SUFFIX)
+        path = os.path.join(self.writable_directory(), file_stem(record.mountpoint) + _SUFFIX)
         write_atomically(path, json.dumps(record._asdict()))
         return path
 
@@ -102,10 +106,27 @@ class Registry:
         """As `find`, with the path of the record's file."""
         return next(((path, record) for path, record in self._live() if record.mountpoint == mountpoint), None)
 
+    def writable_directory(self) -> str:
+        """Where this user's files about running mounts lie. Raises MountError when no directory can be used."""
+        for directory in self._own:
+            try:
+                os.makedirs(directory, mode=0o755)
+            except FileExistsError:
+                pass
+            except OSError:
+                continue
+            if is_trusted(directory, os.geteuid()) and os.access(directory, os.W_OK):
+                return directory
+        raise MountError(
+            "no directory for the list of running mounts can be used",
+            where=" or ".join(self._own),
+            remedy="create one that belongs to this user and that nobody else may write to",
+        )
+
     # --------------------------------------------------------------------------------------------------- files
 
     def _live(self) -> list[tuple[str, Record]]:
-        namespace = _pid_namespace()
+        namespace = pid_namespace()
         found = []
         for path, record in self._records():
             if record.pid_namespace != namespace:
@@ -128,22 +149,6 @@ class Registry:
                 record = _read(path) if name.endswith(_SUFFIX) else None
                 if record is not None:
                     yield path, record
-
-    def _writable_directory(self) -> str:
-        for directory in self._own:
-            try:
-                os.makedirs(directory, mode=0o755)
-            except FileExistsError:
-                pass
-            except OSError:
-                continue
-            if is_trusted(directory, os.geteuid()) and os.access(directory, os.W_OK):
-                return directory
-        raise MountError(
-            "no directory for the list of running mounts can be used",
-            where=" or ".join(self._own),
-            remedy="create one that belongs to this user and that nobody else may write to",
-        )
 
 
 def stats_path(record_path: str) -> str:
@@ -176,5 +181,6 @@ def _read(path: str) -> Record | None:
         return None  # removed meanwhile, or written by another release
 
 
-def _pid_namespace() -> int:
+def pid_namespace() -> int:
+    """The inode number of the namespace that the pids of this process belong to."""
     return os.stat("/proc/self/ns/pid").st_ino

@@ -135,7 +135,10 @@ class _Session:
             watcher.mounted(self._device)
         self._source.mounted(os.makedev(*self._device))
         self._fetchers.start()
-        record = record_of_this_process(self._mountpoint, self._config.alluxio_path, self._config.ufs, self._log.path)
+        config = self._config
+        record = record_of_this_process(
+            self._mountpoint, config.alluxio_path, config.ufs, self._log.path, config.cache_bytes
+        )
         self._record_path = self._registry.add(record)
         _say_hello(self._config, self._mountpoint, self._core)
         _widen_read_ahead(self._device, self._config.number("max_readahead"))

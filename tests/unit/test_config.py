@@ -266,7 +266,10 @@ def test_relative_storage_is_of_this_directory(tmp_path: Path, monkeypatch: pyte
 def test_lending() -> None:
     """A local source lends its files unless the client cache is on."""
     assert load().lend
-    assert not load(properties=[f"{CACHE}enabled=true"]).lend
+    assert load().cache_bytes == 0
+    cached = load(properties=[f"{CACHE}enabled=true", f"{CACHE}size=1GB,2GB"])
+    assert not cached.lend
+    assert cached.cache_bytes == 3 << 30
 
 
 def test_the_store_of_the_client_cache() -> None:

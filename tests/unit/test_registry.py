@@ -104,6 +104,16 @@ def test_other_pid_namespaces_are_left_alone(directory: Path) -> None:
     assert len(os.listdir(directory)) == 1
 
 
+def test_a_record_of_an_older_release(directory: Path) -> None:
+    """What it does not say is as if it was off."""
+    registry = Registry([str(directory)])
+    path = registry.add(record("/mnt/a"))
+    older = record("/mnt/a")._asdict()
+    del older["cache_bytes"]
+    Path(path).write_text(json.dumps(older))
+    assert registry.find("/mnt/a") == record("/mnt/a")
+
+
 def test_nonsense_is_ignored(directory: Path) -> None:
     """Files that are no records do no harm."""
     directory.mkdir()
