@@ -57,6 +57,15 @@ def _parse_one_size(text: str) -> int:
     return int(number * (1 << power) + 0.0001)
 
 
+def format_size(count: float) -> str:
+    """`count` bytes in the same notation, three digits of it: `0B`, `512B`, `1.50MB`, `27.1GB`."""
+    units = ("B", "KB", "MB", "GB", "TB")
+    power = min(max(0, int(count).bit_length() - 1) // 10, len(units) - 1)
+    value = count / (1 << 10 * power)
+    digits = 0 if not power or value >= 100 else 1 if value >= 10 else 2
+    return f"{value:.{digits}f}{units[power]}"
+
+
 def parse_duration_ms(text: str) -> int:
     """Milliseconds of `1000ms`, `10s`, `2min`, `2day`, `1000` (milliseconds); negative values are allowed."""
     match = _DURATION.fullmatch(unquote(text))

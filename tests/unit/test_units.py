@@ -42,6 +42,14 @@ def test_bad_size(text: str) -> None:
         units.parse_size(text)
 
 
+def test_size_as_text() -> None:
+    """Sizes are written with three digits, in the notation in which they are read."""
+    sizes = (0, 1023, 1024, 1536, 12.3 * (1 << 30), 831 << 20, 5 << 50)
+    texts = [units.format_size(size) for size in sizes]
+    assert texts == ["0B", "1023B", "1.00KB", "1.50KB", "12.3GB", "831MB", "5120TB"]
+    assert units.parse_size(texts[3]) == 1536
+
+
 @pytest.mark.parametrize(
     ("text", "ms"),
     [
