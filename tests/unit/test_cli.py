@@ -34,7 +34,7 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str,
 def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     """Help is asked for with -h and --help, of the program and of each command, and is no error."""
     assert said(capsys, "--help")[:2] == (0, said(capsys, "-h")[1])
-    for command in ("mount", "umount", "unmount", "stat", "getConf", "version"):
+    for command in ("mount", "umount", "unmount", "load", "stat", "getConf", "version"):
         code, out, _ = said(capsys, command, "--help")
         assert code == 0
         assert out.startswith("Usage: alluxio-jnifuse ")
@@ -56,6 +56,9 @@ def test_no_command(capsys: pytest.CaptureFixture[str]) -> None:
         ("mount", "/a", "/b", "/c"),
         ("umount", "-w", "soon", "/a"),
         ("umount", "/a", "/b"),
+        ("load",),
+        ("load", "-j", "0", "/a"),
+        ("load", "--jobs", "many", "/a"),
         ("stat", "/a"),
         ("version", "please"),
         ("getConf", "a", "b"),

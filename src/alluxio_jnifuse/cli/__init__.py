@@ -15,6 +15,7 @@ _COMMANDS = {
     "mount": "mount",
     "umount": "umount",
     "unmount": "umount",
+    "load": "load",
     "stat": "stat",
     "getConf": "getconf",
     "version": "version",
@@ -27,6 +28,8 @@ Usage: {PROGRAM} COMMAND ...
                             mount a storage as a directory
   umount [-f] [-w SECONDS] [MOUNT_POINT]
                             unmount it (also: unmount)
+  load [-j N] [--dry-run] PATH...
+                            read files of running mounts, so that they are cached
   stat [--stats MOUNT_POINT]
                             list the running mounts, or show the counters of one
   getConf [--unit UNIT] [--source] [--master] [KEY]
