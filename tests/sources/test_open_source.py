@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import subprocess
 import sys
@@ -12,9 +11,9 @@ from types import SimpleNamespace
 import pytest
 
 from alluxio_jnifuse.errors import ConfigError, SourceError
-from alluxio_jnifuse.sources import ENTRY_POINTS, open_source
+from alluxio_jnifuse.sources import open_source
 from alluxio_jnifuse.sources.base import Source
-from alluxio_jnifuse.testing import ENABLED_BY, MemorySource
+from alluxio_jnifuse.testing import ENABLED_BY
 
 FACTORY = """
 from alluxio_jnifuse.testing import MemorySource, Pattern
@@ -92,27 +91,6 @@ def test_an_unknown_scheme_names_the_known_ones() -> None:
     assert "'hdfs'" in caught.value.what
     assert "/absolute/path" in caught.value.remedy
     assert "file://" in caught.value.remedy
-
-
-def test_a_plugin_is_found_by_its_scheme(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another package's entry point; its factory gets the URI and the settings."""
-    asked = []
-
-    def factory(uri: str, config: object) -> MemorySource:
-        asked.append((uri, config))
-        return MemorySource({})
-
-    def entry_points(group: str = "") -> object:
-        point = SimpleNamespace(name="mine", load=lambda: factory)
-        return [point] if group == ENTRY_POINTS else {ENTRY_POINTS: [point]}
-
-    monkeypatch.setattr(importlib.metadata, "entry_points", entry_points)
-    config = {"key": "value"}
-    assert isinstance(open_source("mine://somewhere", config), MemorySource)
-    assert asked == [("mine://somewhere", config)]
-    with pytest.raises(ConfigError) as caught:
-        open_source("other://somewhere", {})
-    assert "mine://" in caught.value.remedy
 
 
 # ------------------------------------------------------------------------------------------------------ testing
