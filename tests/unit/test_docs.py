@@ -35,3 +35,11 @@ def test_every_source_file_is_in_the_map_of_the_core() -> None:
     text = (PROJECT / "csrc/README.md").read_text()
     modules = {path.stem for path in (PROJECT / "csrc").glob("*.[ch]")}
     assert {module for module in modules if f"`{module}`" not in text} == set()
+
+
+def test_quoted_files_are_those_of_the_tree() -> None:
+    """A file that a document links to, with a colon and a block of code behind it, is quoted as it is."""
+    quote = re.compile(r"\]\(([^)]+)\):\n\n```\w+\n(.*?)```", re.DOTALL)
+    quoted = [(path, *found.groups()) for path in DOCUMENTS for found in quote.finditer(path.read_text())]
+    assert len(quoted) >= 2
+    assert not [name for path, name, text in quoted if (path.parent / name).read_text() != text]
