@@ -348,7 +348,7 @@ def test_a_terminal_shows_a_bar(mounts: Mounts, remote: Remote) -> None:
     ) as process:
         os.close(theirs)
         text = ""
-        while f"of {FILES} files" not in text or "/d/7\r" not in text:
+        while f"/{FILES} files" not in text or "/d/7\r" not in text:
             text += os.read(ours, 4096).decode()
         process.send_signal(signal.SIGINT)
         process.wait(10)

@@ -7,7 +7,7 @@ import io
 import pytest
 
 from alluxio_jnifuse.warmup import display
-from alluxio_jnifuse.warmup.display import Display, Rate, as_dict, fitting, forecast, line, printable, summary
+from alluxio_jnifuse.warmup.display import Display, Rate, as_dict, bar, end_of, forecast, line, printable, summary
 from alluxio_jnifuse.warmup.progress import MOST_FAILURES, Progress, Snapshot
 
 MIB = 1 << 20
@@ -66,6 +66,16 @@ def test_line() -> None:
     assert "3:00:10 left" in line(SNAPSHOT, 300 * MIB / 10810)
 
 
+def test_bar() -> None:
+    """The same in 80 columns, with as much of the end of the name as there is room for."""
+    long = SNAPSHOT._replace(current="/mnt/imagenet/train/n01440764/n01440764_10026.JPEG")
+    figures = "[##        ] 25% 300/1,200 files 100MB/400MB 10.0MB/s 0:30 left"
+    assert bar(long, 10 * MIB, 120) == f"{figures} {long.current}"
+    assert bar(long, 10 * MIB, 79) == f"{figures} ...4_10026.JPEG"
+    assert bar(long, 10 * MIB, 70) == figures
+    assert bar(long._replace(counted=False), 10 * MIB, 50) == "[##        ] 25% 300/1,200+ files 100MB/400MB+ 10."
+
+
 def test_rate_is_that_of_the_last_seconds() -> None:
     """What was slow, or fast, long ago does not count."""
     rate = Rate()
@@ -87,7 +97,7 @@ def test_summary() -> None:
 
 def test_a_terminal_has_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is painted over, failures stand above it, and nothing of it is left at the end."""
-    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("COLUMNS", "41")
     stream = Terminal()
     shown = Display(stream, quiet=False)
     shown.show(SNAPSHOT)
@@ -96,7 +106,7 @@ def test_a_terminal_has_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
         progress.failed(f"/{number}", "no")
     shown.close(progress.snapshot())
     painted = stream.getvalue().split("\r\x1b[K")
-    assert painted[1] == "[#####               ] 25%, 300 of 1,200 files"[:39]
+    assert painted[1] == "[##        ] 25% 300/1,200 files 100MB/4"
     assert painted[2] == "load: /0: no\n"
     assert painted[-1] == "load: 5 more could not be read\n"
 
@@ -121,6 +131,6 @@ def test_others_get_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None
 def test_names_cannot_move_the_cursor() -> None:
     """Control characters and bytes that are no UTF-8 are written out, and wide letters count twice."""
     assert printable("a\x1b[2J\n\udcff训") == "a\\x1b[2J\\n\\udcff训"
-    assert fitting("a训练b", 4) == "a训"
-    assert fitting("a训练b", 5) == "a训练"
-    assert fitting("ab", 40) == "ab"
+    assert end_of("a训练b", 6) == "a训练b"
+    assert end_of("aa训练b", 6) == "...练b"
+    assert end_of("/mnt/train/file", 9) == "...n/file"

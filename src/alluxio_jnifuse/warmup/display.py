@@ -6,7 +6,7 @@ import shutil
 import time
 import unicodedata
 from collections import deque
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 from alluxio_jnifuse.units import format_size
 from alluxio_jnifuse.warmup.progress import MOST_FAILURES, Snapshot
@@ -14,7 +14,8 @@ from alluxio_jnifuse.warmup.progress import MOST_FAILURES, Snapshot
 _PAINT_S = 0.2  # quick enough to look alive, slow enough to be read
 _LINE_S = 5.0
 _RATE_S = 10.0  # the rate is that of the last seconds, so that the rest is not foretold from how it began
-_BAR_WIDTH = 20
+_BAR_WIDTH = 10  # leaves room for a name in 80 columns
+_SHORTEST_NAME = 8  # less of it would say nothing
 _ERASE = "\r\x1b[K"  # back to the first column, and nothing behind it
 
 
@@ -43,8 +44,7 @@ class Display:
         self._told = len(snapshot.failures)
         rate = self._rate.add(snapshot.seconds, snapshot.received)
         if self._bar:
-            text = f"{_bar(snapshot)} {line(snapshot, rate)}"
-            self._stream.write(_ERASE + fitting(text, shutil.get_terminal_size().columns - 1))
+            self._stream.write(_ERASE + bar(snapshot, rate, shutil.get_terminal_size().columns - 1))
             self._stream.flush()
         elif not self._quiet and time.monotonic() >= self._next_line:
             self._next_line = time.monotonic() + _LINE_S
@@ -82,19 +82,23 @@ class Rate:
 
 def line(snapshot: Snapshot, rate: float) -> str:
     """`45%, 1,234 of 2,745+ files, 12.3GB of 27.1GB+, 812MB/s, 0:18 left: NAME`; + while there may be more."""
-    more = "" if snapshot.counted else "+"
-    files = max(snapshot.found_files, snapshot.done_files)
-    size = max(snapshot.found_bytes, snapshot.done_bytes)
-    parts = [
-        f"{_percent(snapshot)}%",
-        f"{snapshot.done_files:,} of {files:,}{more} files",
-        f"{format_size(snapshot.done_bytes)} of {format_size(size)}{more}",
-        f"{format_size(rate)}/s",
-    ]
-    if rate > 0 and snapshot.counted:
-        parts.append(f"{_clock((size - snapshot.done_bytes) / rate)} left")
-    text = ", ".join(parts)
+    figures = _figures(snapshot, rate)
+    text = f"{figures.percent}%, {' of '.join(figures.files)} files, {' of '.join(figures.bytes)}, {figures.rate}"
+    if figures.left:
+        text += f", {figures.left} left"
     return f"{text}: {printable(snapshot.current)}" if snapshot.current else text
+
+
+def bar(snapshot: Snapshot, rate: float, columns: int) -> str:
+    """`[####      ] 45% 1,234/2,745+ files 12.3GB/27.1GB+ 812MB/s 0:18 left ...END/OF/NAME`, no wider than that."""
+    figures = _figures(snapshot, rate)
+    done = "#" * (figures.percent * _BAR_WIDTH // 100)
+    text = f"[{done:{_BAR_WIDTH}}] {figures.percent}% {'/'.join(figures.files)} files {'/'.join(figures.bytes)}"
+    text += f" {figures.rate}"
+    if figures.left:
+        text += f" {figures.left} left"
+    room = columns - len(text) - 1
+    return f"{text} {end_of(printable(snapshot.current), room)}" if room >= _SHORTEST_NAME else text[:columns]
 
 
 def summary(snapshot: Snapshot) -> str:
@@ -129,15 +133,39 @@ def printable(path: str) -> str:
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
-def fitting(text: str, columns: int) -> str:
-    """The beginning of a text that is no wider than so many columns of a terminal."""
-    end = 0
-    for letter in text:
-        columns -= 2 if unicodedata.east_asian_width(letter) in "WF" else 1
-        if columns < 0:
-            break
-        end += 1
-    return text[:end]
+def end_of(text: str, columns: int) -> str:
+    """The end of a text that is no wider than so many columns of a terminal, with dots where it was cut."""
+    widths = [2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text]
+    if sum(widths) <= columns:
+        return text
+    room, start = columns - len("..."), len(text)
+    while room >= widths[start - 1]:
+        start -= 1
+        room -= widths[start]
+    return f"...{text[start:]}"
+
+
+class _Figures(NamedTuple):
+    """What is shown, as text; `files` and `bytes` are what is done and what there is. `left`: "" while unknown."""
+
+    percent: int
+    files: tuple[str, str]
+    bytes: tuple[str, str]
+    rate: str
+    left: str
+
+
+def _figures(snapshot: Snapshot, rate: float) -> _Figures:
+    more = "" if snapshot.counted else "+"
+    files = max(snapshot.found_files, snapshot.done_files)  # the count may lag behind, and files may have grown
+    size = max(snapshot.found_bytes, snapshot.done_bytes)
+    return _Figures(
+        _percent(snapshot),
+        (f"{snapshot.done_files:,}", f"{files:,}{more}"),
+        (format_size(snapshot.done_bytes), format_size(size) + more),
+        f"{format_size(rate)}/s",
+        _clock((size - snapshot.done_bytes) / rate) if rate > 0 and snapshot.counted else "",
+    )
 
 
 def _others(snapshot: Snapshot) -> str:
@@ -155,10 +183,6 @@ def _percent(snapshot: Snapshot) -> int:
     if not found:
         done, found = snapshot.done_files, snapshot.found_files
     return min(100, done * 100 // found) if found else 0
-
-
-def _bar(snapshot: Snapshot) -> str:
-    return "[" + ("#" * (_percent(snapshot) * _BAR_WIDTH // 100)).ljust(_BAR_WIDTH) + "]"
 
 
 def _clock(seconds: float) -> str:
