@@ -217,13 +217,21 @@ class LocalFile(StoredFile):
     # --------------------------------------------------------------------------------------------------- writing
 
     def write(self, offset: int, data: memoryview) -> None:
+        # Page by page: what is about to be evicted for this is still on the disk.
+        while data and self._store.restored:
+            page_end = (offset // self._store.page_bytes + 1) * self._store.page_bytes
+            piece = data[: page_end - offset]
+            if not self._write_page(offset, piece):
+                return
+            offset, data = page_end, data[len(piece) :]
+
+    def _write_page(self, offset: int, data: memoryview) -> bool:
+        """Stores bytes of one page; False when there is no room."""
         store = self._store
-        if not store.restored or not data:
-            return
-        room = granules(len(data)) * SUM_BYTES + len(self._pages(offset, len(data))) * OVERHEAD_BYTES
+        room = granules(len(data)) * SUM_BYTES + OVERHEAD_BYTES
         victims = store.index.take_room(room, store.may_go)
         if victims is None:
-            return
+            return False
         added = 0
         try:
             store.evict(victims)
@@ -231,6 +239,7 @@ class LocalFile(StoredFile):
                 added = self._put(offset, data)
         finally:
             store.index.give_room(room - added)
+        return True
 
     def evict(self, page: int) -> None:
         """Removes a page that the index has given up."""
@@ -253,7 +262,7 @@ class LocalFile(StoredFile):
                 self._unlink(self._fds)
 
     def _put(self, offset: int, data: memoryview) -> int:
-        """Writes bytes, then sums; returns how many bytes of the budget were added."""
+        """Writes bytes of one page, then their sums; returns how many bytes of the budget were added."""
         fd, sums_fd = self._fds = self._fds or self._create()
         stamp, trust = os.fstat(fd).st_ctime_ns, self._store.trust
         before = _read_sums(sums_fd, offset, len(data))
@@ -267,15 +276,8 @@ class LocalFile(StoredFile):
         after = os.fstat(fd).st_ctime_ns
         trust.changed(self.digest, stamp, after)
         trust.add(self.digest, after, self._whole_pages(offset, len(data)))
-        return sum(self._account(offset, len(data), before, page) for page in self._pages(offset, len(data)))
-
-    def _account(self, offset: int, length: int, before: bytes, page: int) -> int:
-        """Tells the index what a write has added to a page; `before`: the sums that were there."""
-        first = max(offset, page * self._store.page_bytes)
-        end = min(offset + length, (page + 1) * self._store.page_bytes)
-        known = memoryview(before).cast("Q")[(first - offset) // SUM_BYTES : granules(end - offset)]
-        new = sum(1 for s in known if not s) * SUM_BYTES
-        return self._store.index.add((self.digest, page), new, OVERHEAD_BYTES)
+        new = sum(1 for known in memoryview(before).cast("Q") if not known) * SUM_BYTES
+        return self._store.index.add((self.digest, offset // self._store.page_bytes), new, OVERHEAD_BYTES)
 
     def _open(self) -> None:
         """Opens a stored file; one that is of no use is removed."""
