@@ -18,6 +18,7 @@ from alluxio_jnifuse.errors import MountError
 ROOT_DIRECTORY = "/run/alluxio-jnifuse"
 _SUFFIX = ".json"
 STATS_SUFFIX = ".stats"  # NAME.stats lies beside NAME.json; metrics.py
+JOURNAL_SUFFIX = ".journal"  # so does NAME.JOB.journal; warmup/journal.py
 
 
 class Record(NamedTuple):
@@ -86,8 +87,11 @@ class Registry:
         return path
 
     def remove(self, path: str) -> None:
-        """Removes what `add` wrote, and the counters beside it."""
-        for name in (path, stats_path(path)):
+        """Removes what `add` wrote, and the counters and journals beside it."""
+        import glob
+
+        journals = glob.glob(f"{glob.escape(path[: -len(_SUFFIX)])}.*{JOURNAL_SUFFIX}")
+        for name in (path, stats_path(path), *journals):
             try:
                 os.unlink(name)
             except FileNotFoundError:

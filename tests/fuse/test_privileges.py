@@ -124,7 +124,7 @@ needs_helper = pytest.mark.skipif(not os.access(FUSERMOUNT, os.X_OK), reason="fu
 
 @needs_helper
 def test_an_ordinary_user(place: Place, children: Children) -> None:
-    """An ordinary user mounts, reads, sees his mount in the list, and unmounts; passthrough is missed once."""
+    """An ordinary user mounts, reads, loads, sees his mount in the list, and unmounts; passthrough is missed once."""
 
     def use() -> None:
         done = place.mount()
@@ -134,6 +134,7 @@ def test_an_ordinary_user(place: Place, children: Children) -> None:
             check(f"{place.mountpoint}/{i}", 3 * MIB)
         assert os.statvfs(place.mountpoint).f_flag & (os.ST_RDONLY | os.ST_NOSUID) == os.ST_RDONLY | os.ST_NOSUID
         assert place.log().count("passthrough needs CAP_SYS_ADMIN") == 1
+        assert place.run("load", place.mountpoint).stdout.startswith("Loaded 5 files, 15.0MB in ")
         assert '"open_passthrough": 0' in place.run("stat", "--stats", place.mountpoint).stdout
         daemon = place.daemon()
         done = place.run("umount", place.mountpoint)

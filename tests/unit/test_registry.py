@@ -52,6 +52,7 @@ def test_add_find_remove(directory: Path) -> None:
     assert registry.find("/mnt/a") == record("/mnt/a")
     assert [found.mountpoint for found in registry.running()] == ["/mnt/a", "/mnt/b"]
     Path(stats_path(path)).touch()
+    Path(path[: -len("json")] + "1-2-3-ab.journal").touch()
     registry.remove(path)
     registry.remove(path)
     assert registry.find("/mnt/a") is None

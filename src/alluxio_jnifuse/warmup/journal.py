@@ -2,8 +2,8 @@
 
 A job is a set of paths of one running mount. Its journal is one file of the runtime directory, to which records of
 eight bytes are appended: a hash of path, size and times of a file. So a million files are 8 MB, a file that changed is
-one that was not read, and several processes may append at once. When a mount ends its journals mean nothing; who opens
-one removes those of dead mounts.
+one that was not read, and several processes may append at once. It goes with the record of its mount, beside which it
+lies; of mounts that somebody else serves, or that died, whoever loads next removes the journals.
 
 A hash that happens to be that of another file would leave one unread: one chance in 10^7 for a million files.
 """
@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from alluxio_jnifuse.registry import Record, pid_namespace, start_time
+from alluxio_jnifuse.registry import JOURNAL_SUFFIX, Record, file_stem, pid_namespace, start_time
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 
     from alluxio_jnifuse.warmup.walk import File
 
-_NAME = "load-{namespace}-{pid}-{start_time}-{job}.journal"
-_NAME_PATTERN = re.compile(r"load-(\d+)-(\d+)-(\d+)-[0-9a-f]+\.journal")
+_NAME_PATTERN = re.compile(r".*\.(\d+)-(\d+)-(\d+)-[0-9a-f]+" + re.escape(JOURNAL_SUFFIX))
 _RECORD_BYTES = 8
 
 
@@ -60,8 +59,8 @@ class Journal:
 def journal_path(directory: str, record: Record, paths: Iterable[str]) -> str:
     """Where the journal of a job lies in the runtime directory."""
     job = hashlib.blake2b(b"\0".join(sorted({os.fsencode(path) for path in paths})), digest_size=8).hexdigest()
-    name = _NAME.format(namespace=record.pid_namespace, pid=record.pid, start_time=record.start_time, job=job)
-    return os.path.join(directory, name)
+    process = f"{record.pid_namespace}-{record.pid}-{record.start_time}"
+    return os.path.join(directory, f"{file_stem(record.mountpoint)}.{process}-{job}{JOURNAL_SUFFIX}")
 
 
 def remove_stale(directory: str) -> None:
