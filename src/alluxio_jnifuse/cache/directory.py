@@ -72,7 +72,7 @@ class CacheDirectory:
         if found != form:
             names = [name for name in os.listdir(self.fd) if name not in (_LOCK, _FORMAT)]
             if found or names:
-                LOGGER.warning("%s: of another version (%s), emptied", self.path, found or "unknown")
+                LOGGER.warning("%s: of another version (%r), emptied", self.path, found.strip())
             for name in names:
                 _remove(os.path.join(self.path, name))
         with open(self._at(_FORMAT + ".new"), "w", encoding="ascii") as file:

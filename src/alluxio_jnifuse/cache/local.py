@@ -11,7 +11,8 @@ any moment leaves sums of bytes that are there. What the machine loses when it s
 Complete files are lent to the kernel, which checks nothing: when every page was written or checked by this process, and
 nobody has changed the file since (trust.py).
 
-Threads: `_lock` guards the table of held files; it is the innermost lock but for the index's.
+Threads: `_evicting` is held while room is made, outside of any file's lock. `_lock` guards the table of held files; it
+is the innermost lock but for the index's.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ class LocalStore(Store):
         self.restored = False
         self.punches = _can_punch(self._directory.path)
         self.trust = Trust()
+        self._evicting = threading.Lock()
         self._lock = threading.Lock()
         self._held: dict[bytes, LocalFile] = {}
 
@@ -96,6 +98,19 @@ class LocalStore(Store):
         """Whether evicting a page gives anything back: not of a file that the kernel has open."""
         file = self._held.get(key[0])
         return file is None or not file.lent
+
+    def take_room(self, size: int) -> bool:
+        """Takes room of the budget for `size` bytes, evicting what must go; False when too little may."""
+        with self._evicting:  # or the room would be used by one while another is still clearing it
+            victims = self.index.take_room(size, self.may_go)
+            if victims is None:
+                return False
+            try:
+                self.evict(victims)
+            except BaseException:
+                self.index.give_room(size)
+                raise
+            return True
 
     def evict(self, victims: list[Key]) -> None:
         """Removes pages that the index has given up. Holds the lock of one file after the other."""

@@ -217,7 +217,6 @@ class LocalFile(StoredFile):
     # --------------------------------------------------------------------------------------------------- writing
 
     def write(self, offset: int, data: memoryview) -> None:
-        # Page by page: what is about to be evicted for this is still on the disk.
         while data and self._store.restored:
             page_end = (offset // self._store.page_bytes + 1) * self._store.page_bytes
             piece = data[: page_end - offset]
@@ -229,12 +228,10 @@ class LocalFile(StoredFile):
         """Stores bytes of one page; False when there is no room."""
         store = self._store
         room = granules(len(data)) * SUM_BYTES + OVERHEAD_BYTES
-        victims = store.index.take_room(room, store.may_go)
-        if victims is None:
+        if not store.take_room(room):
             return False
         added = 0
         try:
-            store.evict(victims)
             with self._lock:
                 added = self._put(offset, data)
         finally:

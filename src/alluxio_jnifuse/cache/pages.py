@@ -13,8 +13,7 @@ class PageIndex:
     """Pages by key, with their bytes on disk. Any thread.
 
     Room is taken before a page is written and counted from then on; victims are not counted from the moment they are
-    named. Whoever asked for the room removes them, and then writes: so the disk never holds more than the budget and
-    the pages that are being removed.
+    named. Whoever asked for the room removes them, and only then writes.
     """
 
     def __init__(self, limit: int, evictor: Evictor) -> None:

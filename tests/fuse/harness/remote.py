@@ -84,6 +84,11 @@ class RemoteSource:
         self._connection.close()
         self._connection = None
 
+    def restart(self) -> None:
+        """Its daemon is no more; the next mount of `uri` makes the same tree anew."""
+        self.close()
+        self.ready.unlink(missing_ok=True)
+
     def _ask(self, name: str, *arguments: Any) -> Any:
         if self._connection is None:
             self._connection = Client(str(self.ready), "AF_UNIX")
