@@ -69,16 +69,24 @@ def mount(
     `properties`: {"alluxio.user.client.cache.enabled": True}; `alluxio_path`: the part of the storage to show.
     The environment and alluxio-site.properties count as on the command line. Raises MountError with the reason.
     """
+    import json
     import subprocess
     import sys
+
+    from alluxio_jnifuse.masking import SECRETS_VARIABLE, is_secret
 
     command = [sys.executable, "-m", "alluxio_jnifuse", "mount", "--ufs", os.fsdecode(ufs)]
     for word in _option_words(options):
         command += ["-o", word]
+    secrets = {}  # everybody can see a command line
     for key, value in (properties or {}).items():
-        command += ["-D", f"{key}={_text(value)}"]
+        if is_secret(key):
+            secrets[key] = _text(value)
+        else:
+            command += ["-D", f"{key}={_text(value)}"]
     command += ["--", os.fsdecode(mountpoint), alluxio_path]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    environ = {**os.environ, SECRETS_VARIABLE: json.dumps(secrets)} if secrets else None
+    done = subprocess.run(command, env=environ, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     if done.returncode != 0:
         said = done.stderr.decode("utf-8", "replace").strip()
         raise MountError(said or f"the mount command ended with exit code {done.returncode}")

@@ -24,6 +24,7 @@ MOUNT_POINT = "alluxio.fuse.mount.point"
 ALLUXIO_PATH = "alluxio.fuse.mount.alluxio.path"
 
 ALLUXIO = "alluxio://"  # how the URI of a cluster begins
+OSS = "oss://"  # and that of a bucket
 
 _PORT = "alluxio.master.rpc.port"
 _RETRY = "alluxio.user.block.read.retry.max.duration"
@@ -211,6 +212,8 @@ class Config:
 
     def _complete(self, ufs: str) -> str:
         """`ufs`; of a cluster with the port of each master, and with the configured masters where it names none."""
+        if ufs.lower().startswith(OSS):
+            return OSS + ufs[len(OSS) :]
         if not ufs.lower().startswith(ALLUXIO):
             return ufs
         authority, _, path = ufs[len(ALLUXIO) :].partition("/")
@@ -240,6 +243,8 @@ class Config:
     def _useless(self, name: str) -> str:
         """Why this mount has no use for a setting, or ""."""
         row = BY_NAME.get(name)
+        if row is not None and row.oss and not self.ufs.startswith(ALLUXIO):
+            return "" if self.ufs.startswith(OSS) else f"it is for a bucket of OSS, and {self.ufs or 'none'} is mounted"
         if not self.ufs.startswith(ALLUXIO):
             if row is None or row.cluster:
                 return f"it is for an Alluxio cluster, and {self.ufs or 'none'} is mounted"
@@ -250,7 +255,8 @@ class Config:
                 "alluxio.worker.hostname": self.text(_POLICY) == "SpecificHostPolicy",
                 **dict.fromkeys(_BLOCK_FILES, self.flag("alluxio.user.unsafe.direct.local.io.enabled")),
             }
-            return "" if used.get(name, True) else ignored_reason(name)
+            of_storage = row is not None and row.oss
+            return "" if used.get(name, not of_storage) else ignored_reason(name)
         return ""
 
     def _check(self) -> None:

@@ -73,3 +73,16 @@ def known_errno(exc: BaseException) -> int | None:
 def to_errno(exc: BaseException) -> int:
     """The errno (1..511) to answer an application with; EIO for whatever is not known."""
     return known_errno(exc) or errno.EIO
+
+
+def forget_frames(exc: BaseException) -> None:
+    """Parts an exception, and those that led to it, from the frames that they passed.
+
+    For whoever catches one: the frames hold the fetch or the buffer that is being read into, and with a frame that
+    holds the exception they are a circle, which would keep the buffer until the next garbage collection. The core
+    waits for it to be given back.
+    """
+    found = [exc]
+    for each in found:
+        each.__traceback__ = None
+        found += [more for more in (each.__cause__, each.__context__) if more is not None and more not in found]

@@ -23,7 +23,7 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from alluxio_jnifuse import _core
-from alluxio_jnifuse.errors import AlluxioFuseError, MountError, SourceError, StaleVersion, known_errno
+from alluxio_jnifuse.errors import AlluxioFuseError, MountError, SourceError, StaleVersion, forget_frames, known_errno
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -203,7 +203,7 @@ class Fetchers:
                 err = self._explain(fetch, exc)
             finally:
                 fetch.fail(err)
-                _drop_frames(exc)
+                forget_frames(exc)
 
     def _explain(self, fetch: _core.Fetch, exc: BaseException) -> int:
         """The errno for a failure; leaves a log line when there is none that describes it."""
@@ -319,16 +319,3 @@ def _raised_at(exc: BaseException) -> str:
     while traceback.tb_next is not None:
         traceback = traceback.tb_next
     return f" ({os.path.basename(traceback.tb_frame.f_code.co_filename)}:{traceback.tb_lineno})"
-
-
-def _drop_frames(exc: BaseException) -> None:
-    """Parts an exception from the frames it passed, which hold the fetch and its buffer.
-
-    A source may keep an exception, to raise it again say; the core would wait for the fetch to be given back.
-    """
-    seen: list[BaseException] = []
-    link: BaseException | None = exc
-    while link is not None and link not in seen:
-        seen.append(link)
-        link.__traceback__ = None
-        link = link.__cause__ or link.__context__

@@ -10,6 +10,7 @@ from typing import NamedTuple, Union
 
 from alluxio_jnifuse import units
 from alluxio_jnifuse.errors import ConfigError
+from alluxio_jnifuse.masking import masked
 from alluxio_jnifuse.options import BY_ENV, BY_NAME, OPTIONS, Option, is_property
 from alluxio_jnifuse.properties import (
     JAVA_OPTS_VARIABLES,
@@ -229,7 +230,8 @@ class Loader:
                 value = row.default
             value = _within_range(row, value)
         except ValueError as error:
-            self._complain(f"{given.name}={given.text} ({given.origin}): expected {error}", given.rank)
+            shown_text = masked(given.name, given.text)
+            self._complain(f"{given.name}={shown_text} ({given.origin}): expected {error}", given.rank)
             if given.rank != CLUSTER:
                 return given
             self._given.pop(row.name, None)

@@ -68,11 +68,19 @@ def render() -> str:
             _TITLES + _rows(row for row in takes_effect if not is_property(row.name)),
             "Accepted without effect: " + ", ".join(f"`{row.name}` ({row.why})" for row in accepted) + ".\n",
             "## Properties (`-D`, `-o`, alluxio-site.properties)\n",
-            _TITLES + _rows(row for row in takes_effect if is_property(row.name) and not row.cluster),
+            _TITLES + _rows(row for row in takes_effect if is_property(row.name) and not (row.cluster or row.oss)),
             "## Properties for an Alluxio cluster\n",
             "They have no effect on another storage. One mount shows one cluster: that of `--ufs alluxio://host:port/path`,\n"
             "else the configured one, below ALLUXIO_PATH.\n",
             _TITLES + _rows(row for row in takes_effect if row.cluster),
+            "## Properties for a bucket of OSS\n",
+            "They have no effect on another storage; a cluster has its own way to OSS. Of several ways to a key the\n"
+            "first that is set counts: `fs.oss.accessKeyId` of the command line or of `*_JAVA_OPTS`, the RAM role,\n"
+            "the command, none at all (`fs.oss.anonymous`), the variables of the environment, `fs.oss.accessKeyId`\n"
+            "of alluxio-site.properties, the role of the pod's service account (`ALIBABA_CLOUD_ROLE_ARN` and its\n"
+            "like). Proxies are those of `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`, certificates those of the\n"
+            "system or of `SSL_CERT_FILE`.\n",
+            _TITLES + _rows(row for row in takes_effect if row.oss),
             "## Environment variables\n",
             "| variable | same as |\n|---|---|\n" + "".join(f"| `{n}` | `{r.name}` |\n" for n, r in BY_ENV.items()),
             "## Properties without effect\n",

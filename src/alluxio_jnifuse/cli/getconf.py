@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -12,6 +11,7 @@ from alluxio_jnifuse.cli import PROGRAM, UsageError, options_of
 from alluxio_jnifuse.config import Config
 from alluxio_jnifuse.errors import ConfigError
 from alluxio_jnifuse.loading import CLUSTER, DEFAULT, SITE_FILE, Setting
+from alluxio_jnifuse.masking import masked
 from alluxio_jnifuse.options import BY_NAME, OPTIONS, is_property
 
 USAGE = f"""\
@@ -33,7 +33,6 @@ _DURATIONS_MS = {
     **dict.fromkeys(("H", "HR", "HOUR"), 3_600_000),
     **dict.fromkeys(("D", "DAY"), 86_400_000),
 }
-_SECRET = re.compile(r"secret|password|access\.?key|credential|token", re.IGNORECASE)
 
 
 class _Known(NamedTuple):
@@ -68,7 +67,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _of_client(config: Config) -> dict[str, _Known]:
     rows = [row for row in OPTIONS if is_property(row.name)]
-    return {row.name: _known(config.settings[row.name]) for row in rows}
+    return {row.name: _known(row.name, config.settings[row.name]) for row in rows}
 
 
 def _of_cluster(config: Config) -> dict[str, _Known]:
@@ -79,7 +78,7 @@ def _of_cluster(config: Config) -> dict[str, _Known]:
     client = from_config.master_client(config)
     try:
         client.connect()
-        return {name: _Known(value, source) for name, value, source in client.get_configuration()}
+        return {name: _Known(masked(name, value), source) for name, value, source in client.get_configuration()}
     except OSError as error:
         raise ConfigError(f"Unable to create master-side configuration: {error}") from error
     finally:
@@ -89,18 +88,19 @@ def _of_cluster(config: Config) -> dict[str, _Known]:
 def _given(config: Config, key: str) -> _Known | None:
     """A property that was set though this client does not honour it."""
     setting = config.given(key)
-    return setting and _known(setting._replace(text="******") if _SECRET.search(key) else setting)
+    return setting and _known(key, setting)
 
 
-def _known(setting: Setting) -> _Known:
+def _known(name: str, setting: Setting) -> _Known:
     """Sources are called as Alluxio calls them."""
+    text = masked(name, setting.text)
     if setting.rank == DEFAULT:
-        return _Known(setting.text, "DEFAULT")
+        return _Known(text, "DEFAULT")
     if setting.rank == CLUSTER:
-        return _Known(setting.text, "CLUSTER_DEFAULT")
+        return _Known(text, "CLUSTER_DEFAULT")
     if setting.rank == SITE_FILE:
-        return _Known(setting.text, f"SITE_PROPERTY ({setting.origin})")
-    return _Known(setting.text, f"SYSTEM_PROPERTY ({setting.origin})")
+        return _Known(text, f"SITE_PROPERTY ({setting.origin})")
+    return _Known(text, f"SYSTEM_PROPERTY ({setting.origin})")
 
 
 def _converted(value: str, unit: str) -> str:

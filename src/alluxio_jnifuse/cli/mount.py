@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
-from alluxio_jnifuse import privileges
+from alluxio_jnifuse import masking, privileges
 from alluxio_jnifuse.cli import PROGRAM, UsageError, options_of
 from alluxio_jnifuse.config import MOUNT_POINT, Config
 from alluxio_jnifuse.errors import AlluxioFuseError, ConfigError
@@ -18,7 +19,7 @@ Usage: {PROGRAM} mount [-n] [-o OPTIONS]... [-D KEY=VALUE]... [-u URI] [MOUNT_PO
   -o OPTIONS, --fuse-opts OPTIONS
                             mount options, separated by commas; alluxio.KEY=VALUE is a property
   -D KEY=VALUE              a property
-  -u URI, --ufs URI         the storage to mount: a directory, file:///directory, or
+  -u URI, --ufs URI         the storage to mount: a directory, file:///directory, oss://BUCKET/DIRECTORY, or
                             alluxio://HOST:PORT/PATH; without it, the cluster that is configured
   MOUNT_POINT               a directory, made if missing (default /mnt/alluxio-fuse)
   ALLUXIO_PATH              the part of the storage to show (default /)
@@ -32,6 +33,7 @@ _GRACE_S = 15.0  # for mounting itself, beside the time the storage may take
 
 def run(arguments: Sequence[str]) -> int:
     """Returns the exit code. Raises UsageError and AlluxioFuseError."""
+    masking.hide_arguments()
     foreground, config = parse(arguments)
     if not config.ufs:
         if not arguments:
@@ -62,7 +64,7 @@ def parse(arguments: Sequence[str]) -> tuple[bool, Config]:
     ufs = [value for name, value in options if name in ("-u", "--ufs")]
     config = Config.load(
         options=[value for name, value in options if name in ("-o", "--fuse-opts")],
-        properties=[value for name, value in options if name == "-D"],
+        properties=[*_secrets(), *(value for name, value in options if name == "-D")],
         ufs=ufs[-1] if ufs else None,
         mountpoint=mountpoint,
         alluxio_path=alluxio_path,
@@ -71,6 +73,16 @@ def parse(arguments: Sequence[str]) -> tuple[bool, Config]:
     if jvm:
         config.notes.append(f"ignored: there is no Java machine here to take {' '.join(jvm)}")
     return any(name in ("-n", "--foreground") for name, _ in options), config
+
+
+def _secrets() -> list[str]:
+    """Properties that were handed over by the environment, KEY=VALUE; nobody else is to find them there."""
+    text = os.environ.pop(masking.SECRETS_VARIABLE, "")
+    if not text:
+        return []
+    import json
+
+    return [f"{key}={value}" for key, value in json.loads(text).items()]
 
 
 def success(config: Config, mountpoint: str) -> str:

@@ -8,8 +8,9 @@ CLIENT_PROPERTIES = (
     # What is mounted where.
     Option(
         "alluxio.master.mount.table.root.ufs", "text", "",
-        "the storage to mount when no cluster is configured: a directory or file:// in this release; "
-        "`--ufs` also takes alluxio://host:port/path, and wins over a configured cluster",
+        "the storage to mount when no cluster is configured: a directory, file:// or oss://bucket/directory/ (other "
+        "characters than those of a URI percent-encoded); `--ufs` also takes alluxio://host:port/path, and wins over a "
+        "configured cluster",
         "there is no storage everybody has",
         aliases=("alluxio.underfs.address",), env="ALLUXIO_MASTER_MOUNT_TABLE_ROOT_UFS", here=True,
     ),

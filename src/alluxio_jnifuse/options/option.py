@@ -34,4 +34,5 @@ class Option(NamedTuple):
     mode: int = 0  # enum ajf_cache_mode
     kernel: bool = False  # goes into the option string of mount(2)
     cluster: bool = False  # without effect unless an Alluxio cluster is mounted
+    oss: bool = False  # without effect unless a bucket of OSS is mounted
     here: bool = False  # of this machine, this command, or the way to the cluster: no cluster default of it counts

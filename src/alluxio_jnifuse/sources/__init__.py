@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 _SCHEMES = {
     "alluxio": "alluxio_jnifuse.sources.alluxio:open_uri",
     "file": "alluxio_jnifuse.sources.local:open_uri",
+    "oss": "alluxio_jnifuse.sources.oss:open_uri",
     "testing": "alluxio_jnifuse.testing:open_uri",
 }
-_PLANNED = ("oss",)
 
 
 def open_source(uri: str, config: object) -> Source:
@@ -44,8 +44,6 @@ def open_source(uri: str, config: object) -> Source:
     plugins = find_plugins(_SCHEMES)
     if scheme in plugins:
         return open_plugin(plugins[scheme], uri, config)
-    if scheme in _PLANNED:
-        raise ConfigError(f"{scheme}:// is not in this release", where=repr(uri), remedy=f"use {_known(*plugins)}")
     raise ConfigError(f"no source for the scheme {scheme!r}", where=repr(uri), remedy=f"use {_known(*plugins)}")
 
 

@@ -2,7 +2,6 @@
 
     source.py    the Source: what the core asks, from what is remembered or from the cluster
     metadata.py  what the masters told        listing.py, status.py, owners.py   what is kept of it
-    siblings.py  directories listed because of look-ups in them
     master.py    the masters as one server    primary.py   which of them answers
     reader.py    one open file                attempts.py  its blocks, until somebody gives them
     workers.py   who is asked for a block     link.py      the ways to one worker

@@ -20,7 +20,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from alluxio_jnifuse.errors import SourceError, StaleVersion
+from alluxio_jnifuse.errors import SourceError, StaleVersion, forget_frames
 from alluxio_jnifuse.sources.alluxio.errors import (
     CallError,
     Closed,
@@ -28,7 +28,6 @@ from alluxio_jnifuse.sources.alluxio.errors import (
     Refused,
     Status,
     Unanswered,
-    forget_frames,
 )
 from alluxio_jnifuse.sources.alluxio.placement import NoWorker
 from alluxio_jnifuse.sources.alluxio.status import version_of

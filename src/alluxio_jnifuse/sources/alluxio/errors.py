@@ -113,18 +113,6 @@ def is_retryable(error: BaseException) -> bool:
     return isinstance(error, CallError) and error.status in _RETRYABLE and not isinstance(error, (Refused, Closed))
 
 
-def forget_frames(error: BaseException) -> None:
-    """Parts an exception, and those that led to it, from the frames that they passed.
-
-    For whoever catches one: the frames hold the buffer that is being read into, and with a frame that holds the
-    exception they are a circle, which would keep the buffer until the next garbage collection.
-    """
-    found = [error]
-    for each in found:
-        each.__traceback__ = None
-        found += [more for more in (each.__cause__, each.__context__) if more is not None and more not in found]
-
-
 def is_unimplemented(error: BaseException) -> bool:
     """Whether the server does not have the call: it is older, or does not serve at the moment."""
     return status_of(error) is Status.UNIMPLEMENTED

@@ -19,7 +19,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, TypeVar
 
-from alluxio_jnifuse.errors import SourceError
+from alluxio_jnifuse.errors import SourceError, forget_frames
 from alluxio_jnifuse.sources.alluxio import requests
 from alluxio_jnifuse.sources.alluxio.calls import Calls
 from alluxio_jnifuse.sources.alluxio.errors import (
@@ -29,7 +29,6 @@ from alluxio_jnifuse.sources.alluxio.errors import (
     Status,
     TimedOut,
     Unanswered,
-    forget_frames,
     is_retryable,
     is_unimplemented,
 )

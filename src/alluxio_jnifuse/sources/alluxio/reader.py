@@ -27,9 +27,8 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
-from alluxio_jnifuse.errors import SourceError
+from alluxio_jnifuse.errors import SourceError, forget_frames
 from alluxio_jnifuse.sources.alluxio.attempts import Effort, FileBlocks, is_silent
-from alluxio_jnifuse.sources.alluxio.errors import forget_frames
 from alluxio_jnifuse.sources.alluxio.streams import MalformedChunk, ShortStream
 
 if TYPE_CHECKING:

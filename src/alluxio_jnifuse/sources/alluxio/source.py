@@ -21,19 +21,19 @@ import threading
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from alluxio_jnifuse.errors import StaleVersion
+from alluxio_jnifuse.errors import StaleVersion, forget_frames
 from alluxio_jnifuse.sources.alluxio.attempts import FileBlocks, is_silent
-from alluxio_jnifuse.sources.alluxio.errors import CallError, NotFound, forget_frames, is_retryable
+from alluxio_jnifuse.sources.alluxio.errors import CallError, NotFound, is_retryable
 from alluxio_jnifuse.sources.alluxio.locality import Locality
 from alluxio_jnifuse.sources.alluxio.metadata import MISSING, MetadataCache
 from alluxio_jnifuse.sources.alluxio.owners import Owners
 from alluxio_jnifuse.sources.alluxio.placement import policy
 from alluxio_jnifuse.sources.alluxio.reader import FileReader
 from alluxio_jnifuse.sources.alluxio.shortcircuit import LocalBlock, LocalBlocks
-from alluxio_jnifuse.sources.alluxio.siblings import Siblings
 from alluxio_jnifuse.sources.alluxio.status import FileStatus, alluxio_path, attr, from_info, version_of
 from alluxio_jnifuse.sources.alluxio.workers import Workers
 from alluxio_jnifuse.sources.base import BLOCKS_FROM_SIZE, Attr, Extent, Listing, OpenFile, Source, StatFs
+from alluxio_jnifuse.sources.siblings import Siblings
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,9 +18,9 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from alluxio_jnifuse.errors import SourceError
+from alluxio_jnifuse.errors import SourceError, forget_frames
 from alluxio_jnifuse.sources.alluxio import requests
-from alluxio_jnifuse.sources.alluxio.errors import CallError, Closed, Status, forget_frames, is_unimplemented
+from alluxio_jnifuse.sources.alluxio.errors import CallError, Closed, Status, is_unimplemented
 from alluxio_jnifuse.sources.alluxio.flight import SingleFlight
 from alluxio_jnifuse.sources.alluxio.link import WorkerLink
 from alluxio_jnifuse.sources.alluxio.placement import Choice, Worker, choose

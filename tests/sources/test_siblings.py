@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from alluxio_jnifuse.sources.alluxio.siblings import Siblings
+from alluxio_jnifuse.sources.siblings import Siblings
 
 
 def until(condition: Callable[[], object]) -> None:

@@ -1,0 +1,276 @@
+"""One HTTP/1.1 connection that is used again and again, for requests without a body.
+
+The bytes of an answer go from the socket to where they are wanted, in as few calls as there are: on a plain socket one
+call waits in the kernel until a piece is there, or for `stall_s` without a byte. http.client would copy them, wake up
+for every few packets, and take longer for the headers of a small object than its bytes take.
+
+Threads: one at a time, but `abort`.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import ssl
+import struct
+
+# All that is received beyond the head of an answer is copied once; the head of one has 600 to 900 bytes.
+_HEAD_BYTES = 16 << 10
+_LARGEST_BODY_BYTES = 16 << 20  # of what is read as a whole: a page of 1,000 keys of 1,023 bytes, each thrice as long
+_LINE_BYTES = 1 << 10  # of a chunk's size
+_NO_BODY = (204, 304)
+
+
+class Broken(OSError):
+    """The connection is of no use any more; the request may be sent on another one."""
+
+
+class Stalled(Broken):
+    """Not a byte came, for as long as one may wait."""
+
+
+class Malformed(Broken):
+    """What came is no HTTP, or not the HTTP of OSS."""
+
+
+class Head:
+    """Status and headers of an answer; names in lower case, of a header that comes twice the last one."""
+
+    __slots__ = ("headers", "reason", "status")
+
+    def __init__(self, text: str) -> None:
+        first, *lines = text.split("\r\n")
+        version, _, rest = first.partition(" ")
+        status, _, self.reason = rest.partition(" ")
+        if not version.startswith("HTTP/1.") or not status.isdigit():
+            raise Malformed("the answer is no HTTP")
+        self.status = int(status)
+        self.headers: dict[str, str] = {}
+        for line in lines:
+            name, _, value = line.partition(":")
+            self.headers[name.lower()] = value.strip()
+        if version == "HTTP/1.0":
+            self.headers.setdefault("connection", "close")
+
+
+class Connection:
+    """See the module's docstring. `sock` is connected; TLS is its own affair.
+
+    `left`: bytes of the present answer that have not been read; None: it comes in chunks, or until the end.
+    """
+
+    def __init__(self, sock: socket.socket, stall_s: float) -> None:
+        self.used = False  # for an answer that was read to its end
+        self.left: int | None = 0
+        self._sock = sock
+        self._piece_flags = 0
+        self._keep = True
+        self._chunked = False
+        self._buffer = bytearray(_HEAD_BYTES)
+        self._begin = self._end = 0  # of what was received and not used
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if isinstance(sock, ssl.SSLSocket):
+            sock.settimeout(stall_s)
+            return
+        limit = struct.pack("@ll", int(stall_s), int(stall_s % 1 * 1e6))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+        sock.settimeout(None)
+        self._piece_flags = socket.MSG_WAITALL
+
+    def ask(self, head: bytes, *, body: bool = True) -> Head:
+        """Sends a request and returns the head of its answer, which has a body unless the request was for none.
+
+        Raises Broken.
+        """
+        self._begin = self._end = 0
+        self._keep = False  # until the end of the answer is reached
+        try:
+            self._sock.sendall(head)
+        except OSError as error:
+            raise _broken(error) from error
+        answer = self._read_head()
+        while 100 <= answer.status < 200:
+            answer = self._read_head()
+        self._expect(answer, body)
+        return answer
+
+    def read_into(self, buffer: memoryview) -> int:
+        """Fills `buffer` from the body, whose length is known; returns how much came: less when it stalled.
+
+        Not a byte is Stalled. Raises Broken.
+        """
+        assert self.left is not None
+        wanted = min(len(buffer), self.left)
+        count = min(wanted, self._end - self._begin)
+        if count:
+            buffer[:count] = memoryview(self._buffer)[self._begin : self._begin + count]
+            self._begin += count
+        if count < wanted:
+            try:
+                count += self._receive(buffer[count:wanted], self._piece_flags)
+            except Broken:
+                if not count:
+                    raise  # else the next call will
+        self.left -= count
+        self.used = not self.left
+        return count
+
+    def read_body(self) -> bytes:
+        """All of the body. Raises Broken."""
+        if self._chunked:
+            body = self._read_chunks()
+        elif self.left is None:
+            body = self._read_to_end()
+        else:
+            if self.left > _LARGEST_BODY_BYTES:
+                raise Malformed(f"an answer of {self.left} bytes")
+            data = bytearray(self.left)
+            view = memoryview(data)
+            done = 0
+            while done < len(data):
+                done += self.read_into(view[done:])
+            body = bytes(data)
+        self.left = 0
+        self.used = True
+        return body
+
+    @property
+    def reusable(self) -> bool:
+        """Whether another request can be made: the answer was read, and the server does not hang up."""
+        return self._keep and self.left == 0 and self._begin == self._end
+
+    def is_quiet(self) -> bool:
+        """Whether an idle connection is as it was left: nothing came, and nobody hung up."""
+        poll = select.poll()
+        poll.register(self._sock, select.POLLIN)
+        return not poll.poll(0)
+
+    def abort(self) -> None:
+        """Has whoever waits for the connection fail at once. Any thread."""
+        try:
+            # Not SSLSocket.shutdown: who reads on after that would be given what is encrypted as bytes of the object.
+            socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
+        except OSError:
+            pass  # the other end was faster
+
+    def close(self) -> None:
+        try:
+            self._sock.close()
+        except OSError:
+            pass  # a reset that nobody has seen yet
+
+    # ---------------------------------------------------------------------------------------------------- receiving
+
+    def _receive(self, buffer: memoryview, flags: int = 0) -> int:
+        """At least one byte. Raises Broken."""
+        try:
+            count = self._sock.recv_into(buffer, 0, flags) if flags else self._sock.recv_into(buffer)
+        except OSError as error:
+            raise _broken(error) from error
+        if not count:
+            raise Broken("the server hung up")
+        return count
+
+    def _read_head(self) -> Head:
+        buffer = self._buffer
+        searched = self._begin
+        while True:
+            at = buffer.find(b"\r\n\r\n", searched, self._end)
+            if at >= 0:
+                break
+            searched = max(self._begin, self._end - 3)
+            if self._end == len(buffer):
+                raise Malformed(f"a head of more than {len(buffer)} bytes")
+            self._end += self._receive(memoryview(buffer)[self._end :])
+        text = buffer[self._begin : at].decode("latin-1")
+        self._begin = at + 4
+        return Head(text)
+
+    def _expect(self, answer: Head, body: bool) -> None:
+        """Learns from the head where the answer ends."""
+        headers = answer.headers
+        self._keep = "close" not in headers.get("connection", "").lower()
+        self._chunked = "chunked" in headers.get("transfer-encoding", "").lower()
+        length = headers.get("content-length", "")
+        if not body or answer.status in _NO_BODY:
+            self._chunked = False
+            self.left = 0
+            self.used = True
+        elif self._chunked:
+            self.left = None
+        elif length.isdigit():
+            self.left = int(length)
+        elif length:
+            raise Malformed(f"Content-Length {length!r}")
+        else:
+            self.left = None
+            self._keep = False
+
+    def _read_to_end(self) -> bytes:
+        parts = [bytes(self._buffer[self._begin : self._end])]
+        self._begin = self._end
+        total = len(parts[0])
+        while total <= _LARGEST_BODY_BYTES:
+            piece = bytearray(_HEAD_BYTES)
+            try:
+                count = self._sock.recv_into(piece)
+            except OSError as error:
+                raise _broken(error) from error
+            if not count:
+                return b"".join(parts)
+            parts.append(bytes(piece[:count]))
+            total += count
+        raise Malformed(f"an answer of more than {_LARGEST_BODY_BYTES} bytes")
+
+    def _read_chunks(self) -> bytes:
+        parts = []
+        total = 0
+        while True:
+            line = self._read_line()
+            try:
+                size = int(line.partition(b";")[0], 16)
+            except ValueError:
+                raise Malformed("a chunk without its size") from None
+            if not size:
+                break
+            total += size
+            if not 0 < total <= _LARGEST_BODY_BYTES:
+                raise Malformed(f"an answer of {total} bytes")
+            parts.append(self._read_exactly(size))
+            if self._read_line():
+                raise Malformed("a chunk longer than its size")
+        while self._read_line():
+            pass  # trailers
+        return b"".join(parts)
+
+    def _read_line(self) -> bytes:
+        while True:
+            at = self._buffer.find(b"\r\n", self._begin, self._end)
+            if at >= 0:
+                line = bytes(self._buffer[self._begin : at])
+                self._begin = at + 2
+                return line
+            if self._end - self._begin > _LINE_BYTES:
+                raise Malformed("a line without an end")
+            rest = self._buffer[self._begin : self._end]
+            self._buffer[: len(rest)] = rest
+            self._begin, self._end = 0, len(rest)
+            self._end += self._receive(memoryview(self._buffer)[self._end :])
+
+    def _read_exactly(self, size: int) -> bytes:
+        data = bytearray(size)
+        view = memoryview(data)
+        count = min(size, self._end - self._begin)
+        view[:count] = memoryview(self._buffer)[self._begin : self._begin + count]
+        self._begin += count
+        while count < size:
+            count += self._receive(view[count:])
+        return bytes(data)
+
+
+def _broken(error: OSError) -> Broken:
+    """What a failed call of a socket is here. EAGAIN is how a blocking socket says that its time is over."""
+    if isinstance(error, (TimeoutError, socket.timeout, BlockingIOError)):
+        return Stalled("nothing came")
+    return Broken(error.errno, error.strerror or str(error))

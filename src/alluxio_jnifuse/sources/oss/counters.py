@@ -1,0 +1,36 @@
+"""What a mount asked of its bucket, for `stat --stats`. docs/METRICS.md has the same words."""
+
+from __future__ import annotations
+
+import threading
+
+COUNTERS = {
+    "get": "GetObject requests",
+    "list": "ListObjects requests: pages of listings, and look-ups of one name",
+    "head": "HeadObject requests: what symbolic links of OSS stand for",
+    "bytes": "bytes of objects received",
+    "connections": "connections opened",
+    "retries": "requests sent again after one failed, or what came was not right",
+    "stalls": "of these, because not a byte came for a while",
+    "throttled": "of these, because the bucket is asked too much",
+    "checked": "whole objects whose CRC-64 was compared with that of OSS",
+    "damaged": "of these, those that differed",
+    "renewals": "times that expired or refused credentials were replaced during a request",
+}
+
+
+class Counters:
+    """Counts by the names of COUNTERS. Any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts = dict.fromkeys(COUNTERS, 0)  # lock
+
+    def add(self, name: str, number: int = 1) -> None:
+        with self._lock:
+            self._counts[name] += number
+
+    def counts(self) -> dict[str, int]:
+        """All of them, those that are 0 too."""
+        with self._lock:
+            return dict(self._counts)

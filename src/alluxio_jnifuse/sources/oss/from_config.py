@@ -1,0 +1,115 @@
+"""What the settings of a mount mean to the engine."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+from urllib.parse import unquote_to_bytes
+
+from alluxio_jnifuse.errors import ConfigError
+from alluxio_jnifuse.loading import VARIABLE
+from alluxio_jnifuse.sources.oss import providers
+from alluxio_jnifuse.sources.oss.credentials import CredentialsError
+from alluxio_jnifuse.sources.oss.endpoint import endpoint_of
+from alluxio_jnifuse.sources.oss.settings import Settings
+
+if TYPE_CHECKING:
+    from alluxio_jnifuse.config import Config
+    from alluxio_jnifuse.sources.oss.credentials import Provider
+
+_KEY_ID, _SECRET, _TOKEN = "fs.oss.accessKeyId", "fs.oss.accessKeySecret", "fs.oss.securityToken"
+_ENDPOINT, _REGION, _VERSION = "fs.oss.endpoint", "fs.oss.region", "fs.oss.signature.version"
+_PROCESS, _ANONYMOUS = "fs.oss.credential.process", "fs.oss.anonymous"
+_STS = "alluxio.underfs.oss.sts."
+
+_FOREVER_S = 10 * 365 * 86400.0  # still a timeout that every clock can add
+_SHARE = 0.95  # of the core's own limit: who gives up before it can say why
+
+
+def settings(uri: str, config: Config) -> Settings:
+    """The engine's settings for the directory `oss://bucket/directory/` (percent-encoded). Raises ConfigError."""
+    bucket, prefix = split_uri(uri)
+    if not config.text(_ENDPOINT):
+        raise ConfigError(
+            f"{_ENDPOINT} is not set", where=f"oss://{bucket}/", remedy="use that of its region, or https://HOST:PORT"
+        )
+    path_style = config.number("fs.oss.path.style.access")
+    endpoint = endpoint_of(
+        bucket,
+        config.text(_ENDPOINT),
+        path_style=None if path_style < 0 else bool(path_style),
+        region=config.text(_REGION),
+    )
+    version = config.text(_VERSION) or ("V4" if endpoint.region else "V1")
+    if version == "V4" and not endpoint.region:
+        raise ConfigError("V4 needs the region", where=_VERSION, remedy=f"set {_REGION}")
+    metadata_s = _patience(config, "alluxio.user.rpc.retry.max.duration")
+    return Settings(
+        endpoint=endpoint,
+        prefix=prefix,
+        signature=version,
+        uid=os.getuid(),
+        gid=os.getgid(),
+        connect_timeout_s=config.number("alluxio.underfs.oss.connection.timeout") / 1000,
+        stall_s=config.number("alluxio.underfs.oss.socket.timeout") / 1000,
+        read_patience_s=_patience(config, "alluxio.user.streaming.data.read.timeout"),
+        metadata_patience_s=metadata_s,
+        mount_patience_s=min(Settings._field_defaults["mount_patience_s"], metadata_s),
+        # Who lets the kernel forget at once wants to be told of changes at once.
+        remembered_s=min(Settings._field_defaults["remembered_s"], config.number("attr_timeout") / 1e9),
+    )
+
+
+def split_uri(uri: str) -> tuple[str, str]:
+    """Bucket and prefix of the keys of `oss://bucket/directory` (percent-encoded). Raises ConfigError."""
+    authority, _, path = uri.partition("://")[2].partition("/")
+    if "@" in authority or ":" in authority:  # perhaps a secret: it is not repeated
+        raise ConfigError(
+            "a bucket has no user, password or port", where="oss://", remedy=f"use {_KEY_ID} and {_SECRET}"
+        )
+    try:
+        prefix = unquote_to_bytes(os.fsencode(path)).decode().strip("/")
+    except UnicodeDecodeError:
+        raise ConfigError("the keys of OSS are UTF-8", where=repr(uri)) from None
+    return authority, f"{prefix}/" if prefix else ""
+
+
+def credentials(config: Config) -> Provider | None:
+    """Where credentials come from; None: requests are not signed. Raises ConfigError."""
+    found = _key(config, above=VARIABLE)
+    if found is None and config.flag(f"{_STS}enabled"):
+        role = config.text("alluxio.underfs.oss.ecs.ram.role")
+        found = providers.ram_role(config.text(f"{_STS}ecs.metadata.service.endpoint"), role)
+    if found is None and config.text(_PROCESS):
+        found = providers.command(config.text(_PROCESS))
+    if found is None and config.flag(_ANONYMOUS):
+        return None
+    try:
+        found = found or providers.environment(os.environ)
+    except CredentialsError as error:
+        raise ConfigError(error.what, where="the environment") from None
+    found = found or _key(config) or providers.service_account(os.environ)
+    if found is None:
+        raise ConfigError(
+            "there are no credentials",
+            where=_KEY_ID,
+            remedy=f"set {_KEY_ID} and {_SECRET}, {_PROCESS} or {_STS}enabled; for a public bucket {_ANONYMOUS}=true",
+        )
+    return found
+
+
+def _key(config: Config, above: int = -1) -> Provider | None:
+    """The key of the properties, if it was set in a place that ranks higher than `above`. Raises ConfigError."""
+    key_id, secret = config.text(_KEY_ID), config.text(_SECRET)
+    if max(config.settings[name].rank for name in (_KEY_ID, _SECRET)) <= above or not (key_id or secret):
+        return None
+    if not key_id or not secret:
+        raise ConfigError(f"{_SECRET if key_id else _KEY_ID} is not set", where=_KEY_ID if key_id else _SECRET)
+    try:
+        return providers.fixed(key_id, secret, config.text(_TOKEN), f"{_KEY_ID} ({config.origin(_KEY_ID)})")
+    except CredentialsError as error:
+        raise ConfigError(error.what, where=_KEY_ID) from None
+
+
+def _patience(config: Config, name: str) -> float:
+    return _SHARE * config.number(name) / 1000 or _FOREVER_S

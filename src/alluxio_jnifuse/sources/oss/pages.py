@@ -1,0 +1,152 @@
+"""Pages of keys: ListObjectsV2, and its predecessor where a server does not speak that.
+
+A server that does not know `list-type` ignores it and answers in the old way, which is noticed by how the next page is
+asked for; one that refuses it is asked in the old way from then on.
+
+Threads: any.
+"""
+
+from __future__ import annotations
+
+import calendar
+import logging
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import unquote_to_bytes
+from xml.etree import ElementTree
+
+from alluxio_jnifuse.errors import SourceError
+from alluxio_jnifuse.sources.oss.errors import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from alluxio_jnifuse.sources.oss.client import Client
+    from alluxio_jnifuse.sources.oss.patience import Patience
+
+log = logging.getLogger(__name__)
+
+_MOST_KEYS = 1000  # what OSS gives at most
+_UNKNOWN_STATUS = frozenset({400, 405, 501})  # what a server may say to parameters that it does not know
+_TOKEN, _MARKER = "continuation-token", "marker"
+
+
+class Found(NamedTuple):
+    """One object of a page. `linked`: it is a symbolic link of OSS, and the rest is not that of what it stands for."""
+
+    key: bytes
+    size: int  # bytes
+    etag: str  # without quotes
+    mtime_s: int  # since the epoch
+    linked: bool
+
+
+class Page(NamedTuple):
+    """One answer. `next`: the parameter that asks for what follows, or None at the end."""
+
+    objects: list[Found]
+    prefixes: list[bytes]
+    next: tuple[str, str] | None
+
+    def last(self) -> bytes:
+        """The greatest key or prefix: what there is before it, is in the page."""
+        return max(self.objects[-1].key if self.objects else b"", self.prefixes[-1] if self.prefixes else b"")
+
+
+class Pages:
+    """Lists the bucket of `client`, with `/` for a delimiter."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._version: int | None = None  # of ListObjects that the server speaks; None: not known
+
+    def first(self, prefix: str, most: int, patience: Patience) -> Page:
+        """The first `most` keys and prefixes that begin with `prefix`. Raises Refused, SourceError."""
+        return self._ask(prefix, most, None, patience)
+
+    def all(self, prefix: str, patience: Patience) -> Iterator[Page]:
+        """All pages of a prefix. Raises as `first`."""
+        page = self._ask(prefix, _MOST_KEYS, None, patience)
+        yield page
+        while page.next is not None:
+            before = page.next
+            page = self._ask(prefix, _MOST_KEYS, before, patience)
+            if page.next == before:
+                raise SourceError("the server sends the same page again and again", where=f"listing of {prefix!r}")
+            yield page
+
+    def _ask(self, prefix: str, most: int, after: tuple[str, str] | None, patience: Patience) -> Page:
+        params = {"prefix": prefix, "delimiter": "/", "max-keys": str(most), "encoding-type": "url"}
+        if after is not None:
+            params[after[0]] = after[1]
+        if self._version == 1 or (after is not None and after[0] == _MARKER):
+            return self._parsed(params, patience)
+        try:
+            page = self._parsed({"list-type": "2", **params}, patience)
+        except Refused as error:
+            if self._version is not None or error.status not in _UNKNOWN_STATUS:
+                raise
+            try:
+                page = self._parsed(params, patience)
+            except Refused:
+                raise error from None  # that was not why
+            self._version = 1
+            log.info("the server does not know ListObjectsV2; it is asked in the old way")
+            return page
+        self._version = 2
+        return page
+
+    def _parsed(self, params: dict[str, str], patience: Patience) -> Page:
+        _, body = self._client.ask("list", "", params, patience)
+        patience.came()
+        try:
+            return parse(body)
+        except (ElementTree.ParseError, ValueError, KeyError, TypeError) as error:
+            raise SourceError(
+                f"the listing cannot be understood: {type(error).__name__}", where=f"listing of {params['prefix']!r}"
+            ) from error
+
+
+def parse(body: bytes) -> Page:
+    """A page in XML. Raises ParseError, ValueError, KeyError, TypeError."""
+    root = ElementTree.fromstring(body)
+    space = root.tag.rpartition("}")[0]
+    space = f"{space}}}" if space else ""  # some servers put everything into a namespace
+    if root.tag != f"{space}ListBucketResult":
+        raise ValueError("no ListBucketResult")
+    encoded = root.findtext(f"{space}EncodingType") == "url"
+
+    def key_of(text: str | None) -> bytes:
+        return unquote_to_bytes(text or "") if encoded else (text or "").encode()
+
+    objects = []
+    for node in root.iter(f"{space}Contents"):
+        fields = {child.tag: child.text for child in node}
+        objects.append(
+            Found(
+                key_of(fields[f"{space}Key"]),
+                int(fields[f"{space}Size"] or ""),
+                (fields.get(f"{space}ETag") or "").strip('"'),
+                _seconds(fields[f"{space}LastModified"] or ""),
+                fields.get(f"{space}Type") == "Symlink",
+            )
+        )
+    prefixes = [key_of(node.findtext(f"{space}Prefix")) for node in root.iter(f"{space}CommonPrefixes")]
+    page = Page(objects, prefixes, None)
+    if root.findtext(f"{space}IsTruncated") != "true":
+        return page
+    token = root.findtext(f"{space}NextContinuationToken")
+    if token:
+        return page._replace(next=(_TOKEN, key_of(token).decode()))
+    marker = key_of(root.findtext(f"{space}NextMarker")) or page.last()
+    return page._replace(next=(_MARKER, marker.decode()))
+
+
+def _seconds(text: str) -> int:
+    """The time of `2026-01-31T12:34:56.000Z`."""
+    return _day(text[:10]) + 3600 * int(text[11:13]) + 60 * int(text[14:16]) + int(text[17:19])
+
+
+@lru_cache(maxsize=256)
+def _day(text: str) -> int:
+    return calendar.timegm((int(text[:4]), int(text[5:7]), int(text[8:10]), 0, 0, 0))
