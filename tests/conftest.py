@@ -6,6 +6,7 @@ session begins (those of dead sessions) and when it ends (its own).
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import signal
@@ -29,10 +30,13 @@ from cluster.directories import sweep
 from harness.children import Children
 from harness.mounting import Mounts, beneath, detach, is_running, unusable
 from harness.remote import RemoteSource
+from oss.bucket import KEY_ID, SECRET, Bucket
+from oss.server import OssServer
 
 ROOT = Path(os.path.realpath(tempfile.gettempdir())) / f"ajf-tests-{os.getuid()}"
 REQUIRE = "AJF_REQUIRE_FUSE"  # environment: 1 = a test that cannot mount fails
 REQUIRE_CLUSTER = "AJF_REQUIRE_CLUSTER"  # environment: 1 = a test that cannot start a cluster fails
+NUMBERS = itertools.count(1)  # of buckets
 CLUSTER_TIMEOUT_S = 240  # for a test that may have to start servers on a busy machine
 
 
@@ -123,6 +127,24 @@ def remote(private: Path, mounts: Mounts) -> Iterator[Callable[..., RemoteSource
     yield make
     for source in made:
         source.close()
+
+
+@pytest.fixture(scope="session")
+def session_oss(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OssServer]:
+    """A server of OSS's protocol, started once."""
+    with OssServer(tmp_path_factory.mktemp("oss"), keys={KEY_ID: SECRET}) as server:
+        yield server
+
+
+@pytest.fixture
+def bucket(session_oss: OssServer) -> Iterator[Bucket]:
+    """A bucket that is this test's alone, of a server to which nothing happens."""
+    made = Bucket(session_oss, f"bucket-{next(NUMBERS)}")
+    session_oss.reset()
+    yield made
+    session_oss.clear_rules()
+    session_oss.set_keys({KEY_ID: SECRET})
+    session_oss.set_clock(0.0)
 
 
 @pytest.fixture(scope="session")

@@ -12,8 +12,9 @@ from cluster import dataset
 from cluster.cluster import Cluster
 from cluster.dataset import Place
 from harness.children import Children, until
+from harness.datasets import check, check_ranges, walk
 from harness.mounting import Mounted, Mounts
-from on_cluster import calls, calls_seen_by, check, check_ranges, mount, walk
+from on_cluster import calls, calls_seen_by, mount
 
 pytestmark = [pytest.mark.cluster, pytest.mark.fuse]
 

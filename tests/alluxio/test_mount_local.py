@@ -13,8 +13,9 @@ from cluster import dataset
 from cluster.cluster import Cluster
 from cluster.dataset import Place
 from harness.children import Children
+from harness.datasets import check, check_mapped, check_ranges, walk
 from harness.mounting import Mounted, Mounts
-from on_cluster import calls, check, check_mapped, check_ranges, mount, walk
+from on_cluster import calls, mount
 
 pytestmark = [pytest.mark.cluster, pytest.mark.fuse]
 

@@ -12,10 +12,11 @@ from cluster import dataset
 from cluster.cluster import Cluster
 from cluster.dataset import Place
 from harness.children import Children, until
+from harness.datasets import check, walk
 from harness.mounting import Mounted, Mounts
 from harness.readers import errno_of
 from harness.versions import Reader
-from on_cluster import check, mount, walk
+from on_cluster import mount
 
 from alluxio_jnifuse.testing import pattern
 

@@ -15,8 +15,9 @@ import pytest
 from cluster import dataset
 from cluster.cluster import Cluster
 from harness.children import Children, until
+from harness.datasets import check, check_ranges, walk
 from harness.mounting import Mounts
-from on_cluster import calls, check, check_ranges, mount, snapshot, walk
+from on_cluster import calls, mount, snapshot
 
 pytestmark = [pytest.mark.cluster, pytest.mark.fuse]
 

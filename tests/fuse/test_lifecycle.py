@@ -246,7 +246,7 @@ def test_two_mounts_of_one_program(source: Path, private: Path, monkeypatch: pyt
         ("/no/such/directory", "no such directory"),
         ("relative/missing", "no such directory"),
         ("/dev/null", "not a directory"),
-        ("oss://bucket/", "oss:// is not in this release"),
+        ("oss://bucket/", "fs.oss.endpoint is not set"),
         ("nonsense://x", "no source for the scheme 'nonsense'"),
         (f"testing://{FACTORIES}#nonsense", "not a Source"),
         ("testing:///no/such/file.py#factory", "names no factory"),

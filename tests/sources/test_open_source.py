@@ -78,12 +78,6 @@ def test_a_file_of_another_machine_is_refused(uri: str) -> None:
         open_source(uri, {})
 
 
-def test_what_is_planned_says_so() -> None:
-    """Not "unknown": whoever reads it should wait, not search for a typing error."""
-    with pytest.raises(ConfigError, match="not in this release"):
-        open_source("oss://bucket/", {})
-
-
 def test_an_unknown_scheme_names_the_known_ones() -> None:
     """What to do instead."""
     with pytest.raises(ConfigError) as caught:

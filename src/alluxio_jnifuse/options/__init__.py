@@ -16,9 +16,7 @@ from alluxio_jnifuse.options.oss import OSS_PROPERTIES
 
 __all__ = ["BY_ENV", "BY_NAME", "OPTIONS", "Option", "is_property"]
 
-OPTIONS: tuple[Option, ...] = (
-    MOUNT_OPTIONS + CLIENT_PROPERTIES + CACHE_PROPERTIES + CLUSTER_PROPERTIES + OSS_PROPERTIES
-)
+OPTIONS: tuple[Option, ...] = MOUNT_OPTIONS + CLIENT_PROPERTIES + CACHE_PROPERTIES + CLUSTER_PROPERTIES + OSS_PROPERTIES
 
 # Every spelling of an option, opposites included.
 BY_NAME: dict[str, Option] = {

@@ -23,9 +23,10 @@ OSS_PROPERTIES = (
         "that of an endpoint such as `oss-cn-hangzhou.aliyuncs.com`",
     ),
     _row(
-        "fs.oss.path.style.access", "bool", "",
+        "fs.oss.path.style.access", "choice", "AUTO",
         "name the bucket in the path (true) or in front of the host (false)",
-        "the path where the endpoint is an address or localhost, as oss2 does",
+        "true where the endpoint is an address or localhost, as with oss2",
+        choices=("AUTO", "TRUE", "FALSE"),
     ),
     # Who asks. The first of these that is set counts.
     _row(
@@ -58,10 +59,11 @@ OSS_PROPERTIES = (
         "a key that was forgotten should be noticed",
     ),
     _row(
-        "fs.oss.signature.version", "choice", "", "how requests are signed", "V4 where the region is known, else V1",
-        choices=("V1", "V4"),
+        "fs.oss.signature.version", "choice", "AUTO", "how requests are signed",
+        "V4 where the region is known, else V1",
+        choices=("AUTO", "V1", "V4"),
     ),
-    # Patience; alluxio.user.streaming.data.read.timeout and alluxio.user.rpc.retry.max.duration are the limits of it all.
+    # Patience; alluxio.user.streaming.data.read.timeout and alluxio.user.rpc.retry.max.duration limit it all.
     _row(
         "alluxio.underfs.oss.socket.timeout", "duration", "10s",
         "a request that brought not a byte for so long is sent again, for what has not come yet",

@@ -16,7 +16,7 @@ from urllib.parse import quote
 from alluxio_jnifuse import __version__
 from alluxio_jnifuse.sources.oss.connection import Broken, Stalled
 from alluxio_jnifuse.sources.oss.counters import Counters
-from alluxio_jnifuse.sources.oss.errors import Refused
+from alluxio_jnifuse.sources.oss.errors import FAILURES, Refused
 from alluxio_jnifuse.sources.oss.patience import Impatience, Patience
 from alluxio_jnifuse.sources.oss.pool import Closed, Pool
 from alluxio_jnifuse.sources.oss.route import Route
@@ -119,7 +119,7 @@ class Client:
             try:
                 with self.send(kind, key, params, {}) as answer:
                     return answer.headers, answer.body()
-            except (Broken, Refused) as error:
+            except FAILURES as error:
                 patience.failed(error)
 
     def close(self) -> None:

@@ -1,8 +1,11 @@
 """One HTTP/1.1 connection that is used again and again, for requests without a body.
 
 The bytes of an answer go from the socket to where they are wanted, in as few calls as there are: on a plain socket one
-call waits in the kernel until a piece is there, or for `stall_s` without a byte. http.client would copy them, wake up
-for every few packets, and take longer for the headers of a small object than its bytes take.
+call waits in the kernel until a piece is there, or until its time is over, when it returns what there is. http.client
+would copy them, wake up for every few packets, and take longer for the headers of a small object than its bytes take.
+
+Silence is noticed by two such waits in vain, one after the other, each half as long as a stall: that is after one stall
+to one and a half.
 
 Threads: one at a time, but `abort`.
 """
@@ -13,12 +16,14 @@ import select
 import socket
 import ssl
 import struct
+import time
 
 # All that is received beyond the head of an answer is copied once; the head of one has 600 to 900 bytes.
 _HEAD_BYTES = 16 << 10
 _LARGEST_BODY_BYTES = 16 << 20  # of what is read as a whole: a page of 1,000 keys of 1,023 bytes, each thrice as long
 _LINE_BYTES = 1 << 10  # of a chunk's size
 _NO_BODY = (204, 304)
+_WAITS = 2  # in vain, before a connection is given up
 
 
 class Broken(OSError):
@@ -63,20 +68,21 @@ class Connection:
         self.used = False  # for an answer that was read to its end
         self.left: int | None = 0
         self._sock = sock
-        self._piece_flags = 0
+        self._wait_s = stall_s / _WAITS
+        self._in_one_call = False  # whether the kernel waits for a whole piece
         self._keep = True
         self._chunked = False
         self._buffer = bytearray(_HEAD_BYTES)
         self._begin = self._end = 0  # of what was received and not used
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if isinstance(sock, ssl.SSLSocket):
-            sock.settimeout(stall_s)
+            sock.settimeout(self._wait_s)
             return
-        limit = struct.pack("@ll", int(stall_s), int(stall_s % 1 * 1e6))
+        limit = struct.pack("@ll", int(self._wait_s), int(self._wait_s % 1 * 1e6))
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
         sock.settimeout(None)
-        self._piece_flags = socket.MSG_WAITALL
+        self._in_one_call = True
 
     def ask(self, head: bytes, *, body: bool = True) -> Head:
         """Sends a request and returns the head of its answer, which has a body unless the request was for none.
@@ -96,9 +102,9 @@ class Connection:
         return answer
 
     def read_into(self, buffer: memoryview) -> int:
-        """Fills `buffer` from the body, whose length is known; returns how much came: less when it stalled.
+        """Fills `buffer` from the body, whose length is known; returns how much came: less when that took too long.
 
-        Not a byte is Stalled. Raises Broken.
+        Raises Broken, and then not a byte came.
         """
         assert self.left is not None
         wanted = min(len(buffer), self.left)
@@ -106,12 +112,16 @@ class Connection:
         if count:
             buffer[:count] = memoryview(self._buffer)[self._begin : self._begin + count]
             self._begin += count
-        if count < wanted:
-            try:
-                count += self._receive(buffer[count:wanted], self._piece_flags)
-            except Broken:
-                if not count:
-                    raise  # else the next call will
+        try:
+            if count < wanted and self._in_one_call:
+                count += self._receive(buffer[count:wanted], socket.MSG_WAITALL)
+            elif count < wanted:
+                until = time.monotonic() + self._wait_s
+                while count < wanted and time.monotonic() < until:
+                    count += self._receive(buffer[count:wanted])
+        except Broken:
+            if not count:
+                raise  # else the next call will
         self.left -= count
         self.used = not self.left
         return count
@@ -164,13 +174,17 @@ class Connection:
 
     def _receive(self, buffer: memoryview, flags: int = 0) -> int:
         """At least one byte. Raises Broken."""
-        try:
-            count = self._sock.recv_into(buffer, 0, flags) if flags else self._sock.recv_into(buffer)
-        except OSError as error:
-            raise _broken(error) from error
-        if not count:
-            raise Broken("the server hung up")
-        return count
+        for wait in range(1, _WAITS + 1):
+            try:
+                count = self._sock.recv_into(buffer, 0, flags) if flags else self._sock.recv_into(buffer)
+            except OSError as error:
+                if wait < _WAITS and _is_late(error):
+                    continue
+                raise _broken(error) from error
+            if count:
+                return count
+            break
+        raise Broken("the server hung up")
 
     def _read_head(self) -> Head:
         buffer = self._buffer
@@ -270,7 +284,12 @@ class Connection:
 
 
 def _broken(error: OSError) -> Broken:
-    """What a failed call of a socket is here. EAGAIN is how a blocking socket says that its time is over."""
-    if isinstance(error, (TimeoutError, socket.timeout, BlockingIOError)):
+    """What a failed call of a socket is here."""
+    if _is_late(error):
         return Stalled("nothing came")
     return Broken(error.errno, error.strerror or str(error))
+
+
+def _is_late(error: OSError) -> bool:
+    """EAGAIN is how a blocking socket says that its time is over."""
+    return isinstance(error, (TimeoutError, socket.timeout, BlockingIOError))

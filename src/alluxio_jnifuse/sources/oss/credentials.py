@@ -55,7 +55,8 @@ class Credentials:
         return f"...{self.key_id[-4:]}"
 
     def same_as(self, other: Credentials) -> bool:
-        return (self.key_id, self.secret, self.token) == (other.key_id, other.secret, other.token)
+        mine, theirs = (self.key_id, self.secret, self.token), (other.key_id, other.secret, other.token)
+        return mine == theirs and self.expires_at == other.expires_at
 
     # What oss2 asks of its credentials.
 
@@ -113,17 +114,23 @@ class Provider:
         with self._lock:
             if self._current is not refused:
                 return True
-            return self._fetch_locked() and not refused.same_as(self._current)
+            return self._fetch_locked()
 
     def _fetch_locked(self) -> bool:
-        """Fetches new ones, if it is not too soon; whether it did."""
-        if time.monotonic() < self._not_before:
+        """Fetches new ones, unless that was tried in vain a moment ago; whether there are new ones."""
+        now = time.monotonic()
+        if now < self._not_before:
             return False
-        self._not_before = time.monotonic() + _AGAIN_S
         try:
-            self._current = self._fetch()
+            fetched = self._fetch()
         except CredentialsError as error:
             self._problem = error.what
+            self._not_before = now + _AGAIN_S
             log.warning("no new credentials from %s: %s", self.name, error.what)
             return False
+        if self._current is not None and fetched.same_as(self._current):
+            self._problem = "they are the same again"
+            self._not_before = now + _AGAIN_S
+            return False
+        self._current = fetched
         return True

@@ -6,6 +6,7 @@ kept than what this module names: one to a wrong signature repeats what was sign
 
 from __future__ import annotations
 
+import calendar
 import errno
 import re
 import socket
@@ -40,7 +41,13 @@ _TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 _OF_CREDENTIALS = frozenset({"SecurityTokenExpired", "InvalidSecurityToken", "InvalidAccessKeyId"})
 _LONGEST_WAIT_S = 60.0  # that a server may ask for
 _MOST_CHARACTERS = 300  # of a message
-_TEXT_OF = {"Code": "code", "Message": "message", "RequestId": "request_id", "Endpoint": "endpoint"}
+_TEXT_OF = {
+    "Code": "code",
+    "Message": "message",
+    "RequestId": "request_id",
+    "Endpoint": "endpoint",
+    "ServerTime": "time",
+}
 
 
 class Refused(OSError):
@@ -51,7 +58,7 @@ class Refused(OSError):
         self.code = head.reason  # until there is a better one: HEAD has no body
         self.message = self.request_id = self.endpoint = ""
         self.location = head.headers.get("location", "")
-        self.date = head.headers.get("date", "")
+        self.time = head.headers.get("date", "")  # of the server
         wait = head.headers.get("retry-after", "")
         self.retry_after_s = min(float(wait), _LONGEST_WAIT_S) if wait.isdigit() else 0.0
         for name, text in _fields(body).items():
@@ -85,11 +92,14 @@ def _fields(body: bytes) -> dict[str, str]:
     return found
 
 
+FAILURES = (Refused, Broken, CredentialsError)  # of a request
+
+
 def is_transient(error: Exception) -> bool:
     """Whether the same request may succeed later."""
     if isinstance(error, Refused):
         return error.status in _TRANSIENT or error.code == "RequestTimeout"
-    return isinstance(error, Broken) and not isinstance(error, Closed)
+    return isinstance(error, (Broken, CredentialsError)) and not isinstance(error, Closed)
 
 
 def describe(error: Exception) -> str:
@@ -169,7 +179,7 @@ def _of_refusal(error: Refused, settings: Settings) -> Diagnosis:
         ) else elsewhere  # fmt: skip
         return Diagnosis(f"the bucket is at another endpoint: {host}", f"set {_ENDPOINT}={host}")
     if error.code == _SKEWED:
-        return Diagnosis(f"the clock of this machine is {_skew(error.date)}", "set it, with NTP for example")
+        return Diagnosis(f"the clock of this machine is {_skew(error.time)}", "set it, with NTP for example")
     if error.code in _OF_CODE:
         return _OF_CODE[error.code]
     if error.status == 403:
@@ -183,12 +193,16 @@ def _of_refusal(error: Refused, settings: Settings) -> Diagnosis:
     return Diagnosis(error.strerror or "", hopeless=not is_transient(error))
 
 
-def _skew(date: str) -> str:
-    """How far the clock of this machine is from a time that a server has just written."""
+def _skew(text: str) -> str:
+    """How far the clock of this machine is from a time that a server has just written, in either of its formats."""
     try:
-        seconds = round(time.time() - parsedate_to_datetime(date).timestamp())
+        if text.endswith("Z"):
+            then = float(calendar.timegm(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S")))
+        else:
+            then = parsedate_to_datetime(text).timestamp()
     except (ValueError, TypeError):
         return "too far from that of the server"
+    seconds = round(time.time() - then)
     days, rest = divmod(abs(seconds), 86400)
     hours, rest = divmod(rest, 3600)
     parts = ((days, "d"), (hours, "h"), (rest // 60, "min"), (rest % 60, "s"))

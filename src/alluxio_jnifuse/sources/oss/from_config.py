@@ -33,14 +33,15 @@ def settings(uri: str, config: Config) -> Settings:
         raise ConfigError(
             f"{_ENDPOINT} is not set", where=f"oss://{bucket}/", remedy="use that of its region, or https://HOST:PORT"
         )
-    path_style = config.number("fs.oss.path.style.access")
     endpoint = endpoint_of(
         bucket,
         config.text(_ENDPOINT),
-        path_style=None if path_style < 0 else bool(path_style),
+        path_style={"TRUE": True, "FALSE": False}.get(config.text("fs.oss.path.style.access")),
         region=config.text(_REGION),
     )
-    version = config.text(_VERSION) or ("V4" if endpoint.region else "V1")
+    version = config.text(_VERSION)
+    if version == "AUTO":
+        version = "V4" if endpoint.region else "V1"
     if version == "V4" and not endpoint.region:
         raise ConfigError("V4 needs the region", where=_VERSION, remedy=f"set {_REGION}")
     metadata_s = _patience(config, "alluxio.user.rpc.retry.max.duration")

@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 _FEW = 16  # keys: `name`, `name.txt`, `name-1` ... come before `name/`
 _REMEMBERED = 500_000  # paths: 100 to 150 bytes each
 _MOST_COMPLAINTS = 1000  # directories whose hidden names the log has told of
+_PARENT_S = 60.0  # since a directory was seen, in which nothing is: the kernel asked for it before
 _KEY_MAX = 1023  # bytes; OSS has no longer ones
 
 
@@ -123,7 +124,7 @@ class Lookup:
     def _nothing(self, path: bytes) -> OSError:
         """Why there is nothing at `path`. The kernel asks for names in directories; others may ask for more."""
         parent = path.rpartition(b"/")[0]
-        if not parent or self.remembered.is_directory(parent, time.monotonic() - self._settings.remembered_s):
+        if not parent or self.remembered.is_directory(parent, time.monotonic() - _PARENT_S):
             return missing(path)
         if self.look_up(parent).directory:
             return missing(path)

@@ -50,13 +50,13 @@ class Patience:
         if not is_transient(error):
             raise error
         self._malformed += isinstance(error, Malformed)
-        pause = random.uniform(0.0, self._pause_s)
+        least = error.retry_after_s if isinstance(error, Refused) else 0.0
+        pause = max(least, random.uniform(0.0, self._pause_s))
         self._pause_s = min(2 * self._pause_s, _LONGEST_S)
-        if isinstance(error, Refused):
-            pause = max(pause, error.retry_after_s)
         if self._malformed >= _MOST_MALFORMED:
             raise SourceError(f"{describe(error)}, {self._malformed} times", where=self._where) from error
-        if time.monotonic() + pause > self._deadline:
+        left = self._deadline - time.monotonic()
+        if left <= 0 or least > left:
             raise SourceError(f"given up after {self._limit_s:g} s: {describe(error)}", where=self._where) from error
         self._counters.add("retries")
         if isinstance(error, Stalled):
@@ -65,7 +65,7 @@ class Patience:
             self._counters.add("throttled")
         if check is not None:
             check()
-        if self._closed.wait(pause):
+        if self._closed.wait(min(pause, left)):
             raise Closed("the mount ends")
         if check is not None:
             check()

@@ -20,7 +20,7 @@ from alluxio_jnifuse._core import crc64
 from alluxio_jnifuse.errors import SourceError, StaleVersion, forget_frames
 from alluxio_jnifuse.sources.oss.checksum import Checksum, Damaged
 from alluxio_jnifuse.sources.oss.connection import Broken, Malformed
-from alluxio_jnifuse.sources.oss.errors import Refused
+from alluxio_jnifuse.sources.oss.errors import FAILURES, Refused
 from alluxio_jnifuse.sources.oss.lookup import record_of
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ class Reader:
                         done += count
                         step = _PIECE_BYTES
                         patience.came()
-            except (Broken, Refused) as error:
+            except FAILURES as error:
                 forget_frames(error)
                 if isinstance(error, Refused) and error.status in _OTHER_VERSION:
                     raise StaleVersion(obj.where) from error

@@ -23,5 +23,5 @@ class Settings(NamedTuple):
     stall_s: float = 10.0  # without a byte, before a request is sent anew
     read_patience_s: float = 180.0  # without a byte whatever is tried, before a read fails
     metadata_patience_s: float = 120.0  # before a look-up or a listing fails
-    mount_patience_s: float = 20.0  # before a mount fails
+    mount_patience_s: float = 10.0  # before a mount fails
     remembered_s: float = 60.0  # how long an open may use what a look-up or a listing told

@@ -21,8 +21,7 @@ from typing import TYPE_CHECKING
 from alluxio_jnifuse.errors import SourceError, StaleVersion
 from alluxio_jnifuse.sources.base import Attr, Listing, OpenFile, Source, StatFs
 from alluxio_jnifuse.sources.oss.client import Client
-from alluxio_jnifuse.sources.oss.connection import Broken
-from alluxio_jnifuse.sources.oss.errors import Refused, diagnose
+from alluxio_jnifuse.sources.oss.errors import FAILURES, diagnose
 from alluxio_jnifuse.sources.oss.listing import Owner, attr_of, directory_record
 from alluxio_jnifuse.sources.oss.lookup import Lookup, TooLarge
 from alluxio_jnifuse.sources.oss.reader import DamagedObject, OpenObject, Reader
@@ -71,13 +70,13 @@ class OssSource(Source):
             try:
                 found = self._lookup.root_exists()
                 break
-            except (Refused, Broken, SourceError) as error:
+            except (*FAILURES, SourceError) as error:
                 diagnosis = diagnose(error, self._settings)
                 try:
                     if diagnosis.hopeless:
                         raise
                     patience.failed(error)
-                except (Refused, Broken, SourceError):
+                except (*FAILURES, SourceError):
                     raise SourceError(diagnosis.what, where=where, remedy=diagnosis.remedy) from error
         if not found:
             raise SourceError("no key of the bucket begins with that", where=where, remedy="correct the directory")
