@@ -169,7 +169,10 @@ int ajf_fetch_opened(struct ajf_fetch *f, uint64_t handle, uint64_t version, uin
                      const struct ajf_extent *extents, size_t n);
 /* READ: `filled` bytes are final and no more will come; fewer than asked is EIO for who waits for the rest. */
 int ajf_fetch_done(struct ajf_fetch *f, size_t filled);
-/* Any kind: `err` is a positive errno (ECANCELED: nobody's). What a READ made final before stays. */
+/*
+ * Any kind: `err` is a positive errno (ECANCELED: nobody's). What a READ made final before stays, but with EBADMSG: then
+ * all that came of the file is wrong, is dropped, and will be asked for again; the application gets EIO.
+ */
 void ajf_fetch_fail(struct ajf_fetch *f, int err);
 
 /*

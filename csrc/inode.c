@@ -389,6 +389,13 @@ void ajf_inode_saw(struct ajf_inodes *t, uint64_t nodeid, uint64_t stamp)
     pthread_mutex_unlock(&t->lock);
 }
 
+void ajf_inode_spoil(struct ajf_inodes *t, uint64_t nodeid)
+{
+    pthread_mutex_lock(&t->lock);
+    at(t, nodeid)->changed = true;
+    pthread_mutex_unlock(&t->lock);
+}
+
 bool ajf_inode_take_changed(struct ajf_inodes *t, uint64_t nodeid)
 {
     pthread_mutex_lock(&t->lock);

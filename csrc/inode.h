@@ -116,6 +116,9 @@ void ajf_inode_unref(struct ajf_inodes *t, uint64_t nodeid);
 /* File: size and times of its lent file at this open, hashed; another than at the last one marks it changed. */
 void ajf_inode_saw(struct ajf_inodes *t, uint64_t nodeid, uint64_t stamp);
 
+/* What the kernel has of the file's contents is not to be relied on: as if it had changed. */
+void ajf_inode_spoil(struct ajf_inodes *t, uint64_t nodeid);
+
 /* Reads and clears "changed since the last open"; `keep` says whether the kernel may keep its pages. */
 bool ajf_inode_take_changed(struct ajf_inodes *t, uint64_t nodeid);
 

@@ -458,10 +458,26 @@ int ajf_read_done(struct ajf_fetch *f, size_t filled)
     return 0;
 }
 
+/* The contents that came so far are wrong, too: the next read begins with a fresh file. */
+static void spoil(struct ajf *m, struct ajf_file *file)
+{
+    pthread_mutex_lock(&m->cache.lock);
+    if (!file->abandoned) {
+        ajf_inode_spoil(&m->inodes, file->nodeid);
+        ajf_file_abandon_locked(m, file);
+    }
+    pthread_mutex_unlock(&m->cache.lock);
+}
+
 void ajf_read_failed(struct ajf_fetch *f, int err)
 {
     if (err == ECANCELED)
         return; /* who wants it by now asks again when the fetch is given back */
+    if (err == EBADMSG) {
+        ajf_read_fail(f->m, f->file, f->info.offset + f->filled, f->info.offset + f->info.length, EIO);
+        spoil(f->m, f->file);
+        return;
+    }
     if (f->file->lazy && ajf_meta_is_lost(err)) {
         ajf_file_lost(f->m, f->file);
         err = EIO; /* a read has no name to look up */

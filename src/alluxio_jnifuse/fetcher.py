@@ -23,7 +23,7 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from alluxio_jnifuse import _core
-from alluxio_jnifuse.errors import AlluxioFuseError, MountError, SourceError, StaleVersion, forget_frames, known_errno
+from alluxio_jnifuse.errors import AlluxioFuseError, CorruptContents, MountError, SourceError, StaleVersion, forget_frames, known_errno
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -209,6 +209,9 @@ class Fetchers:
         """The errno for a failure; leaves a log line when there is none that describes it."""
         if isinstance(exc, _core.Cancelled):
             return errno.ECANCELED
+        if isinstance(exc, CorruptContents):
+            self._complain(fetch, exc)
+            return errno.EBADMSG  # the core drops what came before
         err = known_errno(exc)
         if err is None:
             self._complain(fetch, exc)

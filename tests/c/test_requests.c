@@ -112,6 +112,30 @@ static void a_failed_fetch_fails_its_readers_and_can_be_tried_again(void)
     fake_end(&k);
 }
 
+/* The storage finds out at the end that what it sent was not what it has. */
+static void contents_that_are_disowned_are_dropped_and_asked_for_again(void)
+{
+    struct ajf_options o = fake_options();
+    o.prefetch_bytes = 0;
+    fake_start(&k, &o);
+    uint64_t id = fake_find_and_open(&k, "a", 131072, 1), r = fake_read(&k, id, 0, 65536);
+    fake_answer_read(&k);
+    fake_expect_bytes(&k, r, 0, 65536, 1);
+    r = fake_read(&k, id, 65536, 65536);
+    struct ajf_fetch *f = fake_fetch(&k, AJF_FETCH_READ, NULL);
+    ajf_fetch_fail(f, EBADMSG);
+    ajf_fetch_release(f);
+    fake_expect_error(&k, r, EIO);
+    r = fake_read(&k, id, 0, 65536);
+    CHECK(fake_is_parked(&k, r));
+    fake_answer_open(&k, 102, 1, 131072);
+    fake_answer_close(&k, 101);
+    fake_answer_read(&k);
+    fake_expect_bytes(&k, r, 0, 65536, 1);
+    fake_release(&k, id);
+    fake_end(&k);
+}
+
 static void a_short_answer_serves_who_has_enough(void)
 {
     struct ajf_options o = fake_options();
@@ -696,6 +720,7 @@ int main(void)
     RUN(progress_wakes_readers_as_it_goes);
     RUN(equal_reads_share_one_fetch);
     RUN(a_failed_fetch_fails_its_readers_and_can_be_tried_again);
+    RUN(contents_that_are_disowned_are_dropped_and_asked_for_again);
     RUN(a_short_answer_serves_who_has_enough);
     RUN(a_cancelled_fetch_fails_nobody);
     RUN(a_source_that_keeps_nothing_can_be_read);
