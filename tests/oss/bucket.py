@@ -70,7 +70,11 @@ class Bucket:
         chosen = config or self.config()
         settings = from_config.settings(chosen.ufs, chosen)._replace(**patience)
         made = OssSource(settings, from_config.credentials(chosen))
-        made.connect()
+        try:
+            made.connect()
+        except BaseException:
+            made.close()
+            raise
         return made
 
     def counts(self) -> Mapping[str, int]:

@@ -9,17 +9,19 @@ import pytest
 
 from alluxio_jnifuse.cache.source import COUNTERS
 from alluxio_jnifuse.sources.alluxio.calls import CALLS
+from alluxio_jnifuse.sources.oss.counters import COUNTERS as OSS
 
 PROJECT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([*PROJECT.glob("*.md"), *PROJECT.glob("docs/**/*.md"), PROJECT / "csrc/README.md"])
 
 
 def test_metrics_are_those_of_the_code() -> None:
-    """docs/METRICS.md has every counter of stats.def and every call to a cluster, each with its meaning, in order."""
+    """docs/METRICS.md has every counter of the core and of the sources, each with its meaning, in order."""
     declared = re.findall(r'^AJF_STAT\((\w+), "(.*)"\)$', (PROJECT / "csrc/stats.def").read_text(), re.MULTILINE)
     documented = re.findall(r"^\| `(\w+)` \| (.*) \|$", (PROJECT / "docs/METRICS.md").read_text(), re.MULTILINE)
     calls = [(f"rpc_{name}", meaning) for name, meaning in CALLS.items()]
-    assert documented == declared + calls + list(COUNTERS.items())
+    requests = [(f"oss_{name}", meaning) for name, meaning in OSS.items()]
+    assert documented == declared + calls + requests + list(COUNTERS.items())
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(PROJECT)))

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from alluxio_jnifuse.sources.oss.connection import Connection, Head
-    from alluxio_jnifuse.sources.oss.credentials import Provider
+    from alluxio_jnifuse.sources.oss.credentials import Credentials, Provider
     from alluxio_jnifuse.sources.oss.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -103,7 +103,8 @@ class Client:
             head, connection = self._exchange(method, self._request(method, key, params, signed))
             if 200 <= head.status < 300:
                 return Answer(head, connection, self._pool)
-            error = self._refusal(f"{_NAMES[kind]} {key or params.get('prefix', '')!r}", head, connection)
+            what = f"{_NAMES[kind]} {key or params.get('prefix', '')!r}"
+            error = self._refusal(what, head, connection, credentials)
             if renewed or not error.of_credentials or not self._signer.renew(credentials):
                 if error.status in (401, 403):
                     log.warning("%s", error.strerror)
@@ -152,10 +153,10 @@ class Client:
                 self._pool.give_back(connection, reusable=False)
                 raise
 
-    def _refusal(self, what: str, head: Head, connection: Connection) -> Refused:
+    def _refusal(self, what: str, head: Head, connection: Connection, credentials: Credentials | None) -> Refused:
         try:
             body = connection.read_body()
         except Broken:
             body = b""  # the status has to do
         self._pool.give_back(connection, reusable=connection.reusable)
-        return Refused(what, head, body)
+        return Refused(what, head, body, (credentials.secret, credentials.token) if credentials else ())

@@ -17,12 +17,15 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
+from alluxio_jnifuse.masking import MASK
 from alluxio_jnifuse.sources.oss.connection import Broken, Malformed
 from alluxio_jnifuse.sources.oss.credentials import CredentialsError
 from alluxio_jnifuse.sources.oss.pool import Closed
 from alluxio_jnifuse.sources.oss.route import ConnectError, ProxyRefused
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from alluxio_jnifuse.sources.oss.connection import Head
     from alluxio_jnifuse.sources.oss.settings import Settings
 
@@ -51,9 +54,12 @@ _TEXT_OF = {
 
 
 class Refused(OSError):
-    """The server refused a request. `what`: "GetObject 'key'"; the other fields are those of its answer."""
+    """The server refused a request. `what`: "GetObject 'key'"; the other fields are those of its answer.
 
-    def __init__(self, what: str, head: Head, body: bytes) -> None:
+    `secrets`: what is not to be repeated, should the server do so.
+    """
+
+    def __init__(self, what: str, head: Head, body: bytes, secrets: Sequence[str] = ()) -> None:
         self.status = head.status
         self.code = head.reason  # until there is a better one: HEAD has no body
         self.message = self.request_id = self.endpoint = ""
@@ -62,9 +68,12 @@ class Refused(OSError):
         wait = head.headers.get("retry-after", "")
         self.retry_after_s = min(float(wait), _LONGEST_WAIT_S) if wait.isdigit() else 0.0
         for name, text in _fields(body).items():
+            for secret in filter(None, secrets):
+                text = text.replace(secret, MASK)
             setattr(self, _TEXT_OF[name], text)
         self.request_id = head.headers.get("x-oss-request-id", self.request_id)
         number = _ERRNO_OF_CODE.get(self.code) or _ERRNO_OF_STATUS.get(self.status, errno.EIO)
+        self.message = self.message[:_MOST_CHARACTERS]
         said = f": {self.message}" if self.message else ""
         super().__init__(number, f"{what}: {self.status} {self.code}{said} (request {self.request_id or 'unknown'})")
 
@@ -88,7 +97,7 @@ def _fields(body: bytes) -> dict[str, str]:
     for node in root:
         name = node.tag.rpartition("}")[2]
         if name in _TEXT_OF:
-            found[name] = " ".join((node.text or "").split())[:_MOST_CHARACTERS]
+            found[name] = " ".join((node.text or "").split())
     return found
 
 

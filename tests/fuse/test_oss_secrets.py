@@ -1,0 +1,119 @@
+"""A mount that was told secrets shows them to nobody: not in `ps`, its log, its record, `stat` or `getConf`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from harness.mounting import COMMAND, Mounts, run
+from oss.bucket import SECRET, Bucket
+
+from alluxio_jnifuse.masking import hide_arguments, masked
+from alluxio_jnifuse.registry import candidates
+
+pytestmark = [pytest.mark.fuse, pytest.mark.timeout(60)]
+
+
+def shown_by(pid: int) -> str:
+    """What others see of a process."""
+    return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+
+
+def records() -> str:
+    """All records of running mounts."""
+    found = [path for directory in candidates(os.geteuid()) for path in Path(directory).glob("*.json")]
+    return "".join(path.read_text() for path in found)
+
+
+@pytest.mark.parametrize("place", ["-D", "-o", "mount options", "JAVA_OPTS", "site"])
+def test_wherever_it_was_said(bucket: Bucket, mounts: Mounts, private: Path, place: str) -> None:
+    """On the command line, in the environment or in a file."""
+    bucket.put("file", b"contents")
+    name = "fs.oss.accessKeySecret"
+    others = {key: value for key, value in bucket.properties().items() if key != name}
+    words, environ, site = [], {}, ""
+    if place in ("-D", "-o"):
+        words = [place, f"{name}={SECRET}"]
+    elif place == "mount options":
+        site = f"alluxio.fuse.mount.options=ro,{name}={SECRET},attr_timeout=3\n"
+    elif place == "JAVA_OPTS":
+        environ = {"ALLUXIO_JAVA_OPTS": f"-D{name}={SECRET}"}
+    else:
+        site = f"{name}={SECRET}\n"
+    (private / "alluxio-site.properties").write_text(site + "".join(f"{k}={v}\n" for k, v in others.items()))
+    path = str(private / "mnt")
+    mounted = mounts.mount_with([*words, "-u", bucket.uri, path], path, environ=environ)
+    assert Path(mounted.join("file")).read_bytes() == b"contents"
+    conf = run([*COMMAND, "getConf"], mounted.environ).stdout
+    one = run([*COMMAND, "getConf", name], mounted.environ).stdout
+    stat = run([*COMMAND, "stat"], mounted.environ).stdout
+    log = mounted.log.read_text()
+    everything = [shown_by(mounted.pid), log, records(), conf, one, stat]
+    assert [SECRET in text for text in everything] == [False] * len(everything)
+    assert "mount" in everything[0]  # the rest of it is there
+    assert "******" in log
+    if site:
+        assert "******" in conf
+
+
+def test_told_by_the_api(bucket: Bucket, mounts: Mounts, private: Path) -> None:
+    """Not even for a moment: properties that are secret take another way than the others."""
+    bucket.put("file", b"contents")
+    path = str(private / "mnt")
+    seen = private / "seen"
+    program = (
+        "import subprocess, sys, alluxio_jnifuse\n"
+        "run = subprocess.run\n"
+        "def watched(command, **more):\n"
+        "    open(sys.argv[3], 'w').write(repr(command))\n"
+        "    return run(command, **more)\n"
+        "subprocess.run = watched\n"
+        "told = dict(line.split('=', 1) for line in sys.stdin.read().splitlines())\n"
+        "mounted = alluxio_jnifuse.mount(sys.argv[1], sys.argv[2], properties=told)\n"
+        "print(open(mounted.mountpoint + '/file').read(), mounted.pid, open(mounted.log).read())\n"
+        "print(open(f'/proc/{mounted.pid}/cmdline').read())\n"
+        "mounted.unmount()\n"
+    )
+    given = "".join(f"{key}={value}\n" for key, value in bucket.properties().items())
+    done = subprocess.run(
+        [sys.executable, "-c", program, bucket.uri, path, str(seen)],
+        input=given,
+        env=mounts.environ(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("contents")
+    assert SECRET not in done.stdout + seen.read_text()
+
+
+def test_what_is_masked() -> None:
+    """By its name, or where it is one of several values in one."""
+    assert masked("fs.oss.accessKeySecret", "x") == masked("a.b.security-token", "x") == "******"
+    assert masked("fs.oss.accessKeySecret", "") == ""
+    options = "ro,fs.oss.accessKeySecret=a\\,b,attr_timeout=3,fs.oss.securityToken=t"
+    assert masked("alluxio.fuse.mount.options", options) == (
+        "ro,fs.oss.accessKeySecret=******,attr_timeout=3,fs.oss.securityToken=******"
+    )
+    assert masked("alluxio.user.hostname", "h") == "h"
+
+
+def test_a_command_line_is_cleaned_in_place() -> None:
+    """The other words stay as they are."""
+    program = (
+        "from alluxio_jnifuse.masking import hide_arguments; hide_arguments()\n"
+        "print(open('/proc/self/cmdline').read().split('\\0')[3:-1])"
+    )
+    words = ["-D", "a.secret=x1", "-ofs.oss.securityToken=y=2,ro", "plain=z", "--", "accessKey"]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words], capture_output=True, text=True, timeout=30, check=True
+    )
+    assert done.stdout.strip() == repr(
+        ["-D", "a.secret=**", "-ofs.oss.securityToken=******", "plain=z", "--", "accessKey"]
+    )
+    hide_arguments()  # nothing of ours is secret
