@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import subprocess
@@ -11,11 +12,11 @@ from pathlib import Path
 
 import pytest
 from cluster import dataset
-from harness.children import Children, results
+from harness.children import Children, results, until
 from harness.datasets import check, check_mapped, check_ranges, walk
 from harness.mounting import COMMAND, Mounted, Mounts, beneath, run
 from oss.bucket import KEY_ID, SECRET, Bucket
-from oss.faults import CloseIdle, Delay, IgnoreRange, Reset, Slow, Stall, Status, Truncate, WrongRange
+from oss.faults import CloseIdle, Delay, IgnoreRange, Reset, Slow, Stall, Status, Truncate, WrongBytes, WrongRange
 from oss.server import OssServer, Rule, Token
 
 pytestmark = [pytest.mark.fuse, pytest.mark.timeout(120)]
@@ -226,6 +227,33 @@ def read_and_count(top: str, files: Mapping[str, int], number: int) -> Counter[s
                         found["wrong"] += 1
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     return found
+
+
+@pytest.mark.parametrize("size", [100_000, 9 * MIB])
+def test_an_object_that_is_damaged_on_the_way(
+    bucket: Bucket, mounts: Mounts, children: Children, private: Path, size: int
+) -> None:
+    """It is never read to its end while it is damaged; a moment after it is not, all of it is right."""
+    fill(bucket, private / "tree", {"file": size})
+    mounted = mount(mounts, bucket)
+    bucket.server.add_rule(Rule(WrongBytes(77), "GET"))
+    assert children.run(errno_of_reading, mounted.join("file"), timeout=60.0) == errno.EIO
+    assert mounted.lines("ERROR", "CRC-64", "and OSS says")
+    assert children.run(errno_of_reading, mounted.join("file"), timeout=60.0) == errno.EIO
+    bucket.server.clear_rules()
+    until(lambda: not children.run(errno_of_reading, mounted.join("file"), timeout=60.0), "it to be right", 20.0)
+    children.run(check, mounted.join("file"), "file", size, timeout=60.0)
+
+
+def errno_of_reading(path: str) -> int:
+    """The errno that reading a file to its end fails with; 0 when it does not."""
+    try:
+        with open(path, "rb", buffering=0) as file:
+            while file.read(MIB):
+                pass
+    except OSError as error:
+        return error.errno or 0
+    return 0
 
 
 # ------------------------------------------------------------------------------------------------------ ways there

@@ -13,11 +13,13 @@ from __future__ import annotations
 import logging
 import os
 import re
+import time
+from collections import OrderedDict
 from functools import partial
 from typing import TYPE_CHECKING
 
 from alluxio_jnifuse._core import crc64
-from alluxio_jnifuse.errors import SourceError, StaleVersion, forget_frames
+from alluxio_jnifuse.errors import CorruptContents, StaleVersion, forget_frames
 from alluxio_jnifuse.sources.oss.checksum import Checksum, Damaged
 from alluxio_jnifuse.sources.oss.connection import Broken, Malformed
 from alluxio_jnifuse.sources.oss.errors import FAILURES, Refused
@@ -32,14 +34,12 @@ log = logging.getLogger(__name__)
 
 _FIRST_BYTES = 128 << 10  # whoever waits, waits for the first read of the kernel
 _PIECE_BYTES = 512 << 10  # between calls of progress; a call into the kernel for each
+_DAMAGED_S = 3.0
+_MOST_DAMAGED = 1000
 _CRC = "x-oss-hash-crc64ecma"
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 _ETAG = re.compile(r"[!#-~]{1,256}")  # what may stand between quotes in a header
 _OTHER_VERSION = frozenset({404, 412, 416})  # it is gone, has another ETag, has become shorter
-
-
-class DamagedObject(SourceError):
-    """What OSS sends is not what was written, whenever it is asked."""
 
 
 class OpenObject:
@@ -62,14 +62,19 @@ class OpenObject:
 
 
 class Reader:
-    """Reads the objects of a client's bucket."""
+    """Reads the objects of a client's bucket.
+
+    A version that was found damaged is not read for a moment. A part of it cannot be checked, and the kernel, which
+    asks again for what failed to be read ahead, would be given that part.
+    """
 
     def __init__(self, client: Client) -> None:
         self._client = client
         self._patience_s = client.settings.read_patience_s
+        self._damaged_until: OrderedDict[tuple[bytes, int], float] = OrderedDict()  # by path and version, monotonic
 
     def read_into(self, obj: OpenObject, offset: int, buffer: memoryview, progress: Callable[[int], None]) -> int:
-        """`Source.read_into`, of an open object. Raises StaleVersion, DamagedObject, SourceError, Refused."""
+        """`Source.read_into`, of an open object. Raises StaleVersion, CorruptContents, SourceError, Refused."""
         checksum = obj.checksum
         checked = checksum.checked
         again = False
@@ -118,6 +123,7 @@ class Reader:
 
         When that raises Broken, the piece is asked for again. `check(done)` raises when nobody wants the rest.
         """
+        self._check_trust(obj)
         end = min(len(buffer), obj.size - offset)
         done = 0
         step = _FIRST_BYTES
@@ -140,6 +146,16 @@ class Reader:
                 patience.failed(error, partial(check, done))
         return done
 
+    def _distrust(self, obj: OpenObject) -> None:
+        self._damaged_until[obj.path, obj.version] = time.monotonic() + _DAMAGED_S
+        while len(self._damaged_until) > _MOST_DAMAGED:
+            self._damaged_until.popitem(last=False)
+
+    def _check_trust(self, obj: OpenObject) -> None:
+        until = self._damaged_until.get((obj.path, obj.version), 0.0)
+        if time.monotonic() < until:
+            raise CorruptContents("it was damaged a moment ago", where=obj.where)
+
     def _get(self, obj: OpenObject, begin: int, end: int) -> Answer:
         headers = {}
         if obj.etag:
@@ -150,11 +166,12 @@ class Reader:
         return self._client.send("get", obj.key, {}, headers)
 
     def _damaged(self, obj: OpenObject, error: Damaged, again: bool) -> None:
-        """Raises DamagedObject when it was damaged before, too."""
+        """Raises CorruptContents when it was damaged before, too."""
         self._client.counters.add("damaged")
-        log.error("%s: damaged: %s%s", obj.where, error, "" if again else "; reading it again")
         if again:
-            raise DamagedObject(f"damaged: {error}", where=obj.where)
+            self._distrust(obj)
+            raise CorruptContents(str(error), where=obj.where)
+        log.warning("%s: %s; reading it again", obj.where, error)
 
 
 def _check(answer: Answer, obj: OpenObject, begin: int, end: int) -> None:

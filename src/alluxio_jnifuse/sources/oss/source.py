@@ -24,7 +24,7 @@ from alluxio_jnifuse.sources.oss.client import Client
 from alluxio_jnifuse.sources.oss.errors import FAILURES, diagnose
 from alluxio_jnifuse.sources.oss.listing import Owner, attr_of, directory_record
 from alluxio_jnifuse.sources.oss.lookup import Lookup, TooLarge
-from alluxio_jnifuse.sources.oss.reader import DamagedObject, OpenObject, Reader
+from alluxio_jnifuse.sources.oss.reader import OpenObject, Reader
 from alluxio_jnifuse.sources.siblings import Siblings
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ class OssSource(Source):
     def read_into(self, handle: OpenObject, offset: int, buffer: memoryview, progress: Callable[[int], None]) -> int:
         try:
             return self._reader.read_into(handle, offset, buffer, progress)
-        except (StaleVersion, DamagedObject):
+        except StaleVersion:
             self._lookup.remembered.drop(handle.path, time.monotonic())
             self.invalidate(handle.path)
             raise
