@@ -23,7 +23,15 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from alluxio_jnifuse import _core
-from alluxio_jnifuse.errors import AlluxioFuseError, CorruptContents, MountError, SourceError, StaleVersion, forget_frames, known_errno
+from alluxio_jnifuse.errors import (
+    AlluxioFuseError,
+    CorruptContents,
+    MountError,
+    SourceError,
+    StaleVersion,
+    forget_frames,
+    known_errno,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,6 +15,9 @@ NumPy is imported by `build_listing` alone: it would be most of the time between
 from __future__ import annotations
 
 import abc
+import errno
+import os
+import stat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from alluxio_jnifuse.errors import StaleVersion
@@ -34,6 +37,8 @@ __all__ = [
     "StaleVersion",
     "StatFs",
     "build_listing",
+    "directory_attr",
+    "file_attr",
 ]
 
 BLOCKS_FROM_SIZE = 2**64 - 1  # Attr.blocks of a source that does not know: the core derives it from the size
@@ -157,12 +162,13 @@ class Source(abc.ABC):
     def list(self, path: bytes) -> Listing:
         """The entries of a directory without ``.`` and ``..``, in any order. ENOTDIR when it is none."""
 
-    @abc.abstractmethod
     def readlink(self, path: bytes) -> bytes:
-        """The target of a symbolic link as it stands there. EINVAL when it is none."""
+        """The target of a symbolic link as it stands there. EINVAL when it is none; without links, that is always."""
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), path)
 
-    @abc.abstractmethod
-    def statfs(self) -> StatFs: ...
+    def statfs(self) -> StatFs:
+        """Figures of the file system; by default of one that does not know."""
+        return StatFs(4096, 0, 0, 0, 0, 0, 255)
 
     def counters(self) -> Mapping[str, int]:
         """What the source itself counts, for those who ask for the counters of the mount; always the same names."""
@@ -206,16 +212,29 @@ class Source(abc.ABC):
         """
         raise NotImplementedError
 
-    @abc.abstractmethod
-    def close_file(self, handle: Any) -> None:
+    def close_file(self, handle: Any) -> None:  # noqa: B027  (a handle may need no closing)
         """Forgets a handle, which no call uses any more."""
 
-    @abc.abstractmethod
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027  (a source may hold nothing)
         """Gives up what the source itself holds; idempotent. Calls that are under way may fail.
 
         Handles may outlive it, when a thread hangs in one of them: `close_file` still takes them.
         """
+
+
+def file_attr(size: int, *, version: int, mtime_ns: int = 0, mode: int = 0o444) -> Attr:
+    """Attributes of a regular file that belongs to whoever mounts; `mode`: its permissions."""
+    return _attr(size, version, mtime_ns, stat.S_IFREG | mode, 1)
+
+
+def directory_attr(*, mtime_ns: int = 0, mode: int = 0o555) -> Attr:
+    """Attributes of a directory that belongs to whoever mounts; `mode`: its permissions."""
+    return _attr(0, 0, mtime_ns, stat.S_IFDIR | mode, 2)
+
+
+def _attr(size: int, version: int, mtime_ns: int, mode: int, nlink: int) -> Attr:
+    owner, group = os.getuid(), os.getgid()
+    return Attr(0, size, BLOCKS_FROM_SIZE, version, mtime_ns, mtime_ns, mtime_ns, mode, nlink, owner, group)
 
 
 def build_listing(entries: Iterable[tuple[bytes, Attr]]) -> Listing:
