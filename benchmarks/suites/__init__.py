@@ -14,4 +14,5 @@ NAMES = (
     "shortcircuit",
     "cluster",
     "remote",
+    "oss",
 )
