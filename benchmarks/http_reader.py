@@ -1,7 +1,7 @@
 """A bare HTTP client: ranged GETs received into one buffer, and nothing done with the bytes.
 
-`python -m benchmarks.http_reader HOST PORT STREAMS PATH SIZE [PATH SIZE]...` reads objects that anybody may read, STREAMS
-at once, and prints bytes, seconds and CPU seconds.
+`python -m benchmarks.http_reader HOST PORT STREAMS PATH SIZE [PATH SIZE]...` reads objects that anybody may read,
+STREAMS at once, and prints bytes, seconds and CPU seconds.
 """
 
 from __future__ import annotations

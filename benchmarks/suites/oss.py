@@ -30,8 +30,8 @@ HOW = (
     "The test server of OSS's protocol, which sends files of a tmpfs with sendfile; 4 objects of 256 MiB. The peer is a "
     "Python program that asks for ranges of 64 MiB with http.client and receives them into one buffer. The kernel's "
     "caches are dropped before each sample. Server, client and reader share the processors. 20,000 objects of 10 to "
-    "110 KB, in the order of their names at first and in random order then: with the client cache in memory, compared "
-    "with the files themselves."
+    "110 KB with the client cache in memory, in the order of their names at first, then in random order; compared with "
+    "the files themselves."
 )
 
 _KEYS = {"benchmark": "secret"}
