@@ -1,0 +1,147 @@
+{{/* What the containers are told: -Dkey=value in variables of the ConfigMap, and secrets in files of Secrets. */}}
+
+{{/* (list MAP...): a new map with all of them; the later win. Any may be missing. */}}
+{{- define "alluxio.merged" -}}
+{{- $all := dict -}}
+{{- range . }}{{ $all = mergeOverwrite $all (deepCopy (. | default dict)) }}{{ end -}}
+{{ toJson $all }}
+{{- end }}
+
+{{/* `yes` for the name of a property whose value nobody may see. */}}
+{{- define "alluxio.isSecret" -}}
+{{- if regexMatch "(?i)(access\\.?key|secret|password|account\\.key|credential)" . }}yes{{ end }}
+{{- end }}
+
+{{/* A map of properties as words -Dkey=value: neither secrets nor what has no value. */}}
+{{- define "alluxio.definitions" -}}
+{{- range $key, $value := . }}
+{{- if not (or (kindIs "invalid" $value) (include "alluxio.isSecret" $key)) }} -D{{ $key }}={{ include "alluxio.text" $value }}{{ end }}
+{{- end }}
+{{- end }}
+
+{{/* (list ROOT COMPONENT): the secrets among the properties as lines of alluxio-site.properties. */}}
+{{- define "alluxio.siteFile" -}}
+{{- $values := (first .).Values -}}
+{{- $maps := list $values.fuse.properties -}}
+{{- if ne (last .) "fuse" }}{{ $maps = list $values.properties $values.master.properties $values.jobMaster.properties $values.worker.properties $values.jobWorker.properties }}{{ end -}}
+{{- range $key, $value := include "alluxio.merged" $maps | fromJson }}
+{{- if and (include "alluxio.isSecret" $key) (not (kindIs "invalid" $value)) }}
+{{ $key }}={{ include "alluxio.text" $value | replace "\\" "\\\\" }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* (list ROOT COMPONENT): the name of the Secret with that file, if there is one. */}}
+{{- define "alluxio.siteSecret" -}}
+{{- $root := first . -}}{{- $fuse := eq (last .) "fuse" -}}
+{{- if and $root.Values.existingSecret (not $fuse) }}{{ $root.Values.existingSecret }}
+{{- else if include "alluxio.siteFile" . }}{{ include "alluxio.fullname" $root }}-{{ $fuse | ternary "fuse-site" "site" }}
+{{- end }}
+{{- end }}
+
+{{/* (list ROOT ROLE PORT): HOST:PORT of every master; ROLE is master or jobMaster, PORT the name of one of its ports. */}}
+{{- define "alluxio.masters" -}}
+{{- $root := index . 0 -}}
+{{- $port := get (get $root.Values (index . 1)).ports (index . 2) -}}
+{{- range $i := until (include "alluxio.masterCount" $root | int) }}{{ if $i }},{{ end }}{{ include "alluxio.fullname" $root }}-master-{{ $i }}:{{ $port }}{{ end }}
+{{- end }}
+
+{{- define "alluxio.masterCount" -}}
+{{ .Values.master.replicaCount | default .Values.master.count | int }}
+{{- end }}
+
+{{/* local, uuid, or nothing: short-circuit is off. */}}
+{{- define "alluxio.shortCircuit" -}}
+{{- $default := "local" -}}
+{{- range .Values.tieredstore.levels }}{{ if ne .type "hostPath" }}{{ $default = "uuid" }}{{ end }}{{ end -}}
+{{- if .Values.shortCircuit.enabled -}}
+{{ .Values.fuse.shortCircuitPolicy | default .Values.shortCircuit.policy | default $default }}
+{{- end }}
+{{- end }}
+
+{{/* Of the two ends of a short circuit. */}}
+{{- define "alluxio.shortCircuitOptions" -}}
+{{- $policy := include "alluxio.shortCircuit" . -}}
+{{- if not $policy }} -Dalluxio.user.short.circuit.enabled=false
+{{- else if eq $policy "uuid" }} -Dalluxio.worker.data.server.domain.socket.address=/opt/domain -Dalluxio.worker.data.server.domain.socket.as.uuid=true
+{{- end }}
+{{- end }}
+
+{{- define "alluxio.tierOptions" -}}
+-Dalluxio.worker.tieredstore.levels={{ len .Values.tieredstore.levels }}
+{{- range .Values.tieredstore.levels }}
+{{- $level := include "alluxio.text" .level | printf "-Dalluxio.worker.tieredstore.level%s" }}
+{{- with .alias }} {{ $level }}.alias={{ . }}{{ end }}
+{{- with .mediumtype | default .alias }} {{ $level }}.dirs.mediumtype={{ . }}{{ end }}
+{{- with .path }} {{ $level }}.dirs.path={{ . }}{{ end }}
+{{- with .quota }} {{ $level }}.dirs.quota={{ include "alluxio.text" . | replace "i" "B" }}{{ end }}
+{{- with .high }} {{ $level }}.watermark.high.ratio={{ . }}{{ end }}
+{{- with .low }} {{ $level }}.watermark.low.ratio={{ . }}{{ end }}
+{{- end }}
+{{- end }}
+
+{{/* A client cache in memory gets three quarters of the memory that the pod may use, unless its size is set. */}}
+{{- define "alluxio.budget" -}}
+{{- $properties := include "alluxio.merged" (list .Values.properties .Values.fuse.properties) | fromJson -}}
+{{- $limit := dig "limits" "memory" "" (.Values.fuse.resources | default dict) -}}
+{{- if and $limit (eq (include "alluxio.cacheInMemory" .) "yes") (not (hasKey $properties "alluxio.user.client.cache.size")) }} -Dalluxio.user.client.cache.size={{ mulf (include "alluxio.mebibytes" $limit | float64) 0.75 | floor }}MB{{ end }}
+{{- end }}
+
+{{- define "alluxio.cacheInMemory" -}}
+{{- $properties := include "alluxio.merged" (list .Values.properties .Values.fuse.properties) | fromJson -}}
+{{- $type := get $properties "alluxio.user.client.cache.store.type" | toString -}}
+{{- if and (get $properties "alluxio.user.client.cache.enabled" | toString | eq "true") (has $type (list "MEM" "MEMORY")) }}yes{{ end }}
+{{- end }}
+
+{{/* Of all containers: ALLUXIO_JAVA_OPTS. What the user gives comes last, and so wins. */}}
+{{- define "alluxio.options" -}}
+{{- $values := .Values -}}
+{{- if gt (include "alluxio.masterCount" . | int) 1 -}}
+-Dalluxio.master.rpc.addresses={{ include "alluxio.masters" (list . "master" "rpc") }}
+-Dalluxio.master.embedded.journal.addresses={{ include "alluxio.masters" (list . "master" "embedded") }}
+-Dalluxio.job.master.rpc.addresses={{ include "alluxio.masters" (list . "jobMaster" "rpc") }}
+-Dalluxio.job.master.embedded.journal.addresses={{ include "alluxio.masters" (list . "jobMaster" "embedded") }}
+{{- else -}}
+-Dalluxio.master.hostname={{ include "alluxio.fullname" . }}-master-0
+{{- end }}
+-Dalluxio.master.rpc.port={{ $values.master.ports.rpc }}
+-Dalluxio.job.master.rpc.port={{ $values.jobMaster.ports.rpc }}
+-Dalluxio.master.journal.type={{ $values.journal.type }}
+-Dalluxio.master.journal.folder={{ $values.journal.folder }}
+-Dalluxio.user.hostname=${ALLUXIO_CLIENT_HOSTNAME}
+-Dalluxio.locality.node=${ALLUXIO_NODE_NAME}
+{{ include "alluxio.words" $values.jvmOptions }}
+{{ include "alluxio.definitions" $values.properties }}
+{{- end }}
+
+{{/* (list ROOT ROLE): of one container, after those of all; ROLE is the key of its values. */}}
+{{- define "alluxio.roleOptions" -}}
+{{- $root := first . -}}{{- $role := last . -}}{{- $own := get $root.Values $role -}}
+{{- if eq $role "master" -}}
+-Dalluxio.master.hostname=${ALLUXIO_MASTER_HOSTNAME}
+-Dalluxio.master.web.port={{ $own.ports.web }}
+-Dalluxio.master.embedded.journal.port={{ $own.ports.embedded }}
+{{- else if eq $role "jobMaster" -}}
+-Dalluxio.job.master.hostname=${ALLUXIO_MASTER_HOSTNAME}
+-Dalluxio.job.master.web.port={{ $own.ports.web }}
+-Dalluxio.job.master.embedded.journal.port={{ $own.ports.embedded }}
+{{- else if eq $role "worker" -}}
+-Dalluxio.worker.hostname=${ALLUXIO_WORKER_HOSTNAME}
+-Dalluxio.worker.rpc.port={{ $own.ports.rpc }}
+-Dalluxio.worker.web.port={{ $own.ports.web }}
+{{ include "alluxio.tierOptions" $root }}
+{{ include "alluxio.shortCircuitOptions" $root }}
+{{- else if eq $role "jobWorker" -}}
+-Dalluxio.job.worker.hostname=${ALLUXIO_WORKER_HOSTNAME}
+-Dalluxio.job.worker.rpc.port={{ $own.ports.rpc }}
+-Dalluxio.job.worker.data.port={{ $own.ports.data }}
+-Dalluxio.job.worker.web.port={{ $own.ports.web }}
+{{ include "alluxio.shortCircuitOptions" $root }}
+{{- else -}}
+-Dalluxio.worker.tieredstore.level0.dirs.path={{ (first $root.Values.tieredstore.levels).path }}
+{{ include "alluxio.shortCircuitOptions" $root }}
+{{ include "alluxio.budget" $root }}
+{{- end }}
+{{ include "alluxio.words" $own.jvmOptions }}
+{{ include "alluxio.definitions" $own.properties }}
+{{- end }}
