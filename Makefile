@@ -18,7 +18,7 @@ JOBS ?=
 MAKEFLAGS += --no-builtin-rules
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help build run cluster cluster-jars test check wheel asan tsan ubsan bench clean distclean c-tests c-warnings system-build system-test system-cluster
+.PHONY: help build run cluster cluster-jars helm test check wheel asan tsan ubsan bench clean distclean c-tests c-warnings system-build system-test system-cluster
 
 CSRC := $(wildcard csrc/*.c)
 C_INPUTS := csrc/cflags $(wildcard csrc/*.[ch] csrc/*.def)
@@ -85,9 +85,12 @@ cluster-jars-%: .venv/.tools | system-cluster
 	@scripts/ensure-alluxio $* >/dev/null
 	$(CLUSTER).archives $*
 
+helm: ## build the pinned helm, once; without Go there is none, and no test of the chart
+	@scripts/ensure-helm >/dev/null || true
+
 # ---- checks
 
-test: .venv/.built .venv/.test c-tests cluster-jars | system-test ## the C tests, then the Python tests
+test: .venv/.built .venv/.test c-tests cluster-jars helm | system-test ## the C tests, then the Python tests
 	.venv/bin/python -m pytest
 
 check: .venv/.built .venv/.dev c-warnings ## linters, types, C warnings as errors, then the tests

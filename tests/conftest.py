@@ -36,6 +36,7 @@ from oss.server import OssServer
 ROOT = Path(os.path.realpath(tempfile.gettempdir())) / f"ajf-tests-{os.getuid()}"
 REQUIRE = "AJF_REQUIRE_FUSE"  # environment: 1 = a test that cannot mount fails
 REQUIRE_CLUSTER = "AJF_REQUIRE_CLUSTER"  # environment: 1 = a test that cannot start a cluster fails
+REQUIRE_CHART = "AJF_REQUIRE_CHART"  # environment: 1 = a test of the Helm chart fails where there is no helm
 NUMBERS = itertools.count(1)  # of buckets
 CLUSTER_TIMEOUT_S = 240  # for a test that may have to start servers on a busy machine
 
@@ -76,6 +77,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     marker = item.get_closest_marker("cluster")
     if marker is not None:  # its argument: the release of Alluxio
         _need(jars.unusable(*marker.args), "a cluster", REQUIRE_CLUSTER)
+    if item.get_closest_marker("chart") is not None:
+        import helm
+
+        _need(helm.unusable(), "helm", REQUIRE_CHART)
 
 
 def _need(reason: str, what: str, variable: str) -> None:

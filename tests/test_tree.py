@@ -39,7 +39,9 @@ TEXT_ENDINGS = (
     ".pxi",
     ".sh",
     ".toml",
+    ".tpl",
     ".txt",
+    ".yaml",
     ".yml",
 )
 # What a build or a tool leaves in a working tree.
