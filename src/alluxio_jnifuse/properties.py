@@ -63,6 +63,8 @@ IGNORED: tuple[tuple[str, str], ...] = (
     ("alluxio.zookeeper.", "the masters themselves are asked who leads: name all in alluxio.master.rpc.addresses"),
     ("alluxio.locality.", "the tiers are those of alluxio.locality.order"),
     ("alluxio.standalone.", "there is no Java machine here"),
+    ("alluxio.underfs.oss.default.mode", "use the mount options umask, uid and gid"),
+    ("alluxio.underfs.oss.", "it is for Alluxio's own way to OSS"),
     ("alluxio.underfs.", _STORAGE),
     ("alluxio.", "this client does not know it"),
     ("fs.", _STORAGE),

@@ -118,14 +118,18 @@ def test_a_name_that_is_no_utf8_does_not_exist(bucket: Bucket, source: OssSource
     assert not bucket.counts()
 
 
-def test_many_pages(bucket: Bucket, source: OssSource) -> None:
+@pytest.mark.parametrize("region", ["", "cn-hangzhou"], ids=["V1", "V4"])
+def test_many_pages(bucket: Bucket, region: str) -> None:
     """A thousand keys and prefixes each; in the order of names."""
+    source = bucket.source(bucket.config(bucket.properties(region=region)))
+    bucket.server.reset()
     wanted = {f"{number:05}": "f" for number in range(2500)} | {f"{number:05}d": "d" for number in range(0, 2500, 7)}
     bucket.put_many({name if kind == "f" else f"{name}/x": b"" for name, kind in wanted.items()})
     listing = source.list(b"/")
     assert bucket.counts()["LIST"] == 3
     assert list(entries(listing)) == sorted(name.encode() for name in wanted)
     assert names(source) == {name.encode(): kind for name, kind in wanted.items()}
+    source.close()
 
 
 # ------------------------------------------------------------------------------------------------------- requests

@@ -7,9 +7,10 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
-from oss.bucket import Bucket
+from oss.bucket import KEY_ID, SECRET, Bucket
 from oss.faults import (
     CloseIdle,
     Delay,
@@ -24,7 +25,7 @@ from oss.faults import (
     WrongBytes,
     WrongRange,
 )
-from oss.server import Rule
+from oss.server import OssServer, Rule
 from oss_reading import LARGE, MIB, SMALL, ignore, read, read_small, read_version
 
 from alluxio_jnifuse import _core
@@ -291,6 +292,19 @@ def test_what_is_refused_for_good_is_an_error_at_once(
         read(source, b"/large")
     assert caught.value.errno == number
     assert bucket.counts()["GET"] == 1
+
+
+@pytest.mark.parametrize("name", ["reset", "truncated", "stalled", "wrong range", "slow"])
+def test_a_large_file_despite_and_encrypted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """TLS has its own ways to end, and to wait."""
+    with OssServer(tmp_path, keys={KEY_ID: SECRET}, https=True) as server:
+        monkeypatch.setenv("SSL_CERT_FILE", str(server.ca_file))
+        bucket = Bucket(server, "bucket")
+        bucket.put("large", LARGE)
+        server.add_rule(Rule(FAULTS[name], "GET", count=2))
+        source = bucket.source(stall_s=STALL_S, read_patience_s=PATIENCE_S)
+        assert read(source, b"/large", 1) == LARGE[1:]
+        source.close()
 
 
 # ------------------------------------------------------------------------------------------------------ checksums

@@ -8,6 +8,7 @@ Threads: any.
 
 from __future__ import annotations
 
+import errno
 import logging
 import threading
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from urllib.parse import quote
 from alluxio_jnifuse import __version__
 from alluxio_jnifuse.sources.oss.connection import Broken, Stalled
 from alluxio_jnifuse.sources.oss.counters import Counters
-from alluxio_jnifuse.sources.oss.errors import FAILURES, Refused
+from alluxio_jnifuse.sources.oss.errors import FAILURES, Refused, is_transient
 from alluxio_jnifuse.sources.oss.patience import Impatience, Patience
 from alluxio_jnifuse.sources.oss.pool import Closed, Pool
 from alluxio_jnifuse.sources.oss.route import Route
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_EXPECTED = frozenset({errno.ENOENT, errno.ESTALE})  # everything else somebody has to look into
 _NAMES = {"get": "GetObject", "list": "ListObjects", "head": "HeadObject"}
 
 
@@ -106,7 +108,7 @@ class Client:
             what = f"{_NAMES[kind]} {key or params.get('prefix', '')!r}"
             error = self._refusal(what, head, connection, credentials)
             if renewed or not error.of_credentials or not self._signer.renew(credentials):
-                if error.status in (401, 403):
+                if not is_transient(error) and error.errno not in _EXPECTED:
                     log.warning("%s", error.strerror)
                 raise error
             renewed = True
