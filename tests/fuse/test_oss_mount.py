@@ -74,11 +74,12 @@ def test_a_tree(
     assert mounted.stats()["oss_damaged"] == 0
 
 
-def test_with_the_client_cache(bucket: Bucket, mounts: Mounts, children: Children, private: Path) -> None:
-    """What was read is not asked for again."""
+@pytest.mark.parametrize("store", ["MEM", "LOCAL"])
+def test_with_the_client_cache(bucket: Bucket, mounts: Mounts, children: Children, private: Path, store: str) -> None:
+    """What was read is not asked for again, be it kept in memory or on disk."""
     fill(bucket, private / "tree", TREE)
-    cache = {"alluxio.user.client.cache.enabled": "true", "alluxio.user.client.cache.size": "256MB"}
-    mounted = mount(mounts, bucket, "", cache)
+    cache = {"enabled": "true", "size": "256MB", "store.type": store, "dirs": str(private / "cache")}
+    mounted = mount(mounts, bucket, "", {f"alluxio.user.client.cache.{name}": value for name, value in cache.items()})
     children.run(read_all, mounted.path, TREE, 2, timeout=60.0)
     children.run(read_all, mounted.path, TREE, 3, timeout=60.0)
     before = bucket.counts()["GET"]

@@ -174,8 +174,8 @@ def _of_connecting(error: ConnectError, settings: Settings) -> Diagnosis:
         return Diagnosis(describe(error), "name the file of its authority in SSL_CERT_FILE, or correct the host's name")
     if isinstance(cause, ssl.SSLError):
         return Diagnosis(describe(error), f"if it does not speak TLS, use http:// in {_ENDPOINT}")
-    if isinstance(cause, socket.gaierror):
-        hopeless = cause.errno == socket.EAI_NONAME
+    if isinstance(cause, (socket.gaierror, UnicodeError)):
+        hopeless = not isinstance(cause, socket.gaierror) or cause.errno == socket.EAI_NONAME
         return Diagnosis(describe(error), f"correct {_ENDPOINT}, or the name service of this machine", hopeless)
     return Diagnosis(describe(error), f"correct {_ENDPOINT}, or look for a firewall", hopeless=False)
 

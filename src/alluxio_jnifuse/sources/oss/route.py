@@ -63,6 +63,8 @@ class Route:
         """A new connection. Raises ConnectError."""
         try:
             sock = socket.create_connection(self._peer, self._timeout_s)
+        except UnicodeError as error:
+            raise ConnectError("its name cannot be one", self.peer) from error
         except OSError as error:
             raise ConnectError(_reason(error), self.peer) from error
         try:

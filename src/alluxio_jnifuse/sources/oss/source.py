@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _SMALL_BYTES = 1 << 20  # what the core takes at most
-_SMALL_AHEAD = 32  # as many as there are fetchers: each of them waits for the network
+_SMALL_AHEAD = 32  # hides 10 ms of latency at 3,000 objects/s, which is as many as one interpreter can ask for
 _LOOK_UP_AGE_S = 10.0  # how old an answer to a look-up may be; the kernel's timeout comes on top
 _MOST_SIBLINGS = 100_000  # names in a directory that is listed though nobody asked for that: 100 requests
 _STATFS = StatFs(4096, 1 << 38, 1 << 38, 1 << 38, 0, 0, 255)  # a PiB: a bucket has no size
