@@ -15,4 +15,5 @@ NAMES = (
     "cluster",
     "remote",
     "oss",
+    "osscluster",
 )

@@ -27,8 +27,8 @@ from benchmarks.workloads import RANDOM_4K, RANDOM_128K, SEQUENTIAL, SEQUENTIAL_
 TITLE = "An OSS bucket: side by side with a bare HTTP client"
 PEER = "bare HTTP"
 HOW = (
-    "The test server of OSS's protocol, which sends files of a tmpfs with sendfile; 4 objects of 256 MiB. The peer is a "
-    "Python program that asks for ranges of 64 MiB with http.client and receives them into one buffer. The kernel's "
+    "The test server of OSS's protocol, which sends files of a tmpfs with sendfile; 4 objects of 256 MiB. The peer is "
+    "a Python program that asks for ranges of 64 MiB with http.client and receives them into one buffer. The kernel's "
     "caches are dropped before each sample. Server, client and reader share the processors. 20,000 objects of 10 to "
     "110 KB with the client cache in memory, in the order of their names at first, then in random order; compared with "
     "the files themselves."
