@@ -12,12 +12,13 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 
+from alluxio_jnifuse import memory_limit
 from alluxio_jnifuse.errors import ConfigError
 from alluxio_jnifuse.loading import CLUSTER, COMMAND_LINE, DEFAULT, DEFINE, Loader, Setting, parse_addresses
 from alluxio_jnifuse.options import BY_NAME, OPTIONS
 from alluxio_jnifuse.options.option import UINT32_MAX
 from alluxio_jnifuse.properties import define, ignored_reason
-from alluxio_jnifuse.units import parse_size, unquote
+from alluxio_jnifuse.units import format_size, parse_size, unquote
 
 UFS = "alluxio.master.mount.table.root.ufs"
 MOUNT_POINT = "alluxio.fuse.mount.point"
@@ -54,6 +55,7 @@ class Config:
     def __init__(self, loader: Loader, cluster_defaults: Iterable[tuple[str, str]] = ()) -> None:
         self._loader = loader
         self.settings, self.notes = loader.finish(cluster_defaults)
+        self._fit_into_memory()
         self.lend = not self.flag(f"{_CACHE}enabled")
         self.cache_bytes = 0 if self.lend else self.number(f"{_CACHE}size")
         self.cluster = self._masters()
@@ -197,6 +199,29 @@ class Config:
         if self.number("max_read") > 0:
             words.append(f"max_read={self.number('max_read')}")
         return ",".join(words)
+
+    def _fit_into_memory(self) -> None:
+        """Makes defaults as small as a container's memory limit needs; what was set stays, and is told."""
+        limit = memory_limit.find()
+        if limit is None:
+            return
+        budget = memory_limit.budget(limit)
+        sizes = [("transient_window", budget.window)]
+        if self.flag(f"{_CACHE}enabled") and self.cache_store == "MEM":
+            sizes.append((f"{_CACHE}size", max(budget.cache, page_bytes(self.number(f"{_CACHE}page.size")))))
+        for name, most in sizes:
+            setting = self.settings[name]
+            if not isinstance(setting.value, int) or setting.value <= most:
+                continue
+            if setting.rank == DEFAULT:
+                text = format_size(most)
+                self.settings[name] = setting._replace(value=most, text=text, origin="memory limit")
+                self.notes.append(f"{name}: {text}, for the memory limit of {format_size(limit)}")
+            else:
+                self.notes.append(
+                    f"{name}={setting.text} ({setting.origin}): more than the {format_size(most)} that the memory "
+                    f"limit of {format_size(limit)} has room for; this process may be killed"
+                )
 
     def _masters(self) -> str:
         """The masters of the configured cluster with their ports, or ""."""
