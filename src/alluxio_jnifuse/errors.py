@@ -35,6 +35,10 @@ class SourceError(AlluxioFuseError):
     """A source cannot be opened, or broke its contract."""
 
 
+class Unreachable(SourceError):
+    """The storage does not answer, or not yet: another try may succeed."""
+
+
 class StaleVersion(SourceError):
     """The file is not the version any more that was looked up or opened."""
 

@@ -17,6 +17,7 @@ from alluxio_jnifuse.properties import (
     find_site_file,
     ignored_reason,
     parse_java_opts,
+    parse_properties,
     read_site_file,
 )
 
@@ -68,6 +69,7 @@ MOUNT_OPTIONS = "alluxio.fuse.mount.options"
 TIER = "alluxio.locality."  # and the name of one of the tiers
 TIERS = "alluxio.locality.order"
 _SITE_DIRECTORIES = "alluxio.site.conf.dir"
+SITE_PROPERTIES = "ALLUXIO_SITE_PROPERTIES"  # of the environment: the contents of the site file
 
 _COMMA = re.compile(r"(?<!\\),")  # libfuse's escape
 
@@ -180,6 +182,10 @@ class Loader:
             self.notes.append(f"ignored: there is no Java machine here to take {' '.join(dict.fromkeys(flags))}")
 
     def _read_site_file(self) -> None:
+        text = self._environ.get(SITE_PROPERTIES, "")
+        if text:
+            self._add_pairs(parse_properties(text), f"${SITE_PROPERTIES}", SITE_FILE)
+            return
         try:
             path = find_site_file(units.substitute(f"${{{_SITE_DIRECTORIES}}}", self._lookup))
             pairs = read_site_file(path) if path else []

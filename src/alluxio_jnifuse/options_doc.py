@@ -24,7 +24,8 @@ The first of these that says something counts:
    quoted as in a shell, `$NAME` and `${NAME}` are variables of the environment, flags for a Java machine are named in
    the log once,
 4. the environment variables below,
-5. `alluxio-site.properties`: the first one found in `$ALLUXIO_CONF_DIR`, `~/.alluxio` and `/etc/alluxio`,
+5. `alluxio-site.properties`: its contents in `$ALLUXIO_SITE_PROPERTIES`, else the first one found in
+   `$ALLUXIO_CONF_DIR`, `~/.alluxio` and `/etc/alluxio`,
 6. the configuration of the cluster that is mounted, as its master tells it (`alluxio-jnifuse getConf --master`); what
    describes a machine, the mount itself or the way to the cluster is not taken from there,
 7. the default.

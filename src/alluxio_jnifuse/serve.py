@@ -14,7 +14,6 @@ import fcntl
 import os
 import resource
 import signal
-import stat
 import sys
 import threading
 import time
@@ -22,9 +21,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from alluxio_jnifuse import __version__, metrics, mounttable, privileges
-from alluxio_jnifuse.config import ALLUXIO
-from alluxio_jnifuse.errors import AlluxioFuseError, MountError
+from alluxio_jnifuse import __version__, metrics, mounttable, privileges, storage
+from alluxio_jnifuse.errors import MountError
 from alluxio_jnifuse.hit_ratio import HitRatio
 from alluxio_jnifuse.logs import LOGGER, LogHandler, drain
 from alluxio_jnifuse.masking import masked
@@ -78,9 +76,7 @@ def serve(config: Config, mountpoint: str, log: Logging, reporter: Reporter) -> 
     _raise_file_limit()
     _enlarge_file_table()  # before any thread
     watcher = Watcher(mountpoint) if config.flag("auto_unmount") else None  # forks: before any thread, too
-    reporter.stage("the storage to answer")
-    config = _ask_cluster(config)
-    source = _cached(_open_source(config), config)
+    config, source = storage.open_storage(config, reporter.stage)
     try:
         with SignalPipe((*_STOP_SIGNALS, metrics.REQUEST)) as signals:
             reporter.stage("the kernel to mount")
@@ -221,45 +217,6 @@ class _Session:
     def _watch_end(self) -> None:
         self._core.wait_end(-1)
         self._signals.wake()
-
-
-def _ask_cluster(config: Config) -> Config:
-    """`config`, of a cluster with what its own configuration says of clients. Raises AlluxioFuseError."""
-    if not config.ufs.startswith(ALLUXIO):
-        return config
-    from alluxio_jnifuse.sources.alluxio.from_config import ask_cluster
-
-    return ask_cluster(config)
-
-
-def _open_source(config: Config) -> Source:
-    """The storage, which has answered for its root. Raises AlluxioFuseError."""
-    from alluxio_jnifuse.sources import open_source
-
-    source = open_source(config.ufs, config)
-    try:
-        if not stat.S_ISDIR(source.stat(b"/").mode):
-            raise MountError("is not a directory", where=config.ufs)
-    except BaseException as error:
-        source.close()
-        if isinstance(error, AlluxioFuseError) or not isinstance(error, Exception):
-            raise
-        reason = error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
-        raise MountError(f"does not answer: {reason}", where=config.ufs) from error
-    return source
-
-
-def _cached(source: Source, config: Config) -> Source:
-    """`source`, behind the client cache if that is on a disk. Raises AlluxioFuseError."""
-    if config.lend or config.cache_store == "MEM":
-        return source
-    from alluxio_jnifuse.cache.from_config import cached
-
-    try:
-        return cached(source, config)
-    except BaseException:
-        source.close()
-        raise
 
 
 def _mount(core: Core, mountpoint: str, options: str) -> None:

@@ -122,6 +122,16 @@ def test_precedence_of_properties(tmp_path: Path) -> None:
     assert (found.number(key), found.origin(key)) == (5 << 20, "-o")
 
 
+def test_a_site_file_in_the_environment(tmp_path: Path) -> None:
+    """$ALLUXIO_SITE_PROPERTIES has the contents of the site file, which is not looked for then."""
+    key = f"{CACHE}size"
+    environ = {**site(tmp_path, f"{key}=1MB"), "ALLUXIO_SITE_PROPERTIES": f"# ours\n{key} = 2MB\nalluxio.x=y\n"}
+    found = load(environ=environ)
+    assert (found.number(key), found.origin(key)) == (2 << 20, "$ALLUXIO_SITE_PROPERTIES")
+    environ["ALLUXIO_JAVA_OPTS"] = f"-D{key}=3MB"
+    assert load(environ=environ).number(key) == 3 << 20
+
+
 def test_precedence_of_mount_options(tmp_path: Path) -> None:
     """-o beats alluxio.fuse.mount.options, which adds to it; MAX_IDLE_THREADS beats the site file."""
     environ = site(tmp_path, "alluxio.fuse.mount.options=direct_io,attr_timeout=7,max_idle_threads=5,allow_other")

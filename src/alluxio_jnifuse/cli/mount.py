@@ -93,7 +93,7 @@ def success(config: Config, mountpoint: str) -> str:
 def _background(config: Config, mountpoint: str) -> int:
     from alluxio_jnifuse import daemon
 
-    patience = config.number("alluxio.user.rpc.retry.max.duration") / 1000
+    patience = 0.0 if config.flag("wait") else config.number("alluxio.user.rpc.retry.max.duration") / 1000
     daemon.start(config, mountpoint, patience + _GRACE_S if patience else 0)
     print(success(config, mountpoint))
     return 0
@@ -119,7 +119,7 @@ class _Terminal:
     def stage(self, text: str) -> None:
         from alluxio_jnifuse.logs import LOGGER
 
-        LOGGER.debug("waiting for %s", text)
+        LOGGER.info("waiting for %s", text)
 
     def ready(self) -> None:
         print(self._success, flush=True)

@@ -144,6 +144,10 @@ MOUNT_OPTIONS = (
     _kernel("noexec", "nothing on the mount can be executed", "data sets carry scripts and programs", "exec"),
     _kernel("noatime", "do not update access times", "access times are never written in any case", "atime"),
     _flag("auto_unmount", "unmount when the daemon dies", "an empty directory invites rsync --delete"),
+    _flag(
+        "wait", "a cluster that cannot be reached yet is waited for, for as long as it takes",
+        "who mounts wants to be told of a wrong name; in a container it is on", off="nowait",
+    ),
     Option("uid", "count", "", "show this owner (number)", "the source's owner", "uid", 0, UINT32_MAX - 1),
     Option("gid", "count", "", "show this group (number)", "the source's group", "gid", 0, UINT32_MAX - 1),
     Option("umask", "octal", "", "show every mode as 777 without these bits", "the source's modes", "umask", 0, 0o777),

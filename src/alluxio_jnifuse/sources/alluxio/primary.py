@@ -16,10 +16,10 @@ import random
 import time
 from typing import TYPE_CHECKING, Union
 
-from alluxio_jnifuse.errors import SourceError
+from alluxio_jnifuse.errors import SourceError, Unreachable
 from alluxio_jnifuse.sources.alluxio import requests
 from alluxio_jnifuse.sources.alluxio.channel import Channel
-from alluxio_jnifuse.sources.alluxio.errors import CallError, Closed, Status, TimedOut, diagnose
+from alluxio_jnifuse.sources.alluxio.errors import CallError, Closed, Status, TimedOut, diagnose, is_retryable
 from alluxio_jnifuse.sources.alluxio.proto import version_pb2
 
 if TYPE_CHECKING:
@@ -134,14 +134,19 @@ class Search:
 
 
 def explain(masters: Sequence[str], error: CallError) -> SourceError:
-    """Why there is no cluster to work with: which masters were asked, what each said, and what to do."""
+    """Why there is no cluster to work with: which masters were asked, what each said, and what to do.
+
+    Unreachable where a master may only have to be waited for.
+    """
     where = f"alluxio://{','.join(masters)}"
     if not isinstance(error, NoPrimary):
         said = diagnose(error)
-        return SourceError(f"{error.where}: {said.what}", where=where, remedy=said.remedy)
+        kind = Unreachable if is_retryable(error) and not said.hopeless else SourceError
+        return kind(f"{error.where}: {said.what}", where=where, remedy=said.remedy)
     answers = {who: diagnose(answer) for who, answer in error.answers.items()}
+    kind = SourceError if all(said.hopeless for said in answers.values()) else Unreachable
     if len(answers) == 1:
         (said,) = answers.values()
-        return SourceError(said.what, where=where, remedy=said.remedy)
+        return kind(said.what, where=where, remedy=said.remedy)
     listed = (f"{who}: {said.what}{f' ({said.remedy})' if said.remedy else ''}" for who, said in answers.items())
-    return SourceError(f"none of the masters serves: {'; '.join(listed)}", where=where)
+    return kind(f"none of the masters serves: {'; '.join(listed)}", where=where)

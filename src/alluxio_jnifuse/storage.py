@@ -1,0 +1,77 @@
+"""The storage of a mount: asked for its settings, opened behind its cache, and waited for where that is wanted."""
+
+from __future__ import annotations
+
+import stat
+import time
+from typing import TYPE_CHECKING
+
+from alluxio_jnifuse.config import ALLUXIO
+from alluxio_jnifuse.errors import AlluxioFuseError, MountError, Unreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from alluxio_jnifuse.config import Config
+    from alluxio_jnifuse.sources.base import Source
+
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 2.0  # between tries; a mount is not to come much later than its storage
+
+
+def open_storage(config: Config, tell: Callable[[str], None]) -> tuple[Config, Source]:
+    """The settings, with what the cluster says of clients, and the storage, which has answered for its root.
+
+    With the option `wait` a storage that cannot be reached is tried again until it can. `tell` gets what is waited
+    for. Raises AlluxioFuseError.
+    """
+    tell("the storage to answer")
+    pause = _FIRST_PAUSE_S
+    while True:
+        try:
+            asked = _ask_cluster(config)
+            return asked, _cached(_open_source(asked), asked)
+        except Unreachable as error:
+            if not config.flag("wait"):
+                raise
+            tell(f"the storage to answer: {error}")
+        time.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE_S)
+
+
+def _ask_cluster(config: Config) -> Config:
+    """`config`, of a cluster with what its own configuration says of clients. Raises AlluxioFuseError."""
+    if not config.ufs.startswith(ALLUXIO):
+        return config
+    from alluxio_jnifuse.sources.alluxio.from_config import ask_cluster
+
+    return ask_cluster(config)
+
+
+def _open_source(config: Config) -> Source:
+    """The storage itself. Raises AlluxioFuseError."""
+    from alluxio_jnifuse.sources import open_source
+
+    source = open_source(config.ufs, config)
+    try:
+        if not stat.S_ISDIR(source.stat(b"/").mode):
+            raise MountError("is not a directory", where=config.ufs)
+    except BaseException as error:
+        source.close()
+        if isinstance(error, AlluxioFuseError) or not isinstance(error, Exception):
+            raise
+        reason = error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+        raise MountError(f"does not answer: {reason}", where=config.ufs) from error
+    return source
+
+
+def _cached(source: Source, config: Config) -> Source:
+    """`source`, behind the client cache if that is on a disk. Raises AlluxioFuseError."""
+    if config.lend or config.cache_store == "MEM":
+        return source
+    from alluxio_jnifuse.cache.from_config import cached
+
+    try:
+        return cached(source, config)
+    except BaseException:
+        source.close()
+        raise
