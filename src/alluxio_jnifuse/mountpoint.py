@@ -11,7 +11,7 @@ from alluxio_jnifuse.errors import MountError
 
 # A live mount answers in microseconds; one whose storage hangs must not hang the command.
 _PROBE_S = 5.0
-_DEAD = (errno.ENOTCONN, errno.ECONNABORTED)
+DEAD = (errno.ENOTCONN, errno.ECONNABORTED)  # what a mount answers whose daemon is no more
 
 
 def prepare(path: str, *, nonempty: bool = False) -> str:
@@ -46,7 +46,7 @@ def is_stale(path: str) -> bool:
             where=path,
             remedy=f"look at it, then detach it (umount -l {path})",
         )
-    return code in _DEAD
+    return code in DEAD
 
 
 def _clear_stale(path: str) -> None:

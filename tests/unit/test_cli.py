@@ -34,7 +34,7 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str,
 def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     """Help is asked for with -h and --help, of the program and of each command, and is no error."""
     assert said(capsys, "--help")[:2] == (0, said(capsys, "-h")[1])
-    for command in ("mount", "umount", "unmount", "load", "stat", "getConf", "version"):
+    for command in ("mount", "umount", "unmount", "load", "stat", "health", "getConf", "version"):
         code, out, _ = said(capsys, command, "--help")
         assert code == 0
         assert out.startswith("Usage: alluxio-jnifuse ")
@@ -60,6 +60,7 @@ def test_no_command(capsys: pytest.CaptureFixture[str]) -> None:
         ("load", "-j", "0", "/a"),
         ("load", "--jobs", "many", "/a"),
         ("stat", "/a"),
+        ("health", "/a", "/b"),
         ("version", "please"),
         ("getConf", "a", "b"),
         ("getConf", "--unit", "XB", "alluxio.user.client.cache.size"),

@@ -17,6 +17,7 @@ _COMMANDS = {
     "unmount": "umount",
     "load": "load",
     "stat": "stat",
+    "health": "health",
     "getConf": "getconf",
     "version": "version",
 }
@@ -32,6 +33,7 @@ Usage: {PROGRAM} COMMAND ...
                             read files of running mounts, so that they are cached
   stat [--stats MOUNT_POINT]
                             list the running mounts, or show the counters of one
+  health [MOUNT_POINT]      whether the running mounts answer, or one does; for health checks
   getConf [--unit UNIT] [--source] [--master] [KEY]
                             what a property is set to, and where
   version                   versions, and what this kernel can do

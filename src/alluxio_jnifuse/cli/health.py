@@ -1,0 +1,56 @@
+"""`health`: whether running mounts answer, for health checks and probes; says what does not."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from alluxio_jnifuse import metrics, mounttable
+from alluxio_jnifuse.cli import PROGRAM, UsageError, options_of
+from alluxio_jnifuse.errors import MountError
+from alluxio_jnifuse.mountpoint import DEAD
+from alluxio_jnifuse.registry import Registry
+
+USAGE = f"""\
+Usage: {PROGRAM} health [MOUNT_POINT]
+
+  MOUNT_POINT               default: every running mount, of which there must be one
+
+Exit code 0: it is mounted and answers. A storage that does not answer is none of its business.
+"""
+
+_ANSWER_S = 3.0  # each: of the mount, and of the daemon if the mount has none
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Returns the exit code. Raises UsageError."""
+    positional = options_of(arguments, "", [])[1]
+    if len(positional) > 1:
+        raise UsageError(f"too many arguments: {' '.join(positional)}")
+    mountpoints = [mounttable.resolve(path) for path in positional]
+    if not mountpoints:
+        mountpoints = [record.mountpoint for record in Registry().running()]
+    problems = [problem for mountpoint in mountpoints for problem in [_problem(mountpoint)] if problem]
+    if not mountpoints:
+        problems.append("nothing is mounted")
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    return 1 if problems else 0
+
+
+def _problem(mountpoint: str) -> str:
+    """What is wrong with a mount, or ""."""
+    entry = mounttable.top_at(mountpoint)
+    if entry is None or entry.fstype != mounttable.FSTYPE:
+        return f"{mountpoint}: not mounted"
+    code = mounttable.probe(mountpoint, _ANSWER_S, os.statvfs)
+    if code in DEAD:
+        return f"{mountpoint}: {os.strerror(code)}"
+    if code is None:
+        # The figures of a file system are the storage's; the counters are the daemon's own.
+        try:
+            metrics.request(mountpoint, _ANSWER_S)
+        except MountError as error:
+            return str(error)
+    return ""
