@@ -16,13 +16,17 @@ _OCTAL = re.compile(r"\\([0-7]{3})")
 
 
 class MountEntry(NamedTuple):
-    """One line of mountinfo: where, what, and the device number that st_dev shows."""
+    """One line of mountinfo: where, what, the device number that st_dev shows, and who sees what is mounted within.
+
+    `shared`: it is of a group of mounts, in which one gets what is mounted beneath another (mount_namespaces(7)).
+    """
 
     mountpoint: str
     fstype: str
     source: str
     major: int
     minor: int
+    shared: bool = False
 
 
 def parse(text: str) -> list[MountEntry]:
@@ -34,7 +38,8 @@ def parse(text: str) -> list[MountEntry]:
         if len(fields) < 6 or len(kind) < 2:
             continue
         major, _, minor = fields[2].partition(":")
-        entries.append(MountEntry(_unescape(fields[4]), kind[0], _unescape(kind[1]), int(major), int(minor)))
+        shared = any(field.startswith("shared:") for field in fields[6:])
+        entries.append(MountEntry(_unescape(fields[4]), kind[0], _unescape(kind[1]), int(major), int(minor), shared))
     return entries
 
 
@@ -48,6 +53,17 @@ def top_at(mountpoint: str) -> MountEntry | None:
     """The mount that is on top at the resolved path `mountpoint`, if any."""
     found = [entry for entry in read() if entry.mountpoint == mountpoint]
     return found[-1] if found else None
+
+
+def ground(mountpoint: str) -> MountEntry | None:
+    """The mount that the directory at the resolved path `mountpoint` is on, whatever of ours lies over it."""
+    entries = [entry for entry in read() if entry.mountpoint != mountpoint or entry.fstype != FSTYPE]
+    directory = mountpoint
+    while True:
+        found = [entry for entry in entries if entry.mountpoint == directory]
+        if found or directory == "/":
+            return found[-1] if found else None
+        directory = os.path.dirname(directory)
 
 
 def resolve(path: str) -> str:

@@ -70,7 +70,8 @@ def candidates(uid: int) -> list[str]:
     found = [ROOT_DIRECTORY] if uid == 0 else []
     if uid != 0:
         found += [os.path.join(base, "alluxio-jnifuse") for base in (runtime, f"/run/user/{uid}") if base]
-    return [*dict.fromkeys(found), f"/tmp/alluxio-jnifuse-{uid}"]
+    # The last is in memory, and writable in a container whose root file system is not.
+    return [*dict.fromkeys(found), *(f"{base}/alluxio-jnifuse-{uid}" for base in ("/tmp", "/dev/shm"))]
 
 
 class Registry:

@@ -24,7 +24,8 @@ def test_mountinfo() -> None:
     """mountinfo is read with its escapes, its optional fields and its device numbers."""
     entries = mounttable.parse(MOUNTINFO)
     assert [entry.mountpoint for entry in entries] == ["/proc", "/", "/mnt/a b\\c", "/mnt/a b\\c"]
-    assert entries[2] == mounttable.MountEntry("/mnt/a b\\c", "fuse.alluxio-fuse", "alluxio fuse", 0, 47)
+    assert entries[2] == mounttable.MountEntry("/mnt/a b\\c", "fuse.alluxio-fuse", "alluxio fuse", 0, 47, True)
+    assert [entry.shared for entry in entries] == [False, True, True, False]
 
 
 def test_what_is_mounted_here() -> None:
@@ -34,6 +35,25 @@ def test_what_is_mounted_here() -> None:
     assert found.fstype == "proc"
     assert os.makedev(found.major, found.minor) == os.stat("/proc").st_dev
     assert mounttable.top_at("/nonexistent") is None
+
+
+def test_the_ground_of_a_mount(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mount point is on the nearest mount above it, or on the one at its place that is not ours."""
+    monkeypatch.setattr(mounttable, "read", lambda: mounttable.parse(MOUNTINFO))
+
+    def ground(path: str) -> str:
+        found = mounttable.ground(path)
+        assert found is not None
+        return f"{found.mountpoint} {found.fstype}"
+
+    assert ground("/a/b") == ground("/") == "/ ext4"
+    assert ground("/proc/self") == "/proc proc"
+    assert ground("/procession") == "/ ext4"
+    assert ground("/mnt/a b\\c") == ground("/mnt/a b\\c/d") == "/mnt/a b\\c tmpfs"
+    monkeypatch.setattr(mounttable, "read", lambda: mounttable.parse(MOUNTINFO)[:-1])
+    assert ground("/mnt/a b\\c") == "/ ext4"
+    monkeypatch.setattr(mounttable, "read", list)
+    assert mounttable.ground("/a") is None
 
 
 def test_missing_directory_is_created(tmp_path: Path) -> None:

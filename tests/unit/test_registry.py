@@ -141,7 +141,7 @@ def test_directories_of_others_are_not_trusted(tmp_path: Path) -> None:
 def test_runtime_directories(monkeypatch: pytest.MonkeyPatch) -> None:
     """Root's records lie in /run, a user's in his runtime directory, and each has a last resort in /tmp."""
     monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/7")
-    assert candidates(0) == ["/run/alluxio-jnifuse", "/tmp/alluxio-jnifuse-0"]
-    assert candidates(7) == ["/run/user/7/alluxio-jnifuse", "/tmp/alluxio-jnifuse-7"]
+    assert candidates(0) == ["/run/alluxio-jnifuse", "/tmp/alluxio-jnifuse-0", "/dev/shm/alluxio-jnifuse-0"]
+    assert candidates(7) == ["/run/user/7/alluxio-jnifuse", "/tmp/alluxio-jnifuse-7", "/dev/shm/alluxio-jnifuse-7"]
     monkeypatch.delenv("XDG_RUNTIME_DIR")
-    assert candidates(7) == ["/run/user/7/alluxio-jnifuse", "/tmp/alluxio-jnifuse-7"]
+    assert candidates(7) == ["/run/user/7/alluxio-jnifuse", "/tmp/alluxio-jnifuse-7", "/dev/shm/alluxio-jnifuse-7"]
