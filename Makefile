@@ -6,6 +6,11 @@ MOUNT ?=
 ENGINE ?=
 WHEEL_PYTHONS ?= .venv/bin/python
 
+# Of make image and make image-alluxio, as scripts/build-image says.
+BASE ?= debian:bookworm-slim
+IMAGE ?=
+ARCHIVE ?=
+
 # Of make cluster, and CLUSTER_ARGS, as --help of it says; VERSION: of Alluxio.
 VERSION ?= 2.9.6
 MASTERS ?= 1
@@ -18,7 +23,7 @@ JOBS ?=
 MAKEFLAGS += --no-builtin-rules
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help build run cluster cluster-jars helm test check wheel asan tsan ubsan bench clean distclean c-tests c-warnings system-build system-test system-cluster
+.PHONY: help build run cluster cluster-jars helm test check wheel asan tsan ubsan bench clean distclean c-tests c-warnings system-build system-test system-cluster system-container image image-alluxio
 
 CSRC := $(wildcard csrc/*.c)
 C_INPUTS := csrc/cflags $(wildcard csrc/*.[ch] csrc/*.def)
@@ -29,7 +34,7 @@ PROTO := src/alluxio_jnifuse/sources/alluxio/proto
 PIP := .venv/bin/python -m pip --quiet --disable-pip-version-check
 
 help:
-	@sed -n 's/^\([a-z ]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
+	@sed -n 's/^\([a-z -]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
 
 # ---- the package, in .venv
 
@@ -45,6 +50,9 @@ system-test:
 
 system-cluster:
 	@PYTHON="$(PYTHON)" scripts/ensure-system build cluster
+
+system-container:
+	@PYTHON="$(PYTHON)" scripts/ensure-system build container
 
 # The distribution's pip may be too old for dependency groups.
 .venv/.tools: pyproject.toml | system-build
@@ -90,7 +98,7 @@ helm: ## build the pinned helm, once; without Go there is none, and no test of t
 
 # ---- checks
 
-test: .venv/.built .venv/.test c-tests cluster-jars helm | system-test ## the C tests, then the Python tests
+test: .venv/.built .venv/.test c-tests cluster-jars helm | system-test system-container ## the C tests, then the Python tests
 	.venv/bin/python -m pytest
 
 check: .venv/.built .venv/.dev c-warnings ## linters, types, C warnings as errors, then the tests
@@ -175,6 +183,12 @@ wheel: .venv/.installed .venv/.wheel ## wheels with libfuse inside, in dist/: ma
 			cp build/wheel/*.whl dist/
 	done
 	ls -l dist
+
+image: ## the container image of the client: make image [BASE=debian:bookworm-slim|packages] [IMAGE=name:tag]
+	@scripts/build-image --base "$(BASE)" $(if $(IMAGE),--tag "$(IMAGE)") $(if $(ARCHIVE),--archive "$(ARCHIVE)") fuse
+
+image-alluxio: | system-cluster ## the one of Alluxio's servers: make image-alluxio [BASE=...] [IMAGE=...]
+	@scripts/build-image --base "$(BASE)" $(if $(IMAGE),--tag "$(IMAGE)") $(if $(ARCHIVE),--archive "$(ARCHIVE)") alluxio
 
 clean: ## remove what was built
 	rm -rf build dist .venv/.installed .venv/.built src/*.egg-info src/alluxio_jnifuse/*.so $(PROTO)/*_pb2.py*
