@@ -108,7 +108,7 @@ def test_answers_without_a_body(status: bytes) -> None:
         b"SSH-2.0-OpenSSH\r\n\r\n",
         b"HTTP/2 200 OK\r\n\r\n",
         b"HTTP/1.1 ok\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nX: " + b"x" * 20_000,
+        b"HTTP/1.1 200 OK\r\nX: " + b"x" * 70_000,
         HEAD + b"Content-Length: many\r\n\r\n",
         HEAD + b"Content-Length: 99999999999\r\n\r\n",
         HEAD + b"Transfer-Encoding: chunked\r\n\r\nnot hexadecimal\r\n",
@@ -295,8 +295,11 @@ def test_a_pool_that_was_closed(bucket: Bucket) -> None:
         pool.take()
 
 
-def test_an_idle_connection_at_which_something_came_is_not_used(bucket: Bucket) -> None:
+def test_an_idle_connection_at_which_something_came_is_not_used(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Most likely the server has hung up."""
+    monkeypatch.setattr("alluxio_jnifuse.sources.oss.pool._FRESH_S", 0.0)
     pool = Pool(Route(endpoint_of(bucket.name, bucket.server.endpoint), 5.0, 5.0), Counters())
     first = pool.take()
     first.abort()

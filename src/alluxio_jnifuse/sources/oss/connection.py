@@ -18,8 +18,8 @@ import ssl
 import struct
 import time
 
-# All that is received beyond the head of an answer is copied once; the head of one has 600 to 900 bytes.
-_HEAD_BYTES = 16 << 10
+# What is received together with the head of an answer is copied, which takes less than receiving it for itself.
+_HEAD_BYTES = 64 << 10
 _LARGEST_BODY_BYTES = 16 << 20  # of what is read as a whole: a page of 1,000 keys of 1,023 bytes, each thrice as long
 _LINE_BYTES = 1 << 10  # of a chunk's size
 _NO_BODY = (204, 304)

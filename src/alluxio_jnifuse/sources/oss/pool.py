@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from alluxio_jnifuse.sources.oss.route import Route
 
 _IDLE_S = 50.0  # OSS closes a connection that was idle for a minute
+_FRESH_S = 1.0  # one that was used a moment ago is not looked at: most likely it is as it was left
 _MOST_IDLE = 64  # more than there are fetchers
 
 
@@ -43,7 +44,8 @@ class Pool:
                     break
                 since, connection = self._idle.pop()
                 self._busy.add(connection)
-            if time.monotonic() - since < _IDLE_S and connection.is_quiet():
+            idle_s = time.monotonic() - since
+            if idle_s < _FRESH_S or (idle_s < _IDLE_S and connection.is_quiet()):
                 return connection
             self.give_back(connection, reusable=False)
         connection = self._route.connect()

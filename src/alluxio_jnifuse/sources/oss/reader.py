@@ -96,7 +96,7 @@ class Reader:
         return done
 
     def read_whole(self, obj: OpenObject, buffer: memoryview, progress: Callable[[int], None]) -> int:
-        """Reads an object from its start to its end, as `read_into`; not a byte counts before all are checked."""
+        """Reads an object from its start to its end; not a byte counts before it returns, when all are checked."""
         again = False
         while True:
             done = self._fill(obj, 0, buffer, lambda begin, end: None, lambda _: progress(0))
@@ -108,7 +108,6 @@ class Reader:
                 break
             self._damaged(obj, Damaged(int(obj.crc), found), again)
             again = True
-        progress(done)
         return done
 
     def _fill(
