@@ -311,10 +311,16 @@ void ajf_cache_expire_locked(struct ajf *m, uint64_t born_ns)
     struct ajf_order *o = &m->cache.order;
     for (struct ajf_rank *rank = ajf_order_first(o), *next; rank; rank = next) {
         struct ajf_page *page = AJF_CONTAINER(rank, struct ajf_page, rank);
+        struct ajf_file *file = page->file;
         next = ajf_order_next(o, rank);
-        if (page->born_ns < born_ns && !page->pins && evict_page_locked(m, page) && next &&
-            !ajf_rank_is_ordered(next))
+        if (page->born_ns >= born_ns || page->pins)
+            continue;
+        if (file)
+            file->refs++; /* `next` may be a page of it */
+        if (evict_page_locked(m, page) && next && !ajf_rank_is_ordered(next))
             next = ajf_order_first(o); /* the whole file went */
+        if (file)
+            ajf_file_unref_locked(m, file);
     }
     ajf_cache_feed_locked(m);
 }

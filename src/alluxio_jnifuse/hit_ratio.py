@@ -57,5 +57,5 @@ class HitRatio:
 def cached_and_missed(stats: Mapping[str, int]) -> tuple[int, int]:
     """Bytes found in the client cache, and bytes fetched from the storage; of the disk's cache where there is one."""
     if "cache_hit_bytes" in stats:
-        return stats["cache_hit_bytes"], stats["cache_miss_bytes"]
+        return stats["cache_hit_bytes"] + stats["read_borrowed_bytes"], stats["cache_miss_bytes"]
     return stats["read_hit_bytes"], stats["fetch_bytes"]

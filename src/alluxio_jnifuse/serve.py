@@ -130,6 +130,7 @@ class _Session:
         self._device = _start(self._core)
         if watcher is not None:
             watcher.mounted(self._device)
+        self._source.passthrough = "passthrough" in self._core.features() and not self._config.flag("direct_io")
         self._source.mounted(os.makedev(*self._device))
         self._fetchers.start()
         config = self._config

@@ -539,6 +539,45 @@ static void the_budget_is_kept_and_evicted_bytes_come_again(void)
     fake_end(&k);
 }
 
+/* Opens a file of a source that keeps nothing. */
+static uint64_t find_and_open(const char *name, uint64_t size)
+{
+    uint64_t id = fake_find(&k, name, size, 1), opened = fake_open(&k, id);
+    fake_answer_open(&k, 0, 1, size);
+    fake_expect_error(&k, opened, 0);
+    return id;
+}
+
+static void what_is_old_expires_unless_it_is_in_use(void)
+{
+    struct ajf_options o = fake_options();
+    struct ajf_fetch_info info;
+    o.prefetch_bytes = 0;
+    fake_start(&k, &o);
+    for (unsigned i = 0; i < 4; i++) {
+        char name[8];
+        snprintf(name, sizeof name, "f%u", i);
+        uint64_t id = find_and_open(name, i % 2 ? 5000 : 3 * MIB), r = fake_read(&k, id, 0, 4096);
+        fake_answer_read(&k);
+        fake_expect_bytes(&k, r, 0, 4096, 1);
+        fake_release(&k, id);
+    }
+    ajf_expire(k.m, UINT64_C(3600) * 1000000000);
+    CHECK(fake_stat(&k, "cache_used_bytes") > 0);
+    uint64_t id = find_and_open("held", 3 * MIB), r = fake_read(&k, id, 0, 4096);
+    struct ajf_fetch *f = fake_fetch(&k, AJF_FETCH_READ, &info);
+    ajf_expire(k.m, 0);
+    CHECK(fake_stat(&k, "cache_used_bytes") > 0);
+    fake_fill(&info, 0, info.length);
+    CHECK_EQ(ajf_fetch_done(f, info.length), 0);
+    ajf_fetch_release(f);
+    fake_expect_bytes(&k, r, 0, 4096, 1);
+    fake_release(&k, id);
+    ajf_expire(k.m, 0);
+    CHECK_EQ(fake_stat(&k, "cache_used_bytes"), 0);
+    fake_end(&k);
+}
+
 static void what_is_read_apart_is_charged_apart(void)
 {
     struct ajf_options o = fake_options();
@@ -737,6 +776,7 @@ int main(void)
     RUN(a_killed_reader_is_let_go_and_a_living_one_waits_on);
     RUN(an_interrupt_that_comes_first_counts);
     RUN(the_budget_is_kept_and_evicted_bytes_come_again);
+    RUN(what_is_old_expires_unless_it_is_in_use);
     RUN(what_is_read_apart_is_charged_apart);
     RUN(fetches_starve_when_all_is_pinned_and_are_fed_again);
     RUN(more_streams_than_memory_all_arrive);

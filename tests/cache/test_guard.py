@@ -50,12 +50,12 @@ def fail() -> None:
 def test_results_and_errors_are_those_of_the_work(timeout: float) -> None:
     """With a timeout, and without."""
     guard = Guard("disk", timeout, 2)
-    assert guard.run(lambda: 7) == 7
+    assert guard.run("work", lambda: 7) == 7
     with pytest.raises(OSError, match="broken"):
-        guard.run(fail)
+        guard.run("work", fail)
     with pytest.raises(ZeroDivisionError):
-        guard.run(lambda: 1 // 0)
-    assert guard.run(lambda: 8) == 8
+        guard.run("work", lambda: 1 // 0)
+    assert guard.run("work", lambda: 8) == 8
     assert (guard.errors, guard.timeouts) == (1, 0)
 
 
@@ -66,28 +66,28 @@ def test_a_disk_that_keeps_failing_is_left_alone(timeout: float, clock: Clock) -
     for _ in range(3):
         for _ in range(7):
             with pytest.raises(OSError, match="broken"):
-                guard.run(fail)
-        assert guard.run(lambda: 1) == 1
+                guard.run("work", fail)
+        assert guard.run("work", lambda: 1) == 1
     for _ in range(8):
         with pytest.raises(OSError, match="broken"):
-            guard.run(fail)
+            guard.run("work", fail)
     with pytest.raises(Refused):
-        guard.run(lambda: pytest.fail("begun"))
+        guard.run("work", lambda: pytest.fail("begun"))
     assert not guard.start(lambda: None, 1)
     clock.now += 30
-    assert guard.run(lambda: 2) == 2
+    assert guard.run("work", lambda: 2) == 2
 
 
 def test_hanging_work_is_given_up(hang: threading.Event, clock: Clock) -> None:
     """Whoever waits for it goes on after the timeout, the next one at once; later the disk is tried again."""
     guard = Guard("disk", SHORT_S, 4)
     with pytest.raises(Hanging):
-        guard.run(hang.wait)
+        guard.run("work", hang.wait)
     with pytest.raises(Refused):
-        guard.run(lambda: 1)
+        guard.run("work", lambda: 1)
     clock.now += 30
     guard = guard_with_time(guard)
-    assert guard.run(lambda: 2) == 2
+    assert guard.run("work", lambda: 2) == 2
     assert guard.timeouts == 1
 
 
@@ -108,26 +108,77 @@ def test_what_hanging_work_results_in_is_undone(hang: threading.Event) -> None:
 
     guard = Guard("disk", SHORT_S, 4)
     with pytest.raises(Hanging):
-        guard.run(lambda: (hang.wait(), "opened")[1], undo)
+        guard.run("work", lambda: (hang.wait(), "opened")[1], undo)
     hang.set()
     assert undone.wait(WAIT_S)
     assert results == ["opened"]
 
 
-def test_work_that_was_given_up_is_not_begun_unless_it_must(hang: threading.Event, clock: Clock) -> None:
-    """The only thread hangs; what waits behind it was given up meanwhile."""
+def test_work_that_was_given_up_is_not_begun(hang: threading.Event, clock: Clock) -> None:
+    """The only thread hangs; what waits behind it is given up, and what is to be done afterwards is done at once."""
     guard = Guard("disk", SHORT_S, 1)
     begun: list[str] = []
-    last = threading.Event()
-    with pytest.raises(Hanging):
-        guard.run(hang.wait)
-    for what in ("may", "must"):
-        clock.now += 30
-        with pytest.raises(Hanging):
-            guard.run(lambda what=what: (begun.append(what), last.set())[0], must=what == "must")
+    after: list[str] = []
+    with pytest.raises(Hanging) as hanging:
+        guard.run("work", hang.wait, after=lambda: after.append("first"))
+    assert hanging.value.begun
+    assert not after
+    clock.now += 30
+    with pytest.raises(Hanging) as waiting:
+        guard.run("work", lambda: begun.append("begun"), after=lambda: after.append("second"))
+    assert not waiting.value.begun
+    assert after == ["second"]
     hang.set()
-    assert last.wait(WAIT_S)
-    assert begun == ["must"]
+    done = threading.Event()
+    guard.start(done.set)
+    assert done.wait(WAIT_S)
+    assert (begun, after) == ([], ["second", "first"])
+
+
+def test_one_looks_whether_the_disk_works_again(hang: threading.Event, clock: Clock) -> None:
+    """The others are refused meanwhile; and as long as it does not, the pauses become longer."""
+    guard = Guard("disk", SHORT_S, 8)
+    with pytest.raises(Hanging):
+        guard.run("work", hang.wait)
+    pause = 30.0
+    refused: list[bool] = []
+
+    def look() -> None:
+        refused.append(guard.is_closed)
+        hang.wait()
+
+    for _ in range(3):
+        clock.now += pause
+        with pytest.raises(Hanging):
+            guard.run("work", look)
+        pause *= 2
+        clock.now += pause - 1
+        with pytest.raises(Refused):
+            guard.run("work", lambda: 1)
+        clock.now -= pause - 1
+    assert guard.timeouts == 4
+    assert refused == [True] * 3
+
+
+def test_failures_of_one_kind_are_counted_together() -> None:
+    """Reads fail, while looking goes well each time: the store is closed all the same."""
+    guard = Guard("disk", 0, 1)
+    for _ in range(8):
+        assert guard.run("look", lambda: 1) == 1
+        with pytest.raises(OSError, match="broken"):
+            guard.run("read", fail)
+    with pytest.raises(Refused):
+        guard.run("look", lambda: 1)
+
+
+def test_undoing_may_fail(hang: threading.Event, clock: Clock) -> None:
+    """Nobody is told, and no thread is lost."""
+    guard = Guard("disk", SHORT_S, 1)
+    with pytest.raises(Hanging):
+        guard.run("work", hang.wait, undo=lambda result: fail())
+    hang.set()
+    clock.now += 30
+    assert guard_with_time(guard).run("work", lambda: 1) == 1
 
 
 def test_no_more_threads_than_said(hang: threading.Event, clock: Clock) -> None:
@@ -136,8 +187,8 @@ def test_no_more_threads_than_said(hang: threading.Event, clock: Clock) -> None:
     before = threading.active_count()
     for _ in range(5):
         with pytest.raises(Hanging):
-            guard.run(hang.wait)
-        clock.now += 30
+            guard.run("work", hang.wait)
+        clock.now += 600
     assert threading.active_count() <= before + 2
 
 

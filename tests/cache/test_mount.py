@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import mmap
 import os
 import random
 import shutil
@@ -14,7 +16,7 @@ from pathlib import Path
 import pytest
 from harness.children import Children, until
 from harness.mounting import COMMAND, Mounted, Mounts, run
-from harness.readers import MIB, check
+from harness.readers import LIBC, MIB, check
 from harness.remote import RemoteSource
 
 from alluxio_jnifuse.testing import Pattern, pattern
@@ -327,6 +329,77 @@ def test_a_disk_that_hangs(freezing: Path, mounts: Mounts, children: Children, r
     finally:
         subprocess.run(["fsfreeze", "--unfreeze", freezing], check=True)
     children.run(read_all, mounted)
+
+
+def test_what_is_mapped_outlives_its_eviction(
+    mounts: Mounts, children: Children, remote: Remote, private: Path
+) -> None:
+    """A file was read by the kernel itself, mapped, and closed: its bytes stay, whatever becomes of the cache."""
+    files = {b"mapped": Pattern(4 * MIB), **{b"%d" % i: Pattern(4 * MIB) for i in range(8)}}
+    mounted = mounts.mount(remote(files), "", settings("LOCAL", private / "cache", size="16MB"))
+    if not mounted.has("passthrough"):
+        pytest.skip("passthrough is not granted here")
+    children.run(check, mounted.join("mapped"), 4 * MIB)
+    mounted.closed()
+    evicted, go_on = private / "evicted", private / "mapped-now"
+
+    def hold() -> None:
+        LIBC.mmap.restype = ctypes.c_void_p
+        with open(mounted.join("mapped"), "rb") as file:  # Python's own mmap keeps it open
+            where = LIBC.mmap(None, 4 * MIB, mmap.PROT_READ, mmap.MAP_SHARED, file.fileno(), ctypes.c_long(0))
+        go_on.touch()
+        until(evicted.exists, "the file to be evicted")
+        assert ctypes.string_at(where, 4 * MIB) == pattern(b"/mapped", 1, 0, 4 * MIB)
+
+    holder = children.start(hold)
+    until(go_on.exists, "the file to be mapped")
+    assert mounted.closed()["open_passthrough"] == 1
+    for i in range(8):
+        children.run(check, mounted.join(str(i)), 4 * MIB)
+    mounted.until(lambda stats: stats["cache_evicted_pages"] >= 4, "pages to be evicted")
+    evicted.touch()
+    holder.result()
+
+
+def test_what_is_open_outlives_daemon_and_cache(
+    mounts: Mounts, children: Children, remote: Remote, private: Path
+) -> None:
+    """The daemon is killed under a reader in passthrough, and the next mount evicts what he reads."""
+    source = remote({b"open": Pattern(4 * MIB), b"other": Pattern(40 * MIB)})
+    properties = settings("LOCAL", private / "cache")
+    mounted = mounts.mount(source, "", properties)
+    if not mounted.has("passthrough"):
+        pytest.skip("passthrough is not granted here")
+    children.run(check, mounted.join("open"), 4 * MIB)
+    mounted.closed()
+    evicted, opened = private / "evicted", private / "opened"
+
+    def hold() -> None:
+        with open(mounted.join("open"), "rb", buffering=0) as file:
+            opened.touch()
+            until(evicted.exists, "the file to be evicted")
+            assert os.pread(file.fileno(), 4 * MIB, 0) == pattern(b"/open", 1, 0, 4 * MIB)
+
+    holder = children.start(hold)
+    until(opened.exists, "the file to be open")
+    mounted.until(lambda stats: stats["open_passthrough"] == 1, "the kernel to read it")
+    mounted.kill()
+    mounted.end()
+    source.restart()
+    again = mounts.mount(source, "", {**properties, f"{PREFIX}size": "8MB"})
+    children.run(check, again.join("other"), 40 * MIB)
+    again.until(lambda stats: stats["cache_evicted_pages"] >= 4, "pages to be evicted")
+    evicted.touch()
+    holder.result()
+
+
+def test_somebody_elses_directory(mounts: Mounts, remote: Remote, private: Path) -> None:
+    """What others may write to is not used: they could put anything there."""
+    (private / "cache" / "alluxio-jnifuse").mkdir(parents=True)
+    (private / "cache" / "alluxio-jnifuse").chmod(0o777)
+    refused = try_mount(mounts, remote(tree()).uri, private / "mnt", settings("LOCAL", private / "cache"))
+    assert refused.returncode != 0
+    assert "others may write to it" in refused.stdout + refused.stderr
 
 
 def test_a_cache_of_another_page_size(mounts: Mounts, children: Children, remote: Remote, private: Path) -> None:

@@ -17,23 +17,29 @@ from alluxio_jnifuse.logs import LOGGER
 NAME = "alluxio-jnifuse"
 _PROPERTY = "alluxio.user.client.cache.dirs"
 _LOCK, _FORMAT = "lock", "format"
+_FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 class CacheDirectory:
     """The locked directory `path`; `fd` is open on it until `close`.
 
-    Raises MountError when it cannot be made or written, or another mount uses it.
+    Raises MountError when it cannot be made or written, belongs to somebody else, or another mount uses it.
     """
 
     def __init__(self, parent: str, store: str, form: str) -> None:
         self.path = os.path.join(parent, NAME, store)
-        self._lock = -1
+        self.fd = self._lock = -1
         try:
-            os.makedirs(self.path, 0o700, exist_ok=True)
-            self.fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except OSError as error:
-            raise _unusable(parent, error) from error
-        try:
+            os.makedirs(parent, 0o700, exist_ok=True)
+            outer = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                ours = _own_directory(NAME, outer)
+            finally:
+                os.close(outer)
+            try:
+                self.fd = _own_directory(store, ours)
+            finally:
+                os.close(ours)
             self._take(parent)
             self._prepare(form)
         except OSError as error:
@@ -51,7 +57,7 @@ class CacheDirectory:
         self._lock = self.fd = -1
 
     def _take(self, parent: str) -> None:
-        self._lock = os.open(_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600, dir_fd=self.fd)
+        self._lock = os.open(_LOCK, os.O_RDWR | os.O_CREAT | _FLAGS, 0o600, dir_fd=self.fd)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -67,27 +73,47 @@ class CacheDirectory:
         os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
 
     def _prepare(self, form: str) -> None:
-        """Empties the directory unless it is of this format; tries to write in any case."""
+        """Empties the directory unless it is of this format. Writes in any case: `lock` was, just now."""
         found = self._read_format()
-        if found != form:
-            names = [name for name in os.listdir(self.fd) if name not in (_LOCK, _FORMAT)]
-            if found or names:
-                LOGGER.warning("%s: of another version (%r), emptied", self.path, found.strip())
-            for name in names:
-                _remove(os.path.join(self.path, name))
-        with open(self._at(_FORMAT + ".new"), "w", encoding="ascii") as file:
-            file.write(form)
-        os.replace(self._at(_FORMAT + ".new"), self._at(_FORMAT))
+        if found == form:
+            return
+        names = [name for name in os.listdir(self.fd) if name not in (_LOCK, _FORMAT)]
+        if found or names:
+            LOGGER.warning("%s: of another version (%r), emptied", self.path, found.strip())
+        for name in names:
+            _remove(os.path.join(self.path, name))
+        new = f"{_FORMAT}.new"
+        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _FLAGS, 0o600, dir_fd=self.fd)
+        try:
+            os.write(fd, form.encode())
+            os.fsync(fd)  # or after a loss of power there might be a name without contents
+        finally:
+            os.close(fd)
+        os.rename(new, _FORMAT, src_dir_fd=self.fd, dst_dir_fd=self.fd)
 
     def _read_format(self) -> str:
         try:
-            with open(self._at(_FORMAT), encoding="ascii", errors="replace") as file:
-                return file.read(256)
+            fd = os.open(_FORMAT, os.O_RDONLY | _FLAGS, dir_fd=self.fd)
         except FileNotFoundError:
             return ""
+        try:
+            return os.read(fd, 256).decode("ascii", "replace")
+        finally:
+            os.close(fd)
 
-    def _at(self, name: str) -> str:
-        return os.path.join(self.path, name)
+
+def _own_directory(name: str, parent: int) -> int:
+    """Opens a directory that nobody else may write to, and makes it if need be. Raises OSError."""
+    try:
+        os.mkdir(name, 0o700, dir_fd=parent)
+    except FileExistsError:
+        pass
+    fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | _FLAGS, dir_fd=parent)
+    status = os.fstat(fd)
+    if status.st_uid != os.geteuid() or status.st_mode & 0o022:
+        os.close(fd)
+        raise PermissionError(errno.EPERM, f"{name}/ in it belongs to somebody else, or others may write to it")
+    return fd
 
 
 def _remove(path: str) -> None:

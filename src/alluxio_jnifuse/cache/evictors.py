@@ -31,7 +31,12 @@ class Evictor(abc.ABC):
         """It was read. A page that is not there any more is none of anybody's business."""
 
     @abc.abstractmethod
-    def remove(self, key: Key) -> None: ...
+    def remove(self, key: Key) -> None:
+        """It goes, or may not be chosen for now. Idempotent."""
+
+    @abc.abstractmethod
+    def has(self, key: Key) -> bool:
+        """Whether it may be chosen."""
 
     @abc.abstractmethod
     def victims(self) -> Iterator[Key]:
@@ -52,6 +57,9 @@ class Fifo(Evictor):
 
     def remove(self, key: Key) -> None:
         self._pages.pop(key, None)
+
+    def has(self, key: Key) -> bool:
+        return key in self._pages
 
     def victims(self) -> Iterator[Key]:
         return iter(self._pages)
@@ -84,6 +92,7 @@ class Lfu(Evictor):
         self._buckets: dict[int, OrderedDict[Key, None]] = {}  # by logarithm of the number of uses
 
     def add(self, key: Key) -> None:
+        self.remove(key)
         self._put(key, 1)
 
     def touch(self, key: Key) -> None:
@@ -96,6 +105,9 @@ class Lfu(Evictor):
         uses = self._uses.pop(key, None)
         if uses is not None:
             self._buckets[self._bucket(uses)].pop(key, None)
+
+    def has(self, key: Key) -> bool:
+        return key in self._uses
 
     def victims(self) -> Iterator[Key]:
         for bucket in sorted(self._buckets):

@@ -38,10 +38,10 @@ def cached(source: Source, config: Config) -> Source:
     made = CachedSource(source, config.ufs, places)
     if config.flag(f"{_CACHE}async.restore.enabled"):
         for place in places:
-            start_thread("cache-restore", _restore, place.store)
+            start_thread("cache-restore", _restore, place)
     else:
         for place in places:
-            _restore(place.store)
+            _restore(place)
     if config.flag(f"{_CACHE}ttl.enabled"):
         start_thread("cache-ttl", _expire, config, made.closing, places)
     return made
@@ -67,11 +67,12 @@ def _store(kind: str, path: str, size: int, page: int, evictor: Evictor) -> Stor
     return LocalStore(path, size, page, evictor)
 
 
-def _restore(store: Store) -> None:
+def _restore(place: Place) -> None:
+    store = place.store
     try:
         store.restore()
     except OSError as error:
-        LOGGER.error("client cache %s: what an earlier mount left cannot be read: %s", store, error)
+        LOGGER.error("client cache %s: what an earlier mount left cannot be read: %s", store, error.strerror or error)
         return
     figures = store.figures()
     if figures.pages:
@@ -82,7 +83,4 @@ def _expire(config: Config, closing: threading.Event, places: list[Place]) -> No
     age = config.number(f"{_CACHE}ttl.threshold.seconds")
     while not closing.wait(config.number(f"{_CACHE}ttl.check.interval.seconds")):
         for place in places:
-            try:
-                place.guard.run(lambda store=place.store: store.expire(age))  # type: ignore[misc]
-            except OSError:
-                pass  # the guard has said it
+            place.expire(age)

@@ -1,9 +1,11 @@
 """Keeps a disk that fails or hangs from failing or hanging anybody else.
 
-Everything that touches a store goes through its guard. Work that fails again and again, or that is not done in time,
-closes the store for a while: what is asked of it then is refused at once. With a timeout, work runs in a thread of the
-guard, and whoever wants it waits no longer than that; it must not touch memory of whoever may have gone by then, so
-callers hand in buffers of their own (`scratch`).
+Everything that touches a store goes through its guard. A kind of work that fails again and again, or any that is not
+done in time, closes the store for a while: what is asked of it then is refused at once. After that time one caller at a
+time tries it, and as long as that fails the pauses become longer.
+
+With a timeout, work runs in a thread of the guard, and whoever wants it waits no longer than that; it must not touch
+memory of whoever may have gone by then, so callers hand in buffers of their own (`scratch`).
 """
 
 from __future__ import annotations
@@ -24,8 +26,9 @@ T = TypeVar("T")
 
 SCRATCH_BYTES = 1 << 20  # what is read at once: large enough to hide the hand-over
 
-_PAUSE_S = 30.0  # how long a store that does not work is left alone
-_FAILURES = 8  # in a row, after which it does not work
+_PAUSE_S = 30.0  # how long a store that does not work is left alone at first; twice as long each time, up to
+_LONGEST_PAUSE_S = 600.0
+_FAILURES = 8  # of one kind in a row, after which the store does not work
 _COMPLAIN_S = 60.0  # between two lines of the log
 _BACKLOG_BYTES = 64 << 20  # what may wait to be written by those who do not wait
 _IDLE_S = 30.0  # after which a thread without work ends
@@ -36,46 +39,69 @@ class Refused(OSError):
 
 
 class Hanging(OSError):
-    """The work was not done in time, and was given up."""
+    """The work was not done in time, and was given up. `begun`: it is still under way."""
+
+    def __init__(self, timeout: float, begun: bool) -> None:
+        super().__init__(errno.ETIMEDOUT, f"the disk did not answer for {timeout:g} s")
+        self.begun = begun
+
+
+def nothing(result: object = None) -> None:
+    """There is nothing to undo, and nothing to do afterwards."""
 
 
 class _Task(Generic[T]):
     """Work under way; `done` is released when it has a result or an error.
 
-    Work that is given up is not begun any more, unless it `must`; what it results in nevertheless is undone.
+    Work that is given up before it is begun is not begun any more; what it results in otherwise is undone. `after` is
+    called once, when the work has ended or will not begin.
     """
 
-    def __init__(self, work: Callable[[], T], undo: Callable[[T], object] | None, must: bool) -> None:
+    def __init__(self, work: Callable[[], T], undo: Callable[[T], object], after: Callable[[], object]) -> None:
         self.done = threading.Lock()
         self.done.acquire()
         self.result: T
         self.error: BaseException | None = None
-        self._work = work
+        self._work: Callable[[], T] | None = work
         self._undo = undo
-        self._must = must
+        self._after = after
         self._lock = threading.Lock()  # guards what follows
+        self._begun = False
         self._given_up = False
         self._ended = False
 
     def run(self) -> None:
-        """In a thread of the guard."""
-        if self._given_up and not self._must:
-            return
+        """In a thread of the guard. Raises nothing."""
+        with self._lock:
+            work, self._work = self._work, None
+            if work is None:
+                return
+            self._begun = True
         try:
-            self.result = self._work()
+            self.result = work()
         except BaseException as error:  # it belongs to whoever waits
             self.error = error
         with self._lock:
             self._ended = True
-        if self._given_up and self.error is None and self._undo is not None:
-            self._undo(self.result)
+        try:
+            if self._given_up and self.error is None:
+                self._undo(self.result)
+            self._after()
+        except OSError:
+            pass  # as whoever gave it up would find
         self.done.release()
 
-    def give_up(self) -> bool:
-        """Whether it is given up: False when it has ended meanwhile."""
+    def give_up(self) -> bool | None:
+        """Whether it was begun; None when it has ended meanwhile."""
         with self._lock:
-            self._given_up = not self._ended
-        return self._given_up
+            if self._ended:
+                return None
+            self._given_up = True
+            self._work = None
+            begun = self._begun
+        if not begun:
+            self._after()
+        return begun
 
 
 class Guard:
@@ -88,11 +114,14 @@ class Guard:
         self._timeout = timeout
         self._max_threads = threads
         self._lock = threading.Lock()  # guards what follows
-        self._failures = 0  # in a row
+        self._failures: dict[str, int] = {}  # in a row, by kind of work
         self._closed_until = 0.0  # monotonic, s
+        self._pause_s = 0.0  # the last one; 0: the store works
+        self._trying = False  # somebody looks whether it works again
         self._complained = -_COMPLAIN_S  # monotonic, s
         self._threads = 0
-        self._idle = 0
+        self._free = 0  # threads without work, less those that work was put in the queue for
+        self._working = 0
         self._backlog = 0  # bytes
         self._tasks: queue.SimpleQueue[_Task[Any]] = queue.SimpleQueue()
         self._scratch: list[memoryview] = []
@@ -102,47 +131,70 @@ class Guard:
         """Whether work may outlive its caller, and so needs buffers of its own."""
         return self._timeout > 0
 
-    def run(self, work: Callable[[], T], undo: Callable[[T], object] | None = None, must: bool = False) -> T:
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is under way in its threads."""
+        return not self._working and self._tasks.empty()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether anything would be refused now."""
+        return time.monotonic() < self._closed_until or (self._pause_s > 0 and self._trying)
+
+    def run(
+        self,
+        kind: str,
+        work: Callable[[], T],
+        undo: Callable[[T], object] = nothing,
+        after: Callable[[], object] = nothing,
+    ) -> T:
         """Does it. Raises OSError: of the work itself, Refused while the store is closed, Hanging.
 
-        `undo`: takes what the work results in when nobody waits for that any more. `must`: work that was accepted is
-        done however long it waits.
+        `kind`: failures of a kind are counted together. `undo`: takes what the work results in when nobody waits for
+        that any more. `after`: called once, in any thread, when nothing is under way any more; also when this raises.
         """
-        if time.monotonic() < self._closed_until:
-            raise Refused(errno.EAGAIN, "the store is left alone for a while")
-        if self._timeout <= 0:
-            return self.run_here(work)
-        return self.run_here(lambda: self._run_in_time(_Task(work, undo, must)))
-
-    def run_here(self, work: Callable[[], T]) -> T:
-        """Does it in this thread, however long it takes. Raises OSError."""
         try:
-            result = work()
-        except OSError as error:
-            self._failed(error)
+            trying = self._enter()
+        except Refused:
+            after()
             raise
-        self._failures = 0
+        try:
+            if self._timeout > 0:
+                result = self._run_in_time(_Task(work, undo, after))
+            else:
+                try:
+                    result = work()
+                finally:
+                    after()
+        except OSError as error:
+            self._failed(kind, error, trying)
+            raise
+        except BaseException:
+            self._worked(kind, trying)
+            raise
+        self._worked(kind, trying)
         return result
 
-    def start(self, work: Callable[[], object], size: int) -> bool:
-        """Has it done some time, with `size` bytes of memory until then; False when too much waits already."""
+    def start(self, work: Callable[[], object], size: int = 0) -> bool:
+        """Has it done some time, with `size` bytes of memory until then; False when too much waits already.
+
+        Without a timeout what needs no memory is done here and now. Its OSErrors are nobody's.
+        """
+        if not size and self._timeout <= 0:
+            _quietly(work)
+            return True
 
         def counted() -> None:
-            try:
-                self.run_here(work)
-            except OSError:
-                pass
-            finally:
-                with self._lock:
-                    self._backlog -= size
+            _quietly(work)
+            with self._lock:
+                self._backlog -= size
 
         with self._lock:
-            if self._backlog + size > _BACKLOG_BYTES or time.monotonic() < self._closed_until:
+            if size and (self._backlog + size > _BACKLOG_BYTES or self.is_closed):
                 return False
             self._backlog += size
-        self._tasks.put(_Task(counted, None, must=True))
         try:
-            self._have_thread()
+            self._put(_Task(counted, nothing, nothing))
         except Refused:
             pass  # another thread comes to it
         return True
@@ -155,65 +207,107 @@ class Guard:
             return memoryview(bytearray(SCRATCH_BYTES))
 
     def give_back(self, scratch: memoryview) -> None:
-        """A buffer is free again. One that work was given up with is not given back."""
+        """A buffer is free again. One that work is still using is not given back."""
         self._scratch.append(scratch)
 
-    def complain(self, error: OSError) -> None:
-        """Tells the log, unless it was told a moment ago."""
+    # ------------------------------------------------------------------------------------------ whether it works
+
+    def _enter(self) -> bool:
+        """Whether the caller is the one who looks whether the store works again. Raises Refused."""
+        if not self._pause_s:
+            return False
         with self._lock:
+            if self.is_closed:
+                raise Refused(errno.EAGAIN, "the store is left alone for a while")
+            self._trying = self._pause_s > 0
+            return self._trying
+
+    def _worked(self, kind: str, trying: bool) -> None:
+        if not trying and kind not in self._failures:
+            return
+        with self._lock:
+            self._failures.pop(kind, None)
+            if trying:
+                self._trying = False
+                self._pause_s = 0.0
+
+    def _failed(self, kind: str, error: OSError, trying: bool) -> None:
+        with self._lock:
+            hung = isinstance(error, Hanging)
+            self.errors += 1
+            self.timeouts += hung
+            self._failures[kind] = self._failures.get(kind, 0) + 1
+            if trying or hung or self._failures[kind] >= _FAILURES:
+                self._trying = False
+                self._failures.clear()
+                if trying or not self._pause_s:
+                    self._pause_s = min(max(2 * self._pause_s, _PAUSE_S), _LONGEST_PAUSE_S)
+                self._closed_until = time.monotonic() + self._pause_s
             now = time.monotonic()
             if now < self._complained + _COMPLAIN_S:
                 return
             self._complained = now
         LOGGER.warning("client cache %s: %s; reads go to the storage meanwhile", self._name, error.strerror or error)
 
-    def _failed(self, error: OSError) -> None:
-        hung = isinstance(error, Hanging)
-        with self._lock:
-            self.errors += 1
-            self.timeouts += hung
-            self._failures += 1
-            if hung or self._failures >= _FAILURES:
-                self._failures = 0
-                self._closed_until = time.monotonic() + _PAUSE_S
-        self.complain(error)
+    # --------------------------------------------------------------------------------------------------- threads
 
     def _run_in_time(self, task: _Task[T]) -> T:
-        self._tasks.put(task)
-        self._have_thread()
-        if not task.done.acquire(timeout=self._timeout) and task.give_up():
-            raise Hanging(errno.ETIMEDOUT, f"did not answer for {self._timeout:g} s")
-        if task.error is not None:
-            raise task.error
+        self._put(task)
+        if not task.done.acquire(timeout=self._timeout):
+            begun = task.give_up()
+            if begun is not None:
+                raise Hanging(self._timeout, begun)
+        error, task.error = task.error, None
+        try:
+            if error is not None:
+                raise error
+        finally:
+            del error  # or it would keep this frame, and the callers' buffers, for the garbage collector to find
         return task.result
 
-    def _have_thread(self) -> None:
+    def _put(self, task: _Task[Any]) -> None:
+        """Hands it to a thread. Raises Refused when there is none, and there may be none."""
         with self._lock:
-            if self._idle >= self._tasks.qsize() or self._threads >= self._max_threads:
-                return
-            self._threads += 1
+            self._free -= 1
+            more = self._free < 0 and self._threads < self._max_threads
+            self._threads += more
+            self._free += more
+        self._tasks.put(task)
+        if not more:
+            return
         try:
             start_thread("cache-disk", self._serve)
         except MountError as error:
             with self._lock:
                 self._threads -= 1
+                self._free -= 1
                 if self._threads:
                     return
+            task.give_up()
             raise Refused(errno.EAGAIN, os.strerror(errno.EAGAIN)) from error
 
     def _serve(self) -> None:
         while True:
-            with self._lock:
-                self._idle += 1
             try:
                 task = self._tasks.get(timeout=_IDLE_S)
             except queue.Empty:
-                task = None
-            with self._lock:
-                self._idle -= 1
-                if task is None and self._tasks.empty():
+                with self._lock:
+                    if self._free <= 0:
+                        continue  # something was put in the queue for this thread just now
+                    self._free -= 1
                     self._threads -= 1
-                    return
-            if task is not None:
-                task.run()
+                return
+            with self._lock:
+                self._working += 1
+            task.run()
             del task
+            with self._lock:
+                self._working -= 1
+                self._free += 1
+
+
+def _quietly(work: Callable[[], object]) -> None:
+    try:
+        work()
+    except OSError:
+        pass

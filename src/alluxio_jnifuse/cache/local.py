@@ -2,17 +2,17 @@
 
 ```
  <directory>/ab/ab12…ef        the bytes, each at its own offset: when all are there the kernel may read it itself
- <directory>/ab/ab12…ef.sums   a header of 64 bytes, then 8 bytes for each 4 KiB; 0: not there
+ <directory>/ab/ab12…ef.sums   which of them are there, and their sums (sums_file.py)
 ```
 
 Bytes are written before their sums, and sums are cleared before bytes are given back, so a process that is killed at
 any moment leaves sums of bytes that are there. What the machine loses when it stops is found by the sums.
 
-Complete files are lent to the kernel, which checks nothing: when every page was written or checked by this process, and
-nobody has changed the file since (trust.py).
+Complete files are lent to the kernel, which checks nothing: when all of it was written or checked by this process, and
+nobody has changed the file since (trust.py). At most three quarters of the budget are lent at a time.
 
-Threads: `_evicting` is held while room is made, outside of any file's lock. `_lock` guards the table of held files; it
-is the innermost lock but for the index's.
+Threads: `_evicting` is held while room is made, outside of any file's lock. `_lock` guards the table of files; it is
+the innermost lock but for the index's, and nothing is asked of the disk under it.
 """
 
 from __future__ import annotations
@@ -22,19 +22,24 @@ import os
 import re
 import tempfile
 import threading
+import time
+from collections import OrderedDict
 from collections.abc import Iterator
 
 from alluxio_jnifuse._core import SUM_BYTES, punch_hole
 from alluxio_jnifuse.cache.directory import CacheDirectory
-from alluxio_jnifuse.cache.evictors import Evictor, Key
-from alluxio_jnifuse.cache.local_file import SUMS, LocalFile, allocated, name_of, read_header, stored_pages
-from alluxio_jnifuse.cache.pages import PageIndex
+from alluxio_jnifuse.cache.evictors import Evictor
+from alluxio_jnifuse.cache.local_file import SUMS, LocalFile, allocated, name_of
+from alluxio_jnifuse.cache.pages import PageIndex, Victim
 from alluxio_jnifuse.cache.store import Figures, Store
+from alluxio_jnifuse.cache.sums_file import read_header, stored_pages
 from alluxio_jnifuse.cache.trust import Trust
 
 FORMAT = "alluxio-jnifuse client cache, LOCAL 1\n"
 _BUCKET = re.compile(r"[0-9a-f]{2}")
 _NAME = re.compile(r"[0-9a-f]{32}")
+_IDLE_FILES = 256  # kept open for whoever wants them next: opening costs as much as reading a small file
+_EXPIRE_AT_ONCE = 256  # pages: a moment's work
 
 
 class LocalStore(Store):
@@ -51,31 +56,26 @@ class LocalStore(Store):
         self.trust = Trust()
         self._evicting = threading.Lock()
         self._lock = threading.Lock()
-        self._held: dict[bytes, LocalFile] = {}
+        self._files: dict[bytes, LocalFile] = {}
+        self._idle: OrderedDict[bytes, LocalFile] = OrderedDict()  # of these, what nobody holds
 
     def __str__(self) -> str:
         return self._directory.path
 
-    def restore(self) -> None:
-        found = []
-        for digest in self._names():
-            try:
-                found.append((self._age_of(digest), digest))
-            except OSError:
-                self._discard(digest)
-        for _, digest in sorted(found):
-            try:
-                self._restore_one(digest)
-            except OSError:
-                self._discard(digest)
-        self.evict(self.index.excess(self.may_go))
-        self.restored = True
+    @property
+    def held(self) -> int:
+        """How many files somebody holds."""
+        with self._lock:
+            return len(self._files) - len(self._idle)
+
+    # ------------------------------------------------------------------------------------------------------- files
 
     def hold(self, digest: bytes, size: int = -1) -> LocalFile:
         with self._lock:
-            file = self._held.get(digest)
+            file = self._files.get(digest)
             if file is None:
-                file = self._held[digest] = LocalFile(self, digest)
+                file = self._files[digest] = LocalFile(self, digest)
+            self._idle.pop(digest, None)
             file.refs += 1
         try:
             file.load(size)
@@ -84,97 +84,179 @@ class LocalStore(Store):
             raise
         return file
 
+    def retain(self, file: LocalFile) -> None:
+        """As StoredFile.retain."""
+        with self._lock:
+            file.refs += 1
+
     def release(self, file: LocalFile) -> None:
         """As StoredFile.release."""
+        over: LocalFile | None = file
         with self._lock:
             file.refs -= 1
             if file.refs:
                 return
-            del self._held[file.digest]
-            # Under the lock: whoever holds the same file next must find what this one leaves.
-            file.close()
+            if self._files.get(file.digest) is file:
+                if file.is_empty:
+                    del self._files[file.digest]
+                else:
+                    self._idle[file.digest] = file
+                    over = self._idle.popitem(last=False)[1] if len(self._idle) > _IDLE_FILES else None
+                    if over is not None:
+                        del self._files[over.digest]
+        if over is not None:
+            over.close()
 
-    def may_go(self, key: Key) -> bool:
-        """Whether evicting a page gives anything back: not of a file that the kernel has open."""
-        file = self._held.get(key[0])
-        return file is None or not file.lent
+    def forget(self, file: LocalFile) -> None:
+        """It is gone: the next holder of its digest gets another one."""
+        with self._lock:
+            if self._files.get(file.digest) is file:
+                del self._files[file.digest]
+                self._idle.pop(file.digest, None)
+
+    # ------------------------------------------------------------------------------------------------------ budget
 
     def take_room(self, size: int) -> bool:
         """Takes room of the budget for `size` bytes, evicting what must go; False when too little may."""
         with self._evicting:  # or the room would be used by one while another is still clearing it
-            victims = self.index.take_room(size, self.may_go)
+            victims = self.index.take_room(size)
             if victims is None:
                 return False
             try:
-                self.evict(victims)
+                self._evict(victims)
             except BaseException:
                 self.index.give_room(size)
                 raise
             return True
 
-    def evict(self, victims: list[Key]) -> None:
-        """Removes pages that the index has given up. Holds the lock of one file after the other."""
-        for digest, page in victims:
-            file = self.hold(digest)
-            try:
-                file.evict(page)
-            finally:
-                file.release()
-
     def give_space(self, size: int) -> None:
-        self.evict(self.index.coldest(size, self.may_go))
+        with self._evicting:
+            self._evict(self.index.coldest(size))
 
     def keep_births(self) -> None:
         self.index.keep_births()
 
-    def expire(self, age: float) -> None:
-        self.evict([key for key in self.index.older_than(age) if self.may_go(key)])
+    def expire(self, age: float) -> bool:
+        with self._evicting:
+            victims = self.index.older_than(age, _EXPIRE_AT_ONCE)
+            self._evict(victims)
+        return len(victims) == _EXPIRE_AT_ONCE
 
     def figures(self) -> Figures:
         return Figures(len(self.index), self.index.used, self.index.limit, self.index.evicted)
 
     def close(self) -> None:
         self.fd = -1
+        with self._lock:
+            idle = list(self._idle.values())
+            self._idle.clear()
+            for file in idle:
+                del self._files[file.digest]
+        for file in idle:
+            file.close()
         self._directory.close()
+
+    def _evict(self, victims: list[Victim]) -> None:
+        """Removes pages that the index has given up; puts back those that cannot be removed."""
+        failure: OSError | None = None
+        for victim in victims:
+            digest, page = victim.key
+            try:
+                file = self.hold(digest)
+                try:
+                    file.evict(page, victim.size)
+                finally:
+                    self.release(file)
+            except OSError as error:
+                self.index.found(victim.key, victim.size, time.time())
+                failure = failure or error
+        if failure is not None:
+            raise failure
 
     # -------------------------------------------------------------------------------------------- at the start
 
-    def _names(self) -> Iterator[bytes]:
-        """Digests of everything that is there."""
+    def restore(self) -> None:
+        try:
+            found = []
+            for digest in self._digests():
+                try:
+                    found.append((os.stat(name_of(digest) + SUMS, dir_fd=self.fd).st_mtime_ns, digest))
+                except FileNotFoundError:
+                    self._discard(digest)
+            for _, digest in sorted(found):
+                try:
+                    self._restore_one(digest)
+                except OSError:
+                    continue  # this one is not counted; who opens it is told
+            with self._evicting:
+                self._evict(self.index.excess())
+        finally:
+            self.restored = True
+
+    def _digests(self) -> Iterator[bytes]:
+        """Those of everything that is there."""
         for bucket in os.listdir(self.fd):
             if not _BUCKET.fullmatch(bucket):
                 continue
-            for name in {name.partition(".")[0] for name in os.listdir(os.path.join(self._directory.path, bucket))}:
+            try:
+                fd = os.open(bucket, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self.fd)
+            except OSError:
+                continue  # it is none of ours
+            try:
+                names = {name.partition(".")[0] for name in os.listdir(fd)}
+            finally:
+                os.close(fd)
+            for name in names:
                 if _NAME.fullmatch(name) and name.startswith(bucket):
                     yield bytes.fromhex(name)
 
-    def _age_of(self, digest: bytes) -> int:
-        return os.stat(name_of(digest) + SUMS, dir_fd=self.fd).st_mtime_ns
-
     def _restore_one(self, digest: bytes) -> None:
-        """Puts the pages of a file into the index. Raises OSError when the file is of no use."""
+        """Puts the pages of a file into the index; one that is of no use is removed."""
         name = name_of(digest)
-        size = os.stat(name, dir_fd=self.fd).st_size
-        fd = os.open(name + SUMS, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self.fd)
+        fd = os.open(name + SUMS, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=self.fd)
         try:
-            if read_header(fd, digest) != size:
-                raise OSError(errno.EINVAL, "not a header", name)
-            pages = dict(stored_pages(fd, size, self.page_bytes))
+            header = read_header(fd, digest)
+            status = _stat(name, self.fd)
+            if header is None or status is None or status.st_size != header.size:
+                self._discard(digest)
+                return
+            pages = dict(stored_pages(fd, header.size, self.page_bytes))
         finally:
             os.close(fd)
-        if not pages:
-            raise OSError(errno.ENODATA, "nothing stored", name)
+        if not any(pages.values()):
+            self._discard(digest)
+            return
+        if status.st_blocks * 512 > sum(map(allocated, pages.values())) and not header.lent:
+            self._clear_unknown(digest, [page for page, stored in pages.items() if not stored])
         for page, stored in pages.items():
-            self.index.found((digest, page), allocated(stored))
-        self.counts.restored += len(pages)
+            if stored:
+                self.index.found((digest, page), allocated(stored), status.st_mtime)
+                self.counts.restored += 1
+
+    def _clear_unknown(self, digest: bytes, pages: list[int]) -> None:
+        """Gives back what was written, but not summed any more, before a process was killed."""
+        file = self.hold(digest)
+        try:
+            for page in pages:
+                file.evict(page, 0)
+        finally:
+            self.release(file)
 
     def _discard(self, digest: bytes) -> None:
+        """Removes what nobody can use, unless somebody makes a file of it just now."""
         self.counts.discarded += 1
-        for name in (name_of(digest), name_of(digest) + SUMS):
-            try:
-                os.unlink(name, dir_fd=self.fd)
-            except OSError:
-                pass
+        file = self.hold(digest)
+        try:
+            file.drop()
+        finally:
+            self.release(file)
+
+
+def _stat(name: str, directory: int) -> os.stat_result | None:
+    try:
+        return os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
 
 
 def _can_punch(directory: str) -> bool:
@@ -183,6 +265,8 @@ def _can_punch(directory: str) -> bool:
         file.truncate(SUM_BYTES)
         try:
             punch_hole(file.fileno(), 0, SUM_BYTES)
-        except OSError:
-            return False
+        except OSError as error:
+            if error.errno in (errno.EOPNOTSUPP, errno.ENOSYS):
+                return False
+            raise
         return True

@@ -1,38 +1,52 @@
 """One file of the LOCAL store: its bytes and its sums on disk. local.py has the layout and the order of writes.
 
-Threads: `lock` is held to write, to evict and to look twice; reading takes no lock, because sums tell what a read that
-met a writer or an evictor has got. Descriptors are closed when nobody holds the file, and not before.
+Threads: `_lock` is held to write, to evict and to look twice; reading takes no lock, because sums tell what a read that
+met a writer or an evictor has got. Descriptors are closed when nobody holds the file, and not before. A file that was
+removed as a whole is *gone*: who holds it finds nothing any more and stores nothing; the next one to hold that digest
+gets another object.
+
+A file that was lent, which its header says, may be mapped by anybody for as long as he likes, also after the last close
+and in the next process. No byte of it is taken away; it is evicted as a whole, by unlinking.
 """
 
 from __future__ import annotations
 
-import errno
 import os
-import struct
 import threading
-from collections.abc import Iterator
+import time
 from typing import TYPE_CHECKING
 
-from alluxio_jnifuse._core import SUM_BYTES, check_sums, crc64, make_sums, punch_hole
+from alluxio_jnifuse._core import SUM_BYTES, check_sums, make_sums, punch_hole
 from alluxio_jnifuse.cache.store import StoredFile, granules, identity_of
+from alluxio_jnifuse.cache.sums_file import (
+    NO_SUM,
+    SUM,
+    Header,
+    first_missing,
+    is_complete,
+    read_header,
+    read_sums,
+    sum_at,
+    write_all,
+)
 
 if TYPE_CHECKING:
     from alluxio_jnifuse.cache.local import LocalStore
 
 SUMS = ".sums"
 
-# Magic and format; digest; bytes of the file; CRC-64 of what stands before. Padded to a multiple of the sums' 8 bytes.
-_HEADER = struct.Struct("=8s16sQQ")
-_HEADER_BYTES = 64
-_MAGIC = b"AJFsums\1"
-_SUM = 8
-
-_NO_SUM = bytes(_SUM)
 # What a page takes beside its bytes: its sums, and what a file system needs for one more run of blocks.
 OVERHEAD_BYTES = 4096
 # A file of up to this size is checked at once when it is to be lent: some ten milliseconds.
 _PROVE_BYTES = 32 << 20
 _PROVE_STEP_BYTES = 1 << 20
+# A run of stored bytes shorter than this is read from the source with what is missing around it.
+_WORTH_BYTES = 256 << 10
+
+# How much of the budget may be lent at a time: what is lent cannot be evicted.
+_LENT_SHARE = 0.75
+
+_FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 def name_of(digest: bytes) -> str:
@@ -46,51 +60,6 @@ def allocated(stored: int) -> int:
     return granules(stored) * SUM_BYTES + OVERHEAD_BYTES if stored else 0
 
 
-def read_header(fd: int, digest: bytes) -> int:
-    """The size of the file that a file of sums belongs to; -1 when that is not the one of `digest`."""
-    raw = os.pread(fd, _HEADER.size, 0)
-    if len(raw) < _HEADER.size:
-        return -1
-    magic, named, size, crc = _HEADER.unpack(raw)
-    good = magic == _MAGIC and named == digest and crc == crc64(raw[:-_SUM])
-    return int(size) if good else -1
-
-
-def stored_pages(fd: int, size: int, page_bytes: int) -> Iterator[tuple[int, int]]:
-    """(number, bytes) of each page that a file of sums knows anything of."""
-    for page in range((size + page_bytes - 1) // page_bytes):
-        length = min(page_bytes, size - page * page_bytes)
-        raw = os.pread(fd, granules(length) * _SUM, _sum_at(page * page_bytes))
-        stored = sum(map(bool, memoryview(raw[: len(raw) // _SUM * _SUM]).cast("Q")))
-        if stored:
-            yield page, min(length, stored * SUM_BYTES)
-
-
-def header_of(digest: bytes, size: int) -> bytes:
-    """What a file of sums begins with."""
-    head = _HEADER.pack(_MAGIC, digest, size, 0)[:-_SUM]
-    return _HEADER.pack(_MAGIC, digest, size, crc64(head)).ljust(_HEADER_BYTES, b"\0")
-
-
-def _sum_at(offset: int) -> int:
-    """Where the sum of the granule at `offset` lies in a file of sums."""
-    return _HEADER_BYTES + offset // SUM_BYTES * _SUM
-
-
-def _read_sums(fd: int, offset: int, length: int) -> bytes:
-    """The sums of `length` bytes; what the file of sums lacks is 0."""
-    wanted = granules(length) * _SUM
-    return os.pread(fd, wanted, _sum_at(offset)).ljust(wanted, b"\0")
-
-
-def _first_missing(sums: bytes) -> int:
-    """The number of the first sum that is 0; as many as there are when none is."""
-    at = sums.find(_NO_SUM)
-    while at >= 0 and at % _SUM:  # zeros of two neighbours
-        at = sums.find(_NO_SUM, at + 1)
-    return (len(sums) if at < 0 else at) // _SUM
-
-
 class LocalFile(StoredFile):
     """See the module's docstring, and StoredFile. Made, held and released by its store."""
 
@@ -98,14 +67,17 @@ class LocalFile(StoredFile):
         self.digest = digest
         self.size = -1
         self.refs = 0  # the store's
-        self.lent = 0  # descriptors that the kernel may have
         self._store = store
         self._identity = identity_of(digest)
         self._name = name_of(digest)
         self._lock = threading.Lock()
         self._loaded = False
         self._fds: tuple[int, int] | None = None  # bytes, sums; None: nothing is stored
-        self._retired: list[int] = []  # of what was unlinked: a reader may be using them
+        self._retired: tuple[int, ...] = ()  # of what is gone: a reader may be using them
+        self._gone = False
+        self._lent = 0  # descriptors that the kernel may have
+        self._ever_lent = False  # as the header says
+        self._complete = False
         self._used = False
 
     def load(self, size: int) -> None:
@@ -119,11 +91,14 @@ class LocalFile(StoredFile):
                     self._unlink(self._fds)
                 self.size = size
 
+    def retain(self) -> None:
+        self._store.retain(self)
+
     def release(self) -> None:
         self._store.release(self)
 
     def close(self) -> None:
-        """Nobody holds it."""
+        """Nobody holds it, nor will."""
         fds, self._fds = self._fds, None
         if self._used and fds:
             try:
@@ -131,20 +106,27 @@ class LocalFile(StoredFile):
             except OSError:
                 pass
         for fd in (*(fds or ()), *self._retired):
-            os.close(fd)
+            try:
+                os.close(fd)
+            except OSError:
+                pass  # it is closed all the same
 
     # --------------------------------------------------------------------------------------------------- reading
 
+    @property
+    def is_empty(self) -> bool:
+        return self._fds is None
+
     def read_into(self, offset: int, buffer: memoryview) -> int:
         fds = self._fds
-        if fds is None:
+        if fds is None or self._store.is_disowned(self.digest):
             return 0
         data, sums_fd = fds
-        sums = _read_sums(sums_fd, offset, len(buffer))
-        length = min(_first_missing(sums) * SUM_BYTES, len(buffer))
+        sums = read_sums(sums_fd, offset, len(buffer))
+        length = min(first_missing(sums) * SUM_BYTES, len(buffer))
         if not length:
             return 0
-        stamp = os.fstat(data).st_ctime_ns
+        stamp = self._stamp(data)
         got = os.preadv(data, [buffer[:length]], offset)
         good = check_sums(buffer[:got], self._identity, offset // SUM_BYTES, memoryview(sums).cast("Q"))
         if good < length:
@@ -153,36 +135,57 @@ class LocalFile(StoredFile):
         if good:
             self._used = True
             self._store.index.touch(self.digest, self._pages(offset, good))
-            self._store.trust.add(self.digest, stamp, self._whole_pages(offset, good))
+            self._trust(data, stamp, offset, good)
         return good
 
-    def next_stored(self, offset: int, end: int) -> int:
+    def gap_end(self, offset: int, end: int) -> int:
         fds = self._fds
         if fds is None:
             return end
-        sums = _read_sums(fds[1], offset, end - offset)
-        missing = (len(sums) - len(sums.lstrip(b"\0"))) // _SUM
-        return min(end, offset + missing * SUM_BYTES)
+        known = memoryview(read_sums(fds[1], offset, end - offset)).cast("Q")
+        run = 0  # of granules that are stored, up to the present one
+        for i in range(1, len(known)):
+            run = run + 1 if known[i] else 0
+            if run * SUM_BYTES >= _WORTH_BYTES:
+                return offset + (i + 1 - run) * SUM_BYTES
+        return end if not run else offset + (len(known) - run) * SUM_BYTES
 
     def is_complete(self) -> bool:
         fds = self._fds
-        if fds is None or self.size <= 0:
+        if fds is None or self.size <= 0 or self._store.is_disowned(self.digest):
             return False
-        return _first_missing(_read_sums(fds[1], 0, self.size)) == granules(self.size)
+        if not self._complete:
+            self._complete = is_complete(fds[1], self.size)
+        return self._complete
 
     def lend(self) -> int | None:
         with self._lock:
             if self._fds is None or not self.is_complete() or not self._is_trusted(*self._fds):
                 return None
-            fd = os.open(self._name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._store.fd)
-            self.lent += 1
+            pages = self._pages(0, self.size)
+            if not self._lent and not self._store.index.shelve(self.digest, pages, _LENT_SHARE):
+                return None
+            fd = -1
+            try:
+                fd = os.open(self._name, os.O_RDONLY | _FLAGS, dir_fd=self._store.fd)
+                if not self._ever_lent:  # before anybody maps it, whatever becomes of this process
+                    Header(self.digest, self.size, lent=True).write(self._fds[1])
+                    self._ever_lent = True
+            except BaseException:
+                if not self._lent:
+                    self._store.index.unshelve(self.digest, pages)
+                if fd >= 0:
+                    os.close(fd)
+                raise
+            self._lent += 1
             self._used = True
-        self._store.index.touch(self.digest, self._pages(0, self.size))
         return fd
 
     def take_back(self) -> None:
         with self._lock:
-            self.lent -= 1
+            self._lent -= 1
+            if not self._lent:
+                self._store.index.unshelve(self.digest, self._pages(0, self.size))
 
     def _look_twice(self, offset: int) -> None:
         """A granule did not agree with its sum: it was being written or evicted, or it goes now."""
@@ -191,41 +194,56 @@ class LocalFile(StoredFile):
             if self._fds is None:
                 return
             data, sums_fd = self._fds
-            sums = _read_sums(sums_fd, offset, length)
-            if sums != _NO_SUM and not self._agrees(os.pread(data, length, offset), offset, length, sums):
-                os.pwrite(sums_fd, _NO_SUM, _sum_at(offset))
-                self._store.trust.remove(self.digest, offset // self._store.page_bytes)
+            sums = read_sums(sums_fd, offset, length)
+            if sums != NO_SUM and not self._agrees(os.pread(data, length, offset), offset, length, sums):
+                self._complete = False
+                self._store.trust.remove(self.digest, offset, length)
                 self._store.counts.corrupt += 1
+                os.pwrite(sums_fd, NO_SUM, sum_at(offset))
 
     def _agrees(self, data: bytes | memoryview, offset: int, length: int, sums: bytes) -> bool:
         first = offset // SUM_BYTES
         return len(data) == length == check_sums(data, self._identity, first, memoryview(sums).cast("Q"))
 
+    # ----------------------------------------------------------------------------------------------------- trust
+
+    @staticmethod
+    def _stamp(data: int) -> int:
+        return os.fstat(data).st_ctime_ns
+
+    def _trust(self, data: int, stamp: int, offset: int, length: int) -> None:
+        """A range was found right in a file that was last changed at `stamp`. Small files are checked when lent."""
+        if self.size > _PROVE_BYTES and self._stamp(data) == stamp:
+            self._store.trust.add(self.digest, stamp, self.size, offset, length)
+
     def _is_trusted(self, data: int, sums_fd: int) -> bool:
         """Whether the kernel may read it unchecked; checks a small file for that. Under the lock."""
-        stamp, trust, n_pages = os.fstat(data).st_ctime_ns, self._store.trust, len(self._pages(0, self.size))
-        if trust.count(self.digest, stamp) < n_pages and self.size <= _PROVE_BYTES:
-            scratch = memoryview(bytearray(min(self.size, _PROVE_STEP_BYTES)))
-            for at in range(0, self.size, len(scratch)):
-                piece = scratch[: self.size - at]
-                got = os.preadv(data, [piece], at)
-                if not self._agrees(piece[:got], at, len(piece), _read_sums(sums_fd, at, len(piece))):
-                    return False  # it is read the slow way, which finds and mends it
-            trust.add(self.digest, stamp, range(n_pages))
-        return trust.count(self.digest, stamp) == n_pages
+        stamp, trust = self._stamp(data), self._store.trust
+        if trust.has_all(self.digest, stamp):
+            return True
+        if self.size > _PROVE_BYTES:
+            return False
+        scratch = memoryview(bytearray(min(self.size, _PROVE_STEP_BYTES)))
+        for at in range(0, self.size, len(scratch)):
+            piece = scratch[: self.size - at]
+            got = os.preadv(data, [piece], at)
+            if not self._agrees(piece[:got], at, len(piece), read_sums(sums_fd, at, len(piece))):
+                return False  # it is read the slow way, which finds and mends it
+        trust.add(self.digest, stamp, self.size, 0, self.size)
+        return True
 
     # --------------------------------------------------------------------------------------------------- writing
 
-    def write(self, offset: int, data: memoryview) -> None:
-        while data and self._store.restored:
+    def write(self, offset: int, data: memoryview, generation: int) -> None:
+        while data and self._store.restored and not self._gone:
             page_end = (offset // self._store.page_bytes + 1) * self._store.page_bytes
             piece = data[: page_end - offset]
-            if not self._write_page(offset, piece):
+            if not self._write_page(offset, piece, generation):
                 return
             offset, data = page_end, data[len(piece) :]
 
-    def _write_page(self, offset: int, data: memoryview) -> bool:
-        """Stores bytes of one page; False when there is no room."""
+    def _write_page(self, offset: int, data: memoryview, generation: int) -> bool:
+        """Stores bytes of one page; False when there is no room, or they are not wanted."""
         store = self._store
         room = granules(len(data)) * SUM_BYTES + OVERHEAD_BYTES
         if not store.take_room(room):
@@ -233,25 +251,32 @@ class LocalFile(StoredFile):
         added = 0
         try:
             with self._lock:
-                added = self._put(offset, data)
+                wanted = not self._gone and generation == store.generation(self.digest)
+                if wanted and not store.is_disowned(self.digest):
+                    added = self._put(offset, data)
         finally:
             store.index.give_room(room - added)
-        return True
+        return wanted
 
-    def evict(self, page: int) -> None:
-        """Removes a page that the index has given up."""
+    def evict(self, page: int, size: int) -> None:
+        """Removes a page that the index has given up; `size`: what it takes."""
         store, start = self._store, page * self._store.page_bytes
+        key = (self.digest, page)
         with self._lock:
             if self._fds and start < self.size:
                 length = min(store.page_bytes, self.size - start)
-                if self.lent:  # since the index looked
-                    store.index.found((self.digest, page), allocated(length))
+                if self._lent:  # since the index chose
+                    store.index.found(key, size, time.time())
+                    store.index.shelve(self.digest, (page,))
                     return
-                if store.punches and length < self.size:
-                    self._clear(self._fds, page, start, length)
+                if store.punches and length < self.size and not self._ever_lent:
+                    self._clear(self._fds, start, length)
+                    store.index.remove(key)  # what was written since the index gave it up
+                    if not store.index.has_any(self.digest):
+                        self._unlink(self._fds)
                 else:
                     self._unlink(self._fds)
-            store.index.remove((self.digest, page))  # what was written since the index gave it up
+            store.index.remove(key)
 
     def drop(self) -> None:
         with self._lock:
@@ -261,18 +286,19 @@ class LocalFile(StoredFile):
     def _put(self, offset: int, data: memoryview) -> int:
         """Writes bytes of one page, then their sums; returns how many bytes of the budget were added."""
         fd, sums_fd = self._fds = self._fds or self._create()
-        stamp, trust = os.fstat(fd).st_ctime_ns, self._store.trust
-        before = _read_sums(sums_fd, offset, len(data))
+        stamp = self._stamp(fd)
+        before = read_sums(sums_fd, offset, len(data))
         try:
-            _write_all(fd, data, offset)
+            write_all(fd, data, offset)
         except OSError:
             if not before.strip(b"\0"):
-                punch_hole(fd, offset, len(data))  # what did get there, of a full disk
+                self._punch(offset, len(data))  # what did get there, of a full disk
             raise
-        _write_all(sums_fd, memoryview(make_sums(data, self._identity, offset // SUM_BYTES)), _sum_at(offset))
-        after = os.fstat(fd).st_ctime_ns
-        trust.changed(self.digest, stamp, after)
-        trust.add(self.digest, after, self._whole_pages(offset, len(data)))
+        write_all(sums_fd, memoryview(make_sums(data, self._identity, offset // SUM_BYTES)), sum_at(offset))
+        after = self._stamp(fd)
+        if self.size > _PROVE_BYTES:
+            self._store.trust.changed(self.digest, stamp, after)
+            self._store.trust.add(self.digest, after, self.size, offset, len(data))
         new = sum(1 for known in memoryview(before).cast("Q") if not known) * SUM_BYTES
         return self._store.index.add((self.digest, offset // self._store.page_bytes), new, OVERHEAD_BYTES)
 
@@ -280,10 +306,10 @@ class LocalFile(StoredFile):
         """Opens a stored file; one that is of no use is removed."""
         directory, fds = self._store.fd, []
         try:
-            fds.append(os.open(self._name + SUMS, os.O_RDWR | os.O_CLOEXEC, dir_fd=directory))
-            fds.append(os.open(self._name, os.O_RDWR | os.O_CLOEXEC, dir_fd=directory))
-            size = read_header(fds[0], self.digest)
-            if size < 0 or os.fstat(fds[1]).st_size != size:
+            fds.append(os.open(self._name + SUMS, os.O_RDWR | _FLAGS, dir_fd=directory))
+            fds.append(os.open(self._name, os.O_RDWR | _FLAGS, dir_fd=directory))
+            header = read_header(fds[0], self.digest)
+            if header is None or os.fstat(fds[1]).st_size != header.size:
                 raise FileNotFoundError
         except OSError as error:
             for fd in fds:
@@ -294,13 +320,14 @@ class LocalFile(StoredFile):
                 self._store.counts.discarded += 1
                 self._remove_names()
             return
-        self.size = size
+        self.size, self._ever_lent = header.size, header.lent
         self._fds = (fds[1], fds[0])
 
     def _create(self) -> tuple[int, int]:
-        directory, flags = self._store.fd, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        directory, flags = self._store.fd, os.O_RDWR | os.O_CREAT | os.O_EXCL | _FLAGS
         fds = []
         try:
+            self._remove_names()  # what is left of a start that failed
             try:
                 fds.append(os.open(self._name, flags, 0o600, dir_fd=directory))
             except FileNotFoundError:
@@ -308,37 +335,37 @@ class LocalFile(StoredFile):
                 fds.append(os.open(self._name, flags, 0o600, dir_fd=directory))
             os.ftruncate(fds[0], self.size)
             fds.append(os.open(self._name + SUMS, flags, 0o600, dir_fd=directory))
-            _write_all(fds[1], memoryview(header_of(self.digest, self.size)), 0)
+            Header(self.digest, self.size, lent=False).write(fds[1])
         except BaseException:
             for fd in fds:
                 os.close(fd)
+            if fds:
+                self._remove_names()
             raise
-        self._store.trust.add(self.digest, os.fstat(fds[0]).st_ctime_ns, ())
         return fds[0], fds[1]
 
-    def _clear(self, fds: tuple[int, int], page: int, offset: int, length: int) -> None:
+    def _clear(self, fds: tuple[int, int], offset: int, length: int) -> None:
         """Takes away a page of several."""
         data, sums_fd = fds
-        stamp = os.fstat(data).st_ctime_ns
-        _write_all(sums_fd, memoryview(bytes(granules(length) * _SUM)), _sum_at(offset))
+        self._complete = False
+        stamp = self._stamp(data)
+        write_all(sums_fd, memoryview(bytes(granules(length) * SUM)), sum_at(offset))
         punch_hole(data, offset, length)
-        status = os.fstat(data)
-        self._store.trust.changed(self.digest, stamp, status.st_ctime_ns)
-        self._store.trust.remove(self.digest, page)
-        if status.st_blocks == 0:
-            self._unlink(fds)
+        self._store.trust.changed(self.digest, stamp, self._stamp(data))
+        self._store.trust.remove(self.digest, offset, length)
 
     def _unlink(self, fds: tuple[int, int]) -> None:
         """The whole file goes; who reads it now finds no sums."""
-        self._fds = None
-        self._retired += fds
         self._remove_names()
-        os.ftruncate(fds[1], 0)
-        if not self.lent:
-            os.ftruncate(fds[0], 0)
+        self._fds, self._retired, self._gone = None, fds, True
+        self._complete = False
+        self._store.forget(self)
         self._store.trust.forget(self.digest)
         for page in self._pages(0, self.size):
             self._store.index.remove((self.digest, page))
+        if not self._ever_lent:
+            for fd in reversed(fds):
+                os.ftruncate(fd, 0)
 
     def _remove_names(self) -> None:
         for name in (self._name + SUMS, self._name):
@@ -347,27 +374,16 @@ class LocalFile(StoredFile):
             except FileNotFoundError:
                 pass
 
-    # ----------------------------------------------------------------------------------------------------- pages
+    def _punch(self, offset: int, length: int) -> None:
+        try:
+            punch_hole(self._fds[0] if self._fds else -1, offset, length)
+        except OSError:
+            pass
 
     def _pages(self, offset: int, length: int) -> range:
         """Those that a range touches."""
         page_bytes = self._store.page_bytes
         return range(offset // page_bytes, (offset + length + page_bytes - 1) // page_bytes)
-
-    def _whole_pages(self, offset: int, length: int) -> range:
-        """Those that a range covers; the last one of the file is as long as the file goes."""
-        page_bytes, end = self._store.page_bytes, offset + length
-        first = (offset + page_bytes - 1) // page_bytes
-        return range(first, (end + page_bytes - 1 if end == self.size else end) // page_bytes)
-
-
-def _write_all(fd: int, data: memoryview, offset: int) -> None:
-    done = 0
-    while done < len(data):
-        n = os.pwrite(fd, data[done:], offset + done)
-        if n == 0:
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
-        done += n
 
 
 def _make_directory(name: str, parent: int) -> None:

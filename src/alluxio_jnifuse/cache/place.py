@@ -1,7 +1,8 @@
 """A store and its guard: what can be asked of a store without ever failing. Any thread.
 
 What the store does not do, because it fails, hangs or is left alone, is as if nothing were stored. Each method is one
-piece of work for the guard, since each may cost a change of threads.
+piece of work for the guard, since each may cost a change of threads. Work has a hold of its own on the file that it is
+about: it may outlive its caller.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import os
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
-from alluxio_jnifuse.cache.guard import SCRATCH_BYTES, Guard, Refused
+from alluxio_jnifuse.cache.guard import SCRATCH_BYTES, Guard, Hanging, nothing
 from alluxio_jnifuse.cache.store import Store, StoredFile
 
 T = TypeVar("T")
@@ -27,22 +28,24 @@ class Found(NamedTuple):
 
 
 class Place:
-    """See the module's docstring."""
+    """See the module's docstring. `writers`: of those who do not wait for what they store."""
 
     def __init__(self, store: Store, guard: Guard, writers: Guard | None = None) -> None:
         self.store = store
-        self.guard = guard
-        self._writers = writers  # of those who do not wait
-        self._unreleased: list[Callable[[], None]] = []  # what was refused
+        self.guards = (guard, writers) if writers else (guard,)
+        self._guard = guard
+        self._writers = writers
 
-    def find(self, digest: bytes) -> Found | None:
-        """A file that is stored as a whole. `let_go` it."""
+    # --------------------------------------------------------------------------------------------- files that are open
+
+    def find(self, digest: bytes, lend: bool) -> Found | None:
+        """A file that is stored as a whole, lent if `lend`. `let_go` it."""
 
         def work() -> Found | None:
             held = self.store.hold(digest)
             try:
                 if held.is_complete():
-                    return Found(held, held.lend())
+                    return Found(held, held.lend() if lend else None)
             except BaseException:
                 held.release()
                 raise
@@ -55,34 +58,34 @@ class Place:
                     os.close(found.fd)
                 _release(found.held, found.fd is not None)
 
-        return self._attempt(work, undo)
+        return self._attempt("find", work, undo)
 
     def hold(self, digest: bytes, size: int) -> StoredFile | None:
         """As Store.hold. `let_go` it."""
-        return self._attempt(lambda: self.store.hold(digest, size), undo=lambda held: held.release())
+        return self._attempt("hold", lambda: self.store.hold(digest, size), lambda held: held.release())
 
     def let_go(self, held: StoredFile, lent: bool = False) -> None:
-        """Releases a file, taking it back if it was lent; later if the store does nothing now."""
-        self._release_by(lambda: _release(held, lent))
+        """Releases a file, taking it back if it was lent. Does not wait."""
+        self._guard.start(lambda: _release(held, lent))
 
-    def read(self, held: StoredFile, offset: int, buffer: memoryview) -> int:
-        """How many bytes from the start of `buffer` on, SCRATCH_BYTES at most, were found."""
-        return self._read(held.read_into, offset, buffer)
+    def read(self, held: StoredFile, offset: int, buffer: memoryview) -> int | None:
+        """How many bytes from the start of `buffer` on, SCRATCH_BYTES at most, were found; None: that failed."""
+        if held.is_empty:
+            return 0
+        return self._read(held.read_into, offset, buffer, held)
 
-    def next_stored(self, held: StoredFile, offset: int, end: int) -> int:
-        """As StoredFile.next_stored."""
-        return self._attempt(lambda: held.next_stored(offset, end)) or end
+    def gap_end(self, held: StoredFile, offset: int, end: int) -> int:
+        """As StoredFile.gap_end; `end` when that fails."""
+        if held.is_empty:
+            return end
+        found = self._attempt("look", lambda: held.gap_end(offset, end), held=held)
+        return end if found is None else found
 
-    def keep(self, held: StoredFile, offset: int, data: memoryview) -> None:
+    def keep(self, held: StoredFile, offset: int, data: memoryview, generation: int) -> None:
         """As StoredFile.write."""
-        if self._writers:
-            self.keep_small(held.digest, held.size, offset, data)  # `held` may be let go before
-        else:
-            self._keep(held.write, offset, data)
+        self._keep(lambda at, piece: held.write(at, piece, generation), offset, data, held)
 
-    def drop(self, held: StoredFile) -> None:
-        """As StoredFile.drop."""
-        self._attempt(held.drop)
+    # ------------------------------------------------------------------------------------------------------ small files
 
     def read_small(self, digest: bytes, size: int, offset: int, buffer: memoryview) -> int:
         """`hold`, `read` and `let_go` in one."""
@@ -94,66 +97,112 @@ class Place:
             finally:
                 held.release()
 
-        return self._read(read_into, offset, buffer)
+        return self._read(read_into, offset, buffer) or 0
 
-    def keep_small(self, digest: bytes, size: int, offset: int, data: memoryview) -> None:
+    def keep_small(self, digest: bytes, size: int, offset: int, data: memoryview, generation: int) -> None:
         """`hold`, `keep` and `let_go` in one."""
 
         def write(at: int, piece: memoryview) -> None:
             held = self.store.hold(digest, size)
             try:
-                held.write(at, piece)
+                held.write(at, piece, generation)
             finally:
                 held.release()
 
         self._keep(write, offset, data)
 
-    # ------------------------------------------------------------------------------------------------------ work
+    # --------------------------------------------------------------------------------------------------------- all
 
-    def _attempt(self, work: Callable[[], T], undo: Callable[[T], object] | None = None) -> T | None:
-        try:
-            result = self.guard.run(work, undo)
-        except OSError:
-            return None
-        while self._unreleased:
-            try:
-                release = self._unreleased.pop()
-            except IndexError:
-                break
-            self._release_by(release)
-        return result
+    def disown(self, digest: bytes) -> None:
+        """What is stored of a file is wrong. From now on it is not used, nor what was read of it before."""
+        self.store.disown(digest)
+        self._guard.start(lambda: self.store.drop_disowned(digest))
 
-    def _release_by(self, release: Callable[[], None]) -> None:
-        try:
-            self.guard.run(release, must=True)
-        except Refused:
-            self._unreleased.append(release)
-        except OSError:
+    def expire(self, age: float) -> None:
+        """As Store.expire, of all of them."""
+        while self._attempt("expire", lambda: self.store.expire(age)):
             pass
 
-    def _read(self, read_into: Callable[[int, memoryview], int], offset: int, buffer: memoryview) -> int:
+    def close(self) -> None:
+        """The store's directory stays locked, until the process ends, when something is still going on there."""
+        if all(guard.is_idle for guard in self.guards):
+            self.store.close()
+
+    # ------------------------------------------------------------------------------------------------------ work
+
+    def _attempt(
+        self,
+        kind: str,
+        work: Callable[[], T],
+        undo: Callable[[T], object] = nothing,
+        held: StoredFile | None = None,
+    ) -> T | None:
+        """What `work` returns; None when the store does not do it."""
+        try:
+            return self._guard.run(kind, work, undo, _holding(held))
+        except OSError:
+            return None
+
+    def _read(
+        self,
+        read_into: Callable[[int, memoryview], int],
+        offset: int,
+        buffer: memoryview,
+        held: StoredFile | None = None,
+    ) -> int | None:
         piece = buffer[:SCRATCH_BYTES]
-        if not self.guard.copies:
-            return self._attempt(lambda: read_into(offset, piece)) or 0
-        scratch = self.guard.scratch()
+        if not self._guard.copies:
+            return self._attempt("read", lambda: read_into(offset, piece), held=held)
+        if self._guard.is_closed:
+            return None
+        scratch = self._guard.scratch()
         into = scratch[: len(piece)]
-        found = self._attempt(lambda: read_into(offset, into))
-        if found is None:
-            return 0  # and the buffer is lost: whoever hangs may still write to it
-        piece[:found] = scratch[:found]
-        self.guard.give_back(scratch)
+        found: int | None = None
+        try:
+            found = self._guard.run("read", lambda: read_into(offset, into), after=_holding(held))
+            piece[:found] = scratch[:found]
+        except Hanging as error:
+            if error.begun:
+                return None  # and the buffer is lost: whoever hangs may still write to it
+        except OSError:
+            pass
+        self._guard.give_back(scratch)
         return found
 
-    def _keep(self, write: Callable[[int, memoryview], None], offset: int, data: memoryview) -> None:
+    def _keep(
+        self,
+        write: Callable[[int, memoryview], None],
+        offset: int,
+        data: memoryview,
+        held: StoredFile | None = None,
+    ) -> None:
+        copies = self._guard.copies or self._writers is not None
         for at in range(0, len(data), _KEPT_AT_ONCE_BYTES):
-            piece = data[at : at + _KEPT_AT_ONCE_BYTES]
-            if self.guard.copies or self._writers:
-                piece = memoryview(bytes(piece))
-            work = self._writing(write, offset + at, piece)
-            if self._writers and self._writers.start(work, len(piece)):
-                continue
-            if self._attempt(work) is None:
+            if self._guard.is_closed:
                 return
+            piece = data[at : at + _KEPT_AT_ONCE_BYTES]
+            work = self._writing(write, offset + at, memoryview(bytes(piece)) if copies else piece)
+            if not self._start_writing(work, len(piece), held) and self._attempt("write", work, held=held) is None:
+                return
+
+    def _start_writing(self, work: Callable[[], bool], size: int, held: StoredFile | None) -> bool:
+        """Whether it is left to writers who nobody waits for."""
+        if self._writers is None:
+            return False
+        if held is None:
+            return self._writers.start(work, size)
+        held.retain()
+
+        def holding() -> None:
+            try:
+                work()
+            finally:
+                held.release()
+
+        if self._writers.start(holding, size):
+            return True
+        self.let_go(held)
+        return False
 
     def _writing(self, write: Callable[[int, memoryview], None], at: int, piece: memoryview) -> Callable[[], bool]:
         def work() -> bool:
@@ -167,6 +216,14 @@ class Place:
             return True
 
         return work
+
+
+def _holding(held: StoredFile | None) -> Callable[[], object]:
+    """Takes a hold of a file for work that is to begin; what to call after it."""
+    if held is None:
+        return nothing
+    held.retain()
+    return held.release
 
 
 def _release(held: StoredFile, lent: bool) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from alluxio_jnifuse._core import SUM_BYTES
 from alluxio_jnifuse.cache.place import Place
 from alluxio_jnifuse.cache.store import StoredFile, digest_of
-from alluxio_jnifuse.errors import CorruptContents
+from alluxio_jnifuse.errors import CorruptContents, StaleVersion
 from alluxio_jnifuse.sources.base import Attr, Extent, Listing, OpenFile, Source, StatFs
 
 Progress = Callable[[int], None]
@@ -34,8 +34,11 @@ COUNTERS = {
 class _Handle:
     """An open file. `lock` guards the opening of the source's own handle."""
 
-    def __init__(self, path: bytes, version: int, size: int, place: Place, held: StoredFile | None) -> None:
+    def __init__(
+        self, path: bytes, version: int, size: int, digest: bytes, place: Place, held: StoredFile | None
+    ) -> None:
         self.path = path
+        self.digest = digest
         self.version = version
         self.size = size
         self.place = place
@@ -58,6 +61,7 @@ class CachedSource(Source):
         self._inner = inner
         self._name = name
         self.closing = threading.Event()
+        self.passthrough = False
         self._places = places
         self._hit_bytes = 0
         self._miss_bytes = 0
@@ -114,8 +118,8 @@ class CachedSource(Source):
             sum(c.restored for c in counts),
             sum(c.discarded for c in counts),
             sum(c.corrupt for c in counts),
-            sum(place.guard.errors for place in self._places),
-            sum(place.guard.timeouts for place in self._places),
+            sum(guard.errors for place in self._places for guard in place.guards),
+            sum(guard.timeouts for place in self._places for guard in place.guards),
         )
         return {**self._inner.counters(), **dict(zip(COUNTERS, values))}
 
@@ -124,20 +128,20 @@ class CachedSource(Source):
     def open(self, path: bytes, version: int) -> OpenFile:
         digest = digest_of(self._name, path, version)
         place = self._place_of(digest)
-        found = place.find(digest)
+        found = place.find(digest, self.passthrough)
         if found is not None:
             return self._open_stored(path, version, place, *found)
         opened = self._inner.open(path, version)
         # What is lent is on this machine already.
         held = None if opened.extents else place.hold(digest, opened.size)
-        handle = _Handle(path, version, opened.size, place, held)
+        handle = _Handle(path, version, opened.size, digest, place, held)
         handle.opened = opened
         keeps = opened.handle is not None or not opened.extents
         return opened._replace(handle=handle if keeps else None)
 
     def _open_stored(self, path: bytes, version: int, place: Place, held: StoredFile, fd: int | None) -> OpenFile:
         """A file that is stored as a whole: its source is not asked."""
-        handle = _Handle(path, version, held.size, place, held)
+        handle = _Handle(path, version, held.size, held.digest, place, held)
         if fd is None:
             return OpenFile(handle, version, held.size)
         handle.lent = True
@@ -149,13 +153,15 @@ class CachedSource(Source):
         length = max(0, min(len(buffer), handle.size - offset))
         done = 0
         while done < length:
-            found = place.read(held, offset + done, buffer[done:length]) if held else 0
+            found = place.read(held, offset + done, buffer[done:length]) if held else None
             if found:
                 self._hit_bytes += found
                 done += found
                 progress(done)
                 continue
-            end = place.next_stored(held, offset + done, offset + length) if held else offset + length
+            end = offset + length
+            if held and found is not None:
+                end = place.gap_end(held, offset + done, end)
             gap = buffer[done : end - offset]
             got = self._fill(handle, offset + done, gap, _later(progress, done))
             done += got
@@ -166,6 +172,7 @@ class CachedSource(Source):
     def _fill(self, handle: _Handle, offset: int, gap: memoryview, progress: Progress) -> int:
         """Reads from the source what is not stored, and stores it."""
         place, held = handle.place, handle.held
+        generation = place.store.generation(handle.digest)
 
         def read(told: Progress) -> int:
             opened = self._opened(handle)
@@ -174,20 +181,17 @@ class CachedSource(Source):
             return self._inner.read_into(opened.handle, offset, gap, told)
 
         def keep(final: int) -> None:
-            if held is not None:
-                place.keep(held, offset, gap[:final])
+            if held is not None and len(handle.late) != 1:  # a single one may be written in place
+                place.keep(held, offset, gap[:final], generation)
 
-        def drop() -> None:
-            if held is not None:
-                place.drop(held)
-
-        return self._fetch(read, keep, drop, progress, handle.size - offset)
+        return self._fetch(read, keep, place, handle.digest, progress, handle.size - offset)
 
     def read_small(
         self, path: bytes, version: int, size: int, offset: int, buffer: memoryview, progress: Progress
     ) -> int:
         digest = digest_of(self._name, path, version)
         place = self._place_of(digest)
+        generation = place.store.generation(digest)
         found = place.read_small(digest, size, offset, buffer)
         if found >= min(len(buffer), size - offset):
             self._hit_bytes += found
@@ -198,15 +202,16 @@ class CachedSource(Source):
             return self._inner.read_small(path, version, size, offset, buffer, told)
 
         def keep(final: int) -> None:
-            place.keep_small(digest, size, offset, buffer[:final])
+            place.keep_small(digest, size, offset, buffer[:final], generation)
 
-        return self._fetch(read, keep, lambda: None, progress, size - offset)
+        return self._fetch(read, keep, place, digest, progress, size - offset)
 
     def _fetch(
         self,
         read: Callable[[Progress], int],
         keep: Callable[[int], None],
-        drop: Callable[[], None],
+        place: Place,
+        digest: bytes,
         progress: Progress,
         rest: int,
     ) -> int:
@@ -222,11 +227,13 @@ class CachedSource(Source):
             progress(n)
 
         try:
-            final = read(told)
-            return final
+            read_in_all = read(told)
+            if read_in_all > final:
+                told(read_in_all)  # nobody is to wait for the disk
+            return read_in_all
         except CorruptContents:
             final = 0
-            drop()
+            place.disown(digest)
             raise
         finally:
             self._miss_bytes += final
@@ -247,7 +254,7 @@ class CachedSource(Source):
         self.closing.set()
         self._inner.close()
         for place in self._places:
-            place.store.close()
+            place.close()
 
     # ----------------------------------------------------------------------------------------------------- parts
 
@@ -256,19 +263,21 @@ class CachedSource(Source):
         if len(self._places) == 1:
             return self._places[0]
         limits = [place.store.figures().limit for place in self._places]
-        at = int.from_bytes(digest[8:], "little") % sum(limits)
+        at = int.from_bytes(digest[8:], "little") * sum(limits) >> 64  # a budget that changes a little moves little
         for place, limit in zip(self._places, limits):
             at -= limit
             if at < 0:
                 return place
-        raise AssertionError("a remainder is smaller than its divisor")
+        raise AssertionError("a part is smaller than the whole")
 
     def _opened(self, handle: _Handle) -> OpenFile:
         """The file at the source, opened when something is missing."""
         with handle.lock:
             if handle.opened is None:
-                handle.opened = self._inner.open(handle.path, handle.version)
-                handle.late = handle.opened.extents
+                opened = self._inner.open(handle.path, handle.version)
+                handle.opened, handle.late = opened, opened.extents
+                if (opened.version, opened.size) != (handle.version, handle.size):
+                    raise StaleVersion(repr(os.fsdecode(handle.path)))
             return handle.opened
 
 

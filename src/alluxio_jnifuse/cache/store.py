@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import abc
 import hashlib
+import os
+import threading
 from typing import NamedTuple
 
 from alluxio_jnifuse._core import SUM_BYTES
@@ -17,7 +19,7 @@ DIGEST_BYTES = 16
 def digest_of(source: str, path: bytes, version: int) -> bytes:
     """Names a version of a file: 16 bytes, of BLAKE2b over source, path and version."""
     hashed = hashlib.blake2b(digest_size=DIGEST_BYTES)
-    for part in (source.encode(), path, version.to_bytes(8, "little")):
+    for part in (os.fsencode(source), path, version.to_bytes(8, "little")):
         hashed.update(len(part).to_bytes(8, "little"))
         hashed.update(part)
     return hashed.digest()
@@ -60,6 +62,11 @@ class StoredFile(abc.ABC):
     digest: bytes
     size: int
 
+    @property
+    @abc.abstractmethod
+    def is_empty(self) -> bool:
+        """Whether nothing is stored, as far as can be told without asking the disk."""
+
     @abc.abstractmethod
     def read_into(self, offset: int, buffer: memoryview) -> int:
         """Fills `buffer` from `offset`, a multiple of SUM_BYTES; returns how many bytes from its start on are there.
@@ -68,31 +75,44 @@ class StoredFile(abc.ABC):
         """
 
     @abc.abstractmethod
-    def next_stored(self, offset: int, end: int) -> int:
-        """Where the first granule of [offset, end) begins that is stored; `end` when there is none."""
+    def gap_end(self, offset: int, end: int) -> int:
+        """How far of [offset, end) is best read from the source, when `offset` is not stored: more than `offset`.
+
+        Few bytes that are stored among many that are not are not worth a request of their own.
+        """
 
     @abc.abstractmethod
-    def write(self, offset: int, data: memoryview) -> None:
-        """Stores what it has room for; from a multiple of SUM_BYTES to another one, or the end of the file."""
+    def write(self, offset: int, data: memoryview, generation: int) -> None:
+        """Stores what it has room for; from a multiple of SUM_BYTES to another one, or the end of the file.
+
+        `generation`: of the store when the bytes began to be read; does nothing when the file was disowned since.
+        """
 
     @abc.abstractmethod
     def is_complete(self) -> bool: ...
 
     @abc.abstractmethod
     def lend(self) -> int | None:
-        """A descriptor of a file that holds all bytes and nothing else, or None. It stays whole until `take_back`."""
+        """A descriptor of a file that holds all bytes and nothing else, or None. Not to be evicted until `take_back`.
+
+        Somebody may have mapped it even then: it is never changed any more, only unlinked.
+        """
 
     @abc.abstractmethod
     def take_back(self) -> None:
-        """What `lend` gave is not used any more."""
+        """What `lend` gave is closed."""
 
     @abc.abstractmethod
     def drop(self) -> None:
         """Its bytes are wrong or useless; they go."""
 
     @abc.abstractmethod
+    def retain(self) -> None:
+        """One more holder. Does not touch the disk."""
+
+    @abc.abstractmethod
     def release(self) -> None:
-        """The holder does not need it any more."""
+        """A holder does not need it any more."""
 
 
 class Store(abc.ABC):
@@ -100,6 +120,33 @@ class Store(abc.ABC):
 
     def __init__(self) -> None:
         self.counts = Counts()
+        self._disowning = threading.Lock()  # guards what follows
+        self._generations: dict[bytes, int] = {}  # by digest: how often its contents were disowned
+        self._disowned: set[bytes] = set()  # whose bytes are still there
+
+    def generation(self, digest: bytes) -> int:
+        """What `StoredFile.write` wants to know of the time when bytes began to be read."""
+        return self._generations.get(digest, 0)
+
+    def is_disowned(self, digest: bytes) -> bool:
+        """Whether what is stored of a file must not be used."""
+        return digest in self._disowned
+
+    def disown(self, digest: bytes) -> None:
+        """What was read of a file so far is wrong. At once, without asking the disk; `drop_disowned` is to follow."""
+        with self._disowning:
+            self._generations[digest] = self._generations.get(digest, 0) + 1
+            self._disowned.add(digest)
+
+    def drop_disowned(self, digest: bytes) -> None:
+        """Removes what was disowned."""
+        held = self.hold(digest)
+        try:
+            held.drop()
+        finally:
+            held.release()
+        with self._disowning:
+            self._disowned.discard(digest)
 
     @abc.abstractmethod
     def restore(self) -> None:
@@ -118,8 +165,8 @@ class Store(abc.ABC):
         """Before `restore`: `expire` will be called."""
 
     @abc.abstractmethod
-    def expire(self, age: float) -> None:
-        """Drops pages that came more than `age` s ago."""
+    def expire(self, age: float) -> bool:
+        """Drops some of the pages that came more than `age` s ago; whether there are more of them."""
 
     @abc.abstractmethod
     def figures(self) -> Figures: ...

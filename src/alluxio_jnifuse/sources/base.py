@@ -137,6 +137,7 @@ class Source(abc.ABC):
     a source whose versions never change in place; 0: every file is opened.
     `small_ahead`: how many calls of `read_small` may be made at once for files that nobody has asked for yet: as many
     as can wait together, for a server say; one that does not wait takes the interpreter from the others.
+    `passthrough`: whether the kernel itself reads a file that is lent in one extent; set before the first request.
     `invalidate(path)`: makes core and kernel forget what they know of `path` and everything below it. Set before the
     first request; returns at once, from any thread.
     `offer_list(path, *listing, age)`: gives the core a listing that it did not ask for, and that is `age` s old, so
@@ -145,6 +146,7 @@ class Source(abc.ABC):
 
     small_bytes: int = 0
     small_ahead: int = 8
+    passthrough: bool = False
     invalidate: Callable[[bytes], None] = staticmethod(_forget_nothing)
     offer_list: Callable[[bytes, Any, bytes, float], None] = staticmethod(_keep_nothing)
 
