@@ -289,13 +289,15 @@ class Config:
         problems = []
         if self.flag("allow_other") and self.flag("allow_root"):
             problems.append("allow_other and allow_root exclude each other")
-        if not self.lend and self.cache_store != "MEM":
+        if not self.lend:
             try:
-                self.cache_directories()
+                sizes = [self.number(f"{_CACHE}size")]
+                if self.cache_store != "MEM":
+                    sizes = [size for _, size in self.cache_directories()]
+                if min(sizes) < page_bytes(self.number(f"{_CACHE}page.size")):
+                    problems.append(f"{_CACHE}size must hold at least one page of {_CACHE}page.size in each directory")
             except ConfigError as error:
                 problems.append(str(error))
-        if not self.lend and self.number(f"{_CACHE}size") < page_bytes(self.number(f"{_CACHE}page.size")):
-            problems.append(f"{_CACHE}size must hold at least one page of {_CACHE}page.size")
         if not self.text(ALLUXIO_PATH).startswith("/"):
             problems.append(f"ALLUXIO_PATH {self.text(ALLUXIO_PATH)!r} must start with a slash")
         if problems:
