@@ -511,7 +511,7 @@ def test_threads_are_made_while_one_is_ready(queue: Queue, memory: MemorySource,
 def test_a_burst_doubles_the_threads(
     queue: Queue, memory: MemorySource, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever takes one of many fetches makes two threads before he turns to it, and no more."""
+    """Whoever takes one of many fetches makes up to two threads before he turns to it, and no more."""
     start = threading.Thread.start
     made: Counter[str] = Counter()
 
@@ -528,7 +528,7 @@ def test_a_burst_doubles_the_threads(
         assert hang.reached.wait(WAIT_S)
     assert fetchers.threads == MAXIMUM
     assert sum(made.values()) == MAXIMUM - 2
-    assert max(made.values()) == 2
+    assert max(made.values()) <= 2  # one, where others have come meanwhile
     for hang in hangs:
         hang.released.set()
     queue.settle()
