@@ -115,13 +115,20 @@ uint8_t *ajf_cache_at(const struct ajf_cache *c, const struct ajf_file *file, ui
     return file->memory.map + offset;
 }
 
+/* Counts what the kernel was handed of a page; whether that was all. The kernel reads ahead in any order. */
+static bool take(const struct ajf_cache *c, struct ajf_page *page, uint64_t offset, size_t length)
+{
+    uint64_t start = page->index * c->page_bytes, end = min_u64(start + c->page_bytes, page->file->size);
+    page->taken += min_u64(offset + length, end) - max_u64(offset, start);
+    return page->taken >= min_u64(page->charged, end - start);
+}
+
 void ajf_cache_touch_locked(struct ajf_cache *c, struct ajf_file *file, uint64_t offset, size_t length)
 {
     FOR_PAGES (c, file, page, offset, length) {
         if (!ajf_rank_is_ordered(&page->rank))
             continue;
-        uint64_t page_end = ((uint64_t)page->index + 1) * c->page_bytes;
-        page->spent = c->transient && page->file && (offset + length >= page_end || offset + length == file->size);
+        page->spent = c->transient && page->file && take(c, page, offset, length);
         if (page->spent) {
             ajf_order_del(&page->rank, false);
             ajf_order_add_first(&c->order, &page->rank);
@@ -165,6 +172,10 @@ static void charge_locked(struct ajf_cache *c, struct ajf_page *page, uint64_t b
         page->born_ns = ajf_now_ns();
     }
     page->charged += bytes;
+    if (page->spent) {
+        page->spent = false;
+        ajf_order_touch(&c->order, &page->rank);
+    }
     c->used += bytes;
     AJF_COUNT_ADD(c->stats, cache_used_bytes, bytes);
 }
@@ -176,7 +187,7 @@ static void discharge_locked(struct ajf_cache *c, struct ajf_page *page)
     AJF_COUNT(c->stats, pages_died);
     AJF_COUNT_SUB(c->stats, cache_used_bytes, page->charged);
     c->used -= page->charged;
-    page->charged = 0;
+    page->charged = page->taken = 0;
     page->spent = false;
     ajf_order_del(&page->rank, true);
 }
@@ -328,9 +339,11 @@ void ajf_cache_expire_locked(struct ajf *m, uint64_t born_ns)
 static bool make_room_locked(struct ajf *m, uint64_t bytes, bool demand)
 {
     struct ajf_cache *c = &m->cache;
-    while (c->used + bytes > c->limit) {
-        /* In a transient window prefetch must not push out what was prefetched and not yet read. */
-        if (!evict_one_locked(m, c->transient && !demand))
+    /* In a transient window prefetch must not push out what was prefetched and not yet read, and leave demand no other
+     * choice: half of it is enough. */
+    bool polite = c->transient && !demand;
+    while (c->used + bytes > (polite ? c->limit / 2 : c->limit)) {
+        if (!evict_one_locked(m, polite))
             return demand && c->used + bytes <= c->limit + c->overflow;
     }
     return true;

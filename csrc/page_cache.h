@@ -36,7 +36,8 @@ struct ajf_page {
     uint32_t index;         /* of the page within the file, or of the chunk within the slab */
     uint32_t pins;
     uint32_t filled;        /* slab chunk: bytes handed out */
-    bool spent;             /* transient window: read to its end, will hardly be wanted again */
+    uint64_t taken;         /* bytes handed to the kernel, of what is resident; again is counted again */
+    bool spent;             /* transient window: all of it was taken, will hardly be wanted again */
 };
 
 struct ajf_cache {

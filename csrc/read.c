@@ -34,6 +34,8 @@ static int push_fetch_locked(struct ajf *m, struct ajf_file *file, size_t from, 
     f->info.size = file->size;
     f->info.offset = from * AJF_GRANULE_BYTES;
     f->info.length = min_u64(to * AJF_GRANULE_BYTES, file->size) - f->info.offset;
+    if (f->info.offset <= file->gap && file->gap < f->info.offset + f->info.length)
+        file->gap = 0;
     ajf_bits_fill(file->claimed, from, to, true);
     ajf_list_add(&file->fetches, &f->by_file);
     ajf_queue_push(&m->queue, f);
@@ -77,12 +79,17 @@ static void promote_locked(struct ajf *m, struct ajf_file *file, uint64_t offset
     }
 }
 
+/* How far ahead of a read prefetch goes, bytes. */
+static uint64_t furthest(const struct ajf *m)
+{
+    return min_u64(m->options.prefetch_bytes, m->cache.limit / 4);
+}
+
 /* Sees to it that [offset, offset + length) comes, and what the pattern of reads suggests behind it. */
 static int want_locked(struct ajf *m, struct ajf_file *file, uint64_t offset, uint64_t length, bool hit)
 {
     uint64_t end = offset + length, page = m->cache.page_bytes;
-    uint64_t limit = min_u64(m->options.prefetch_bytes, m->cache.limit / 4);
-    uint64_t to = ajf_prefetch_note(&file->prefetch, offset, length, file->size, limit);
+    uint64_t to = ajf_prefetch_note(&file->prefetch, offset, length, file->size, furthest(m));
     if (to - end >= page / 2)
         to = min_u64((to + page - 1) / page * page, file->size); /* whole pages: they can be huge */
     size_t from_g = ajf_granule(offset), end_g = ajf_granule_up(end), to_g = ajf_granule_up(to);
@@ -387,14 +394,39 @@ again:
 
 /* ------------------------------------------------------------------------------------------- the fetchers' side */
 
+static bool is_behind(const struct ajf *m, uint64_t offset, uint64_t first)
+{
+    return offset > first && offset - first <= furthest(m);
+}
+
+/* A source is best read in order. So what prefetch has left out for want of room comes before what is behind it, */
+static bool is_early_locked(const struct ajf *m, const struct ajf_fetch *f)
+{
+    return f->file->gap && is_behind(m, f->info.offset, f->file->gap);
+}
+
+/* and when that was faster, it is as urgent as what was asked for. */
+static bool is_late_locked(const struct ajf *m, const struct ajf_fetch *f)
+{
+    AJF_LIST_FOR(l, &f->file->fetches)
+    {
+        const struct ajf_fetch *other = AJF_CONTAINER(l, struct ajf_fetch, by_file);
+        if (other->prepared && is_behind(m, other->info.offset, f->info.offset))
+            return true;
+    }
+    return false;
+}
+
 bool ajf_read_begin(struct ajf *m, struct ajf_fetch *f)
 {
     struct ajf_file *file = f->file;
-    bool demand = f->info.lane == AJF_LANE_DEMAND;
     pthread_mutex_lock(&m->cache.lock);
-    int err = f->cancelled ? -ECANCELED : 0;
+    bool demand = f->info.lane == AJF_LANE_DEMAND || is_late_locked(m, f);
+    int err = f->cancelled || (!demand && is_early_locked(m, f)) ? -ECANCELED : 0;
     if (!err)
         err = ajf_cache_prepare_locked(m, file, f->info.offset, f->info.length, demand, &f->info.buffer);
+    if (err == -EAGAIN && !demand)
+        file->gap = f->info.offset;
     f->prepared = !err;
     f->info.handle = file->handle;
     if (err == -EAGAIN && demand) {

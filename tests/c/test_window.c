@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The transient window, where bytes lie on their way to the kernel when they are not cached: who gets room in it, and
+ * what is taken out of it; against a kernel that the test plays (fake_kernel.h).
+ */
+#include "check.h"
+#include "fake_kernel.h"
+
+#define KIB UINT64_C(1024)
+#define MIB (1024 * KIB)
+#define WINDOW (16 * MIB)
+#define READ (128 * KIB)
+#define SIZE (64 * MIB)
+#define FILES 8
+
+static struct fake k;
+static uint64_t fetched_to[FILES + 1]; /* the end of the last fetch of a file, by its version */
+static unsigned out_of_order;
+
+static void start(void)
+{
+    struct ajf_options o = fake_options();
+    o.max_threads = o.max_idle_threads = 1; /* what was sent later is answered after all that an earlier read did */
+    o.cache_enabled = false;
+    o.transient_bytes = WINDOW;
+    o.prefetch_bytes = 32 * MIB;
+    o.attr_timeout_ns = o.entry_timeout_ns = 3600 * AJF_NS_PER_S;
+    fake_start(&k, &o);
+    memset(fetched_to, 0, sizeof fetched_to);
+    out_of_order = 0;
+}
+
+static uint64_t open_file(unsigned version, uint64_t size)
+{
+    char name[8];
+    snprintf(name, sizeof name, "f%u", version);
+    return fake_find_and_open(&k, name, size, version);
+}
+
+/* Answers the fetches that are due; how many. */
+static unsigned answer_all(void)
+{
+    struct ajf_fetch *f;
+    uint32_t missing;
+    unsigned count = 0;
+    for (; !ajf_fetch_next(k.m, 0, &f, &missing); count++) {
+        struct ajf_fetch_info info;
+        ajf_fetch_info(f, &info);
+        out_of_order += info.offset != fetched_to[info.version];
+        fetched_to[info.version] = info.offset + info.length;
+        fake_fill(&info, 0, info.length);
+        CHECK_EQ(ajf_fetch_done(f, info.length), 0);
+        ajf_fetch_release(f);
+    }
+    return count;
+}
+
+/* One read; how many fetches came of it. */
+static unsigned read_at(uint64_t nodeid, uint64_t offset, unsigned version)
+{
+    struct fuse_getattr_in in = {0};
+    uint64_t asked = fake_read(&k, nodeid, offset, READ);
+    fake_expect_error(&k, fake_send(&k, FUSE_GETATTR, 999999, &in, sizeof in), ESTALE); /* so the read was seen */
+    unsigned count = answer_all();
+    fake_expect_bytes(&k, asked, offset, READ, version);
+    return count;
+}
+
+static void prefetch_leaves_half_of_it_to_what_is_asked_for(void)
+{
+    start();
+    for (unsigned i = 0; i < FILES; i++) {
+        uint64_t file = open_file(i + 1, SIZE);
+        for (uint64_t at = 0; at < 4 * READ; at += READ)
+            read_at(file, at, i + 1);
+    }
+    CHECK_EQ(fake_stat(&k, "pages_evicted"), 0);
+    for (unsigned i = 0; i < FILES; i++)
+        CHECK(fetched_to[i + 1] >= MIB);
+    CHECK_EQ(out_of_order, 0);
+    fake_end(&k);
+}
+
+static void a_page_stays_until_all_of_it_was_read(void)
+{
+    start();
+    uint64_t file = open_file(1, SIZE), other = open_file(2, SIZE);
+    read_at(file, 0, 1); /* and more of it came */
+    for (uint64_t at = 0; at < WINDOW - 3 * MIB; at += READ) /* here and there, so nothing else comes */
+        read_at(other, (at * 5 + 7 * READ) % SIZE, 2);
+    CHECK_EQ(read_at(file, MIB - READ, 1), 0);
+    for (uint64_t at = WINDOW - 3 * MIB; at < WINDOW; at += READ)
+        read_at(other, (at * 5 + 7 * READ) % SIZE, 2);
+    CHECK(fake_stat(&k, "pages_evicted") > 0);
+    for (uint64_t at = READ; at < MIB - READ; at += READ)
+        CHECK_EQ(read_at(file, at, 1), 0);
+    fake_end(&k);
+}
+
+static void what_found_no_room_comes_before_what_is_behind_it(void)
+{
+    static const uint64_t sizes[] = {SIZE, SIZE, 3 * MIB / 2, 9 * MIB / 8}; /* what is fetched of them stays unread */
+    start();
+    for (unsigned i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        read_at(open_file(i + 1, sizes[i]), 0, i + 1);
+    CHECK_EQ(fake_stat(&k, "cache_used_bytes"), 53 * MIB / 8);
+    uint64_t file = open_file(5, 9 * MIB / 4);
+    CHECK_EQ(read_at(file, 0, 5), 1);    /* a page, and there is no room for the next one, */
+    CHECK_EQ(read_at(file, READ, 5), 0); /* but there would be for the last one, which is short */
+    for (uint64_t at = 2 * READ; at < 9 * MIB / 4; at += READ)
+        read_at(file, at, 5);
+    CHECK_EQ(out_of_order, 0);
+    fake_end(&k);
+}
+
+int main(void)
+{
+    RUN(prefetch_leaves_half_of_it_to_what_is_asked_for);
+    RUN(a_page_stays_until_all_of_it_was_read);
+    RUN(what_found_no_room_comes_before_what_is_behind_it);
+    CHECK_END();
+}
