@@ -91,6 +91,11 @@ class FileBlocks:
         choice = self.workers.choose(status, index, avoided)
         return Attempt(choice, status.in_ufs and (not choice.cached or (choice.address, index) in self._without))
 
+    def is_cold(self, index: int) -> bool:
+        """Whether a block is only in the under store, as far as is known."""
+        status = self.status
+        return status.in_ufs and not status.locations[index]
+
     def begin(self, index: int, begin: int, end: int, attempt: Attempt) -> BlockCall:
         """Begins to read the bytes [begin, end) of a block. Raises OSError."""
         request = self.workers.read_request(self.status, index, begin, end, from_ufs=attempt.from_ufs)

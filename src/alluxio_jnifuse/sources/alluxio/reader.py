@@ -11,6 +11,9 @@ the next ones are begun: their first bytes come while nobody waits for them.
                      └─ goes on, or begins a block?           ── a new cursor
                      └─ else a call for the range
 
+A block that no worker holds is *cold*. For each call the under store is asked for the rest of the block, however
+little of it is wanted, and the worker keeps it if one call took all of it. So pieces of it wait longer for the stream.
+
 When a worker fails, whatever was received stays; the rest is asked of another one (attempts.py).
 
 Threads: any number in `read_into`. The lock guards the cursors; no call is made under it. A cursor's call belongs to
@@ -45,6 +48,7 @@ _MOST_ENDS = 8  # of ranges that may be gone on with
 _NEAR_BYTES = 16 << 20  # a piece that far behind a cursor's promises is likely to be reached by it: fetchers race
 _RACE_S = 0.03  # how long it is waited for, at first; half as long after each time that it was in vain, but
 _SHORTEST_RACE_S = 0.002  # no less than most races take
+_COLD_RACE_S = 1.0  # as _RACE_S, since the cursor of a cold block was used last: as long as reading 64 MB again takes
 _AHEAD = 2  # blocks whose calls are begun before they are wanted
 _AHEAD_FROM_BYTES = 4 << 20  # of a block streamed before the next ones are begun
 _MOST_CURSORS = 8
@@ -96,7 +100,7 @@ class FileReader:
         self._ends: deque[tuple[int, int]] = deque(maxlen=_MOST_ENDS)  # of ranges read alone, block and place; lock
         self._begun: dict[int, int] = {}  # by block: number of the last cursor at its start; lock
         self._racing: list[_Racer] = []  # who waits for a cursor to be promised up to his range; lock
-        self._race_s = _RACE_S  # lock
+        self._hope = 1.0  # that a race is worth waiting for: halved by each that was in vain; lock
         self._local = local or {}
 
     def read_into(self, offset: int, buffer: memoryview, progress: Callable[[int], None]) -> int:
@@ -201,23 +205,30 @@ class FileReader:
 
     def _race_locked(self, index: int, within: int) -> _Cursor | None:
         """Waits for a cursor to be promised up to `within`."""
-        deadline = time.monotonic() + self._race_s
+        came = time.monotonic()
         racer = _Racer(index, within, threading.Condition(self._lock))
         self._racing.append(racer)
         try:
             while self._is_near_locked(index, within):
-                left = deadline - time.monotonic()
+                left = self._race_end_locked(index, came) - time.monotonic()
                 if left <= 0:
-                    self._race_s = max(self._race_s / 2, _SHORTEST_RACE_S)
+                    self._hope /= 2
                     return None
                 racer.changed.wait(left)
                 cursor = self._find_locked(index, within)
                 if cursor is not None:
-                    self._race_s = _RACE_S
+                    self._hope = 1.0
                     return cursor
         finally:
             self._racing.remove(racer)
         return None
+
+    def _race_end_locked(self, index: int, came: float) -> float:
+        """Until when (monotonic) one who came at `came` waits for a cursor of a block."""
+        used = [time.monotonic() if c.busy else c.used_at for c in self._cursors if c.index == index]
+        cold = used and self._blocks.is_cold(index)
+        since, longest = (max(came, *used), _COLD_RACE_S) if cold else (came, _RACE_S)
+        return since + max(longest * self._hope, _SHORTEST_RACE_S)
 
     def _add_locked(self, cursor: _Cursor) -> None:
         self._made += 1
@@ -254,12 +265,17 @@ class FileReader:
         return True
 
     def _is_near_locked(self, index: int, within: int) -> bool:
-        return any(c.index == index and c.promised < within <= c.promised + _NEAR_BYTES for c in self._cursors)
+        """Whether a cursor is likely to come there."""
+        cold = self._blocks.is_cold(index)
+        if cold and index not in self._begun and 0 < within <= _NEAR_BYTES:
+            return True
+        near = self._blocks.status.block_size if cold else _NEAR_BYTES
+        return any(c.index == index and c.promised < within <= c.promised + near for c in self._cursors)
 
     def _is_stream_locked(self, index: int, within: int, length: int) -> bool:
         """Whether more is likely to be wanted behind a range."""
         if within:
-            return length >= _STREAM_BYTES and (index, within) in self._ends
+            return length >= _STREAM_BYTES and ((index, within) in self._ends or self._blocks.is_cold(index))
         return length >= _STREAM_BYTES or any(cursor.index == index - 1 for cursor in self._cursors)
 
     def _make_room_locked(self) -> list[_Cursor]:
