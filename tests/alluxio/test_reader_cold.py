@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 
+import grpc
 import pytest
 from fake_cluster import FakeCluster, File, pattern, run_all
-from fake_worker import MIB, Read
+from fake_worker import MIB, Read, failing
 
 from alluxio_jnifuse.sources.alluxio import reader
 
@@ -100,4 +101,13 @@ def test_a_block_that_is_held_meanwhile_is_as_others(cluster: FakeCluster, monke
     file.read(0, MIB)
     assert file.read(8 * MIB, MIB) == DATA[8 * MIB :][:MIB]
     assert [read[1:3] for read in reads(cluster)] == [(0, BLOCK), (8 * MIB, MIB)]
+    file.close()
+
+
+def test_a_worker_that_fails_once(cluster: FakeCluster) -> None:
+    """The call that is made to learn why, and succeeds, goes on to the end of the block."""
+    cluster.workers[0].faults.append(failing(grpc.StatusCode.UNAVAILABLE))
+    file = File(cluster.source(), "/f")
+    assert b"".join(file.read(at * MIB, MIB) for at in range(12)) == DATA[:BLOCK]
+    assert [read[1:3] for read in reads(cluster)] == [(0, BLOCK)] * 2
     file.close()

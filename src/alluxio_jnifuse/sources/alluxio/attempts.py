@@ -57,6 +57,11 @@ class Attempt(NamedTuple):
     from_ufs: bool  # the worker may take them from the under store: they count after `FileBlocks.verify`
     explain: bool = False  # slower, but a failure says why
 
+    @property
+    def is_brief(self) -> bool:
+        """Whether its call is for one range, and the next one is made in the quick way: that costs nothing."""
+        return self.explain and not self.from_ufs
+
 
 class FileBlocks:
     """The blocks of one open file.

@@ -347,7 +347,7 @@ class FileReader:
             failure: Exception | None = None
             try:
                 if cursor.call is None:
-                    limit = base + end if attempt.explain else stop
+                    limit = base + end if attempt.is_brief else stop
                     cursor.call = blocks.begin(index, cursor.position, limit, attempt)
                 try:
                     cursor.call.read_into(buffer, final, until, look if attempt.from_ufs else progress)
@@ -366,8 +366,8 @@ class FileReader:
                 final = cursor.position - base
             if failure is not None:
                 effort.failed(attempt, failure, came)
-        if cursor.attempt is not None and cursor.attempt.explain:
-            cursor.finish()  # it was good for this range only
+        if cursor.attempt is not None and cursor.attempt.is_brief:
+            cursor.finish()
 
     def _begin_ahead(self, behind: _Cursor) -> None:
         """Begins the calls of the blocks that follow, but for those that were begun since the call of this one was."""
