@@ -52,6 +52,7 @@ class Cluster:
     site           more properties for alluxio-site.properties
     version        of Alluxio
     ufs            the root of the under-store, a directory; default: one of this cluster
+    root           the URI of one that is no directory, instead; its properties are in `site`
     ramdisk_size   of each worker
     block_size     of files for which it is not said
     optimized      for measurements: slower to start, and faster then
@@ -71,6 +72,7 @@ class Cluster:
         site: Mapping[str, str] | None = None,
         version: str = jars.VERSION,
         ufs: Path | None = None,
+        root: str = "",
         ramdisk_size: str = "4GB",
         block_size: str = "64MB",
         optimized: bool = False,
@@ -93,6 +95,7 @@ class Cluster:
             base=base,
             ramdisk=self._directories.memory,
             ufs=ufs or base / "ufs",
+            root=root,
         )
         self._ports = Ports()
         self.layout = Layout.choose(self.plan, self._ports)
@@ -122,7 +125,7 @@ class Cluster:
 
     @property
     def ufs(self) -> Path:
-        """The root of the under-store."""
+        """The root of the under-store, if that is a directory."""
         return self.plan.ufs
 
     @property

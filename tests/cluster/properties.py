@@ -29,6 +29,7 @@ class Plan(NamedTuple):
     base: Path
     ramdisk: Path
     ufs: Path
+    root: str
 
 
 class MasterPorts(NamedTuple):
@@ -101,7 +102,7 @@ def site(plan: Plan, layout: Layout) -> dict[str, str]:
         **client(plan, layout),
         "alluxio.master.hostname": HOST,
         "alluxio.job.master.rpc.port": str(layout.masters[0].job_rpc),
-        "alluxio.master.mount.table.root.ufs": str(plan.ufs),
+        "alluxio.master.mount.table.root.ufs": plan.root or str(plan.ufs),
         "alluxio.master.metastore": "HEAP",
         "alluxio.master.journal.type": "EMBEDDED" if plan.masters > 1 else "UFS",
         "alluxio.master.update.check.enabled": "false",

@@ -40,12 +40,7 @@ def _parse() -> argparse.Namespace:
 
 
 def _tell(arguments: argparse.Namespace, server: OssServer) -> None:
-    properties = {
-        "fs.oss.endpoint": server.endpoint,
-        "fs.oss.accessKeyId": arguments.key_id,
-        "fs.oss.accessKeySecret": arguments.key_secret,
-    }
-    words = " ".join(f"-D {name}={value}" for name, value in properties.items())
+    words = " ".join(f"-D {name}={value}" for name, value in server.properties(arguments.key_id).items())
     print(f"oss://{arguments.bucket}/ has {len(server.keys(arguments.bucket))} objects")
     print(f"  mount  alluxio-jnifuse mount {words} oss://{arguments.bucket}/ DIRECTORY")
     if arguments.https:

@@ -89,6 +89,14 @@ class OssServer:
         """The URL, by address: bucket and key are in the path."""
         return f"{'https' if self._settings.https else 'http'}://127.0.0.1:{self.port}"
 
+    def properties(self, key_id: str) -> dict[str, str]:
+        """Of a client that shows buckets with one of the keys, be it ours or Alluxio."""
+        return {
+            "fs.oss.endpoint": self.endpoint,
+            "fs.oss.accessKeyId": key_id,
+            "fs.oss.accessKeySecret": self._settings.keys[key_id],
+        }
+
     # ------------------------------------------------------------------------------------------------------ objects
 
     def create_bucket(self, name: str, acl: str = PRIVATE) -> None:
