@@ -44,7 +44,7 @@ class CacheDirectory:
             self._prepare(form)
         except OSError as error:
             self.close()
-            raise _unusable(parent, error) from error
+            raise unusable(parent, error) from error
         except BaseException:
             self.close()
             raise
@@ -81,7 +81,7 @@ class CacheDirectory:
         if found or names:
             LOGGER.warning("%s: of another version (%r), emptied", self.path, found.strip())
         for name in names:
-            _remove(os.path.join(self.path, name))
+            remove(os.path.join(self.path, name))
         new = f"{_FORMAT}.new"
         fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _FLAGS, 0o600, dir_fd=self.fd)
         try:
@@ -116,14 +116,16 @@ def _own_directory(name: str, parent: int) -> int:
     return fd
 
 
-def _remove(path: str) -> None:
+def remove(path: str) -> None:
+    """Removes a file, or a directory with all that is in it. Raises OSError."""
     if os.path.isdir(path) and not os.path.islink(path):
         shutil.rmtree(path)
     else:
         os.unlink(path)
 
 
-def _unusable(parent: str, error: OSError) -> MountError:
+def unusable(parent: str, error: OSError) -> MountError:
+    """What to tell somebody whose cache directory fails at the mount."""
     return MountError(
         f"cannot be used for the client cache: {error.strerror or error}",
         where=parent,

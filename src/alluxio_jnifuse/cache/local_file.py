@@ -17,7 +17,7 @@ import time
 from typing import TYPE_CHECKING
 
 from alluxio_jnifuse._core import SUM_BYTES, check_sums, make_sums, punch_hole
-from alluxio_jnifuse.cache.store import StoredFile, granules, identity_of
+from alluxio_jnifuse.cache.store import StoredFile, gap_end, granules, identity_of
 from alluxio_jnifuse.cache.sums_file import (
     NO_SUM,
     SUM,
@@ -40,8 +40,6 @@ OVERHEAD_BYTES = 4096
 # A file of up to this size is checked at once when it is to be lent: some ten milliseconds.
 _PROVE_BYTES = 32 << 20
 _PROVE_STEP_BYTES = 1 << 20
-# A run of stored bytes shorter than this is read from the source with what is missing around it.
-_WORTH_BYTES = 256 << 10
 
 # How much of the budget may be lent at a time: what is lent cannot be evicted.
 _LENT_SHARE = 0.75
@@ -142,13 +140,7 @@ class LocalFile(StoredFile):
         fds = self._fds
         if fds is None:
             return end
-        known = memoryview(read_sums(fds[1], offset, end - offset)).cast("Q")
-        run = 0  # of granules that are stored, up to the present one
-        for i in range(1, len(known)):
-            run = run + 1 if known[i] else 0
-            if run * SUM_BYTES >= _WORTH_BYTES:
-                return offset + (i + 1 - run) * SUM_BYTES
-        return end if not run else offset + (len(known) - run) * SUM_BYTES
+        return gap_end(memoryview(read_sums(fds[1], offset, end - offset)).cast("Q"), offset, end)
 
     def is_complete(self) -> bool:
         fds = self._fds

@@ -9,11 +9,15 @@ import abc
 import hashlib
 import os
 import threading
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from alluxio_jnifuse._core import SUM_BYTES
 
 DIGEST_BYTES = 16
+
+# A run of stored bytes shorter than this is read from the source with what is missing around it.
+_WORTH_BYTES = 256 << 10
 
 
 def digest_of(source: str, path: bytes, version: int) -> bytes:
@@ -33,6 +37,16 @@ def identity_of(digest: bytes) -> int:
 def granules(size: int) -> int:
     """How many sums `size` bytes have."""
     return (size + SUM_BYTES - 1) // SUM_BYTES
+
+
+def gap_end(known: Sequence[object], offset: int, end: int) -> int:
+    """As StoredFile.gap_end; `known`: which granules from `offset` on are stored, the first of which is not."""
+    run = 0  # of granules that are stored, up to the present one
+    for i in range(1, len(known)):
+        run = run + 1 if known[i] else 0
+        if run * SUM_BYTES >= _WORTH_BYTES:
+            return offset + (i + 1 - run) * SUM_BYTES
+    return end if not run else offset + (len(known) - run) * SUM_BYTES
 
 
 class Counts:
@@ -56,7 +70,7 @@ class Figures(NamedTuple):
 class StoredFile(abc.ABC):
     """One version of one file, as far as it is stored; shared by all who hold it. Any thread.
 
-    `size`: bytes of the whole file; -1: nothing is stored and nobody has said it.
+    `size`: bytes of the whole file; -1: its beginning is not stored, and nobody has said it.
     """
 
     digest: bytes
