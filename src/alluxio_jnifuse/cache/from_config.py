@@ -9,10 +9,10 @@ from alluxio_jnifuse.cache.evictors import Evictor, make_evictor
 from alluxio_jnifuse.cache.guard import Guard
 from alluxio_jnifuse.cache.local import LocalStore
 from alluxio_jnifuse.cache.place import Place
+from alluxio_jnifuse.cache.rocks import RocksStore
 from alluxio_jnifuse.cache.source import CachedSource
 from alluxio_jnifuse.cache.store import Store
 from alluxio_jnifuse.config import page_bytes
-from alluxio_jnifuse.errors import MountError
 from alluxio_jnifuse.logs import LOGGER
 from alluxio_jnifuse.threads import start_thread
 
@@ -63,7 +63,7 @@ def _place(config: Config, path: str, size: int) -> Place:
 
 def _store(kind: str, path: str, size: int, page: int, evictor: Evictor) -> Store:
     if kind == "ROCKS":
-        raise MountError("the store ROCKS is not built yet", where=f"{_CACHE}store.type", remedy="use LOCAL")
+        return RocksStore(path, size, page, evictor)
     return LocalStore(path, size, page, evictor)
 
 

@@ -13,8 +13,8 @@ CACHE_PROPERTIES = (
     ),
     Option(
         "alluxio.user.client.cache.store.type", "choice", "MEM",
-        "MEM or MEMORY: in memory; LOCAL: files in the cache directories; ROCKS: a RocksDB there (extra `rocks`); the "
-        "last two survive a restart",
+        "MEM or MEMORY: in memory; LOCAL: files in the cache directories; ROCKS: a RocksDB there (extra `rocks`), of "
+        "16MB at least; the last two survive a restart",
         "memory is the fastest; LOCAL where cache directories are given, as Alluxio has it",
         choices=("MEM", "MEMORY", "LOCAL", "ROCKS"),
     ),
