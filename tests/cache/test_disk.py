@@ -28,6 +28,7 @@ from stores import (
     write,
 )
 
+from alluxio_jnifuse.cache import local_file
 from alluxio_jnifuse.cache.guard import Guard
 from alluxio_jnifuse.cache.place import Place
 from alluxio_jnifuse.cache.store import Store
@@ -183,3 +184,28 @@ def test_a_disk_that_is_full_to_the_last_byte(kind: str, small_disk: Path) -> No
     assert caught.value.errno == errno.ENOSPC
     assert right_bytes(store, "a", MIB) == MIB
     store.close()
+
+
+def test_a_disk_that_takes_bytes_but_no_sums(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """LOCAL: nobody would count what was written, so it is given back; with room the next write stores it."""
+    store = open_store("LOCAL", directory)
+    write(store, "a", MIB, 0, PAGE)
+    before = used_by(directory)
+    real = local_file.write_all
+
+    def write_all(fd: int, data: memoryview, offset: int) -> None:
+        if len(data) < PAGE:
+            real(fd, data[: len(data) // 2], offset)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(fd, data, offset)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(local_file, "write_all", write_all)
+        with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
+            write(store, "a", MIB, 8 * PAGE, PAGE)
+    assert right_bytes(store, "a", MIB) == PAGE
+    assert used_by(directory) <= before + 4096
+    assert store.figures().pages == 1
+    write(store, "a", MIB, 8 * PAGE, PAGE)
+    assert right_bytes(store, "a", MIB) == 2 * PAGE
+    assert store.counts.corrupt == 0

@@ -282,11 +282,12 @@ class LocalFile(StoredFile):
         before = read_sums(sums_fd, offset, len(data))
         try:
             write_all(fd, data, offset)
+            write_all(sums_fd, memoryview(make_sums(data, self._identity, offset // SUM_BYTES)), sum_at(offset))
         except OSError:
-            if not before.strip(b"\0"):
-                self._punch(offset, len(data))  # what did get there, of a full disk
+            if not before.strip(b"\0"):  # what did get there, of a full disk, is counted by nobody
+                _punch(sums_fd, sum_at(offset), len(before))
+                _punch(fd, offset, len(data))
             raise
-        write_all(sums_fd, memoryview(make_sums(data, self._identity, offset // SUM_BYTES)), sum_at(offset))
         after = self._stamp(fd)
         if self.size > _PROVE_BYTES:
             self._store.trust.changed(self.digest, stamp, after)
@@ -366,16 +367,17 @@ class LocalFile(StoredFile):
             except FileNotFoundError:
                 pass
 
-    def _punch(self, offset: int, length: int) -> None:
-        try:
-            punch_hole(self._fds[0] if self._fds else -1, offset, length)
-        except OSError:
-            pass
-
     def _pages(self, offset: int, length: int) -> range:
         """Those that a range touches."""
         page_bytes = self._store.page_bytes
         return range(offset // page_bytes, (offset + length + page_bytes - 1) // page_bytes)
+
+
+def _punch(fd: int, offset: int, length: int) -> None:
+    try:
+        punch_hole(fd, offset, length)
+    except OSError:
+        pass
 
 
 def _make_directory(name: str, parent: int) -> None:
