@@ -89,6 +89,17 @@ def gap_end(there: set[int], first: int, count: int, size: int) -> int:
     return size
 
 
+def test_a_read_past_the_end(opening: Opening) -> None:
+    """It ends where the file does."""
+    store = opening()
+    write(store, "a", PAGE + 5)
+    held = store.hold(digest("a"))
+    assert read(held, 0, 2 * PAGE) == contents("a", PAGE + 5)
+    assert read(held, PAGE, PAGE) == contents("a", PAGE + 5)[PAGE:]
+    assert read(held, 2 * PAGE, PAGE) == b""
+    held.release()
+
+
 def test_nothing_is_stored(opening: Opening) -> None:
     """Of a file that nobody has written, or that has no bytes."""
     held = opening().hold(digest("a"))

@@ -121,8 +121,8 @@ class LocalFile(StoredFile):
             return 0
         data, sums_fd = fds
         sums = read_sums(sums_fd, offset, len(buffer))
-        length = min(first_missing(sums) * SUM_BYTES, len(buffer))
-        if not length:
+        length = min(first_missing(sums) * SUM_BYTES, len(buffer), self.size - offset)
+        if length <= 0:
             return 0
         stamp = self._stamp(data)
         got = os.preadv(data, [buffer[:length]], offset)
