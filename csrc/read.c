@@ -421,17 +421,18 @@ bool ajf_read_begin(struct ajf *m, struct ajf_fetch *f)
 {
     struct ajf_file *file = f->file;
     pthread_mutex_lock(&m->cache.lock);
-    bool demand = f->info.lane == AJF_LANE_DEMAND || is_late_locked(m, f);
+    bool demand = f->info.lane == AJF_LANE_DEMAND || (m->cache.transient && is_late_locked(m, f));
     int err = f->cancelled || (!demand && is_early_locked(m, f)) ? -ECANCELED : 0;
     if (!err)
         err = ajf_cache_prepare_locked(m, file, f->info.offset, f->info.length, demand, &f->info.buffer);
-    if (err == -EAGAIN && !demand)
+    if (err == -EAGAIN && !demand && m->cache.transient)
         file->gap = f->info.offset;
     f->prepared = !err;
     f->info.handle = file->handle;
     if (err == -EAGAIN && demand) {
         f->starved = true;
         ajf_queue_uncount(&m->queue, f);
+        f->info.lane = AJF_LANE_DEMAND; /* if it was late: somebody may wait for it by then */
         ajf_list_add(&m->cache.starved, &f->link);
         pthread_mutex_unlock(&m->cache.lock);
         return false;
