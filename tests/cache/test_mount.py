@@ -27,7 +27,7 @@ Remote = Callable[..., RemoteSource]
 PREFIX = "alluxio.user.client.cache."
 KILLS = int(os.environ.get("AJF_KILLS", "10"))
 SIZES = {"large": 40 * MIB + 4097, "middle": 3 * MIB, "small": 10_000, "empty": 0}
-STORES = ["LOCAL"]
+STORES = ["LOCAL", "ROCKS"]
 
 
 def settings(store: str, directory: Path, size: str = "256MB", **more: str) -> dict[str, str]:
