@@ -9,8 +9,6 @@ from helm import render
 
 pytestmark = pytest.mark.chart
 
-CACHE = {"alluxio.user.client.cache.enabled": True, "alluxio.user.client.cache.store.type": "MEMORY"}
-
 
 def checksums(values: str) -> dict[str, str]:
     """The annotation by which pods are replaced."""
@@ -49,28 +47,6 @@ def test_both_names_of_the_short_circuit() -> None:
     assert "domain.socket.as.uuid=true" in old.options("ALLUXIO_WORKER_JAVA_OPTS")
     off = render("shortCircuit: {enabled: false}")
     assert "alluxio.user.short.circuit.enabled=false" in off.options("ALLUXIO_FUSE_JAVA_OPTS")
-
-
-@pytest.mark.parametrize(
-    ("limit", "budget"),
-    [("4Gi", "3072MB"), ("1000M", "714MB"), (1073741824, "768MB"), (None, None), ("512Mi", "384MB")],
-)
-def test_memory_limit_is_the_budget(limit: object, budget: object) -> None:
-    """A client cache in memory gets three quarters of what the pod may use."""
-    fuse = {"properties": CACHE, "resources": {"limits": {"memory": limit}} if limit else {}}
-    options = render(json.dumps({"fuse": fuse})).options("ALLUXIO_FUSE_JAVA_OPTS")
-    assert f"-Dalluxio.user.client.cache.size={budget} " in options if budget else "cache.size" not in options
-
-
-def test_a_size_of_ones_own() -> None:
-    """It is left alone, and so is a cache on disk."""
-    sized = {
-        "properties": {**CACHE, "alluxio.user.client.cache.size": "1GB"},
-        "resources": {"limits": {"memory": "2Gi"}},
-    }
-    assert "size=1GB" in render(json.dumps({"fuse": sized})).options("ALLUXIO_FUSE_JAVA_OPTS")
-    on_disk = {"properties": {"alluxio.user.client.cache.enabled": True}, "resources": {"limits": {"memory": "2Gi"}}}
-    assert "cache.size" not in render(json.dumps({"fuse": on_disk})).options("ALLUXIO_FUSE_JAVA_OPTS")
 
 
 def test_pods_are_replaced_when_their_options_change() -> None:

@@ -45,7 +45,7 @@
 {{- $limit := dig "limits" "memory" "" ($fuse.resources | default dict) }}
 {{- if and $size $limit (include "alluxio.cacheInMemory" .) }}
 {{- if ge (include "alluxio.mebibytes" $size | float64) (include "alluxio.mebibytes" $limit | float64) }}
-{{- fail (printf "alluxio.user.client.cache.size is %v, and fuse.resources.limits.memory %v: the pod would be killed. Raise the limit, or leave the size out: it is three quarters of the limit then" $size $limit) }}
+{{- fail (printf "alluxio.user.client.cache.size is %v, and fuse.resources.limits.memory %v: the pod would be killed. Raise the limit, or leave the size out: the cache fits itself into the limit then" $size $limit) }}
 {{- end }}
 {{- end }}
 

@@ -80,13 +80,7 @@
 {{- end }}
 {{- end }}
 
-{{/* A client cache in memory gets three quarters of the memory that the pod may use, unless its size is set. */}}
-{{- define "alluxio.budget" -}}
-{{- $properties := include "alluxio.merged" (list .Values.properties .Values.fuse.properties) | fromJson -}}
-{{- $limit := dig "limits" "memory" "" (.Values.fuse.resources | default dict) -}}
-{{- if and $limit (eq (include "alluxio.cacheInMemory" .) "yes") (not (hasKey $properties "alluxio.user.client.cache.size")) }} -Dalluxio.user.client.cache.size={{ mulf (include "alluxio.mebibytes" $limit | float64) 0.75 | floor }}MB{{ end }}
-{{- end }}
-
+{{/* `yes` if mounts have a client cache in memory. */}}
 {{- define "alluxio.cacheInMemory" -}}
 {{- $properties := include "alluxio.merged" (list .Values.properties .Values.fuse.properties) | fromJson -}}
 {{- $type := get $properties "alluxio.user.client.cache.store.type" | toString -}}
@@ -140,7 +134,6 @@
 {{- else -}}
 -Dalluxio.worker.tieredstore.level0.dirs.path={{ (first $root.Values.tieredstore.levels).path }}
 {{ include "alluxio.shortCircuitOptions" $root }}
-{{ include "alluxio.budget" $root }}
 {{- end }}
 {{ include "alluxio.words" $own.jvmOptions }}
 {{ include "alluxio.definitions" $own.properties }}
