@@ -23,7 +23,7 @@ JOBS ?=
 MAKEFLAGS += --no-builtin-rules
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help build run cluster cluster-jars helm test check wheel asan tsan ubsan bench clean distclean c-tests c-warnings system-build system-test system-cluster system-container image image-alluxio
+.PHONY: help build run cluster cluster-jars helm test test-k8s check wheel asan tsan ubsan bench clean distclean c-tests c-warnings system-build system-test system-cluster system-container image image-alluxio
 
 CSRC := $(wildcard csrc/*.c)
 C_INPUTS := csrc/cflags $(wildcard csrc/*.[ch] csrc/*.def)
@@ -34,7 +34,7 @@ PROTO := src/alluxio_jnifuse/sources/alluxio/proto
 PIP := .venv/bin/python -m pip --quiet --disable-pip-version-check
 
 help:
-	@sed -n 's/^\([a-z -]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
+	@sed -n 's/^\([a-z0-9 -]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
 
 # ---- the package, in .venv
 
@@ -109,6 +109,9 @@ check: .venv/.built .venv/.dev c-warnings ## linters, types, C warnings as error
 
 c-warnings: .venv/.built
 	AJF_WERROR=1 .venv/bin/python setup.py --quiet build_ext --build-temp build/werror --build-lib build/werror
+
+test-k8s: .venv/.built .venv/.test ## install the chart on the cluster of $$KUBECONFIG: make test-k8s [ALLUXIO_IMAGE=name:tag] [FUSE_IMAGE=name:tag]
+	@PYTHONPATH=tests ALLUXIO_IMAGE="$(ALLUXIO_IMAGE)" FUSE_IMAGE="$(FUSE_IMAGE)" .venv/bin/python -m k8s
 
 bench: .venv/.built .venv/.test | system-test ## the benchmarks
 	.venv/bin/python -m benchmarks
