@@ -110,7 +110,7 @@ check: .venv/.built .venv/.dev c-warnings ## linters, types, C warnings as error
 c-warnings: .venv/.built
 	AJF_WERROR=1 .venv/bin/python setup.py --quiet build_ext --build-temp build/werror --build-lib build/werror
 
-test-k8s: .venv/.built .venv/.test ## install the chart on the cluster of $$KUBECONFIG: make test-k8s [ALLUXIO_IMAGE=name:tag] [FUSE_IMAGE=name:tag]
+test-k8s: .venv/.built .venv/.test ## install the chart on the cluster of KUBECONFIG: make test-k8s [ALLUXIO_IMAGE=name:tag] [FUSE_IMAGE=name:tag]
 	@PYTHONPATH=tests ALLUXIO_IMAGE="$(ALLUXIO_IMAGE)" FUSE_IMAGE="$(FUSE_IMAGE)" .venv/bin/python -m k8s
 
 bench: .venv/.built .venv/.test | system-test ## the benchmarks

@@ -22,7 +22,17 @@ from k8s.steps import RELEASE, Run
 
 _VALUES = Path(__file__).parents[1] / "chart" / "values"
 _STEPS = {
-    "basic": ("install", "ready", "node", "reader", "client", "four_nodes", "uninstall"),
+    "basic": (
+        "install",
+        "ready",
+        "node",
+        "reader",
+        "client",
+        "wrong_option",
+        "second_mount",
+        "four_nodes",
+        "uninstall",
+    ),
     "advanced": ("install", "ready", "node", "reader", "upgrade", "rollback", "kill", "drain", "uninstall"),
 }
 

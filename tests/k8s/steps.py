@@ -123,6 +123,29 @@ class Run:
             wait("the pod to heal", lambda: self.cluster.restarts(_FUSE) > restarts and self._all_ready(), _MOUNT_S)
             return f"{self.reader()}; a file that was open meanwhile: {rest()}"
 
+    def wrong_option(self) -> str:
+        """The pod says which one it is, and a rollback cures it."""
+        before = self._pods()
+        self._helm("upgrade", {"fuse": {"args": ["fuse", "--fuse-opts=no_such_option"]}})
+        said = self._said(_FUSE, "no_such_option")
+        self.cluster.helm("rollback", RELEASE)
+        self._replaced(before)
+        self.reader()
+        return said
+
+    def second_mount(self) -> str:
+        """Another pod that would mount on the same mount point is refused, and does no harm when it goes."""
+        mounted = self._on_node()
+        (mount,) = self.cluster.get("daemonsets", "--selector", _FUSE)
+        second = {"app": "second"}
+        mount["spec"]["selector"]["matchLabels"] = mount["spec"]["template"]["metadata"]["labels"] = second
+        self.cluster.apply({**mount, "metadata": {"name": "second", "labels": second}})
+        said = self._said("app=second", "mounted there already")
+        self.cluster.kubectl("delete", "daemonset", "second", "--cascade=foreground", "--wait")
+        _check(self._on_node() == mounted, "the mount is another one")
+        self.reader()
+        return said
+
     def drain(self) -> str:
         """The master is sent away: the mount stays, and works again when he is back."""
         (node,) = {each["spec"]["nodeName"] for each in self.cluster.get("pods", "--selector", "role=alluxio-master")}
@@ -186,6 +209,15 @@ class Run:
 
     def _pods(self) -> list[str]:
         return sorted(self.cluster.ready(RELEASE))
+
+    def _said(self, selector: str, words: str) -> str:
+        """The first line with `words` in the log of a pod."""
+
+        def found() -> str:
+            lines = self.cluster.kubectl("logs", "--selector", selector, "--tail=50").splitlines()
+            return next((line for line in lines if words in line), "")
+
+        return wait(f"{words!r} in a log", found, _PODS_S)
 
     def _replaced(self, before: list[str]) -> None:
         """Waits until there are new mounts; the servers are the old ones."""
