@@ -22,6 +22,7 @@ SECRET_KEYS = (
     "fs.cos.access.key",
     "fs.swift.password",
     "fs.gcs.secretAccessKey",
+    "fs.oss.securityToken",
     "alluxio.network.tls.keystore.password",
     "alluxio.master.mount.table.root.option.fs.oss.accessKeySecret",
 )

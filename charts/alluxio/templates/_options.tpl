@@ -9,7 +9,7 @@
 
 {{/* `yes` for the name of a property whose value nobody may see. */}}
 {{- define "alluxio.isSecret" -}}
-{{- if regexMatch "(?i)(access\\.?key|secret|password|account\\.key|credential)" . }}yes{{ end }}
+{{- if regexMatch "(?i)(access\\.?key|account\\.key|private\\.?key|secret|password|token|credential)" . }}yes{{ end }}
 {{- end }}
 
 {{/* A map of properties as words -Dkey=value: neither secrets nor what has no value. */}}
