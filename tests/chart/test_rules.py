@@ -87,6 +87,7 @@ def test_the_mount_reaches_the_host(release: Manifest) -> None:
     hosts = {each["name"]: each["hostPath"] for each in pod["volumes"] if "hostPath" in each}
     assert hosts[shared["name"]]["path"] == shared["mountPath"]
     assert {"path": "/dev/fuse", "type": "CharDevice"} in hosts.values()
+    assert "/sys/devices/virtual/bdi" in {each["mountPath"] for each in container["volumeMounts"]}  # for read-ahead
     mount = container["readinessProbe"]["exec"]["command"][-1]
     assert str(Path(mount).parent) == shared["mountPath"]
     assert container["lifecycle"]["preStop"]["exec"]["command"][-1].endswith(f"alluxio-fuse umount {mount}")
