@@ -27,6 +27,7 @@ from cluster import dataset, jars
 from cluster.cluster import Cluster
 from cluster.dataset import DataSet, Place
 from cluster.directories import sweep
+from container import host as container_host
 from harness.children import Children
 from harness.mounting import Mounts, beneath, detach, is_running, unusable
 from harness.remote import RemoteSource
@@ -37,8 +38,10 @@ ROOT = Path(os.path.realpath(tempfile.gettempdir())) / f"ajf-tests-{os.getuid()}
 REQUIRE = "AJF_REQUIRE_FUSE"  # environment: 1 = a test that cannot mount fails
 REQUIRE_CLUSTER = "AJF_REQUIRE_CLUSTER"  # environment: 1 = a test that cannot start a cluster fails
 REQUIRE_CHART = "AJF_REQUIRE_CHART"  # environment: 1 = a test of the Helm chart fails where there is no helm
+REQUIRE_CONTAINER = "AJF_REQUIRE_CONTAINER"  # environment: 1 = a test that cannot run a container fails
 NUMBERS = itertools.count(1)  # of buckets
 CLUSTER_TIMEOUT_S = 240  # for a test that may have to start servers on a busy machine
+CONTAINER_TIMEOUT_S = 900  # for one that may have to build an image
 
 
 def pytest_sessionstart() -> None:
@@ -65,8 +68,9 @@ def pytest_sessionfinish() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Servers take their time."""
     for item in items:
-        if item.get_closest_marker("cluster") and not item.get_closest_marker("timeout"):
-            item.add_marker(pytest.mark.timeout(CLUSTER_TIMEOUT_S))
+        for marker, seconds in (("container", CONTAINER_TIMEOUT_S), ("cluster", CLUSTER_TIMEOUT_S)):
+            if item.get_closest_marker(marker) and not item.get_closest_marker("timeout"):
+                item.add_marker(pytest.mark.timeout(seconds))
 
 
 @pytest.hookimpl(tryfirst=True)  # before the fixtures
@@ -77,6 +81,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     marker = item.get_closest_marker("cluster")
     if marker is not None:  # its argument: the release of Alluxio
         _need(jars.unusable(*marker.args), "a cluster", REQUIRE_CLUSTER)
+    if item.get_closest_marker("container") is not None:
+        _need(container_host.unusable(), "a container", REQUIRE_CONTAINER)
     if item.get_closest_marker("chart") is not None:
         import helm
 
