@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from alluxio_jnifuse.options.option import MIB
 
-# The interpreter, NumPy, gRPC, 40 threads and messages on their way: 130 MB were the most that was measured without
-# caches, reading from a cluster with 8 readers.
-_RESIDENT_BYTES = 144 * MIB
+# The interpreter, NumPy, gRPC, threads and messages on their way: 52 MB beside the window were the most that was
+# measured, with 8 readers of a cluster and no short-circuit. The rest is for what grows with readers and names.
+_RESIDENT_BYTES = 96 * MIB
 _SMALLEST_BYTES = 4 * MIB  # transient_window's
 # cgroup v1 says so many bytes, or a few pages less, where there is no limit.
 _NO_LIMIT = 1 << 60

@@ -70,17 +70,17 @@ def test_defaults_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory_limit, "find", lambda: 256 * MIB)
     config = load(f"{CACHE}enabled=true")
     numbers = config.core_options()
-    assert (numbers["transient_bytes"], numbers["cache_bytes"]) == (28 * MIB, 56 * MIB)
-    assert config.cache_bytes == 56 * MIB
+    assert (numbers["transient_bytes"], numbers["cache_bytes"]) == (40 * MIB, 80 * MIB)
+    assert config.cache_bytes == 80 * MIB
     assert config.origin("transient_window") == "memory limit"
-    assert f"{CACHE}size: 56.0MB, for the memory limit of 256MB" in config.notes
+    assert f"{CACHE}size: 80.0MB, for the memory limit of 256MB" in config.notes
     monkeypatch.setattr(memory_limit, "find", lambda: 4 << 30)
     assert load(f"{CACHE}enabled=true").core_options()["cache_bytes"] == 512 * MIB
 
 
 def test_a_page_always_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     """The smallest cache is one page, however large that is."""
-    monkeypatch.setattr(memory_limit, "find", lambda: 128 * MIB)
+    monkeypatch.setattr(memory_limit, "find", lambda: 96 * MIB)
     assert load(f"{CACHE}enabled=true", f"{CACHE}page.size=8MB").cache_bytes == 8 * MIB
 
 
