@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.container, pytest.mark.cluster]
 
 ROOT = Path(__file__).parents[2]
 REPOSITORY, TAG = "registry.cn-huhehaote.aliyuncs.com/alluxio", "2.3.0-SNAPSHOT-b7629dc"
-SERVERS_S = 120.0  # until they are up, on a machine that is busy with other tests
+SERVERS_S = 300.0  # until they are up, on a machine that is busy with other tests
 
 PREPARE = """\
 mkdir underStorage

@@ -116,6 +116,14 @@ def test_settings(clients: Clients) -> None:
         assert setting in said
 
 
+def test_read_ahead(clients: Clients) -> None:
+    """With the directory of its setting from the host, the kernel reads ahead as far as on the host."""
+    client = clients((*USUAL, "--volume", "/sys/devices/virtual/bdi:/sys/devices/virtual/bdi"))
+    client.wait_said("granted by the kernel")
+    assert client.stop() == 0
+    assert "read-ahead stays" not in client.logs()
+
+
 def test_other_commands(host: Host, fuse_image: str) -> None:
     """The image is good for other commands of the package too."""
     assert "alluxio-jnifuse" in host.docker("run", "--rm", "--net=none", fuse_image, "alluxio-jnifuse", "version")

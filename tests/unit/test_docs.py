@@ -12,7 +12,9 @@ from alluxio_jnifuse.sources.alluxio.calls import CALLS
 from alluxio_jnifuse.sources.oss.counters import COUNTERS as OSS
 
 PROJECT = Path(__file__).resolve().parents[2]
-DOCUMENTS = sorted([*PROJECT.glob("*.md"), *PROJECT.glob("docs/**/*.md"), PROJECT / "csrc/README.md"])
+DOCUMENTS = sorted(
+    path for pattern in ("*.md", "docs/**/*.md", "csrc/*.md", "docker/*.md") for path in PROJECT.glob(pattern)
+)
 
 
 def test_metrics_are_those_of_the_code() -> None:
