@@ -98,8 +98,11 @@ helm: ## build the pinned helm, once; without Go there is none, and no test of t
 
 # ---- checks
 
-test: .venv/.built .venv/.test c-tests cluster-jars helm | system-test system-container ## the C tests, then the Python tests
+test: .venv/.built .venv/.test c-tests cluster-jars | system-test ## the C tests, then the Python tests
 	.venv/bin/python -m pytest
+
+test-deploy: .venv/.built .venv/.test cluster-jars helm | system-test system-container ## the tests of images, containers and chart
+	AJF_REQUIRE_CONTAINER=1 AJF_REQUIRE_CHART=1 .venv/bin/python -m pytest -m "container or chart"
 
 check: .venv/.built .venv/.dev c-warnings ## linters, types, C warnings as errors, then the tests
 	.venv/bin/ruff check .

@@ -8,8 +8,9 @@ import pytest
 from cluster.cluster import Cluster
 from cluster.dataset import DataSet
 from harness.children import Children
+from harness.datasets import check
 from harness.mounting import CACHE, COMMAND, Mounts, run
-from on_cluster import check, mount
+from on_cluster import mount
 
 pytestmark = [pytest.mark.cluster, pytest.mark.fuse]
 
