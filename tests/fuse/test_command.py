@@ -130,6 +130,20 @@ def test_foreground(place: Place, number: signal.Signals) -> None:
     assert not place.logs.exists()
 
 
+def test_health(place: Place) -> None:
+    """A mount that answers is healthy; one whose daemon was killed, and none, are not, and it is said why."""
+    process = place.start()
+    done = place.run("health", place.mountpoint)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    process.kill()
+    process.communicate(timeout=30)
+    done = place.run("health", place.mountpoint)
+    assert (done.returncode, done.stderr) == (1, f"{place.mountpoint}: Transport endpoint is not connected\n")
+    assert place.run("umount", "-f", place.mountpoint).returncode == 0
+    done = place.run("health", place.mountpoint)
+    assert (done.returncode, done.stderr) == (1, f"{place.mountpoint}: not mounted\n")
+
+
 def test_unmounted_by_somebody_else(place: Place) -> None:
     """The process ends when the mount is unmounted without it."""
     process = place.start()

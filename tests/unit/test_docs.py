@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from alluxio_jnifuse import __version__
 from alluxio_jnifuse.cache.source import COUNTERS
 from alluxio_jnifuse.sources.alluxio.calls import CALLS
 from alluxio_jnifuse.sources.oss.counters import COUNTERS as OSS
@@ -47,3 +48,10 @@ def test_quoted_files_are_those_of_the_tree() -> None:
     quoted = [(path, *found.groups()) for path in DOCUMENTS for found in quote.finditer(path.read_text())]
     assert len(quoted) >= 2
     assert not [name for path, name, text in quoted if (path.parent / name).read_text() != text]
+
+
+def test_images_are_of_this_version() -> None:
+    """The compose file and docker/README.md name the image that `make image` makes."""
+    for name in ("compose.yaml", "README.md"):
+        text = (PROJECT / "docker" / name).read_text()
+        assert set(re.findall(r"alluxio-jnifuse:(\d[\w.]*)", text)) == {__version__}
