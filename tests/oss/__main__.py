@@ -42,7 +42,7 @@ def _parse() -> argparse.Namespace:
 def _tell(arguments: argparse.Namespace, server: OssServer) -> None:
     words = " ".join(f"-D {name}={value}" for name, value in server.properties(arguments.key_id).items())
     print(f"oss://{arguments.bucket}/ has {len(server.keys(arguments.bucket))} objects")
-    print(f"  mount  alluxio-jnifuse mount {words} oss://{arguments.bucket}/ DIRECTORY")
+    print(f"  mount  alluxio-jnifuse mount --ufs oss://{arguments.bucket}/ {words} DIRECTORY")
     if arguments.https:
         print(f"  ca     {server.ca_file}")
     print("Ctrl-C ends it.", flush=True)

@@ -5,9 +5,6 @@ from __future__ import annotations
 import ctypes
 import ctypes.util
 from collections.abc import Callable, Iterable
-from pathlib import Path
-
-_PIECE_BYTES = 4 << 20
 
 
 def _find() -> Callable[[bytes, int], int]:
@@ -33,9 +30,3 @@ def of_pieces(pieces: Iterable[bytes]) -> int:
     for piece in pieces:
         found = _crc64(piece, found)
     return found
-
-
-def of_file(path: Path) -> int:
-    """Of what a file holds."""
-    with open(path, "rb", buffering=0) as file:
-        return of_pieces(iter(lambda: file.read(_PIECE_BYTES), b""))

@@ -1,7 +1,7 @@
 """The process of a server: its listener, and the commands of the process that started it, with which it ends.
 
-Commands come over a connection of multiprocessing: (name, arguments, keywords) of a method of Commands; what it
-returns goes back, or the exception that it raised.
+Commands come over a connection of multiprocessing: name and arguments of a method of Commands; what it returns goes
+back, or the exception that it raised.
 """
 
 from __future__ import annotations
@@ -141,9 +141,9 @@ def main() -> None:
 
 def _obey(commands: Commands, pipe: Pipe) -> None:
     while True:
-        name, arguments, keywords = pipe.recv()
+        name, arguments = pipe.recv()
         try:
-            result = getattr(commands, name)(*arguments, **keywords)
+            result = getattr(commands, name)(*arguments)
         except Exception as error:
             result = error
         pipe.send(result)

@@ -186,7 +186,7 @@ class OssServer:
 
     def _call(self, name: str, *arguments: object) -> object:
         with self._lock:
-            self._pipe.send((name, arguments, {}))
+            self._pipe.send((name, arguments))
             result = self._pipe.recv()
         if isinstance(result, Exception):
             raise result

@@ -35,8 +35,7 @@ class Object:
     def checksum(self) -> int:
         """The CRC64 of all of it."""
         if self.crc64 is None:
-            content = self.content
-            self.crc64 = crc64.of_pieces(content.pieces()) if content.path is None else crc64.of_file(content.path)
+            self.crc64 = crc64.of_pieces(self.content.pieces())
         return self.crc64
 
 
