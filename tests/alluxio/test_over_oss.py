@@ -8,7 +8,7 @@ import pytest
 from cluster import dataset
 from cluster.cluster import Cluster
 from cluster.dataset import MIB
-from harness.children import Children, results
+from harness.children import Children, results, until
 from harness.datasets import check
 from harness.mounting import Mounts
 from on_cluster import mount
@@ -19,6 +19,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.fuse]
 SIZE = 130 * MIB + 7  # three blocks, the last one short
 FILES = ("train/0.tfrecord", "train/1.tfrecord", "train/2.tfrecord", "validation/0.tfrecord")
 MOST_SENT = 1.1  # bytes that leave the bucket for each that is read
+FREE_S = 60.0
 READ_S = 100.0  # at most; a worker checks what it gets from a bucket at some 150 MB/s
 
 
@@ -41,8 +42,9 @@ def cluster(bucket: OssServer) -> Iterator[Cluster]:
 
 @pytest.fixture
 def cold(cluster: Cluster, bucket: OssServer) -> None:
-    """No worker holds a block, and nothing was sent yet."""
+    """No worker holds a block, and the master knows; nothing was sent yet."""
     cluster.shell.fs("free", "/")
+    until(lambda: not any(any(cluster.shell.locations(f"/{name}")) for name in FILES), "blocks to be freed", FREE_S)
     bucket.reset()
 
 

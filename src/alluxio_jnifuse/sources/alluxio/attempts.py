@@ -99,7 +99,7 @@ class FileBlocks:
     def is_cold(self, index: int) -> bool:
         """Whether a block is only in the under store, as far as is known."""
         status = self.status
-        return status.in_ufs and not status.locations[index]
+        return status.in_ufs and all((holder, index) in self._without for holder in status.locations[index])
 
     def begin(self, index: int, begin: int, end: int, attempt: Attempt) -> BlockCall:
         """Begins to read the bytes [begin, end) of a block. Raises OSError."""
