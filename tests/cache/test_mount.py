@@ -18,6 +18,7 @@ from harness.children import Children, until
 from harness.mounting import COMMAND, Mounted, Mounts, run
 from harness.readers import LIBC, MIB, check
 from harness.remote import RemoteSource
+from stores import used_by
 
 from alluxio_jnifuse.testing import Pattern, pattern
 
@@ -175,18 +176,6 @@ def read_patiently(path: str, seed: int) -> int:
         if len(data) < length:  # the mount went meanwhile
             return done
         done += 1
-
-
-def used_by(directory: Path) -> int:
-    """Bytes of disk, of what is there at the moment."""
-    total = 0
-    for base, _, names in os.walk(directory):
-        for name in names:
-            try:
-                total += os.stat(os.path.join(base, name)).st_blocks * 512
-            except FileNotFoundError:
-                pass
-    return total
 
 
 @pytest.mark.parametrize("store", STORES)

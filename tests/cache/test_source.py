@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from stores import used_by
 
 from alluxio_jnifuse._core import Cancelled
 from alluxio_jnifuse.cache import guard as guard_module
@@ -299,18 +300,6 @@ def until(condition: Callable[[], Any], what: str) -> None:
     while not condition():
         assert time.monotonic() < deadline, what
         time.sleep(0.001)
-
-
-def used_by(directory: Path) -> int:
-    """Bytes of disk, of the files that are there at the moment."""
-    total = 0
-    for base, _, names in os.walk(directory):
-        for name in names:
-            try:
-                total += os.stat(os.path.join(base, name)).st_blocks * 512
-            except FileNotFoundError:
-                pass
-    return total
 
 
 class Broken(Store):
