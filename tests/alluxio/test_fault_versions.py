@@ -179,6 +179,20 @@ def test_whoever_read_from_the_under_store_asks_once_for_all(cluster: FakeCluste
     file.close()
 
 
+def test_a_stream_goes_on_while_the_master_is_asked(cluster: FakeCluster) -> None:
+    """So the pieces behind the one whose bytes are in question share the next answer."""
+    cluster.put("/f", OLD, BLOCK)
+    file = opened(cluster)
+    file.read(0, MIB)
+    before = cluster.asked()
+    cluster.master.hold("GetStatus")
+    threading.Timer(0.5, lambda: cluster.master.release("GetStatus")).start()
+    ranges = [(at * MIB, MIB) for at in range(1, BLOCK // MIB)]
+    assert file.read_ranges(ranges, threads=len(ranges)) == OLD[MIB:BLOCK]
+    assert cluster.asked() - before == 2
+    file.close()
+
+
 def test_who_is_asked_by_now(cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """A block that is elsewhere than it was is found, as soon as the master says so."""
     cluster.put("/f", OLD, BLOCK, holders=[1], persisted=False)

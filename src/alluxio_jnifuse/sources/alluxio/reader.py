@@ -54,7 +54,8 @@ _AHEAD_FROM_BYTES = 4 << 20  # of a block streamed before the next ones are begu
 _MOST_CURSORS = 8
 _IDLE_S = 15.0  # a cursor that nobody went on with is closed when the next one is made
 _LOCAL_PIECE_BYTES = 1 << 20
-_VERIFIED_BYTES = (1 << 20, 4 << 20)  # from the under store, between two questions to the master: first, then
+_FIRST_VERIFIED_BYTES = 1 << 20  # from the under store, before the master is asked: of a call,
+_VERIFIED_BYTES = 4 << 20  # and between two questions
 
 
 class _Cursor:
@@ -161,17 +162,19 @@ class FileReader:
         if cursor is None:
             cursor = _Cursor(index, within, within + end - done)
             try:
-                self._fill(cursor, cursor.promised, buffer, done, end, progress)
+                unverified = self._fill(cursor, cursor.promised, buffer, done, end, progress)
             finally:
                 cursor.finish()
+            self._report(unverified, end, progress)
             return
         try:
-            self._fill(cursor, length, buffer, done, end, progress)
+            unverified = self._fill(cursor, length, buffer, done, end, progress)
         except BaseException:
             self._drop(cursor)
             raise
         position = cursor.position
         self._give_turn(cursor)
+        self._report(unverified, end, progress)
         if position - cursor.start >= _AHEAD_FROM_BYTES or position == length:
             self._begin_ahead(cursor)
 
@@ -321,10 +324,11 @@ class FileReader:
         done: int,
         end: int,
         progress: Callable[[int], None],
-    ) -> None:
+    ) -> bool:
         """Fills buffer[done:end] from the cursor's call, or from those that take its place when it fails.
 
-        Calls are made up to `stop` of the block. What comes from the under store is reported once it is verified.
+        Calls are made up to `stop` of the block. What comes from the under store is reported once it is verified;
+        returns whether that is left to do for the last part, when it is another thread's turn.
         """
         blocks, index = self._blocks, cursor.index
         base = cursor.position - done
@@ -334,15 +338,13 @@ class FileReader:
             progress(final)  # raises Cancelled
 
         effort = Effort(blocks, index, look)
-        steps = iter(_VERIFIED_BYTES)
-        step = 0
         while final < end:
             attempt = cursor.attempt
             if cursor.call is None or attempt is None:
                 attempt = cursor.attempt = effort.next()
             until = end
             if attempt.from_ufs:
-                step = next(steps, step)
+                step = _FIRST_VERIFIED_BYTES if cursor.position == cursor.start else _VERIFIED_BYTES
                 until = min(end, final + step)
             failure: Exception | None = None
             try:
@@ -360,14 +362,21 @@ class FileReader:
             came = cursor.position - base > final
             if came:
                 blocks.note_source(index, attempt.choice)
-                if attempt.from_ufs:
-                    blocks.verify()
-                    progress(cursor.position - base)
                 final = cursor.position - base
+                if attempt.from_ufs:
+                    if final == end and failure is None:
+                        return True
+                    self._report(True, final, progress)
             if failure is not None:
                 effort.failed(attempt, failure, came)
         if cursor.attempt is not None and cursor.attempt.is_brief:
             cursor.finish()
+        return False
+
+    def _report(self, unverified: bool, done: int, progress: Callable[[int], None]) -> None:
+        if unverified:
+            self._blocks.verify()
+            progress(done)
 
     def _begin_ahead(self, behind: _Cursor) -> None:
         """Begins the calls of the blocks that follow, but for those that were begun since the call of this one was."""
