@@ -128,9 +128,11 @@ class OssWorld(World):
 
 
 COPYING = ["local copy", "memory", "slow", "faulty", "oss"]  # they are read through read_into
+WORLDS = ["local lend", *COPYING]
+LINKING = [name for name in WORLDS if name != "oss"]  # they have symbolic links
 
 
-@pytest.fixture(params=["local lend", *COPYING])
+@pytest.fixture(params=WORLDS)
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     made: World
     if request.param.startswith("local"):
@@ -146,13 +148,6 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
 @pytest.fixture
 def source(world: World) -> Source:
     return world.source
-
-
-@pytest.fixture
-def with_links(world: World) -> None:
-    """For tests of symbolic links."""
-    if b"link" not in world.tree:
-        pytest.skip("the source has no links")
 
 
 def open_now(source: Source, path: bytes) -> OpenFile:
@@ -221,7 +216,7 @@ def test_a_file_has_its_size(source: Source, path: bytes) -> None:
     assert attr.size == len(node)
 
 
-@pytest.mark.usefixtures("with_links")
+@pytest.mark.parametrize("world", LINKING, indirect=True)
 def test_stat_shows_the_link_and_not_its_target(source: Source) -> None:
     """Links are followed by the kernel, in the mount, and nowhere else."""
     assert stat.S_ISLNK(source.stat(b"/link").mode)
@@ -400,13 +395,18 @@ def test_open_of_another_version_is_stale(source: Source) -> None:
         source.open(b"/small", source.stat(b"/small").version ^ 1)
 
 
-@pytest.mark.parametrize("path", [b"/d", b"/link", b"/"])
-def test_open_of_what_is_no_file_is_stale(world: World, path: bytes) -> None:
+@pytest.mark.parametrize("path", [b"/d", b"/"])
+def test_open_of_a_directory_is_stale(source: Source, path: bytes) -> None:
     """The kernel opens only files: if something else is there, it has been put there since the lookup."""
-    if path == b"/link" and b"link" not in world.tree:
-        pytest.skip("the source has no links")
     with pytest.raises(StaleVersion):
-        world.source.open(path, world.source.stat(path).version)
+        source.open(path, source.stat(path).version)
+
+
+@pytest.mark.parametrize("world", LINKING, indirect=True)
+def test_open_of_a_link_is_stale(source: Source) -> None:
+    """As of a directory."""
+    with pytest.raises(StaleVersion):
+        source.open(b"/link", source.stat(b"/link").version)
 
 
 def test_a_replaced_file_is_another_version(world: World) -> None:
