@@ -327,11 +327,13 @@ void ajf_cache_expire_locked(struct ajf *m, uint64_t born_ns)
         if (page->born_ns >= born_ns || page->pins)
             continue;
         if (file)
-            file->refs++; /* `next` may be a page of it */
-        if (evict_page_locked(m, page) && next && !ajf_rank_is_ordered(next))
-            next = ajf_order_first(o); /* the whole file went */
+            file->refs++; /* `next` may be a page of it, and go with it */
+        bool evicted = evict_page_locked(m, page), goes = evicted && file && (file->refs == 1 || file->ever_passthrough);
+        bool anew = goes && next && AJF_CONTAINER(next, struct ajf_page, rank)->file == file;
         if (file)
             ajf_file_unref_locked(m, file);
+        if (anew)
+            next = ajf_order_first(o);
     }
     ajf_cache_feed_locked(m);
 }

@@ -578,6 +578,24 @@ static void what_is_old_expires_unless_it_is_in_use(void)
     fake_end(&k);
 }
 
+/* One of its pages has nothing, as its fetch failed: both go at once. */
+static void a_file_expires_with_the_first_of_its_pages(void)
+{
+    struct ajf_options o = fake_options();
+    o.prefetch_bytes = 0;
+    fake_start(&k, &o);
+    uint64_t id = find_and_open("a", 3 * MIB), r = fake_read(&k, id, 0, 4096);
+    fake_answer_read(&k);
+    fake_expect_bytes(&k, r, 0, 4096, 1);
+    r = fake_read(&k, id, 2 * MIB, 4096);
+    ajf_fetch_release(fake_fetch(&k, AJF_FETCH_READ, NULL));
+    fake_expect_error(&k, r, EIO);
+    fake_release(&k, id);
+    ajf_expire(k.m, 0);
+    CHECK_EQ(fake_stat(&k, "cache_used_bytes"), 0);
+    fake_end(&k);
+}
+
 static void what_is_read_apart_is_charged_apart(void)
 {
     struct ajf_options o = fake_options();
@@ -777,6 +795,7 @@ int main(void)
     RUN(an_interrupt_that_comes_first_counts);
     RUN(the_budget_is_kept_and_evicted_bytes_come_again);
     RUN(what_is_old_expires_unless_it_is_in_use);
+    RUN(a_file_expires_with_the_first_of_its_pages);
     RUN(what_is_read_apart_is_charged_apart);
     RUN(fetches_starve_when_all_is_pinned_and_are_fed_again);
     RUN(more_streams_than_memory_all_arrive);
