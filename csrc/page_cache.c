@@ -482,10 +482,13 @@ int ajf_cache_prepare_locked(struct ajf *m, struct ajf_file *file, uint64_t offs
 
 void ajf_cache_feed_locked(struct ajf *m)
 {
-    struct ajf_list *l;
-    while ((l = ajf_list_pop(&m->cache.starved))) {
-        struct ajf_fetch *f = AJF_CONTAINER(l, struct ajf_fetch, link);
-        f->starved = false;
-        ajf_queue_push(&m->queue, f);
+    struct ajf_list *starved = &m->cache.starved;
+    while (!ajf_list_empty(starved)) {
+        struct ajf_fetch *f = AJF_CONTAINER(ajf_list_pop(starved), struct ajf_fetch, link);
+        f->starved = !ajf_queue_push(&m->queue, f);
+        if (f->starved) { /* the session ends, and its file with it */
+            ajf_list_add_front(starved, &f->link);
+            return;
+        }
     }
 }

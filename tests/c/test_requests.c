@@ -756,6 +756,31 @@ static void the_stop_answers_everything_and_late_answers_leave_nothing(void)
     fake_end(&k);
 }
 
+/* The first file gives its memory back, which would feed the fetch of the last one, for which there is no queue. */
+static void what_starves_ends_with_the_session(void)
+{
+    enum { MANY = 32 };
+    struct ajf_options o = fake_options();
+    struct ajf_fetch *held[MANY];
+    o.prefetch_bytes = 0;
+    fake_start(&k, &o);
+    uint64_t ids[3], reads[MANY];
+    ids[0] = fake_find_and_open(&k, "idle", 3 * MIB, 1);
+    ids[1] = fake_find_and_open(&k, "busy", 64 * MIB, 1);
+    ids[2] = fake_find_and_open(&k, "starved", 64 * MIB, 1);
+    for (unsigned i = 0; i < MANY; i++)
+        reads[i] = fake_read(&k, ids[1 + i / (MANY / 2)], i * MIB, MIB);
+    CHECK(fake_is_parked(&k, reads[MANY - 1]));
+    unsigned n = take_all(held, MANY);
+    CHECK(n < MANY);
+    fake_stop(&k);
+    for (unsigned i = 0; i < MANY; i++)
+        fake_expect_error(&k, reads[i], ENOTCONN);
+    while (n)
+        ajf_fetch_release(held[--n]);
+    fake_end(&k);
+}
+
 static void a_kernel_that_goes_away_ends_the_session(void)
 {
     struct ajf_options o = fake_options();
@@ -802,6 +827,7 @@ int main(void)
     RUN(thousands_of_small_files_share_the_budget);
     RUN(a_window_keeps_nothing_after_the_last_release);
     RUN(the_stop_answers_everything_and_late_answers_leave_nothing);
+    RUN(what_starves_ends_with_the_session);
     RUN(a_kernel_that_goes_away_ends_the_session);
     CHECK_END();
 }
