@@ -73,7 +73,7 @@ void ajf_file_queue_init(struct ajf_file_queue *fq);
 struct ajf_fetch *ajf_fetch_new(struct ajf *m, enum ajf_fetch_kind kind, enum ajf_lane lane, char *path);
 void ajf_fetch_free(struct ajf_fetch *f);
 
-/* False after ajf_queue_stop: the fetch stays the caller's. Only a CLOSE can still come then. */
+/* False after ajf_queue_stop: the fetch stays the caller's. */
 bool ajf_queue_push(struct ajf_queue *q, struct ajf_fetch *f);
 /* Prefetch, or ahead, that is still queued becomes demand. */
 void ajf_queue_promote(struct ajf_queue *q, struct ajf_fetch *f);

@@ -148,11 +148,14 @@ int ajf_file_reopen_locked(struct ajf *m, struct ajf_file *file)
     f->info.version = file->version;
     f->info.size = file->size;
     f->file = file;
+    if (!ajf_queue_push(&m->queue, f)) {
+        ajf_fetch_free(f);
+        return -ENOTCONN;
+    }
     file->refs++;
     file->state = AJF_FILE_OPENING;
     file->opening = f;
     file->opening_ns = ajf_now_ns();
-    ajf_queue_push(&m->queue, f);
     return 0;
 }
 

@@ -107,7 +107,7 @@ void ajf_file_last_release_locked(struct ajf *m, struct ajf_file *file);
 void ajf_file_give_up_opening_locked(struct ajf *m, struct ajf_file *file);
 /* Has the source forget a handle. */
 void ajf_file_push_close(struct ajf *m, const char *path, uint64_t handle);
-/* Asks the source to open the file (again) unless that is under way. 0 or -ENOMEM. */
+/* Asks the source to open the file (again). 0, -ENOMEM, or -ENOTCONN when the session has ended. */
 int ajf_file_reopen_locked(struct ajf *m, struct ajf_file *file);
 /* OPENING for more than half of the class's timeout: the source may hang in it. */
 bool ajf_file_is_opening_long_locked(const struct ajf *m, const struct ajf_file *file, enum ajf_wait_class class);

@@ -781,6 +781,19 @@ static void what_starves_ends_with_the_session(void)
     fake_end(&k);
 }
 
+static void contents_may_be_disowned_while_the_session_ends(void)
+{
+    struct ajf_options o = fake_options();
+    fake_start(&k, &o);
+    uint64_t id = fake_find_and_open(&k, "a", 3 * MIB, 1), r = fake_read(&k, id, 0, 4096);
+    struct ajf_fetch *f = fake_fetch(&k, AJF_FETCH_READ, NULL);
+    ajf_queue_stop(&k.m->queue); /* ajf_stop is that far */
+    ajf_fetch_fail(f, EBADMSG);
+    ajf_fetch_release(f);
+    fake_expect_error(&k, r, EIO);
+    fake_end(&k);
+}
+
 static void a_kernel_that_goes_away_ends_the_session(void)
 {
     struct ajf_options o = fake_options();
@@ -828,6 +841,7 @@ int main(void)
     RUN(a_window_keeps_nothing_after_the_last_release);
     RUN(the_stop_answers_everything_and_late_answers_leave_nothing);
     RUN(what_starves_ends_with_the_session);
+    RUN(contents_may_be_disowned_while_the_session_ends);
     RUN(a_kernel_that_goes_away_ends_the_session);
     CHECK_END();
 }
