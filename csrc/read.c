@@ -209,21 +209,28 @@ static bool is_hopeless(const struct ajf_file *file, const struct ajf_read *r, c
     return from < to && (!file->have || !present(file, from, to - from));
 }
 
-void ajf_read_fail(struct ajf *m, struct ajf_file *file, uint64_t from, uint64_t to, int err)
+/* Readers that were taken. */
+static void answer_failed(struct ajf *m, struct ajf_file *file, struct ajf_list *failed, int err)
 {
-    struct ajf_list failed, *l;
-    const uint64_t range[2] = {from, to};
-    ajf_list_init(&failed);
-    pthread_mutex_lock(&m->cache.lock);
-    take_readers_locked(m, file, &failed, is_hopeless, range);
-    pthread_mutex_unlock(&m->cache.lock);
-    while ((l = ajf_list_pop(&failed))) {
+    struct ajf_list *l;
+    while ((l = ajf_list_pop(failed))) {
         struct ajf_read *r = AJF_CONTAINER(l, struct ajf_read, link);
         fuse_reply_err(r->wait.req, err);
         ajf_wait_answered(m, &r->wait, -err);
         free(r);
         unref(m, file);
     }
+}
+
+void ajf_read_fail(struct ajf *m, struct ajf_file *file, uint64_t from, uint64_t to, int err)
+{
+    struct ajf_list failed;
+    const uint64_t range[2] = {from, to};
+    ajf_list_init(&failed);
+    pthread_mutex_lock(&m->cache.lock);
+    take_readers_locked(m, file, &failed, is_hopeless, range);
+    pthread_mutex_unlock(&m->cache.lock);
+    answer_failed(m, file, &failed, err);
 }
 
 /* ------------------------------------------------------------------------------------------------- the requests */
@@ -491,15 +498,22 @@ int ajf_read_done(struct ajf_fetch *f, size_t filled)
     return 0;
 }
 
-/* The contents that came so far are wrong, too: the next read begins with a fresh file. */
-static void spoil(struct ajf *m, struct ajf_file *file)
+/* The contents that came so far are wrong, too: the next read begins with a fresh file, also that of who is told so. */
+static void disown(struct ajf_fetch *f)
 {
+    struct ajf *m = f->m;
+    struct ajf_file *file = f->file;
+    struct ajf_list failed;
+    const uint64_t range[2] = {f->info.offset + f->filled, f->info.offset + f->info.length};
+    ajf_list_init(&failed);
     pthread_mutex_lock(&m->cache.lock);
+    take_readers_locked(m, file, &failed, is_hopeless, range);
     if (!file->abandoned) {
         ajf_inode_spoil(&m->inodes, file->nodeid);
         ajf_file_abandon_locked(m, file);
     }
     pthread_mutex_unlock(&m->cache.lock);
+    answer_failed(m, file, &failed, EIO);
 }
 
 void ajf_read_failed(struct ajf_fetch *f, int err)
@@ -507,8 +521,7 @@ void ajf_read_failed(struct ajf_fetch *f, int err)
     if (err == ECANCELED)
         return; /* who wants it by now asks again when the fetch is given back */
     if (err == EBADMSG) {
-        ajf_read_fail(f->m, f->file, f->info.offset + f->filled, f->info.offset + f->info.length, EIO);
-        spoil(f->m, f->file);
+        disown(f);
         return;
     }
     if (f->file->lazy && ajf_meta_is_lost(err)) {

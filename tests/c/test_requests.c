@@ -136,6 +136,46 @@ static void contents_that_are_disowned_are_dropped_and_asked_for_again(void)
     fake_end(&k);
 }
 
+static void *disown(void *fetch)
+{
+    ajf_fetch_fail(fetch, EBADMSG);
+    ajf_fetch_release(fetch);
+    return NULL;
+}
+
+/* Many are told, with a pause when few of them have heard it; the first asks at once for what came before. */
+static void who_is_told_that_contents_are_wrong_gets_none_of_them(void)
+{
+    enum { MANY = 200 };
+    struct ajf_options o = fake_options();
+    uint64_t reads[MANY];
+    pthread_t thread;
+    int room = 8192;
+    o.prefetch_bytes = 0;
+    o.max_threads = o.max_idle_threads = 1; /* what was sent first is seen first */
+    fake_start(&k, &o);
+    uint64_t id = fake_find_and_open(&k, "a", 131072, 1), r = fake_read(&k, id, 0, 65536);
+    fake_answer_read(&k);
+    fake_expect_bytes(&k, r, 0, 65536, 1);
+    for (unsigned i = 0; i < MANY; i++)
+        reads[i] = fake_read(&k, id, 65536, 4096);
+    CHECK(fake_is_parked(&k, reads[MANY - 1]));
+    NEED(!setsockopt(fuse_session_fd(k.m->session.se), SOL_SOCKET, SO_SNDBUF, &room, sizeof room));
+    NEED(!pthread_create(&thread, NULL, disown, fake_fetch(&k, AJF_FETCH_READ, NULL)));
+    NEED(fake_receive(&k, FAKE_WAIT_MS));
+    r = fake_read(&k, id, 0, 4096);
+    CHECK(fake_is_parked(&k, r));
+    for (unsigned i = 0; i < MANY; i++)
+        fake_expect_error(&k, reads[i], EIO);
+    pthread_join(thread, NULL);
+    fake_answer_open(&k, 102, 1, 131072);
+    fake_answer_close(&k, 101);
+    fake_answer_read(&k);
+    fake_expect_bytes(&k, r, 0, 4096, 1);
+    fake_release(&k, id);
+    fake_end(&k);
+}
+
 static void a_short_answer_serves_who_has_enough(void)
 {
     struct ajf_options o = fake_options();
@@ -816,6 +856,7 @@ int main(void)
     RUN(equal_reads_share_one_fetch);
     RUN(a_failed_fetch_fails_its_readers_and_can_be_tried_again);
     RUN(contents_that_are_disowned_are_dropped_and_asked_for_again);
+    RUN(who_is_told_that_contents_are_wrong_gets_none_of_them);
     RUN(a_short_answer_serves_who_has_enough);
     RUN(a_cancelled_fetch_fails_nobody);
     RUN(a_source_that_keeps_nothing_can_be_read);
