@@ -167,9 +167,10 @@ void ajf_cache_shelve_locked(struct ajf_cache *c, struct ajf_file *file, bool sh
 
 static void charge_locked(struct ajf_cache *c, struct ajf_page *page, uint64_t bytes)
 {
+    page->grown_ns = ajf_now_ns();
     if (!page->charged) {
         AJF_COUNT(c->stats, pages_born);
-        page->born_ns = ajf_now_ns();
+        page->born_ns = page->grown_ns;
     }
     page->charged += bytes;
     if (page->spent) {
@@ -295,12 +296,18 @@ static bool evict_page_locked(struct ajf *m, struct ajf_page *page)
     return true;
 }
 
-/* From `rank` on. `spent_only`: nothing that was not handed to the kernel yet. */
-static bool evict_from_locked(struct ajf *m, struct ajf_rank *rank, bool spent_only)
+/* Whether a page is likely to be handed to the kernel yet. */
+static bool is_awaited(const struct ajf_page *page)
+{
+    return !page->spent && page->grown_ns + AJF_AWAITED_NS > ajf_now_ns();
+}
+
+/* From `rank` on. `polite`: nothing that is awaited. */
+static bool evict_from_locked(struct ajf *m, struct ajf_rank *rank, bool polite)
 {
     for (; rank; rank = ajf_order_next(&m->cache.order, rank)) {
         struct ajf_page *page = AJF_CONTAINER(rank, struct ajf_page, rank);
-        if (spent_only && !page->spent)
+        if (polite && is_awaited(page))
             return false;
         if (!page->pins && evict_page_locked(m, page)) {
             AJF_COUNT(&m->stats, pages_evicted);
@@ -310,11 +317,11 @@ static bool evict_from_locked(struct ajf *m, struct ajf_rank *rank, bool spent_o
     return false;
 }
 
-static bool evict_one_locked(struct ajf *m, bool spent_only)
+static bool evict_one_locked(struct ajf *m, bool polite)
 {
     struct ajf_order *o = &m->cache.order;
     struct ajf_rank *first = ajf_order_first(o), *drawn = ajf_order_draw(o);
-    return evict_from_locked(m, drawn, spent_only) || (drawn != first && evict_from_locked(m, first, spent_only));
+    return evict_from_locked(m, drawn, polite) || (drawn != first && evict_from_locked(m, first, polite));
 }
 
 void ajf_cache_expire_locked(struct ajf *m, uint64_t born_ns)
@@ -406,6 +413,7 @@ static int place_locked(struct ajf *m, struct ajf_file *file, bool demand)
     file->chunk = c->open_chunk;
     file->chunk_offset = file->chunk->filled;
     file->chunk->filled += need;
+    file->chunk->grown_ns = ajf_now_ns();
     ajf_list_add(&file->chunk->files, &file->in_chunk);
     return 0;
 }

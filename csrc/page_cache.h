@@ -10,7 +10,8 @@
  * something is unpinned; prefetch is dropped.
  *
  * With the client cache off the same machine is a window of transient_bytes: pages that were handed to the kernel go
- * first, and a file keeps nothing after its last RELEASE.
+ * first, and a file keeps nothing after its last RELEASE. Prefetch has half of it, and takes nothing from a page that is
+ * still to be handed over, unless nobody has come for that in AJF_AWAITED_NS.
  *
  * One lock for files, pages and parked reads: the kernel's own queue saturates (400 k requests/s, peers.md) long
  * before it does, and eviction crosses files. Lock order: cache->lock > queue->lock, waits->lock, inodes->lock.
@@ -22,9 +23,12 @@
 #include "fetch.h"
 #include "list.h"
 #include "order.h"
+#include "sync.h"
 
 struct ajf;
 struct ajf_file;
+
+#define AJF_AWAITED_NS (10 * AJF_NS_PER_S) /* whoever goes on reading has come by then; if not, it is fetched again */
 
 struct ajf_page {
     struct ajf_rank rank;   /* in no order while not resident, or open in passthrough */
@@ -32,7 +36,8 @@ struct ajf_page {
     struct ajf_file *file;  /* NULL: a slab chunk */
     struct ajf_list files;  /* slab chunk: the files in it */
     uint64_t charged;       /* bytes of the budget */
-    uint64_t born_ns;       /* when it became resident */
+    uint64_t born_ns;       /* when it became resident, */
+    uint64_t grown_ns;      /* and when it last grew, or a small file came into it */
     uint32_t index;         /* of the page within the file, or of the chunk within the slab */
     uint32_t pins;
     uint32_t filled;        /* slab chunk: bytes handed out */

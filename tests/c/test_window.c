@@ -5,6 +5,7 @@
  */
 #include "check.h"
 #include "fake_kernel.h"
+#include "file.h"
 
 #define KIB UINT64_C(1024)
 #define MIB (1024 * KIB)
@@ -113,10 +114,38 @@ static void what_found_no_room_comes_before_what_is_behind_it(void)
     fake_end(&k);
 }
 
+/* Bytes that come ahead of one who reads a file from its start to its end. */
+static uint64_t stream(unsigned version)
+{
+    uint64_t file = open_file(version, SIZE), before = fake_stat(&k, "fetch_prefetch_bytes");
+    for (uint64_t at = 0; at < SIZE; at += READ)
+        read_at(file, at, version);
+    return fake_stat(&k, "fetch_prefetch_bytes") - before;
+}
+
+static void what_nobody_has_come_for_gives_its_room_back(void)
+{
+    uint64_t left[FILES - 2];
+    start();
+    for (unsigned i = 0; i < FILES - 2; i++)
+        left[i] = open_file(i + 1, SIZE);
+    for (unsigned i = 0; i < FILES - 2; i++)
+        for (uint64_t at = 0; at < 4 * READ; at += READ)
+            read_at(left[i], at, i + 1);
+    CHECK_EQ(stream(FILES - 1), 0);
+    for (unsigned i = 0; i < FILES - 2; i++) /* as if it had been long ago */
+        for (uint64_t at = 0; at < SIZE; at += MIB)
+            k.m->cache.files[left[i]]->pages[at / MIB].grown_ns = 0;
+    CHECK(stream(FILES) > SIZE / 2);
+    CHECK_EQ(out_of_order, 0);
+    fake_end(&k);
+}
+
 int main(void)
 {
     RUN(prefetch_leaves_half_of_it_to_what_is_asked_for);
     RUN(a_page_stays_until_all_of_it_was_read);
     RUN(what_found_no_room_comes_before_what_is_behind_it);
+    RUN(what_nobody_has_come_for_gives_its_room_back);
     CHECK_END();
 }
