@@ -10,6 +10,7 @@ import pytest
 from fake_cluster import FakeCluster, File, pattern, run_all
 from fake_worker import MIB, Read, failing
 
+from alluxio_jnifuse._core import Cancelled
 from alluxio_jnifuse.sources.alluxio import reader
 
 BLOCK = 12 * MIB
@@ -110,4 +111,38 @@ def test_a_worker_that_fails_once(cluster: FakeCluster) -> None:
     file = File(cluster.source(), "/f")
     assert b"".join(file.read(at * MIB, MIB) for at in range(12)) == DATA[:BLOCK]
     assert [read[1:3] for read in reads(cluster)] == [(0, BLOCK)] * 2
+    file.close()
+
+
+def test_who_has_left_asks_for_nothing(cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pieces that wait for their turn when nobody wants them any more: each call would read the rest of the block."""
+    monkeypatch.setattr(reader, "_RACE_S", NEVER_S)
+    monkeypatch.setattr(reader, "_COLD_RACE_S", NEVER_S)
+    waiting, left, wait = threading.Semaphore(0), threading.Event(), reader.FileReader._wait_locked
+
+    def noted(*args: object) -> bool:
+        waiting.release()
+        return wait(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(reader.FileReader, "_wait_locked", noted)
+    file = File(cluster.source(), "/f")
+
+    def leave(_: int) -> None:
+        if not reads(cluster):
+            return
+        for _ in range(7):
+            waiting.acquire()
+        left.set()
+        raise Cancelled
+
+    def look(_: int) -> None:
+        if left.is_set():
+            raise Cancelled
+
+    def piece(at: int) -> None:
+        with pytest.raises(Cancelled):
+            file.read(at, MIB, look if at else leave)
+
+    run_all([lambda at=at: piece(at * MIB) for at in range(8)])
+    assert [read[1:3] for read in reads(cluster)] == [(0, BLOCK)]
     file.close()

@@ -341,6 +341,7 @@ class FileReader:
         while final < end:
             attempt = cursor.attempt
             if cursor.call is None or attempt is None:
+                look()  # who waited for his turn may have been left meanwhile
                 attempt = cursor.attempt = effort.next()
             until = end
             if attempt.from_ufs:
