@@ -173,6 +173,17 @@ def test_a_block_that_was_evicted(cluster: FakeCluster, lender: Lender) -> None:
     assert {each.block for each in lender.worker.reads if each.ufs} == set(cluster.master.files["/f"].blockIds)
 
 
+def test_blocks_that_were_freed_say_nothing_of_the_others(cluster: FakeCluster, lender: Lender) -> None:
+    """Of a worker that has lent block files: what it still holds is lent as before."""
+    freed = pattern("/g", 9 * BLOCK)
+    lender.keep(cluster.put("/g", freed, BLOCK, holders=[0]))
+    source = lending(cluster)
+    assert read(source) == (DATA, 4)
+    cluster.evict("/g")
+    assert read(source, b"/g") == (freed, 0)
+    assert read(source) == (DATA, 4)
+
+
 @pytest.mark.parametrize("behaviour", ["held", "refused", "unknown"])
 def test_a_worker_that_does_not_answer(cluster: FakeCluster, lender: Lender, behaviour: str) -> None:
     """Costs its patience once, not for each block."""

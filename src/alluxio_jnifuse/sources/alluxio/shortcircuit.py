@@ -7,7 +7,8 @@ block; the lock only spares the worker the surprise that evicting it frees no me
 
 What cannot be opened, or is shorter than its block, is read through the worker. A worker whose directory cannot be
 seen from here (another container) is remembered for a while, and named once in the log. So is one that has no block
-files at all (alluxio.worker.block.store.type=PAGE), which says of every block that it does not have it.
+files at all (alluxio.worker.block.store.type=PAGE), which says of every block that it does not have it; one that has
+lent block files says so of blocks that are gone.
 
 Threads: any. The lock guards what is remembered of workers, and the count.
 """
@@ -40,7 +41,7 @@ OPEN_LOCAL_BLOCK = "/alluxio.grpc.block.BlockWorker/OpenLocalBlock"
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _PATH_BYTES = 4096
 _MOST_LOCKS = 256  # beyond, files are used without: each lock is a connection of the worker
-_MOST_REFUSALS = 8  # of one worker, one after the other, before it is not asked any more
+_MOST_REFUSALS = 8  # of one worker that has lent nothing yet, before it is not asked any more
 _REFUSED_S = 60.0  # for so long
 _UNSEEN_S = 600.0  # how long a worker whose files cannot be opened is not asked for them
 
@@ -78,7 +79,8 @@ class LocalBlocks:
         self._promote = promote
         self._lock = threading.Lock()
         self._unseen: dict[str, float] = {}  # lock; targets of workers whose files cannot be opened here, until when
-        self._refusals: dict[str, int] = {}  # lock; by target: how many there were since the last block file
+        self._refusals: dict[str, int] = {}  # lock; by target: how many there were before the first block file
+        self._lenders: set[str] = set()  # lock; targets of workers that have block files
         self._locks = 0  # lock
 
     def may_open(self, link: WorkerLink) -> bool:
@@ -107,8 +109,6 @@ class LocalBlocks:
             self._note_refusal(link)
             raise
         try:
-            with self._lock:
-                self._refusals.pop(link.target, None)
             path = lock.path
             # A block's file is named after it; a worker with a paged store has none, and no absolute path.
             fd = _open(path, length) if path.startswith("/") and path.endswith(f"/{block_id}") else None
@@ -116,6 +116,7 @@ class LocalBlocks:
                 self._note_unseen(link, path)
                 return None
             with self._lock:
+                self._lenders.add(link.target)
                 keep = self._locks < _MOST_LOCKS
                 self._locks += keep
             if not keep:
@@ -133,6 +134,8 @@ class LocalBlocks:
 
     def _note_refusal(self, link: WorkerLink) -> None:
         with self._lock:
+            if link.target in self._lenders:
+                return
             number = self._refusals[link.target] = self._refusals.get(link.target, 0) + 1
             if number >= _MOST_REFUSALS:
                 self._unseen[link.target] = time.monotonic() + _REFUSED_S
