@@ -105,6 +105,25 @@ def test_a_block_that_is_held_meanwhile_is_as_others(cluster: FakeCluster, monke
     file.close()
 
 
+def test_a_block_that_was_freed_and_is_held_again(cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What its holder did not have counts until the master has heard of that."""
+    monkeypatch.setattr(reader, "_COLD_RACE_S", 0.05)
+    blocks = cluster.put("/f", DATA, BLOCK, holders=[0])
+    source = cluster.source()
+    source.stat(b"/f")
+    cluster.evict("/f")
+    file = File(source, "/f")
+    file.read(0, MIB)
+    cluster.locate("/f")
+    file.read(MIB, MIB)
+    cluster.workers[0].blocks[blocks[0]] = DATA[:BLOCK]
+    cluster.locate("/f", 0)
+    file.read(2 * MIB, MIB)
+    assert file.read(8 * MIB, MIB) == DATA[8 * MIB :][:MIB]
+    assert reads(cluster)[-1][1:] == (8 * MIB, MIB, True, "")
+    file.close()
+
+
 def test_a_worker_that_fails_once(cluster: FakeCluster) -> None:
     """The call that is made to learn why, and succeeds, goes on to the end of the block."""
     cluster.workers[0].faults.append(failing(grpc.StatusCode.UNAVAILABLE))

@@ -123,7 +123,7 @@ class FileBlocks:
         return not known
 
     def note_absence(self, index: int, choice: Choice, error: Exception) -> None:
-        """Remembers that a worker does not hold a block, so that it is asked to get it."""
+        """Remembers that a worker does not hold a block, so that it is asked to get it, until the master knows, too."""
         log.debug("%s block %d: worker %s: %s", self.path, index, choice.address.endpoint[0], error)
         with self._questions:
             self._without |= {(choice.address, index)}
@@ -173,6 +173,9 @@ class FileBlocks:
             self._stale = True
         else:
             self.status = now
+            if self._without:  # if it is said to hold one after that, it does
+                with self._questions:
+                    self._without = frozenset(each for each in self._without if each[0] in now.locations[each[1]])
 
     def refresh(self) -> None:
         """Learns where the blocks are by now, if a master says so. Raises StaleVersion, Closed."""
