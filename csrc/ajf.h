@@ -171,7 +171,8 @@ int ajf_fetch_opened(struct ajf_fetch *f, uint64_t handle, uint64_t version, uin
 int ajf_fetch_done(struct ajf_fetch *f, size_t filled);
 /*
  * Any kind: `err` is a positive errno (ECANCELED: nobody's). What a READ made final before stays, but with EBADMSG: then
- * all that came of the file is wrong, is dropped, and will be asked for again; the application gets EIO.
+ * all that came of the file is wrong, is dropped, and will be asked for again; the application gets EIO. The kernel is
+ * told to drop its pages, and may serve some of them until then.
  */
 void ajf_fetch_fail(struct ajf_fetch *f, int err);
 

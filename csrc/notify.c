@@ -8,8 +8,9 @@
 
 struct notice {
     struct ajf_list link;
-    uint64_t parent;
-    size_t len;
+    uint64_t nodeid; /* of the directory of a name, or what it is about itself */
+    bool pages;
+    size_t len; /* of the name; 0: none */
     char name[];
 };
 
@@ -46,9 +47,9 @@ static void *run(void *arg)
         struct notice *notice = AJF_CONTAINER(l, struct notice, link);
         /* -ENOENT: the kernel had forgotten it already */
         if (notice->len)
-            fuse_lowlevel_notify_inval_entry(n->m->session.se, notice->parent, notice->name, notice->len);
+            fuse_lowlevel_notify_inval_entry(n->m->session.se, notice->nodeid, notice->name, notice->len);
         else
-            fuse_lowlevel_notify_inval_inode(n->m->session.se, AJF_ROOT, -1, 0);
+            fuse_lowlevel_notify_inval_inode(n->m->session.se, notice->nodeid, notice->pages ? 0 : -1, 0);
         free(notice);
         pthread_mutex_lock(&n->lock);
     }
@@ -56,12 +57,13 @@ static void *run(void *arg)
     return NULL;
 }
 
-void ajf_notify_name(struct ajf_notify *n, uint64_t parent, const char *name, size_t len)
+static void queue(struct ajf_notify *n, uint64_t nodeid, bool pages, const char *name, size_t len)
 {
     struct notice *notice = malloc(sizeof *notice + len + 1);
     if (!notice)
         return;
-    notice->parent = parent;
+    notice->nodeid = nodeid;
+    notice->pages = pages;
     notice->len = len;
     memcpy(notice->name, name, len);
     notice->name[len] = '\0';
@@ -71,6 +73,16 @@ void ajf_notify_name(struct ajf_notify *n, uint64_t parent, const char *name, si
     ajf_list_add(&n->queue, &notice->link);
     pthread_cond_signal(&n->wake);
     pthread_mutex_unlock(&n->lock);
+}
+
+void ajf_notify_name(struct ajf_notify *n, uint64_t parent, const char *name, size_t len)
+{
+    queue(n, len ? parent : AJF_ROOT, false, name, len);
+}
+
+void ajf_notify_pages(struct ajf_notify *n, uint64_t nodeid)
+{
+    queue(n, nodeid, true, "", 0);
 }
 
 void ajf_notify_stop(struct ajf_notify *n)

@@ -498,7 +498,10 @@ int ajf_read_done(struct ajf_fetch *f, size_t filled)
     return 0;
 }
 
-/* The contents that came so far are wrong, too: the next read begins with a fresh file, also that of who is told so. */
+/*
+ * The contents that came so far are wrong, too: the next read begins with a fresh file, also that of who is told so. The
+ * kernel drops its pages a moment later, as soon as no READ is to fill one of them.
+ */
 static void disown(struct ajf_fetch *f)
 {
     struct ajf *m = f->m;
@@ -508,11 +511,14 @@ static void disown(struct ajf_fetch *f)
     ajf_list_init(&failed);
     pthread_mutex_lock(&m->cache.lock);
     take_readers_locked(m, file, &failed, is_hopeless, range);
-    if (!file->abandoned) {
+    bool news = !file->abandoned;
+    if (news) {
         ajf_inode_spoil(&m->inodes, file->nodeid);
         ajf_file_abandon_locked(m, file);
     }
     pthread_mutex_unlock(&m->cache.lock);
+    if (news)
+        ajf_notify_pages(&m->notify, file->nodeid);
     answer_failed(m, file, &failed, EIO);
 }
 

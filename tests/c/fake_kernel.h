@@ -37,6 +37,7 @@ struct fake {
     int fd;
     uint64_t unique;
     uint32_t pid; /* the caller in requests */
+    uint64_t dropped; /* the last inode whose pages it was told to drop */
     struct fake_reply pending[FAKE_PENDING];
 };
 
@@ -87,8 +88,14 @@ static inline bool fake_receive(struct fake *k, int timeout_ms)
         return false;
     memcpy(&h, message, sizeof h);
     CHECK_EQ(h.len, n);
-    if (!h.unique)
-        return true; /* a notification */
+    if (!h.unique) { /* a notification */
+        struct fuse_notify_inval_inode_out out = {0};
+        if (h.error == FUSE_NOTIFY_INVAL_INODE && (size_t)n >= sizeof h + sizeof out) {
+            memcpy(&out, message + sizeof h, sizeof out);
+            k->dropped = out.off == 0 ? out.ino : k->dropped;
+        }
+        return true;
+    }
     for (unsigned i = 0; i < FAKE_PENDING; i++) {
         struct fake_reply *r = &k->pending[i];
         if (r->unique == h.unique)

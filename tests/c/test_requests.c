@@ -126,6 +126,8 @@ static void contents_that_are_disowned_are_dropped_and_asked_for_again(void)
     ajf_fetch_fail(f, EBADMSG);
     ajf_fetch_release(f);
     fake_expect_error(&k, r, EIO);
+    while (k.dropped != id)
+        NEED(fake_receive(&k, FAKE_WAIT_MS));
     r = fake_read(&k, id, 0, 65536);
     CHECK(fake_is_parked(&k, r));
     fake_answer_open(&k, 102, 1, 131072);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 import random
 import subprocess
@@ -250,6 +251,39 @@ def test_an_object_that_is_damaged_on_the_way(
     bucket.server.clear_rules()
     until(lambda: not children.run(errno_of_reading, mounted.join("file"), timeout=60.0), "it to be right", 20.0)
     children.run(check, mounted.join("file"), "file", size, timeout=60.0)
+
+
+def test_the_kernel_forgets_what_was_damaged(bucket: Bucket, mounts: Mounts, children: Children, private: Path) -> None:
+    """Who keeps the file open after the error, or has mapped it, gets the right bytes as well."""
+    fill(bucket, private / "tree", {"file": 9 * MIB})
+    mounted = mount(mounts, bucket, "kernel_cache")
+    bucket.server.add_rule(Rule(WrongBytes(77), "GET"))
+    seen = private / "seen"
+    child = children.start(see_damage, mounted.join("file"), dataset.content("file", 0, 4096), seen)
+    until(seen.exists, "the first bytes to be read", 20.0)
+    assert children.run(errno_of_reading, mounted.join("file"), timeout=60.0) == errno.EIO
+    bucket.server.clear_rules()
+    assert child.result(60.0) == [77]
+
+
+def see_damage(path: str, right: bytes, seen: Path) -> list[int]:
+    """Where the first bytes are wrong; returns when, in the same descriptor and map, they are not any more."""
+    with open(path, "rb", buffering=0) as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as mapped:
+        first = mapped[: len(right)]
+        seen.touch()
+        until(lambda: begins(file.fileno(), right), "it to be right", 20.0)
+        assert mapped[: len(right)] == right
+    return [at for at in range(len(right)) if first[at] != right[at]]
+
+
+def begins(fd: int, right: bytes) -> bool:
+    """Whether a file begins so; a moment after the damage it is an error."""
+    try:
+        return os.pread(fd, len(right), 0) == right
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        return False
 
 
 def errno_of_reading(path: str) -> int:
