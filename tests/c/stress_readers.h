@@ -124,6 +124,13 @@ struct opened {
     char path[100];
 };
 
+/* As judge, for bytes of an open file: those of another version than the source has by now may be gone. */
+static void judge_bytes(const char *what, const struct opened *o, int err)
+{
+    bool replaced = atomic_load(&shared->version[o->id]) != o->version;
+    judge(what, o->path, err == EIO && replaced ? ESTALE : err);
+}
+
 static uint64_t pick_file(struct reader *r)
 {
     /* Some files are asked for by many at once. */
@@ -212,7 +219,7 @@ static bool read_range(struct reader *r, const struct opened *o, uint64_t offset
         atomic_fetch_add(&shared->calls, 1);
         ssize_t n = pread(o->fd, r->buffer + done, length - done, (off_t)(offset + done));
         if (n < 0) {
-            judge("read", o->path, errno);
+            judge_bytes("read", o, errno);
             return false;
         }
         if (!n)
@@ -273,7 +280,7 @@ static void do_mmap(struct reader *r)
         return;
     }
     if (sigsetjmp(on_bus, 1)) {
-        judge("fault in a mapping", o.path, EIO);
+        judge_bytes("fault in a mapping", &o, EIO);
         munmap(map, o.size);
         return;
     }
