@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from alluxio_jnifuse import mounttable
 from alluxio_jnifuse.errors import MountError
-from alluxio_jnifuse.registry import Record, Registry, is_alive
+from alluxio_jnifuse.registry import Record, Registry, is_alive, start_time
 
 WAIT_S = 120.0  # AlluxioFuse's
 
@@ -67,7 +67,9 @@ def _wait_for_exit(record: Record, wait: float) -> bool:
             time.sleep(0.02)
         return not is_alive(record)
     try:
-        return not is_alive(record) or bool(select.select([pidfd], [], [], wait)[0])
+        # A zombie's other threads may still run: the descriptor tells when the last one has ended.
+        is_another = start_time(record.pid) not in (None, record.start_time)
+        return is_another or bool(select.select([pidfd], [], [], wait)[0])
     finally:
         os.close(pidfd)
 
