@@ -28,17 +28,16 @@ import os
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from alluxio_jnifuse.errors import SourceError, forget_frames
 from alluxio_jnifuse.sources.alluxio.attempts import Effort, FileBlocks, is_silent
+from alluxio_jnifuse.sources.alluxio.cursor import Cursor, Racer
 from alluxio_jnifuse.sources.alluxio.streams import MalformedChunk, ShortStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from alluxio_jnifuse.sources.alluxio.attempts import Attempt
-    from alluxio_jnifuse.sources.alluxio.link import BlockCall
     from alluxio_jnifuse.sources.alluxio.shortcircuit import LocalBlock
 
 log = logging.getLogger(__name__)
@@ -58,49 +57,17 @@ _FIRST_VERIFIED_BYTES = 1 << 20  # from the under store, before the master is as
 _VERIFIED_BYTES = 4 << 20  # and between two questions
 
 
-class _Cursor:
-    __slots__ = (
-        "attempt", "busy", "call", "dead", "index", "number", "position", "promised", "start", "used_at", "waiting",
-    )  # fmt: skip
-
-    def __init__(self, index: int, start: int, promised: int) -> None:
-        self.index = index
-        self.start = start
-        self.position = start  # what is taken next
-        self.promised = promised  # up to where ranges are promised to threads
-        self.busy = True
-        self.dead = False
-        self.number = 0  # in the order in which they were made
-        self.call: BlockCall | None = None
-        self.attempt: Attempt | None = None  # that the call is of
-        self.waiting: dict[int, threading.Condition] = {}  # for their turn, by where their ranges begin
-        self.used_at = time.monotonic()
-
-    def finish(self) -> None:
-        call, self.call = self.call, None
-        if call is not None:
-            call.finish()
-
-
-class _Racer(NamedTuple):
-    """Who waits for a cursor of a block to be promised up to `within`."""
-
-    block: int
-    within: int
-    changed: threading.Condition
-
-
 class FileReader:
     """See the module's docstring. `local`: block files that are open already, by index; they become the reader's."""
 
     def __init__(self, blocks: FileBlocks, local: dict[int, LocalBlock] | None = None) -> None:
         self._blocks = blocks
         self._lock = threading.Lock()
-        self._cursors: list[_Cursor] = []  # lock
+        self._cursors: list[Cursor] = []  # lock
         self._made = 0  # cursors so far; lock
         self._ends: deque[tuple[int, int]] = deque(maxlen=_MOST_ENDS)  # of ranges read alone, block and place; lock
         self._begun: dict[int, int] = {}  # by block: number of the last cursor at its start; lock
-        self._racing: list[_Racer] = []  # who waits for a cursor to be promised up to his range; lock
+        self._racing: list[Racer] = []  # who waits for a cursor to be promised up to his range; lock
         self._hope = 1.0  # that a race is worth waiting for: halved by each that was in vain; lock
         self._local = local or {}
 
@@ -160,7 +127,7 @@ class FileReader:
         length = self._blocks.status.block_lengths[index]
         cursor = self._take_turn(index, within, end - done)
         if cursor is None:
-            cursor = _Cursor(index, within, within + end - done)
+            cursor = Cursor(index, within, within + end - done)
             try:
                 unverified = self._fill(cursor, cursor.promised, buffer, done, end, progress)
             finally:
@@ -178,7 +145,7 @@ class FileReader:
         if position - cursor.start >= _AHEAD_FROM_BYTES or position == length:
             self._begin_ahead(cursor)
 
-    def _take_turn(self, index: int, within: int, length: int) -> _Cursor | None:
+    def _take_turn(self, index: int, within: int, length: int) -> Cursor | None:
         """A cursor that stands at `within`, for this thread alone; None: nothing is streamed there."""
         with self._lock:
             cursor = self._find_locked(index, within)
@@ -191,7 +158,7 @@ class FileReader:
             if not self._is_stream_locked(index, within, length):
                 self._ends.append((index, within + length))
                 return None
-            cursor = _Cursor(index, within, within + length)
+            cursor = Cursor(index, within, within + length)
             old = self._make_room_locked()
             self._add_locked(cursor)
         for each in old:
@@ -206,10 +173,10 @@ class FileReader:
         piece = length >= _STREAM_BYTES or within + length >= self._blocks.status.block_lengths[index]
         return piece and self._is_near_locked(index, within)
 
-    def _race_locked(self, index: int, within: int) -> _Cursor | None:
+    def _race_locked(self, index: int, within: int) -> Cursor | None:
         """Waits for a cursor to be promised up to `within`."""
         came = time.monotonic()
-        racer = _Racer(index, within, threading.Condition(self._lock))
+        racer = Racer(index, within, threading.Condition(self._lock))
         self._racing.append(racer)
         try:
             while self._is_near_locked(index, within):
@@ -233,7 +200,7 @@ class FileReader:
         since, longest = (max(came, *used), _COLD_RACE_S) if cold else (came, _RACE_S)
         return since + max(longest * self._hope, _SHORTEST_RACE_S)
 
-    def _add_locked(self, cursor: _Cursor) -> None:
+    def _add_locked(self, cursor: Cursor) -> None:
         self._made += 1
         cursor.number = self._made
         self._cursors.append(cursor)
@@ -241,19 +208,19 @@ class FileReader:
         if not cursor.start:
             self._begun[cursor.index] = cursor.number
 
-    def _promised_locked(self, cursor: _Cursor) -> None:
+    def _promised_locked(self, cursor: Cursor) -> None:
         for racer in self._racing:
             if racer.block == cursor.index and racer.within == cursor.promised:
                 racer.changed.notify()
 
-    def _find_locked(self, index: int, within: int) -> _Cursor | None:
+    def _find_locked(self, index: int, within: int) -> Cursor | None:
         """The cursor whose promises end at `within`."""
         for cursor in self._cursors:
             if cursor.index == index and cursor.promised == within:
                 return cursor
         return None
 
-    def _wait_locked(self, cursor: _Cursor, within: int, length: int) -> bool:
+    def _wait_locked(self, cursor: Cursor, within: int, length: int) -> bool:
         """Has the range promised by the cursor, and waits for its turn; False when the cursor died before."""
         cursor.promised = within + length
         self._promised_locked(cursor)
@@ -281,7 +248,7 @@ class FileReader:
             return length >= _STREAM_BYTES and ((index, within) in self._ends or self._blocks.is_cold(index))
         return length >= _STREAM_BYTES or any(cursor.index == index - 1 for cursor in self._cursors)
 
-    def _make_room_locked(self) -> list[_Cursor]:
+    def _make_room_locked(self) -> list[Cursor]:
         """Takes cursors that are of no use out of the list; the caller ends them."""
         now = time.monotonic()
         idle = sorted((c for c in self._cursors if not c.busy and c.promised == c.position), key=lambda c: c.used_at)
@@ -291,12 +258,12 @@ class FileReader:
             self._drop_locked(cursor)
         return old
 
-    def _drop(self, cursor: _Cursor) -> None:
+    def _drop(self, cursor: Cursor) -> None:
         with self._lock:
             self._drop_locked(cursor)
         cursor.finish()
 
-    def _drop_locked(self, cursor: _Cursor) -> None:
+    def _drop_locked(self, cursor: Cursor) -> None:
         cursor.dead = True
         if cursor in self._cursors:
             self._cursors.remove(cursor)
@@ -305,7 +272,7 @@ class FileReader:
         for racer in self._racing:
             racer.changed.notify()
 
-    def _give_turn(self, cursor: _Cursor) -> None:
+    def _give_turn(self, cursor: Cursor) -> None:
         if cursor.position >= self._blocks.status.block_lengths[cursor.index]:
             self._drop(cursor)
             return
@@ -318,7 +285,7 @@ class FileReader:
 
     def _fill(
         self,
-        cursor: _Cursor,
+        cursor: Cursor,
         stop: int,
         buffer: memoryview,
         done: int,
@@ -379,7 +346,7 @@ class FileReader:
             self._blocks.verify()
             progress(done)
 
-    def _begin_ahead(self, behind: _Cursor) -> None:
+    def _begin_ahead(self, behind: Cursor) -> None:
         """Begins the calls of the blocks that follow, but for those that were begun since the call of this one was."""
         blocks = self._blocks
         first = behind.index + 1
@@ -389,7 +356,7 @@ class FileReader:
                     continue
                 if len(self._cursors) >= _MOST_CURSORS:
                     return
-                cursor = _Cursor(ahead, 0, 0)
+                cursor = Cursor(ahead, 0, 0)
                 self._add_locked(cursor)
             attempt = None
             try:
