@@ -93,8 +93,8 @@ cluster-jars-%: .venv/.tools | system-cluster
 	@scripts/ensure-alluxio $* >/dev/null
 	$(CLUSTER).archives $*
 
-helm: ## build the pinned helm, once; it needs Go
-	@scripts/ensure-helm >/dev/null
+helm: .venv/.tools ## build the pinned helm, once
+	@PYTHON=.venv/bin/python scripts/ensure-helm >/dev/null
 
 # ---- checks
 
