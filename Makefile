@@ -23,7 +23,7 @@ JOBS ?=
 MAKEFLAGS += --no-builtin-rules
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help build run cluster cluster-jars helm test test-k8s check wheel asan tsan ubsan bench clean distclean c-tests c-warnings system-build system-test system-cluster system-container image image-alluxio
+.PHONY: help build run cluster cluster-jars helm test test-images test-k8s check wheel asan tsan ubsan bench clean distclean c-tests c-warnings system-build system-test system-cluster system-container image image-alluxio
 
 CSRC := $(wildcard csrc/*.c)
 C_INPUTS := csrc/cflags $(wildcard csrc/*.[ch] csrc/*.def)
@@ -98,11 +98,17 @@ helm: .venv/.tools ## build the pinned helm, once
 
 # ---- checks
 
-test: .venv/.built .venv/.test c-tests cluster-jars | system-test ## the C tests, then the Python tests
+# The images are built beside the tests, of which those of containers come last.
+test: .venv/.built .venv/.test cluster-jars helm | system-test system-container ## the C tests, then the Python tests
+	@setsid nice -n 19 $(MAKE) --no-print-directory test-images >build/test-images.log 2>&1 &
+	images=$$!
+	trap 'kill -- -$$images 2>/dev/null || :' EXIT
+	$(MAKE) --no-print-directory c-tests
 	.venv/bin/python -m pytest
 
-test-deploy: .venv/.built .venv/.test cluster-jars helm | system-test system-container ## the tests of images, containers and chart
-	AJF_REQUIRE_CONTAINER=1 AJF_REQUIRE_CHART=1 .venv/bin/python -m pytest -m "container or chart"
+# As the tests ask for them.
+test-images: | system-container system-cluster
+	@for image in fuse alluxio; do CONTAINER_BUILDER=buildah scripts/build-image --base packages $$image; done
 
 check: .venv/.built .venv/.dev c-warnings ## linters, types, C warnings as errors, then the tests
 	.venv/bin/ruff check .

@@ -66,7 +66,8 @@ def pytest_sessionfinish() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Servers take their time."""
+    """Servers take their time; and images are built while other tests run."""
+    items.sort(key=lambda item: item.get_closest_marker("container") is not None)
     for item in items:
         for marker, seconds in (("container", CONTAINER_TIMEOUT_S), ("cluster", CLUSTER_TIMEOUT_S)):
             if item.get_closest_marker(marker) and not item.get_closest_marker("timeout"):
@@ -182,8 +183,8 @@ def place(cluster: Cluster) -> Iterator[Place]:
 
 @pytest.fixture(scope="session")
 def small_files(session_cluster: Cluster) -> DataSet:
-    """10,000 small files in the under-store of the cluster of the session; they are not to be changed."""
-    return _put(session_cluster, "small-files", dataset.small())
+    """3,000 small files in the under-store of the cluster of the session; they are not to be changed."""
+    return _put(session_cluster, "small-files", dataset.small(3_000))
 
 
 @pytest.fixture(scope="session")
