@@ -284,6 +284,16 @@ static inline struct ajf_fetch *fake_fetch(struct fake *k, enum ajf_fetch_kind k
     return f;
 }
 
+/* Takes all fetches there are, and may be under way at once. */
+static inline unsigned fake_fetch_all(struct fake *k, struct ajf_fetch **held, unsigned room)
+{
+    unsigned n = 0;
+    uint32_t missing;
+    while (n < room && !ajf_fetch_next(k->m, 0, &held[n], &missing))
+        n++;
+    return n;
+}
+
 static inline bool fake_no_fetch(struct fake *k)
 {
     struct ajf_fetch *f;
