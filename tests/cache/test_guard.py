@@ -11,6 +11,7 @@ import pytest
 
 from alluxio_jnifuse.cache import guard as module
 from alluxio_jnifuse.cache.guard import Guard, Hanging, Refused
+from alluxio_jnifuse.errors import MountError
 
 WAIT_S = 20.0
 SHORT_S = 0.05
@@ -204,6 +205,45 @@ def test_work_that_nobody_waits_for_is_done(hang: threading.Event) -> None:
     deadline = time.monotonic() + WAIT_S
     while not guard.start(lambda: None, 60 << 20):  # room comes back
         assert time.monotonic() < deadline
+
+
+def test_work_waits_for_a_thread_that_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When there may be none at the moment, the next one does it; who cannot wait is refused."""
+    guard = Guard("disk", WAIT_S, 1)
+    done, refused = threading.Event(), threading.Event()
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "start_thread", no_thread)
+        assert guard.start(done.set, 40 << 20)
+        with pytest.raises(Refused):
+            guard.run("work", refused.set)
+    assert not done.is_set()
+    guard.run("work", lambda: None)
+    assert done.wait(WAIT_S)
+    assert not refused.is_set()
+    assert guard.wait_idle(WAIT_S)
+    assert guard.start(done.set, 40 << 20)  # its memory was given back
+
+
+def no_thread(*_: object) -> None:
+    raise MountError("no thread can be started")
+
+
+def test_waiting_until_all_is_done(hang: threading.Event) -> None:
+    """What waits in the queue counts, too; a store that does not work is not waited for."""
+    guard = Guard("disk", SHORT_S, 1)
+    done = threading.Event()
+    assert guard.start(hang.wait)
+    assert guard.start(done.set)
+    assert not guard.wait_idle(SHORT_S)
+    threading.Timer(SHORT_S, hang.set).start()
+    assert guard.wait_idle(WAIT_S)
+    assert done.is_set()
+    hang.clear()
+    with pytest.raises(Hanging):
+        guard.run("work", hang.wait)
+    before = time.monotonic()
+    assert not guard.wait_idle(WAIT_S)
+    assert time.monotonic() < before + WAIT_S
 
 
 def test_scratch_buffers_are_reused() -> None:

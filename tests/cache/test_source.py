@@ -22,7 +22,7 @@ from alluxio_jnifuse.cache.local import LocalStore
 from alluxio_jnifuse.cache.place import Place
 from alluxio_jnifuse.cache.source import CachedSource
 from alluxio_jnifuse.cache.store import Figures, Store, StoredFile
-from alluxio_jnifuse.errors import CorruptContents, StaleVersion
+from alluxio_jnifuse.errors import CorruptContents, MountError, StaleVersion
 from alluxio_jnifuse.sources.base import Extent, OpenFile
 from alluxio_jnifuse.testing import MemorySource, Pattern
 
@@ -49,6 +49,7 @@ class Bench:
 
     def __init__(self, directory: Path, timeout: float = 0.0, writers: bool = False, limit: int = 64 * MIB) -> None:
         self.memory = Small(FILES)
+        self.directory = directory
         self.store = LocalStore(str(directory), limit, PAGE, make_evictor("LRUCacheEvictor"))
         self.store.restore()
         guard = Guard("disk", timeout, 8)
@@ -268,6 +269,47 @@ def test_pages_are_stored_while_nobody_waits(benches: Callable[..., Bench]) -> N
     before = bench.memory.bytes_read
     bench.right(b"/large")
     assert bench.memory.bytes_read == before
+
+
+def test_what_is_still_to_be_written_when_the_mount_ends(
+    benches: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Is written before the directory is given up."""
+    bench = benches(writers=True)
+    go_on = slow_writes(bench, monkeypatch)
+    threading.Timer(0.1, go_on.set).start()
+    bench.source.close()
+    again = benches()
+    before = again.memory.bytes_read
+    again.right(b"/large")
+    assert again.memory.bytes_read == before
+
+
+def test_a_disk_that_hangs_when_the_mount_ends(benches: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is not waited for without end, and the directory stays locked."""
+    monkeypatch.setattr("alluxio_jnifuse.cache.place._CLOSING_S", 0.1)
+    bench = benches(writers=True)
+    go_on = slow_writes(bench, monkeypatch)
+    bench.source.close()
+    with pytest.raises(MountError, match="another mount"):
+        Bench(bench.directory)
+    go_on.set()
+
+
+def slow_writes(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Reads the large file, which is written when the event is set."""
+    go_on = threading.Event()
+    opened = bench.open(b"/large")
+    honest = opened.handle.held.write
+
+    def slowly(*arguments: Any) -> None:
+        go_on.wait(WAIT_S)
+        honest(*arguments)
+
+    monkeypatch.setattr(opened.handle.held, "write", slowly)
+    bench.source.read_into(opened.handle, 0, memoryview(bytearray(LARGE)), lambda n: None)
+    bench.source.close_file(opened.handle)
+    return go_on
 
 
 def test_the_budget_is_kept(benches: Callable[..., Bench], tmp_path: Path) -> None:

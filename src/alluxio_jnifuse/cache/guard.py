@@ -114,6 +114,7 @@ class Guard:
         self._timeout = timeout
         self._max_threads = threads
         self._lock = threading.Lock()  # guards what follows
+        self._done = threading.Condition(self._lock)  # nothing is pending
         self._failures: dict[str, int] = {}  # in a row, by kind of work
         self._closed_until = 0.0  # monotonic, s
         self._pause_s = 0.0  # the last one; 0: the store works
@@ -121,7 +122,7 @@ class Guard:
         self._complained = -_COMPLAIN_S  # monotonic, s
         self._threads = 0
         self._free = 0  # threads without work, less those that work was put in the queue for
-        self._working = 0
+        self._pending = 0  # tasks in the queue or under way
         self._backlog = 0  # bytes
         self._tasks: queue.SimpleQueue[_Task[Any]] = queue.SimpleQueue()
         self._scratch: list[memoryview] = []
@@ -130,11 +131,6 @@ class Guard:
     def copies(self) -> bool:
         """Whether work may outlive its caller, and so needs buffers of its own."""
         return self._timeout > 0
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether nothing is under way in its threads."""
-        return not self._working and self._tasks.empty()
 
     @property
     def is_closed(self) -> bool:
@@ -199,6 +195,12 @@ class Guard:
             pass  # another thread comes to it
         return True
 
+    def wait_idle(self, timeout: float) -> bool:
+        """Waits up to `timeout` s until its threads have done all; whether they have. Not while the store is closed."""
+        with self._done:
+            self._done.wait_for(lambda: not self._pending or self.is_closed, timeout)
+            return not self._pending
+
     def scratch(self) -> memoryview:
         """A buffer of SCRATCH_BYTES; `give_back` it when nobody else can be using it."""
         try:
@@ -252,7 +254,11 @@ class Guard:
     # --------------------------------------------------------------------------------------------------- threads
 
     def _run_in_time(self, task: _Task[T]) -> T:
-        self._put(task)
+        try:
+            self._put(task)
+        except Refused:
+            task.give_up()
+            raise
         if not task.done.acquire(timeout=self._timeout):
             begun = task.give_up()
             if begun is not None:
@@ -266,8 +272,9 @@ class Guard:
         return task.result
 
     def _put(self, task: _Task[Any]) -> None:
-        """Hands it to a thread. Raises Refused when there is none, and there may be none."""
+        """Hands it to a thread. Raises Refused when there is none, and there may be none: it waits for the next one."""
         with self._lock:
+            self._pending += 1
             self._free -= 1
             more = self._free < 0 and self._threads < self._max_threads
             self._threads += more
@@ -283,7 +290,6 @@ class Guard:
                 self._free -= 1
                 if self._threads:
                     return
-            task.give_up()
             raise Refused(errno.EAGAIN, os.strerror(errno.EAGAIN)) from error
 
     def _serve(self) -> None:
@@ -297,13 +303,13 @@ class Guard:
                     self._free -= 1
                     self._threads -= 1
                 return
-            with self._lock:
-                self._working += 1
             task.run()
             del task
             with self._lock:
-                self._working -= 1
+                self._pending -= 1
                 self._free += 1
+                if not self._pending:
+                    self._done.notify_all()
 
 
 def _quietly(work: Callable[[], object]) -> None:

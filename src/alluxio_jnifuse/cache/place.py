@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
@@ -18,6 +19,7 @@ from alluxio_jnifuse.cache.store import Store, StoredFile
 T = TypeVar("T")
 
 _KEPT_AT_ONCE_BYTES = 4 << 20  # written in one go: a copy of them may lie in memory meanwhile
+_CLOSING_S = 10.0  # for what waits to be written; a slow disk takes that in a few seconds
 
 
 class Found(NamedTuple):
@@ -124,8 +126,9 @@ class Place:
             pass
 
     def close(self) -> None:
-        """The store's directory stays locked, until the process ends, when something is still going on there."""
-        if all(guard.is_idle for guard in self.guards):
+        """Waits for what is going on there. When that does not end, the directory stays locked until the process does."""
+        until = time.monotonic() + _CLOSING_S
+        if all(guard.wait_idle(max(0.0, until - time.monotonic())) for guard in self.guards):
             self.store.close()
 
     # ------------------------------------------------------------------------------------------------------ work
