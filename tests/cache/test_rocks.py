@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import random
+import resource
 import shutil
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from rocksdict import Options, Rdict
 from stores import LIMIT, MIB, PAGE, close_all, contents, digest, files_of, open_store, read, right_bytes, write
 
 from alluxio_jnifuse._core import SUM_BYTES
+from alluxio_jnifuse.cache import rocks_log
 from alluxio_jnifuse.cache.rocks import RocksStore
 from alluxio_jnifuse.cache.rocks_catalogue import decode, encode
 from alluxio_jnifuse.cache.rocks_pages import Piece, Stored, all_of, missing_runs, usual_starts
@@ -67,6 +72,72 @@ def test_a_database_that_cannot_be_opened_is_emptied(
     write(store, "c", MIB)
     close_all()
     assert right_bytes(open_store("ROCKS", directory), "c", MIB) == MIB
+
+
+def somebody_elses(directory: Path, key: bytes) -> None:
+    """Another program's database is where ours was."""
+    shutil.rmtree(directory / ROOT)
+    other = Rdict(str(directory / ROOT), Options(raw_mode=True))
+    other[key] = b"value"
+    other.flush()
+    other.close()
+
+
+@pytest.mark.parametrize("key", [b"short", b"\xff" * 32, b"\xff" * 40], ids=["short", "no number", "long"])
+def test_a_database_of_somebody_else_is_emptied(directory: Path, key: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever its keys are."""
+    write(open_store("ROCKS", directory), "a", MIB)
+    close_all()
+    somebody_elses(directory, key)
+    store = open_store("ROCKS", directory)
+    assert "not the files of a client cache), emptied" in caplog.text
+    write(store, "b", MIB)
+    close_all()
+    assert right_bytes(open_store("ROCKS", directory), "b", MIB) == MIB
+
+
+def test_too_few_files_may_be_open(directory: Path) -> None:
+    """That is an error of the mount; what is stored is not damaged, and is there with a higher limit."""
+    for name in range(60):
+        write(open_store("ROCKS", directory), name, PAGE)
+        close_all()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 30, hard))
+    try:
+        with pytest.raises(MountError, match="Too many open files"):
+            open_store("ROCKS", directory)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    store = open_store("ROCKS", directory)
+    assert [right_bytes(store, name, PAGE) for name in range(60)] == [PAGE] * 60
+
+
+def test_a_disk_that_hangs_when_the_database_is_to_be_opened_again(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Opening would hold the interpreter's lock: the disk is waited for without that before, and nobody else waits."""
+    store = open_store("ROCKS", directory)
+    assert isinstance(store, RocksStore)
+    write(store, "before", MIB)
+    store._log.failure = OSError(errno.EIO, "it failed")
+    store._log._failed_at = float("-inf")
+    asked, go_on = threading.Event(), threading.Event()
+
+    def fsync(fd: int) -> None:
+        asked.set()
+        go_on.wait(20)
+
+    with monkeypatch.context() as hanging:
+        hanging.setattr(os, "fsync", fsync)
+        hanging.setattr(rocks_log, "Database", None)
+        writer = threading.Thread(target=write, args=(store, "after", MIB))
+        writer.start()
+        assert asked.wait(20)
+    assert store.figures().pages > 0
+    go_on.set()
+    writer.join()
+    assert right_bytes(store, "after", MIB) == MIB
+    assert {path.name for path in (directory / ROOT).parent.iterdir()} == {"db", "format", "lock"}
 
 
 def test_nothing_older_than_an_unreadable_catalogue_is_believed(directory: Path) -> None:

@@ -7,7 +7,7 @@ measured of the other kinds.
 The interpreter's lock. rocksdict holds it in `get(key)`, in `put`, while opening and in its iterators, and lets it go
 in `get([key])`, `flush` and `close`. A disk that hangs must not hang everybody, so values are read by lists of keys,
 nothing is iterated, and a put is no more than a copy into memory: there is no log (WAL) on disk, and nothing that would
-stall a writer.
+stall a writer. Before it is opened again while the cache is in use, the disk must have answered (rocks_log.py).
 
 Memory: what was put and not flushed; BLOCK_CACHE_BYTES; 2 KiB and a descriptor for each file.
 """

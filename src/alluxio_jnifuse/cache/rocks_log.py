@@ -40,6 +40,11 @@ _RETRY_S = 30.0
 _NUMBER = struct.Struct(">Q")
 _RUN = struct.Struct(">Q16sQ")
 
+# Numbers above are none of ours: there would be none left to count on.
+_NUMBER_MAX = 1 << 63
+# What RocksDB says when it cannot open files that have nothing wrong about them.
+_NOT_DAMAGED = tuple(map(os.strerror, (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOLCK, errno.EAGAIN)))
+
 # Behind all runs: the first key would share a block with the first run, and be lost with it.
 _LAST = b"\xff" * 25
 
@@ -72,7 +77,7 @@ class Log:
         try:
             self._open()
         except OSError as error:
-            if not os.path.lexists(path):
+            if not os.path.lexists(path) or any(words in str(error.strerror) for words in _NOT_DAMAGED):
                 raise
             LOGGER.warning("%s: damaged (%s), emptied", path, error.strerror)
             remove(path)
@@ -163,6 +168,7 @@ class Log:
         self._begin()
         if shrink:
             self._limit = max(_LEAST_BYTES * 16, self._used() - shrink)
+        _wait_for_disk(self._path)
         self._open()
         self.failure = None
         if number in self._segments:  # closing has flushed it after all
@@ -205,7 +211,11 @@ class Log:
 
     def _open(self) -> None:
         database = Database(self._path, self._files_limit, self._largest_file)
-        self._learn(database)
+        try:
+            self._learn(database)
+        except BaseException:
+            database.close()
+            raise
         self.current = max([self.current, *(number + 1 for number in self._segments)])
         while self._used() > self._files_limit:  # which is lower than it was; the database drops the same
             self._retired = next(iter(self._segments))
@@ -219,10 +229,12 @@ class Log:
         self.filled = 0
 
     def _learn(self, database: Database) -> list[Key]:
-        """Finds out which segments there are. Returns the pages of those that are gone."""
+        """Finds out which segments there are. Returns the pages of those that are gone. Raises OSError for others."""
         sizes: dict[int, int] = {}
         for key, size in database.files():
-            (number,) = _NUMBER.unpack(key[: _NUMBER.size])
+            number = int.from_bytes(key[: _NUMBER.size], "big")
+            if len(key) not in (_RUN.size, _NUMBER.size + len(_LAST)) or number > _NUMBER_MAX:
+                raise OSError(errno.EIO, "not the files of a client cache", self._path)
             sizes[number] = sizes.get(number, 0) + size
         vanished = []
         for number in [number for number in self._segments if number not in sizes]:
@@ -231,6 +243,21 @@ class Log:
             if number > self._retired and number not in self._segments:
                 self._segments[number] = _Segment(sizes[number])
         return vanished
+
+
+def _wait_for_disk(path: str) -> None:
+    """Has the disk write a byte: when it hangs, this does, and holds no lock of the interpreter, as opening would."""
+    probe = f"{path}.probe"
+    try:
+        fd = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            os.write(fd, b"\n")
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+            os.unlink(probe)
+    except OSError:
+        pass  # opening finds out, and says more of it
 
 
 def _get_one(database: Database, key: bytes) -> Value:
