@@ -126,7 +126,7 @@ class Place:
             pass
 
     def close(self) -> None:
-        """Waits for what is going on there. When that does not end, the directory stays locked until the process does."""
+        """Waits for what is going on there. Should that not end, the directory stays locked until the process does."""
         until = time.monotonic() + _CLOSING_S
         if all(guard.wait_idle(max(0.0, until - time.monotonic())) for guard in self.guards):
             self.store.close()
