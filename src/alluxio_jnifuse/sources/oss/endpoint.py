@@ -12,6 +12,7 @@ from alluxio_jnifuse.errors import ConfigError
 # Names of hosts that say their region: oss-cn-hangzhou.aliyuncs.com, oss-cn-hangzhou-internal.aliyuncs.com.
 _REGION = re.compile(r"oss-(?!accelerate)([a-z]+-[a-z0-9-]+?)(?:-internal)?\.aliyuncs\.com(?:\.cn)?")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")  # the rules of OSS
+_HOST = re.compile(r"[A-Za-z0-9._%:-]+")  # what fits into a header
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -54,12 +55,18 @@ def endpoint_of(bucket: str, text: str, *, path_style: bool | None = None, regio
             where=repr(bucket),
             remedy="use oss://BUCKET/DIRECTORY/; the endpoint belongs into fs.oss.endpoint",
         )
-    parts = urlsplit(text if "://" in text else f"http://{text}")
     try:
+        parts = urlsplit(text if "://" in text else f"http://{text}")
         host, port = parts.hostname or "", parts.port
     except ValueError:
-        host, port = "", None
-    if parts.scheme not in _PORTS or not host or parts.path.strip("/") or parts.query or parts.fragment:
+        parts, host, port = urlsplit(""), "", None
+    if (
+        not _HOST.fullmatch(host)
+        or parts.scheme not in _PORTS
+        or parts.path.strip("/")
+        or parts.query
+        or parts.fragment
+    ):
         raise ConfigError("is no endpoint", where=where, remedy="use [https://]HOST[:PORT], without the bucket")
     region = region or region_of(host)
     if host.startswith(f"{bucket}.") and region_of(host[len(bucket) + 1 :]):

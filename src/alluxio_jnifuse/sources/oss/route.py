@@ -55,9 +55,8 @@ class Route:
     @property
     def peer(self) -> str:
         """Whom connections are made to, for messages."""
-        host, port = self._peer
         kind = "" if self._peer == (self._endpoint.host, self._endpoint.port) else "the proxy "
-        return f"{kind}{f'[{host}]' if ':' in host else host}:{port}"
+        return f"{kind}{_authority(*self._peer)}"
 
     def connect(self) -> Connection:
         """A new connection. Raises ConnectError."""
@@ -84,11 +83,11 @@ class Route:
             raise
 
     def _through(self, proxy: str) -> None:
-        parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
         try:
+            parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
             host, port = parts.hostname or "", parts.port or 80
         except ValueError:
-            host, port = "", 0
+            parts, host, port = urlsplit(""), "", 0
         if parts.scheme != "http" or not host:
             raise ConfigError(
                 "the proxy is no http://HOST:PORT",
@@ -104,7 +103,7 @@ class Route:
             self.origin = f"http://{self._endpoint.authority}"
             self.headers = said
             return
-        target = f"{self._endpoint.host}:{self._endpoint.port}"
+        target = _authority(self._endpoint.host, self._endpoint.port)
         lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}", *(f"{name}: {value}" for name, value in said.items())]
         self._tunnel = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
@@ -119,6 +118,10 @@ class Route:
         status = head.partition(b" ")[2][:3].decode("latin-1")
         if status != "200":
             raise ProxyRefused(f"it answers {status} to CONNECT {self._endpoint.host}:{self._endpoint.port}", self.peer)
+
+
+def _authority(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _proxy(endpoint: Endpoint) -> str:
