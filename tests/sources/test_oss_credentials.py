@@ -149,6 +149,15 @@ def test_a_metadata_service_that_is_not_there() -> None:
         providers.ram_role("http://127.0.0.1:1/", "role").get()
 
 
+@pytest.mark.parametrize(
+    ("url", "role"), [("http://host:port/", "r"), ("http://127.0.0.1:1/", "r\u00f6le"), ("http://[", "")]
+)
+def test_a_metadata_service_that_cannot_be_one(url: str, role: str) -> None:
+    """Is an error as any other one."""
+    with pytest.raises(CredentialsError, match="metadata service of this machine"):
+        providers.ram_role(url, role).get()
+
+
 def test_the_role_of_a_service_account(service: Service, tmp_path: Path) -> None:
     """STS is asked with the token that lies in a file; nothing needs a signature."""
     token = tmp_path / "token"
@@ -370,6 +379,32 @@ def test_an_expired_token_is_replaced_during_a_request(sts: OssServer, tmp_path:
         source.stat(b"/file")
     assert caught.value.errno == 13
     assert sts.counts()["LIST"] == 1
+    source.close()
+
+
+def test_a_refused_token_that_cannot_be_replaced_for_now(
+    sts: OssServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Is waited for as one that has expired by this machine's clock."""
+    monkeypatch.setattr("alluxio_jnifuse.sources.oss.credentials._AGAIN_S", 0.05)
+    bucket = Bucket(sts, "bucket")
+    bucket.put("file", b"contents")
+    path = tmp_path / "answer"
+    path.write_text(json.dumps(answer(1)))
+    properties = {"fs.oss.endpoint": sts.endpoint, "fs.oss.credential.process": f"/bin/cat {path}"}
+    source = bucket.source(bucket.config(properties))
+    sts.set_token("token-1", Token("STS.1", "secret-1", 0.0))
+    sts.set_token("token-2", Token("STS.2", "secret-2"))
+    path.unlink()
+
+    def back() -> None:
+        path.with_suffix(".new").write_text(json.dumps(answer(2)))
+        path.with_suffix(".new").rename(path)
+
+    timer = threading.Timer(0.3, back)
+    timer.start()
+    assert read_small(source, b"/file") == b"contents"
+    timer.join()
     source.close()
 
 

@@ -83,7 +83,8 @@ class Provider:
         self._lock = threading.Lock()  # guards what follows; reading `_current` alone needs none
         self._current: Credentials | None = None
         self._not_before = 0.0  # of time.monotonic(): when to fetch again
-        self._problem = ""  # why the last attempt to fetch failed
+        self._problem = ""  # why the last attempt to fetch brought nothing new,
+        self._failed = False  # and whether it failed
 
     def get(self) -> Credentials:
         """Credentials that are good for now. Raises CredentialsError."""
@@ -108,13 +109,20 @@ class Provider:
             self._lock.release()
 
     def renew(self, refused: Credentials) -> bool:
-        """Whether there are other credentials than those that were refused, now or by now."""
+        """Whether there are other credentials than those that were refused, now or by now.
+
+        Raises CredentialsError when that cannot be said for now.
+        """
         if self._lasting:
             return False
         with self._lock:
             if self._current is not refused:
                 return True
-            return self._fetch_locked()
+            if self._fetch_locked():
+                return True
+            if self._failed:
+                raise CredentialsError(self._problem, where=self.name)
+            return False
 
     def _fetch_locked(self) -> bool:
         """Fetches new ones, unless that was tried in vain a moment ago; whether there are new ones."""
@@ -124,12 +132,12 @@ class Provider:
         try:
             fetched = self._fetch()
         except CredentialsError as error:
-            self._problem = error.what
+            self._problem, self._failed = error.what, True
             self._not_before = now + _AGAIN_S
             log.warning("no new credentials from %s: %s", self.name, error.what)
             return False
         if self._current is not None and fetched.same_as(self._current):
-            self._problem = "they are the same again"
+            self._problem, self._failed = "they are the same again", False
             self._not_before = now + _AGAIN_S
             return False
         self._current = fetched

@@ -9,7 +9,6 @@ import calendar
 import http.client
 import json
 import shlex
-import ssl
 import subprocess
 import time
 import uuid
@@ -119,9 +118,12 @@ def service_account(environ: Mapping[str, str]) -> Provider | None:
 
 def _ask(method: str, url: str, name: str, timeout: float, body: bytes | None = None) -> bytes:
     """The answer of a server that is asked directly: neither service can be reached through a proxy."""
-    parts = urlsplit(url)
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = kind(parts.hostname or "", parts.port, timeout=timeout)
+    try:
+        parts = urlsplit(url)
+        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        connection = kind(parts.hostname or "", parts.port, timeout=timeout)
+    except (ValueError, http.client.InvalidURL):
+        raise CredentialsError("the address of that service is none", where=name) from None
     headers = {"Content-Type": "application/x-www-form-urlencoded"} if body else {}
     try:
         connection.request(method, parts.path + (f"?{parts.query}" if parts.query else ""), body, headers)
@@ -130,7 +132,7 @@ def _ask(method: str, url: str, name: str, timeout: float, body: bytes | None = 
         if answer.status != 200:
             raise CredentialsError(f"{parts.netloc} answers {answer.status} {answer.reason}", where=name)
         return said
-    except (OSError, http.client.HTTPException, ssl.SSLError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:  # ValueError: it cannot be put into a request
         reason = (error.strerror if isinstance(error, OSError) else "") or type(error).__name__
         raise CredentialsError(f"{parts.netloc} cannot be asked: {reason}", where=name) from None
     finally:
