@@ -14,7 +14,9 @@ from oss.server import Rule
 from oss_reading import entries, read_small
 
 from alluxio_jnifuse.errors import SourceError, StaleVersion
-from alluxio_jnifuse.sources.oss.pages import parse
+from alluxio_jnifuse.sources.oss.listing import Builder, Owner
+from alluxio_jnifuse.sources.oss.pages import Found, Page, parse
+from alluxio_jnifuse.sources.oss.remembered import Remembered
 from alluxio_jnifuse.sources.oss.source import OssSource
 
 pytestmark = pytest.mark.timeout(30)
@@ -282,6 +284,41 @@ def test_a_symbolic_link_of_oss(bucket: Bucket, source: OssSource) -> None:
     bucket.server.reset()
     assert read_small(source, b"/link") == b"bytes"
     assert bucket.counts()["HEAD"] == 1
+
+
+def test_a_listing_that_goes_in_a_circle(source: OssSource, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long the circle is: keys that are not behind those of the page before are found out."""
+    asked: list[object] = []
+
+    def ask(*_: object) -> Page:
+        asked.append(None)
+        even = len(asked) % 2
+        return Page([Found(b"dir/%d" % even, 1, "E", 0, False)], [], ("continuation-token", f"t{even}"))
+
+    monkeypatch.setattr(source._lookup._pages, "_ask", ask)
+    with pytest.raises(SourceError, match="again and again"):
+        source.list(b"/")
+    assert len(asked) <= 3
+
+
+def test_a_listing_of_another_directory(source: OssSource, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a proxy that does not look at the whole URL: no names are made of it."""
+    key = CONTENTS.format("", "Normal").replace("k", "elsewhere/name")
+    for body in (page(key), page("<CommonPrefixes><Prefix>elsewhere/below/</Prefix></CommonPrefixes>")):
+        monkeypatch.setattr(source._client, "ask", lambda *_, body=body: ({}, body))
+        with pytest.raises(SourceError, match="of something else"):
+            source.list(b"/")
+
+
+def test_listings_are_forgotten_however_little_is_in_them() -> None:
+    """Directories with nothing in them take memory, too."""
+    remembered = Remembered(100)
+    owner = Owner(0, 0, 0)
+    for number in range(1000):
+        remembered.put_listing(b"/%d" % number, Builder(b"dir/", owner).finish(float(number)))
+    known = [number for number in range(1000) if remembered.is_directory(b"/%d" % number, 0.0)]
+    assert 10 <= len(known) <= 100
+    assert known[-1] == 999
 
 
 def test_a_listing_that_never_ends(bucket: Bucket, source: OssSource, monkeypatch: pytest.MonkeyPatch) -> None:

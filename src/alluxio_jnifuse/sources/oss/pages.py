@@ -65,15 +65,17 @@ class Pages:
         return self._ask(prefix, most, None, patience)
 
     def all(self, prefix: str, patience: Patience) -> Iterator[Page]:
-        """All pages of a prefix. Raises as `first`."""
+        """All pages of a prefix, each of keys behind those of the one before. Raises as `first`."""
         page = self._ask(prefix, _MOST_KEYS, None, patience)
         yield page
+        last = page.last()
         while page.next is not None:
             before = page.next
             page = self._ask(prefix, _MOST_KEYS, before, patience)
-            if page.next == before:
+            if page.next == before or (page.last() and page.last() <= last):
                 raise SourceError("the server sends the same page again and again", where=f"listing of {prefix!r}")
             yield page
+            last = page.last() or last
 
     def _ask(self, prefix: str, most: int, after: tuple[str, str] | None, patience: Patience) -> Page:
         params = {"prefix": prefix, "delimiter": "/", "max-keys": str(most), "encoding-type": "url"}
@@ -100,11 +102,17 @@ class Pages:
         _, body = self._client.ask("list", "", params, patience)
         patience.came()
         try:
-            return parse(body)
+            page = parse(body)
         except (ElementTree.ParseError, ValueError, KeyError, TypeError) as error:
             raise SourceError(
                 f"the listing cannot be understood: {type(error).__name__}", where=f"listing of {params['prefix']!r}"
             ) from error
+        begin = params["prefix"].encode()
+        if not all(found.key.startswith(begin) for found in page.objects) or not all(
+            below.startswith(begin) for below in page.prefixes
+        ):
+            raise SourceError("the listing is one of something else", where=f"listing of {params['prefix']!r}")
+        return page
 
 
 def parse(body: bytes) -> Page:

@@ -19,20 +19,23 @@ if TYPE_CHECKING:
     from alluxio_jnifuse.sources.oss.listing import Directory, Record
 
 
+_LISTING = 4  # paths that a listing takes the memory of, beside its entries
+
+
 class _Single(NamedTuple):
     record: Record | None  # None: what was known before is wrong
     asked: float
 
 
 class Remembered:
-    """See the module's docstring. `most`: paths, an entry of a listing being one."""
+    """See the module's docstring. `most`: paths, an entry of a listing being one, and the listing itself some."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._lock = threading.Lock()  # guards what follows
         self._singles: OrderedDict[bytes, _Single] = OrderedDict()  # by path, oldest first
         self._listings: OrderedDict[bytes, Directory] = OrderedDict()
-        self._entries = 0  # of the listings
+        self._entries = 0  # of the listings, and they themselves
 
     def get(self, path: bytes, since: float = float("-inf")) -> Record | None:
         """What was told of `path` by the newest answer; None when that is nothing, or was asked for before `since`."""
@@ -59,21 +62,21 @@ class Remembered:
 
     def put_listing(self, path: bytes, directory: Directory) -> None:
         """Remembers a listing, unless it is too large or there is a newer one."""
-        if len(directory) >= self._most:
+        if _size(directory) > self._most:
             return
         with self._lock:
             known = self._listings.get(path)
             if known is not None:
                 if known.asked > directory.asked:
                     return
-                self._entries -= len(self._listings.pop(path))
+                self._entries -= _size(self._listings.pop(path))
             self._listings[path] = directory
-            self._entries += len(directory)
+            self._entries += _size(directory)
             while self._entries + len(self._singles) > self._most:
                 if self._singles:
                     self._singles.popitem(last=False)
                 else:
-                    self._entries -= len(self._listings.popitem(last=False)[1])
+                    self._entries -= _size(self._listings.popitem(last=False)[1])
 
     def drop(self, path: bytes, now: float) -> None:
         """What was told of `path` until `now` is wrong."""
@@ -88,3 +91,7 @@ class Remembered:
             self._singles.move_to_end(path)
             if self._entries + len(self._singles) > self._most:
                 self._singles.popitem(last=False)
+
+
+def _size(directory: Directory) -> int:
+    return len(directory) + _LISTING
