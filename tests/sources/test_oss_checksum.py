@@ -20,6 +20,15 @@ def watching(data: bytes = DATA) -> Checksum:
     return made
 
 
+@pytest.mark.parametrize("header", [None, "", "\xb2", "-1", "9" * 5000])
+def test_a_header_that_is_no_checksum(header: str | None) -> None:
+    """Is as if there were none."""
+    made = Checksum(len(DATA))
+    made.expect(header)
+    made.add(0, memoryview(DATA))
+    assert not made.checked
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_pieces_in_any_order(seed: int) -> None:
     """Some of them overlap others, or lie within them."""

@@ -11,9 +11,10 @@ import pytest
 from oss.bucket import Bucket
 
 from alluxio_jnifuse.errors import ConfigError
-from alluxio_jnifuse.sources.oss.connection import Broken, Connection, Malformed, Stalled
+from alluxio_jnifuse.sources.oss.connection import Broken, Connection, Head, Malformed, Stalled
 from alluxio_jnifuse.sources.oss.counters import Counters
 from alluxio_jnifuse.sources.oss.endpoint import endpoint_of
+from alluxio_jnifuse.sources.oss.errors import Refused
 from alluxio_jnifuse.sources.oss.pool import Closed, Pool
 from alluxio_jnifuse.sources.oss.route import ConnectError, ProxyRefused, Route
 
@@ -108,9 +109,14 @@ def test_answers_without_a_body(status: bytes) -> None:
         b"SSH-2.0-OpenSSH\r\n\r\n",
         b"HTTP/2 200 OK\r\n\r\n",
         b"HTTP/1.1 ok\r\n\r\n",
+        b"HTTP/1.1 2\xb20 OK\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nX: " + b"x" * 70_000,
         HEAD + b"Content-Length: many\r\n\r\n",
         HEAD + b"Content-Length: 99999999999\r\n\r\n",
+        HEAD + b"Content-Length: \xb25\r\n\r\nhello",
+        HEAD + b"Content-Length: " + b"9" * 5000 + b"\r\n\r\n",
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n-3\r\nhello\r\n0\r\n\r\n",
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\n0x5\r\nhello\r\n0\r\n\r\n",
         HEAD + b"Transfer-Encoding: chunked\r\n\r\nnot hexadecimal\r\n",
         HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\nhello\r\n",
         HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + b"1" * 2000,
@@ -120,6 +126,14 @@ def test_nonsense(answer: bytes) -> None:
     """Is told from a broken connection: a person may have named the wrong server."""
     with answering(answer) as connection, pytest.raises(Malformed):
         whole(connection)
+
+
+def test_what_a_server_says_is_one_line() -> None:
+    """In logs and on terminals; and a time to wait that is none is not waited."""
+    text = "HTTP/1.1 500 no\nERROR \x1b[2J\r\nx-oss-request-id: a\rb\r\nRetry-After: \xb2"
+    refused = Refused("GetObject 'key'", Head(text), b"")
+    assert refused.strerror == "GetObject 'key': 500 no ERROR  [2J (request a b)"
+    assert refused.retry_after_s == 0.0
 
 
 @pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 200", HEAD + b"Content-Length: 6\r\n\r\nhello", HEAD])
@@ -135,6 +149,24 @@ def test_an_answer_that_stalls(answer: bytes) -> None:
     """Nothing came for long enough."""
     with answering(answer, hang=True) as connection, pytest.raises(Stalled):
         whole(connection)
+
+
+def test_an_answer_without_its_length_may_pause() -> None:
+    """As long as any other one."""
+    ours, theirs = socket.socketpair()
+    made = Connection(Tcp(ours), 0.4)  # waits twice for half of that
+    theirs.sendall(HEAD + b"\r\nhel")
+
+    def go_on() -> None:
+        theirs.recv(1 << 16)
+        theirs.sendall(b"lo")
+        theirs.close()
+
+    timer = threading.Timer(0.3, go_on)
+    timer.start()
+    assert whole(made) == b"hello"
+    timer.join()
+    made.close()
 
 
 def test_what_came_before_silence_is_not_lost() -> None:
@@ -261,7 +293,17 @@ def test_a_proxy_for_https(no_proxies: pytest.MonkeyPatch) -> None:
     assert "hidden" not in f"{caught.value!r} {caught.value} {route.peer}"
 
 
-@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "http://:80", "http://host:port"])
+def test_a_tunnel_to_an_address(no_proxies: pytest.MonkeyPatch) -> None:
+    """One of IPv6 stands in brackets."""
+    heads: list[bytes] = []
+    with Peer(lambda connection: heads.append(receive_head(connection))) as proxy:
+        no_proxies.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
+        with pytest.raises(ConnectError):
+            Route(endpoint_of("bucket", "https://[2001:db8::1]"), 5.0, 5.0).connect()
+    assert heads[0].startswith(b"CONNECT [2001:db8::1]:443 HTTP/1.1\r\nHost: [2001:db8::1]:443\r\n")
+
+
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "http://:80", "http://host:port", "http://[::1"])
 def test_a_proxy_that_cannot_be_used(no_proxies: pytest.MonkeyPatch, proxy: str) -> None:
     """Is an error of the mount, with the name of the variable."""
     no_proxies.setenv("HTTP_PROXY", proxy)

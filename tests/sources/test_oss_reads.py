@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -30,6 +30,9 @@ from oss_reading import LARGE, MIB, SMALL, ignore, read, read_small, read_versio
 
 from alluxio_jnifuse import _core
 from alluxio_jnifuse.errors import CorruptContents, SourceError, StaleVersion
+from alluxio_jnifuse.sources.oss.client import Answer, Client
+from alluxio_jnifuse.sources.oss.listing import file_record
+from alluxio_jnifuse.sources.oss.reader import OpenObject
 from alluxio_jnifuse.sources.oss.source import OssSource
 
 pytestmark = pytest.mark.timeout(30)
@@ -96,6 +99,32 @@ def test_every_request_for_bytes_is_pinned(bucket: Bucket, source: OssSource) ->
     with pytest.raises(StaleVersion):
         source.read_into(opened.handle, 0, memoryview(buffer), ignore)
     assert bucket.server.requests()[-1].status == 412
+
+
+def test_an_etag_that_cannot_be_sent_back_is_compared(
+    bucket: Bucket, source: OssSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that a proxy has made weak, quotes in its middle, pins no request; what comes must still have it."""
+
+    def weak(client: Client, kind: str, key: str, params: Mapping[str, str], headers: Mapping[str, str]) -> Answer:
+        answer = send(client, kind, key, params, headers)
+        if kind == "get":
+            answer.headers["etag"] = f"W/{answer.headers['etag']}"
+        return answer
+
+    send = Client.send
+    monkeypatch.setattr(Client, "send", weak)
+    attr = source.stat(b"/large")
+    etag = source._lookup.remembered.get(b"/large").etag  # type: ignore[union-attr]
+    record = file_record(f'W/"{etag}', attr.size, attr.mtime_ns // 10**9)
+    handle = OpenObject(b"/large", "dir/large", record.version, attr.size, record.etag)
+    buffer = bytearray(MIB)
+    for at in (0, MIB):
+        assert source.read_into(handle, at, memoryview(buffer), ignore) == MIB
+        assert buffer == LARGE[at : at + MIB]
+    other = OpenObject(b"/large", "dir/large", record.version ^ 1, attr.size, record.etag)
+    with pytest.raises(StaleVersion):
+        source.read_into(other, 0, memoryview(buffer), ignore)
 
 
 def test_connections_are_used_again(bucket: Bucket, source: OssSource) -> None:

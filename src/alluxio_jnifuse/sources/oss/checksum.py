@@ -14,6 +14,7 @@ from bisect import bisect_left
 from typing import NamedTuple
 
 from alluxio_jnifuse._core import crc64, crc64_combine
+from alluxio_jnifuse.sources.oss.connection import number
 
 _MOST_PIECES = 1024  # of an object that is read here and there: it is not likely to be completed
 
@@ -45,9 +46,8 @@ class Checksum:
     def expect(self, header: str | None) -> None:
         """Learns from an answer what it must be; without that nothing is compared."""
         if self._expected is None and self._watching:
-            if header is not None and header.isdigit():
-                self._expected = int(header)
-            else:
+            self._expected = number(header or "")
+            if self._expected is None:
                 self._give_up()
 
     def add(self, begin: int, data: memoryview) -> None:

@@ -12,6 +12,7 @@ Threads: one at a time, but `abort`.
 
 from __future__ import annotations
 
+import re
 import select
 import socket
 import ssl
@@ -24,6 +25,8 @@ _LARGEST_BODY_BYTES = 16 << 20  # of what is read as a whole: a page of 1,000 ke
 _LINE_BYTES = 1 << 10  # of a chunk's size
 _NO_BODY = (204, 304)
 _WAITS = 2  # in vain, before a connection is given up
+_NUMBER = re.compile("[0-9]{1,20}")
+_CHUNK = re.compile(b"[0-9A-Fa-f]{1,8}")
 
 
 class Broken(OSError):
@@ -47,9 +50,10 @@ class Head:
         first, *lines = text.split("\r\n")
         version, _, rest = first.partition(" ")
         status, _, self.reason = rest.partition(" ")
-        if not version.startswith("HTTP/1.") or not status.isdigit():
+        code = number(status)
+        if not version.startswith("HTTP/1.") or code is None:
             raise Malformed("the answer is no HTTP")
-        self.status = int(status)
+        self.status = code
         self.headers: dict[str, str] = {}
         for line in lines:
             name, _, value = line.partition(":")
@@ -174,17 +178,20 @@ class Connection:
 
     def _receive(self, buffer: memoryview, flags: int = 0) -> int:
         """At least one byte. Raises Broken."""
+        count = self._receive_any(buffer, flags)
+        if not count:
+            raise Broken("the server hung up")
+        return count
+
+    def _receive_any(self, buffer: memoryview | bytearray, flags: int = 0) -> int:
+        """0 when the server hung up. Raises Broken."""
         for wait in range(1, _WAITS + 1):
             try:
-                count = self._sock.recv_into(buffer, 0, flags) if flags else self._sock.recv_into(buffer)
+                return self._sock.recv_into(buffer, 0, flags) if flags else self._sock.recv_into(buffer)
             except OSError as error:
-                if wait < _WAITS and _is_late(error):
-                    continue
-                raise _broken(error) from error
-            if count:
-                return count
-            break
-        raise Broken("the server hung up")
+                if wait == _WAITS or not _is_late(error):
+                    raise _broken(error) from error
+        raise AssertionError("the last wait returns or raises")
 
     def _read_head(self) -> Head:
         buffer = self._buffer
@@ -207,16 +214,17 @@ class Connection:
         self._keep = "close" not in headers.get("connection", "").lower()
         self._chunked = "chunked" in headers.get("transfer-encoding", "").lower()
         length = headers.get("content-length", "")
+        size = number(length)
         if not body or answer.status in _NO_BODY:
             self._chunked = False
             self.left = 0
             self.used = True
         elif self._chunked:
             self.left = None
-        elif length.isdigit():
-            self.left = int(length)
+        elif size is not None:
+            self.left = size
         elif length:
-            raise Malformed(f"Content-Length {length!r}")
+            raise Malformed(f"Content-Length {length[:100]!r}")
         else:
             self.left = None
             self._keep = False
@@ -227,10 +235,7 @@ class Connection:
         total = len(parts[0])
         while total <= _LARGEST_BODY_BYTES:
             piece = bytearray(_HEAD_BYTES)
-            try:
-                count = self._sock.recv_into(piece)
-            except OSError as error:
-                raise _broken(error) from error
+            count = self._receive_any(piece)
             if not count:
                 return b"".join(parts)
             parts.append(bytes(piece[:count]))
@@ -242,14 +247,14 @@ class Connection:
         total = 0
         while True:
             line = self._read_line()
-            try:
-                size = int(line.partition(b";")[0], 16)
-            except ValueError:
-                raise Malformed("a chunk without its size") from None
+            digits = line.partition(b";")[0].strip()
+            if not _CHUNK.fullmatch(digits):
+                raise Malformed("a chunk without its size")
+            size = int(digits, 16)
             if not size:
                 break
             total += size
-            if not 0 < total <= _LARGEST_BODY_BYTES:
+            if total > _LARGEST_BODY_BYTES:
                 raise Malformed(f"an answer of {total} bytes")
             parts.append(self._read_exactly(size))
             if self._read_line():
@@ -281,6 +286,11 @@ class Connection:
         while count < size:
             count += self._receive(view[count:])
         return bytes(data)
+
+
+def number(text: str) -> int | None:
+    """What a header says where it has to be a number; None for anything else."""
+    return int(text) if _NUMBER.fullmatch(text) else None
 
 
 def _broken(error: OSError) -> Broken:

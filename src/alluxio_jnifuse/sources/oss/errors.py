@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
 from alluxio_jnifuse.masking import MASK
-from alluxio_jnifuse.sources.oss.connection import Broken, Malformed
+from alluxio_jnifuse.sources.oss.connection import Broken, Malformed, number
 from alluxio_jnifuse.sources.oss.credentials import CredentialsError
 from alluxio_jnifuse.sources.oss.pool import Closed
 from alluxio_jnifuse.sources.oss.route import ConnectError, ProxyRefused
@@ -61,21 +61,20 @@ class Refused(OSError):
 
     def __init__(self, what: str, head: Head, body: bytes, secrets: Sequence[str] = ()) -> None:
         self.status = head.status
-        self.code = head.reason  # until there is a better one: HEAD has no body
+        self.code = _shown(head.reason)  # until there is a better one: HEAD has no body
         self.message = self.request_id = self.endpoint = ""
         self.location = head.headers.get("location", "")
         self.time = head.headers.get("date", "")  # of the server
-        wait = head.headers.get("retry-after", "")
-        self.retry_after_s = min(float(wait), _LONGEST_WAIT_S) if wait.isdigit() else 0.0
+        self.retry_after_s = min(float(number(head.headers.get("retry-after", "")) or 0), _LONGEST_WAIT_S)
         for name, text in _fields(body).items():
             for secret in filter(None, secrets):
                 text = text.replace(secret, MASK)
             setattr(self, _TEXT_OF[name], text)
-        self.request_id = head.headers.get("x-oss-request-id", self.request_id)
-        number = _ERRNO_OF_CODE.get(self.code) or _ERRNO_OF_STATUS.get(self.status, errno.EIO)
+        self.request_id = _shown(head.headers.get("x-oss-request-id", self.request_id))
+        code = _ERRNO_OF_CODE.get(self.code) or _ERRNO_OF_STATUS.get(self.status, errno.EIO)
         self.message = self.message[:_MOST_CHARACTERS]
         said = f": {self.message}" if self.message else ""
-        super().__init__(number, f"{what}: {self.status} {self.code}{said} (request {self.request_id or 'unknown'})")
+        super().__init__(code, f"{what}: {self.status} {self.code}{said} (request {self.request_id or 'unknown'})")
 
     @property
     def throttled(self) -> bool:
@@ -85,6 +84,11 @@ class Refused(OSError):
     def of_credentials(self) -> bool:
         """Whether other credentials may be accepted."""
         return self.code in _OF_CREDENTIALS
+
+
+def _shown(text: str) -> str:
+    """One line, which no terminal takes for anything else."""
+    return "".join(each if each.isprintable() else " " for each in text[:_MOST_CHARACTERS])
 
 
 def _fields(body: bytes) -> dict[str, str]:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from alluxio_jnifuse._core import crc64
 from alluxio_jnifuse.errors import CorruptContents, StaleVersion, forget_frames
 from alluxio_jnifuse.sources.oss.checksum import Checksum, Damaged
-from alluxio_jnifuse.sources.oss.connection import Broken, Malformed
+from alluxio_jnifuse.sources.oss.connection import Broken, Malformed, number
 from alluxio_jnifuse.sources.oss.errors import FAILURES, Refused
 from alluxio_jnifuse.sources.oss.lookup import record_of
 
@@ -37,7 +37,7 @@ _PIECE_BYTES = 512 << 10  # between calls of progress; a call into the kernel fo
 _DAMAGED_S = 3.0
 _MOST_DAMAGED = 1000
 _CRC = "x-oss-hash-crc64ecma"
-_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+_RANGE = re.compile(r"bytes ([0-9]{1,20})-([0-9]{1,20})/([0-9]{1,20})")
 _ETAG = re.compile(r"[!#-~]{1,256}")  # what may stand between quotes in a header
 _OTHER_VERSION = frozenset({404, 412, 416})  # it is gone, has another ETag, has become shorter
 
@@ -100,13 +100,14 @@ class Reader:
         again = False
         while True:
             done = self._fill(obj, 0, buffer, lambda begin, end: None, lambda _: progress(0))
-            if obj.crc is None or not obj.crc.isdigit():
+            expected = number(obj.crc or "")
+            if expected is None:
                 break
             self._client.counters.add("checked")
             found = crc64(buffer[:done])
-            if found == int(obj.crc):
+            if found == expected:
                 break
-            self._damaged(obj, Damaged(int(obj.crc), found), again)
+            self._damaged(obj, Damaged(expected, found), again)
             again = True
         return done
 
@@ -196,5 +197,5 @@ def _check(answer: Answer, obj: OpenObject, begin: int, end: int) -> None:
         raise StaleVersion(obj.where)
     if (first, last + 1) != (begin, end) or answer.left != end - begin:
         raise Malformed(f"asked for {begin}-{end - 1}, got {answer.status} with {first}-{last}")
-    obj.etag = etag
+    obj.etag = etag if _ETAG.fullmatch(etag) else ""
     obj.crc = headers.get(_CRC)
