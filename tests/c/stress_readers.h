@@ -127,7 +127,7 @@ struct opened {
 /* As judge, for bytes of an open file: those of another version than the source has by now may be gone. */
 static void judge_bytes(const char *what, const struct opened *o, int err)
 {
-    bool replaced = atomic_load(&shared->version[o->id]) != o->version;
+    bool replaced = o->id < FILES && atomic_load(&shared->version[o->id]) != o->version; /* others never are */
     judge(what, o->path, err == EIO && replaced ? ESTALE : err);
 }
 
