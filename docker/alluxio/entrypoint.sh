@@ -13,7 +13,13 @@ conf=$ALLUXIO_HOME/conf
 [ -z "${ALLUXIO_SITE_PROPERTIES-}" ] || printf '%s\n' "$ALLUXIO_SITE_PROPERTIES" >"$conf/alluxio-site.properties"
 [ -z "${ALLUXIO_LOG4J_PROPERTIES-}" ] || printf '%s\n' "$ALLUXIO_LOG4J_PROPERTIES" >"$conf/log4j.properties"
 
-format() { [ "${2-}" = --no-format ] || alluxio "$1"; }
+format() {
+    case ${2-} in
+        --no-format | -no-format) ;;
+        '') alluxio "$1" ;;
+        *) echo "$2: unknown; the only option is --no-format" >&2; exit 1 ;;
+    esac
+}
 
 # Two servers, until one of them ends or both are told to.
 both() {

@@ -51,6 +51,25 @@ CACHE = "cache.enabled: true, {0}cache.store.type: MEMORY, {0}cache.size: 4GB".r
             "tieredstore: {levels: [{level: 0, alias: MEM, path: /a, type: persistentVolumeClaim}]}",
             "missing property 'name'",
         ),
+        ("fuse: {mountPoint: /opt/mnt}", "/opt of the host would hide that of the container"),
+        ("fuse: {mountPoint: '/mnt/a b'}", "at '/fuse/mountPoint'"),
+        ("fuse: {env: {MOUNT_POINT: /mnt/b}}", "fuse.env: MOUNT_POINT is what fuse.mountPoint says"),
+        ("master: {properties: {alluxio.master.journal.folder: /b}}", "journal.folder is /b, and journal.folder /journal"),
+        ("properties: {alluxio.master.rpc.port: 20000}", "rpc.port is 20000, and master.ports.rpc 19998"),
+        ("journal: {folder: 'hdfs://nn/j', format: {runFormat: true}}", "this chart formats directories only"),
+        ("journal: {volumeType: hostPath}", "journal.volumeType hostPath needs journal.path"),
+        ("jvmOptions: -Dfs.oss.accessKeySecret=x", "jvmOptions (all) hold credentials"),
+        ("fuse: {jvmOptions: [-Xmx1g, -Dfs.oss.accessKeySecret=x]}", "jvmOptions (fuse) hold credentials"),
+        (
+            "fuse: {properties: {alluxio.user.client.cache.enabled: true, alluxio.user.client.cache.size: 8GB},"
+            " resources: {limits: {memory: 2Gi}}}",
+            "the pod would be killed",
+        ),
+        (
+            "tieredstore: {levels: [{level: 1, alias: SSD, path: /a, type: hostPath},"
+            " {level: 0, alias: MEM, path: /b, type: hostPath}]}",
+            "number 0 has level 1",
+        ),
         ("csi: {enabled: true}", "csi.enabled: this chart has no csi"),
         ("worker: {fuseEnabled: true}", "fuse.enabled gives every node its own"),
     ],

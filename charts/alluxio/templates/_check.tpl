@@ -9,24 +9,58 @@
 {{- if or (not (hasPrefix "/" $mount)) (eq (dir $mount) "/") }}
 {{- fail (printf "fuse.mountPoint %s: its directory is shared with the host, so it must be an absolute path with at least two names, as /mnt/alluxio-fuse" $mount) }}
 {{- end }}
+{{- if has (dir $mount) (list "/bin" "/dev" "/etc" "/lib" "/lib64" "/opt" "/opt/alluxio" "/proc" "/run" "/sbin" "/sys" "/tmp" "/usr" "/usr/bin" "/usr/local") }}
+{{- fail (printf "fuse.mountPoint %s: %s of the host would hide that of the container; choose a directory of its own, as /mnt/alluxio-fuse" $mount (dir $mount)) }}
+{{- end }}
 
 {{- if and (gt (include "alluxio.masterCount" . | int) 1) (ne $values.journal.type "EMBEDDED") }}
 {{- fail "several masters (master.count) need journal.type EMBEDDED" }}
 {{- end }}
 
-{{- range $key := list "folder" "type" }}
-{{- $own := get ($values.properties | default dict) (printf "alluxio.master.journal.%s" $key) }}
-{{- if and $own (ne $own (get $values.journal $key)) }}
-{{- fail (printf "properties: alluxio.master.journal.%s is %s, and journal.%s %s: they must be the same" $key $own $key (get $values.journal $key)) }}
+{{- range list
+  (list "master" "alluxio.master.journal.folder" "journal.folder" $values.journal.folder)
+  (list "master" "alluxio.master.journal.type" "journal.type" $values.journal.type)
+  (list "master" "alluxio.master.rpc.port" "master.ports.rpc" $values.master.ports.rpc)
+  (list "master" "alluxio.master.web.port" "master.ports.web" $values.master.ports.web)
+  (list "jobMaster" "alluxio.job.master.rpc.port" "jobMaster.ports.rpc" $values.jobMaster.ports.rpc)
+  (list "worker" "alluxio.worker.rpc.port" "worker.ports.rpc" $values.worker.ports.rpc)
+  (list "worker" "alluxio.worker.web.port" "worker.ports.web" $values.worker.ports.web)
+  (list "jobWorker" "alluxio.job.worker.rpc.port" "jobWorker.ports.rpc" $values.jobWorker.ports.rpc)
+}}
+{{- $component := get $values (index . 0) }}
+{{- $given := get (include "alluxio.merged" (list $values.properties $component.properties) | fromJson) (index . 1) }}
+{{- if and $given (ne (toString $given) (index . 3 | toString)) }}
+{{- fail (printf "properties: %s is %v, and %s %v: they must be the same" (index . 1) $given (index . 2) (index . 3)) }}
+{{- end }}
+{{- end }}
+{{- if and (not (hasPrefix "/" $values.journal.folder)) (or $values.journal.runFormat (dig "format" "runFormat" false $values.journal)) }}
+{{- fail (printf "journal.folder %s: this chart formats directories only; format it once (alluxio formatJournal) and leave runFormat out" $values.journal.folder) }}
+{{- end }}
+{{- if and (eq $values.journal.volumeType "hostPath") (not $values.journal.path) }}
+{{- fail "journal.volumeType hostPath needs journal.path, the directory of the node" }}
+{{- end }}
+
+{{- range $name := list "MOUNT_POINT" "FUSE_ALLUXIO_PATH" }}
+{{- if hasKey ($fuse.env | default dict) $name }}
+{{- fail (printf "fuse.env: %s is what fuse.%s says: give it there" $name (eq $name "MOUNT_POINT" | ternary "mountPoint" "alluxioPath")) }}
 {{- end }}
 {{- end }}
 
-{{- range $level := $values.tieredstore.levels }}
+{{- range $i, $level := $values.tieredstore.levels }}
+{{- if ne (int .level) $i }}
+{{- fail (printf "tieredstore.levels: number %d has level %v; they are 0, 1, ... in this order" $i .level) }}
+{{- end }}
 {{- if not (or .mediumtype .alias) }}
 {{- fail (printf "tieredstore level %v has neither mediumtype nor alias: MEM, SSD or HDD" .level) }}
 {{- end }}
 {{- if and (ne .type "hostPath") (eq (include "alluxio.shortCircuit" $) "local") }}
 {{- fail (printf "short-circuit with policy local reads the tiers on the host, but tieredstore level %v is of type %s: use policy uuid, or type hostPath" .level .type) }}
+{{- end }}
+{{- end }}
+
+{{- range $owner := list "all" "master" "jobMaster" "worker" "jobWorker" "fuse" }}
+{{- if regexMatch "(?i)-D[^\\s=]*(access\\.?key|account\\.key|private\\.?key|secret|password|token|credential|fs\\.azure\\.sas)[^\\s=]*=" (include "alluxio.words" (get $values $owner | default $values).jvmOptions) }}
+{{- fail (printf "jvmOptions (%s) hold credentials, which everybody would see in the ConfigMap: give them as properties" $owner) }}
 {{- end }}
 {{- end }}
 

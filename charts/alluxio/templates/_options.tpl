@@ -9,7 +9,7 @@
 
 {{/* `yes` for the name of a property whose value nobody may see. */}}
 {{- define "alluxio.isSecret" -}}
-{{- if regexMatch "(?i)(access\\.?key|account\\.key|private\\.?key|secret|password|token|credential)" . }}yes{{ end }}
+{{- if regexMatch "(?i)(access\\.?key|account\\.key|private\\.?key|secret|password|token|credential|fs\\.azure\\.sas)" . }}yes{{ end }}
 {{- end }}
 
 {{/* A map of properties as words -Dkey=value: neither secrets nor what has no value. */}}
@@ -74,7 +74,7 @@
 {{- with .alias }} {{ $level }}.alias={{ . }}{{ end }}
 {{- with .mediumtype | default .alias }} {{ $level }}.dirs.mediumtype={{ . }}{{ end }}
 {{- with .path }} {{ $level }}.dirs.path={{ . }}{{ end }}
-{{- with .quota }} {{ $level }}.dirs.quota={{ include "alluxio.text" . | replace "i" "B" }}{{ end }}
+{{- with .quota }} {{ $level }}.dirs.quota={{ regexReplaceAll "i[Bb]?" (include "alluxio.text" .) "B" }}{{ end }}
 {{- with .high }} {{ $level }}.watermark.high.ratio={{ . }}{{ end }}
 {{- with .low }} {{ $level }}.watermark.low.ratio={{ . }}{{ end }}
 {{- end }}
@@ -83,8 +83,8 @@
 {{/* `yes` if mounts have a client cache in memory. */}}
 {{- define "alluxio.cacheInMemory" -}}
 {{- $properties := include "alluxio.merged" (list .Values.properties .Values.fuse.properties) | fromJson -}}
-{{- $type := get $properties "alluxio.user.client.cache.store.type" | toString -}}
-{{- if and (get $properties "alluxio.user.client.cache.enabled" | toString | eq "true") (has $type (list "MEM" "MEMORY")) }}yes{{ end }}
+{{- $type := get $properties "alluxio.user.client.cache.store.type" | toString | upper -}}
+{{- if and (get $properties "alluxio.user.client.cache.enabled" | toString | eq "true") (or (has $type (list "MEM" "MEMORY")) (not (or $type (get $properties "alluxio.user.client.cache.dir") (get $properties "alluxio.user.client.cache.dirs")))) }}yes{{ end }}
 {{- end }}
 
 {{/* Of all containers: ALLUXIO_JAVA_OPTS. What the user gives comes last, and so wins. */}}
