@@ -54,7 +54,7 @@ CACHE = "cache.enabled: true, {0}cache.store.type: MEMORY, {0}cache.size: 4GB".r
         ("fuse: {mountPoint: /opt/mnt}", "/opt of the host would hide that of the container"),
         ("fuse: {mountPoint: '/mnt/a b'}", "at '/fuse/mountPoint'"),
         ("fuse: {env: {MOUNT_POINT: /mnt/b}}", "fuse.env: MOUNT_POINT is what fuse.mountPoint says"),
-        ("master: {properties: {alluxio.master.journal.folder: /b}}", "journal.folder is /b, and journal.folder /journal"),
+        ("master: {properties: {alluxio.master.journal.folder: /b}}", "folder is /b, and journal.folder /journal"),
         ("properties: {alluxio.master.rpc.port: 20000}", "rpc.port is 20000, and master.ports.rpc 19998"),
         ("journal: {folder: 'hdfs://nn/j', format: {runFormat: true}}", "this chart formats directories only"),
         ("journal: {volumeType: hostPath}", "journal.volumeType hostPath needs journal.path"),
