@@ -33,6 +33,7 @@ struct ajf_options {
     /* worker pool */
     uint32_t max_idle_threads;
     uint32_t max_threads;
+    uint32_t busy_poll_us; /* how long an idle worker looks for the next request before it sleeps; 0 = it does not */
     bool clone_fd;
     /* session */
     uint32_t max_read; /* bytes of one READ; 0 = as large as the kernel grants, and pipes can carry (session.c) */

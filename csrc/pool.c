@@ -7,6 +7,8 @@
 #include "pool.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +17,9 @@
 
 #define WAKE_SIGNAL (SIGRTMIN + 5)
 #define WAKE_INTERVAL_MS 5
+#define BRISK 8 /* so many requests in turn make it worth while to look for the next one, */
+#define BRISK_MOST 16
+#define BRISK_LESS 4 /* and one that kept us waiting counts for so many */
 #define OP_FORGET 2        /* FUSE_FORGET, FUSE_BATCH_FORGET: answered by nobody, not worth a thread */
 #define OP_BATCH_FORGET 42
 
@@ -26,6 +31,12 @@ struct worker {
 
 static int spawn_locked(struct ajf_pool *p);
 
+static int processors(void)
+{
+    cpu_set_t mine;
+    return sched_getaffinity(0, sizeof mine, &mine) == 0 ? CPU_COUNT(&mine) : 2; /* it fails where there are very many */
+}
+
 void ajf_pool_init(struct ajf_pool *p, struct ajf *m)
 {
     memset(p, 0, sizeof *p);
@@ -34,6 +45,7 @@ void ajf_pool_init(struct ajf_pool *p, struct ajf *m)
     ajf_list_init(&p->alive);
     ajf_list_init(&p->dead);
     p->m = m;
+    p->busy_poll_ns = processors() > 1 ? m->options.busy_poll_us * AJF_NS_PER_US : 0;
 }
 
 void ajf_pool_done(struct ajf_pool *p)
@@ -64,6 +76,33 @@ static void idle_locked(struct ajf_pool *p, int change)
         AJF_COUNT_SUB(&p->m->stats, threads_idle, 1);
 }
 
+/* A request has come. */
+static void arrived_locked(struct ajf_pool *p)
+{
+    uint32_t brisk = p->brisk;
+    if (ajf_now_ns() < p->done_ns + p->busy_poll_ns)
+        p->brisk = brisk < BRISK_MOST ? brisk + 1 : brisk;
+    else
+        p->brisk = brisk > BRISK_LESS ? brisk - BRISK_LESS : 0;
+}
+
+/* Looks for a request, unless another worker does. */
+static void look(struct ajf_pool *p)
+{
+    struct pollfd fd = {.fd = fuse_session_fd(p->m->session.se), .events = POLLIN};
+    int ready;
+    if (atomic_exchange(&p->looking, true))
+        return;
+    AJF_COUNT(&p->m->stats, busy_polls);
+    uint64_t until = ajf_now_ns() + p->busy_poll_ns;
+    do /* no sched_yield: sleepers that a request woke in vain would run here, while the request waits */
+        ready = poll(&fd, 1, 0);
+    while (ready == 0 && ajf_now_ns() < until);
+    if (ready > 0)
+        AJF_COUNT(&p->m->stats, busy_poll_hits);
+    atomic_store(&p->looking, false);
+}
+
 /* Waits for a request: its size, or <= 0 when the session has ended. */
 static int receive(struct ajf_pool *p, struct fuse_buf *buf)
 {
@@ -87,15 +126,20 @@ static void serve(struct ajf_pool *p)
     struct fuse_buf buf = {.mem = NULL};
     for (;;) {
         pthread_mutex_lock(&p->lock);
+        p->done_ns = ajf_now_ns();
         bool surplus = p->n_idle >= p->m->options.max_idle_threads; /* asked and counted in one go, or several stay */
         if (!surplus)
             idle_locked(p, 1);
+        bool brisk = p->brisk >= BRISK;
         pthread_mutex_unlock(&p->lock);
         if (surplus)
             break;
+        if (brisk)
+            look(p);
         int n = receive(p, &buf);
         pthread_mutex_lock(&p->lock);
         idle_locked(p, -1);
+        arrived_locked(p);
         if (n > 0 && !p->n_idle && p->n_alive < p->m->options.max_threads && !p->stopping && !is_forget(&buf))
             spawn_locked(p); /* failing (a full process table) leaves those there are */
         pthread_mutex_unlock(&p->lock);

@@ -15,6 +15,7 @@
 
 #define AJF_NS_PER_S UINT64_C(1000000000)
 #define AJF_NS_PER_MS UINT64_C(1000000)
+#define AJF_NS_PER_US UINT64_C(1000)
 #define AJF_FOREVER UINT64_MAX
 
 static inline uint64_t ajf_now_ns(void)

@@ -11,7 +11,7 @@ cdef extern from "options.h" nogil:
     struct ajf_options:
         int cache_mode
         uint64_t attr_timeout_ns, entry_timeout_ns, negative_timeout_ns
-        uint32_t max_idle_threads, max_threads
+        uint32_t max_idle_threads, max_threads, busy_poll_us
         bool clone_fd
         uint32_t max_read, max_readahead, max_write, max_background, congestion_threshold
         bool sync_read, passthrough, io_uring
