@@ -6,8 +6,8 @@
  * Folding ("Fast CRC Computation for Generic Polynomials Using PCLMULQDQ", Intel 2009): sixteen bytes A:B, of which A
  * came first, that lie d bits before the end of what follows may be replaced by A * x^(d+64) + B * x^d, 128 bits again
  * once the powers are reduced. A product of two reflected values is one bit short of 128, so the constants are
- * x^(d+63) and x^(d-1). Four accumulators hide the latency of the multiplication. The last sixteen bytes go through
- * the tables: no reduction is needed.
+ * x^(d+63) and x^(d-1). Four accumulators hide the latency of the multiplication; with AVX-512 each is four of these. The
+ * last sixteen bytes go through the tables: no reduction is needed.
  */
 #include "crc64.h"
 
@@ -20,7 +20,9 @@
 #define POLYNOMIAL UINT64_C(0xc96c5795d7870f42) /* ECMA-182, reflected */
 #define ONE (UINT64_C(1) << 63)                 /* x^0 */
 
-/* x^575 and x^511, x^191 and x^127: for A and B, over 64 and over 16 bytes */
+/* x^2111 and x^2047, x^575 and x^511, x^191 and x^127: for A and B, over 256, 64 and 16 bytes */
+#define FOLD_256_A UINT64_C(0x8260adf2381ad81c)
+#define FOLD_256_B UINT64_C(0xf31fd9271e228b79)
 #define FOLD_64_A UINT64_C(0x6ae3efbb9dd441f3)
 #define FOLD_64_B UINT64_C(0x081f6054a7842df4)
 #define FOLD_16_A UINT64_C(0xe05dd497ca393ae4)
@@ -98,16 +100,12 @@ __attribute__((target("pclmul,sse4.1"))) static __m128i fold(__m128i a, __m128i 
     return _mm_xor_si128(_mm_clmulepi64_si128(a, by, 0x00), _mm_clmulepi64_si128(a, by, 0x11));
 }
 
-/* n >= 64 */
-__attribute__((target("pclmul,sse4.1"))) static uint64_t by_folding(uint64_t state, const uint8_t *p, size_t n)
+/* Sixty-four bytes, and the `n` that follow. */
+__attribute__((target("pclmul,sse4.1"))) static uint64_t fold_rest(__m128i a[4], const uint8_t *p, size_t n)
 {
     const __m128i far = _mm_set_epi64x((long long)FOLD_64_B, (long long)FOLD_64_A);
     const __m128i near = _mm_set_epi64x((long long)FOLD_16_B, (long long)FOLD_16_A);
-    __m128i a[4];
-    for (int i = 0; i < 4; i++)
-        a[i] = _mm_loadu_si128((const __m128i *)p + i);
-    a[0] = _mm_xor_si128(a[0], _mm_set_epi64x(0, (long long)state));
-    for (p += 64, n -= 64; n >= 64; p += 64, n -= 64)
+    for (; n >= 64; p += 64, n -= 64)
         for (int i = 0; i < 4; i++)
             a[i] = _mm_xor_si128(fold(a[i], far), _mm_loadu_si128((const __m128i *)p + i));
     for (int i = 1; i < 4; i++)
@@ -118,11 +116,49 @@ __attribute__((target("pclmul,sse4.1"))) static uint64_t by_folding(uint64_t sta
     memcpy(last, &a[0], sizeof last);
     return by_table(by_table(0, last, sizeof last), p, n);
 }
+
+/* n >= 64 */
+__attribute__((target("pclmul,sse4.1"))) static uint64_t by_folding(uint64_t state, const uint8_t *p, size_t n)
+{
+    __m128i a[4];
+    for (int i = 0; i < 4; i++)
+        a[i] = _mm_loadu_si128((const __m128i *)p + i);
+    a[0] = _mm_xor_si128(a[0], _mm_set_epi64x(0, (long long)state));
+    return fold_rest(a, p + 64, n - 64);
+}
+
+__attribute__((target("avx512f,vpclmulqdq"))) static __m512i fold_wide(__m512i a, __m512i by, __m512i next)
+{
+    return _mm512_ternarylogic_epi64(_mm512_clmulepi64_epi128(a, by, 0x00), _mm512_clmulepi64_epi128(a, by, 0x11), next,
+                                     0x96); /* a ^ b ^ c */
+}
+
+/* n >= 256 */
+__attribute__((target("avx512f,vpclmulqdq,pclmul,sse4.1"))) static uint64_t by_wide_folding(uint64_t state, const uint8_t *p,
+                                                                                          size_t n)
+{
+    const __m512i far = _mm512_broadcast_i32x4(_mm_set_epi64x((long long)FOLD_256_B, (long long)FOLD_256_A));
+    const __m512i near = _mm512_broadcast_i32x4(_mm_set_epi64x((long long)FOLD_64_B, (long long)FOLD_64_A));
+    __m512i a[4];
+    for (int i = 0; i < 4; i++)
+        a[i] = _mm512_loadu_si512(p + 64 * i);
+    a[0] = _mm512_xor_si512(a[0], _mm512_zextsi128_si512(_mm_set_epi64x(0, (long long)state)));
+    for (p += 256, n -= 256; n >= 256; p += 256, n -= 256)
+        for (int i = 0; i < 4; i++)
+            a[i] = fold_wide(a[i], far, _mm512_loadu_si512(p + 64 * i));
+    for (int i = 1; i < 4; i++)
+        a[0] = fold_wide(a[0], near, a[i]);
+    __m128i narrow[4];
+    _mm512_storeu_si512(narrow, a[0]);
+    return fold_rest(narrow, p, n);
+}
 #endif
 
 uint64_t ajf_crc64(uint64_t crc, const void *data, size_t n)
 {
 #ifdef __x86_64__
+    if (n >= 256 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("vpclmulqdq"))
+        return ~by_wide_folding(~crc, data, n);
     if (n >= 64 && __builtin_cpu_supports("pclmul") && __builtin_cpu_supports("sse4.1"))
         return ~by_folding(~crc, data, n);
 #endif

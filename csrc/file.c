@@ -228,7 +228,7 @@ static int passthrough_fd(const struct ajf *m, const struct ajf_file *file)
     if (file->store == AJF_STORE_BORROWED && file->n_extents == 1 && file->extents[0].fd_offset == 0)
         return file->extents[0].fd;
     /* What is open in passthrough cannot be evicted: some of the budget must stay movable. */
-    if (file->store == AJF_STORE_MEMORY && file->complete && ajf_cache_may_shelve_locked(&m->cache, file))
+    if (file->store == AJF_STORE_MEMORY && file->complete && !m->cache.transient && ajf_cache_may_shelve_locked(&m->cache, file))
         return file->memory.fd;
     return -1;
 }

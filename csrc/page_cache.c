@@ -64,6 +64,7 @@ int ajf_cache_init(struct ajf_cache *c, const struct ajf_options *o, struct ajf_
     c->slab_limit = min_u64(SLAB_BYTES, c->page_bytes);
     c->n_chunks = (c->limit + c->overflow) / c->page_bytes + 2;
     c->slab.fd = -1;
+    ajf_frames_init(&c->frames, c->page_bytes, (uint32_t)c->n_chunks);
     c->stats = stats;
     ajf_order_init(&c->order, c->transient ? AJF_EVICT_LRU : (enum ajf_evictor)o->evictor);
     ajf_list_init(&c->starved);
@@ -77,6 +78,7 @@ void ajf_cache_done(struct ajf_cache *c)
     if (c->chunks)
         ajf_memory_done(&c->slab);
     free(c->chunks);
+    ajf_frames_done(&c->frames);
     ajf_store_done(&c->store);
     munmap(c->files, AJF_INODES_MAX * sizeof *c->files);
     pthread_mutex_destroy(&c->lock);
@@ -179,6 +181,8 @@ static void charge_locked(struct ajf_cache *c, struct ajf_page *page, uint64_t b
     }
     c->used += bytes;
     AJF_COUNT_ADD(c->stats, cache_used_bytes, bytes);
+    if (c->frames.n_spare) /* counts as used, and goes first */
+        ajf_frames_trim(&c->frames, c->limit > c->used ? (uint32_t)((c->limit - c->used) / c->page_bytes) : 0);
 }
 
 static void discharge_locked(struct ajf_cache *c, struct ajf_page *page)
@@ -219,13 +223,27 @@ static void free_chunk_locked(struct ajf_cache *c, struct ajf_page *chunk)
     ajf_list_add(&c->free_chunks, &chunk->free);
 }
 
+void ajf_cache_rest(struct ajf *m)
+{
+    struct ajf_cache *c = &m->cache;
+    pthread_mutex_lock(&c->lock);
+    if (ajf_now_ns() > c->frames.laid_ns + AJF_RESTS_NS)
+        ajf_frames_trim(&c->frames, 0);
+    pthread_mutex_unlock(&c->lock);
+}
+
 static void drop_memory_locked(struct ajf_cache *c, struct ajf_file *file)
 {
-    for (size_t i = 0; i < file->n_pages; i++)
-        discharge_locked(c, &file->pages[i]);
     if (file->memory.fd >= 0) {
         ajf_memory_done(&file->memory);
         AJF_COUNT(c->stats, backings_died);
+    }
+    for (size_t i = 0; i < file->n_pages; i++) {
+        struct ajf_page *page = &file->pages[i];
+        discharge_locked(c, page);
+        if (page->frame)
+            ajf_frames_keep(&c->frames, page->frame);
+        page->frame = 0;
     }
     empty_locked(file);
 }
@@ -270,6 +288,17 @@ static void evict_chunk_locked(struct ajf *m, struct ajf_page *chunk)
     free_chunk_locked(&m->cache, chunk);
 }
 
+/* Gives back, or keeps for another page, the memory of a page of a file. */
+static void empty_page_locked(struct ajf_cache *c, struct ajf_page *page)
+{
+    struct ajf_memory *mem = &page->file->memory;
+    uint64_t offset = page->index * c->page_bytes;
+    if (!page->frame)
+        ajf_memory_punch(mem, offset, c->page_bytes);
+    else if (ajf_frames_lift(&c->frames, page->frame, mem, offset))
+        page->frame = 0;
+}
+
 static bool evict_page_locked(struct ajf *m, struct ajf_page *page)
 {
     struct ajf_cache *c = &m->cache;
@@ -288,7 +317,7 @@ static bool evict_page_locked(struct ajf *m, struct ajf_page *page)
             to = file->n_granules;
         file->n_have -= ajf_bits_fill(file->have, from, to, false);
         file->complete = false;
-        ajf_memory_punch(&file->memory, page->index * c->page_bytes, c->page_bytes);
+        empty_page_locked(c, page);
         discharge_locked(c, page);
     }
     if (!file->n_have && idle(file))
@@ -356,6 +385,18 @@ static bool make_room_locked(struct ajf *m, uint64_t bytes, bool demand)
             return demand && c->used + bytes <= c->limit + c->overflow;
     }
     return true;
+}
+
+bool ajf_cache_has_room_locked(struct ajf_cache *c, uint64_t bytes)
+{
+    uint64_t room = c->limit / 2 > c->used ? c->limit / 2 - c->used : 0;
+    for (struct ajf_rank *rank = ajf_order_first(&c->order); rank && room < bytes; rank = ajf_order_next(&c->order, rank)) {
+        const struct ajf_page *page = AJF_CONTAINER(rank, struct ajf_page, rank);
+        if (is_awaited(page))
+            break;
+        room += page->pins ? 0 : page->charged;
+    }
+    return room >= bytes;
 }
 
 /* --------------------------------------------------------------------------------------------------- preparing */
@@ -477,14 +518,18 @@ int ajf_cache_prepare_locked(struct ajf *m, struct ajf_file *file, uint64_t offs
         file->pins--;
         return -EAGAIN;
     }
+    bool framed = false;
     FOR_PAGES (c, file, page, offset, length) {
         uint64_t n = cost(c, page, offset, length, huge);
+        if (huge && c->transient && !page->frame)
+            page->frame = ajf_frames_lay(&c->frames, &c->store, &file->memory, page->index * c->page_bytes);
+        framed = framed || page->frame;
         if (n && !ajf_rank_is_ordered(&page->rank))
             ajf_order_add(&c->order, &page->rank);
         if (n)
             charge_locked(c, page, n);
     }
-    *ret_buffer = (huge ? file->memory.huge : file->memory.map) + offset;
+    *ret_buffer = (huge && !framed ? file->memory.huge : file->memory.map) + offset;
     return 0;
 }
 

@@ -11,7 +11,8 @@
  *
  * With the client cache off the same machine is a window of transient_bytes: pages that were handed to the kernel go
  * first, and a file keeps nothing after its last RELEASE. Prefetch has half of it, and takes nothing from a page that is
- * still to be handed over, unless nobody has come for that in AJF_AWAITED_NS.
+ * still to be handed over, unless nobody has come for that in AJF_AWAITED_NS. The memory of whole pages is handed on
+ * (frames.h): what is spare of it fits into the budget beside what is used, and is given back AJF_RESTS_NS later.
  *
  * One lock for files, pages and parked reads: the kernel's own queue saturates (400 k requests/s, peers.md) long
  * before it does, and eviction crosses files. Lock order: cache->lock > queue->lock, waits->lock, inodes->lock.
@@ -21,6 +22,7 @@
 
 #include "backing.h"
 #include "fetch.h"
+#include "frames.h"
 #include "list.h"
 #include "order.h"
 #include "sync.h"
@@ -29,6 +31,7 @@ struct ajf;
 struct ajf_file;
 
 #define AJF_AWAITED_NS (10 * AJF_NS_PER_S) /* whoever goes on reading has come by then; if not, it is fetched again */
+#define AJF_RESTS_NS (5 * AJF_NS_PER_S)
 
 struct ajf_page {
     struct ajf_rank rank;   /* in no order while not resident, or open in passthrough */
@@ -36,6 +39,7 @@ struct ajf_page {
     struct ajf_file *file;  /* NULL: a slab chunk */
     struct ajf_list files;  /* slab chunk: the files in it */
     uint64_t charged;       /* bytes of the budget */
+    uint32_t frame;         /* transient window: where its bytes lie, if not in its file's memory; 0: they do */
     uint64_t born_ns;       /* when it became resident, */
     uint64_t grown_ns;      /* and when it last grew, or a small file came into it */
     uint32_t index;         /* of the page within the file, or of the chunk within the slab */
@@ -56,6 +60,7 @@ struct ajf_cache {
     uint64_t fetch_bytes;    /* longest READ fetch */
     uint64_t slab_limit;     /* files up to this size go to the slab */
     bool transient;
+    struct ajf_frames frames; /* lock */
     struct ajf_list starved; /* lock; fetches that found no memory */
     /* the slab */
     struct ajf_memory slab;  /* lock */
@@ -76,6 +81,9 @@ void ajf_cache_done(struct ajf_cache *c);
 int ajf_cache_prepare_locked(struct ajf *m, struct ajf_file *file, uint64_t offset, size_t length, bool demand,
                              void **ret_buffer);
 
+/* Whether a prefetch of so many bytes would find room in a transient window now. */
+bool ajf_cache_has_room_locked(struct ajf_cache *c, uint64_t bytes);
+
 /* Pins (unpins) the pages under [offset, offset + length); unpinning wakes what starved. */
 void ajf_cache_pin_locked(struct ajf_file *file, uint64_t offset, size_t length, struct ajf_cache *c);
 void ajf_cache_unpin_locked(struct ajf *m, struct ajf_file *file, uint64_t offset, size_t length);
@@ -93,6 +101,8 @@ void ajf_cache_drop_locked(struct ajf *m, struct ajf_file *file);
 void ajf_cache_close_slab_locked(struct ajf_cache *c);
 /* Evicts what became resident before `born_ns` and may go. */
 void ajf_cache_expire_locked(struct ajf *m, uint64_t born_ns);
+/* Nothing was fetched for a while: gives back the memory that is only spare. Takes the lock. */
+void ajf_cache_rest(struct ajf *m);
 /* Puts starved fetches back in the queue. */
 void ajf_cache_feed_locked(struct ajf *m);
 

@@ -51,6 +51,11 @@ static int claim_lanes_locked(struct ajf *m, struct ajf_file *file, size_t from,
         size_t end = ajf_bits_find(file->have, file->claimed, from, to, true), edge = (from / piece + 1) * piece;
         if (end > edge)
             end = edge;
+        bool early = m->cache.transient && from >= demand && beyond == AJF_LANE_PREFETCH;
+        if (early && !ajf_cache_has_room_locked(&m->cache, (end - from) * AJF_GRANULE_BYTES)) {
+            file->gap = from * AJF_GRANULE_BYTES; /* for whoever comes next: what a fetcher would only drop wakes nobody */
+            return 0;
+        }
         int err = push_fetch_locked(m, file, from, end, from < demand ? AJF_LANE_DEMAND : beyond);
         if (err)
             return err;

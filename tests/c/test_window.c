@@ -15,20 +15,25 @@
 #define FILES 8
 
 static struct fake k;
-static uint64_t fetched_to[FILES + 1]; /* the end of the last fetch of a file, by its version */
+static uint64_t fetched_to[256]; /* the end of the last fetch of a file, by its version */
 static unsigned out_of_order;
 
-static void start(void)
+static void start_with(uint64_t window)
 {
     struct ajf_options o = fake_options();
     o.max_threads = o.max_idle_threads = 1; /* what was sent later is answered after all that an earlier read did */
     o.cache_enabled = false;
-    o.transient_bytes = WINDOW;
+    o.transient_bytes = window;
     o.prefetch_bytes = 32 * MIB;
     o.attr_timeout_ns = o.entry_timeout_ns = 3600 * AJF_NS_PER_S;
     fake_start(&k, &o);
     memset(fetched_to, 0, sizeof fetched_to);
     out_of_order = 0;
+}
+
+static void start(void)
+{
+    start_with(WINDOW);
 }
 
 static uint64_t open_file(unsigned version, uint64_t size)
@@ -47,9 +52,11 @@ static unsigned answer_all(void)
     for (; !ajf_fetch_next(k.m, 0, &f, &missing); count++) {
         struct ajf_fetch_info info;
         ajf_fetch_info(f, &info);
-        out_of_order += info.offset != fetched_to[info.version];
-        fetched_to[info.version] = info.offset + info.length;
-        fake_fill(&info, 0, info.length);
+        if (info.kind == AJF_FETCH_READ) {
+            out_of_order += info.offset != fetched_to[info.version];
+            fetched_to[info.version] = info.offset + info.length;
+            fake_fill(&info, 0, info.length);
+        }
         CHECK_EQ(ajf_fetch_done(f, info.length), 0);
         ajf_fetch_release(f);
     }
@@ -141,11 +148,72 @@ static void what_nobody_has_come_for_gives_its_room_back(void)
     fake_end(&k);
 }
 
+static uint64_t resident(int fd)
+{
+    struct stat st;
+    NEED(!fstat(fd, &st));
+    return (uint64_t)st.st_blocks * 512;
+}
+
+/* Files of several lengths, longer than the window together. */
+static void stream_many(unsigned first)
+{
+    static const uint64_t sizes[] = {SIZE, SIZE - 3 * READ, 5 * MIB + READ, 40 * MIB};
+    for (unsigned version = first; version < first + 4; version++) {
+        uint64_t size = sizes[version % 4], file = open_file(version, size);
+        for (uint64_t at = 0; at < size; at += READ)
+            read_at(file, at, version);
+        fake_release(&k, file);
+        answer_all(); /* its CLOSE */
+    }
+    CHECK_EQ(out_of_order, 0);
+}
+
+static void memory_is_handed_on(void)
+{
+    start_with(64 * MIB);
+    struct ajf_cache *c = &k.m->cache;
+    stream_many(1);
+    CHECK_EQ(fake_stat(&k, "cache_used_bytes"), 0);
+    if (c->store.huge) {
+        uint64_t spare = c->frames.n_spare * c->page_bytes;
+        CHECK(spare > 0);
+        CHECK_EQ(resident(c->frames.memory.fd), spare);
+        CHECK(spare <= c->limit);
+        ajf_cache_rest(k.m);
+        CHECK_EQ(c->frames.n_spare * c->page_bytes, spare); /* it was used a moment ago */
+        c->frames.laid_ns = 0;
+        ajf_cache_rest(k.m);
+        CHECK_EQ(resident(c->frames.memory.fd), 0);
+        stream_many(5);
+    }
+    fake_end(&k);
+}
+
+/* What is spare gives way to small files, which lie elsewhere. */
+static void spare_memory_is_part_of_the_budget(void)
+{
+    start_with(64 * MIB);
+    struct ajf_cache *c = &k.m->cache;
+    stream_many(1);
+    for (unsigned i = 1; i <= 120; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "s%u", i);
+        uint64_t file = fake_find_and_open(&k, name, MIB / 2 + READ, 100 + i);
+        read_at(file, 0, 100 + i);
+        answer_all();
+        CHECK(fake_stat(&k, "cache_used_bytes") + c->frames.n_spare * c->page_bytes <= c->limit + c->overflow);
+    }
+    fake_end(&k);
+}
+
 int main(void)
 {
     RUN(prefetch_leaves_half_of_it_to_what_is_asked_for);
     RUN(a_page_stays_until_all_of_it_was_read);
     RUN(what_found_no_room_comes_before_what_is_behind_it);
     RUN(what_nobody_has_come_for_gives_its_room_back);
+    RUN(memory_is_handed_on);
+    RUN(spare_memory_is_part_of_the_budget);
     CHECK_END();
 }
