@@ -108,6 +108,18 @@ static const struct round rounds[] = {
      .profile = {DELAYS, .handles = true, .failing = 10, .shorts = 10, .hanging = 8, .unanswered = 5, .hang_ms = 350},
      .o = {.transient_bytes = 16 * MIB, .read_timeout_ms = 250, .metadata_timeout_ms = 250, .fetchers = 24,
            .metadata_fetchers = 8}},
+    {.name = "frames",
+     .share = 4,
+     .n_readers = 12,
+     .kills_per_s = 10,
+     .churn = true,
+     .faults = true,
+     .timeout_ms = 200,
+     .ending = END_STOP,
+     .profile = {DELAYS, .handles = true, .failing = 5, .shorts = 5, .hanging = 4, .unanswered = 3, .hang_ms = 350},
+     .o = {.transient_bytes = 64 * MIB, .read_timeout_ms = 250, .metadata_timeout_ms = 250, .fetchers = 24,
+           .metadata_fetchers = 8},
+     .weight = {[TASK_SEQUENTIAL] = 6, [TASK_RANDOM] = 2, [TASK_MMAP] = 3, [TASK_OPENS] = 1, [TASK_HOLD] = 2}},
     {.name = "direct",
      .share = 2,
      .n_readers = 6,
@@ -234,6 +246,7 @@ static struct ajf_options options_of(const struct round *round)
     o.attr_timeout_ns = o.entry_timeout_ns = o.negative_timeout_ns = timeout_ns;
     o.max_idle_threads = o.max_idle_threads ? o.max_idle_threads : 4;
     o.max_threads = o.max_threads ? o.max_threads : 12;
+    o.busy_poll_us = 50;
     o.max_readahead = 1u << 20;
     o.max_write = 1u << 17;
     o.max_background = 256;

@@ -190,6 +190,21 @@ static void memory_is_handed_on(void)
     fake_end(&k);
 }
 
+/* Single reads where pages have gone do not end in frames that others have by now. */
+static void a_place_that_lost_its_frame_is_the_files_own_again(void)
+{
+    start_with(64 * MIB);
+    uint64_t file = open_file(1, 2 * SIZE), other = open_file(2, 2 * SIZE);
+    for (uint64_t at = 0; at < 2 * SIZE; at += READ)
+        read_at(file, at, 1);
+    for (uint64_t at = 0; at < 2 * SIZE; at += READ) {
+        read_at(other, at, 2);
+        read_at(file, (at * 37 + 5 * READ) % (2 * SIZE), 1);
+    }
+    CHECK(fake_stat(&k, "pages_evicted") > 0);
+    fake_end(&k);
+}
+
 /* What is spare gives way to small files, which lie elsewhere. */
 static void spare_memory_is_part_of_the_budget(void)
 {
@@ -214,6 +229,7 @@ int main(void)
     RUN(what_found_no_room_comes_before_what_is_behind_it);
     RUN(what_nobody_has_come_for_gives_its_room_back);
     RUN(memory_is_handed_on);
+    RUN(a_place_that_lost_its_frame_is_the_files_own_again);
     RUN(spare_memory_is_part_of_the_budget);
     CHECK_END();
 }
