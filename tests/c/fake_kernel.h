@@ -203,6 +203,8 @@ static inline void fake_check_pairs(const struct fake *k)
                       (unsigned long long)fake_stat(k, other));
     }
     CHECK_EQ(fake_stat(k, "cache_used_bytes"), 0);
+    if (k->m->cache.frames.free)
+        CHECK_EQ(k->m->cache.frames.n_free, k->m->cache.frames.n);
 }
 
 /* The session ends as with an unmount; every fetch must have been released, or be released before fake_end. */
