@@ -142,7 +142,8 @@ __attribute__((target("avx512f,vpclmulqdq,pclmul,sse4.1"))) static uint64_t by_w
     __m512i a[4];
     for (int i = 0; i < 4; i++)
         a[i] = _mm512_loadu_si512(p + 64 * i);
-    a[0] = _mm512_xor_si512(a[0], _mm512_zextsi128_si512(_mm_set_epi64x(0, (long long)state)));
+    __m512i first = _mm512_inserti32x4(_mm512_setzero_si512(), _mm_set_epi64x(0, (long long)state), 0);
+    a[0] = _mm512_xor_si512(a[0], first);
     for (p += 256, n -= 256; n >= 256; p += 256, n -= 256)
         for (int i = 0; i < 4; i++)
             a[i] = fold_wide(a[i], far, _mm512_loadu_si512(p + 64 * i));

@@ -315,8 +315,6 @@ int ajf_fetch_next(struct ajf *m, int timeout_ms, struct ajf_fetch **ret_fetch, 
         bool stopped = q->stopped;
         pthread_mutex_unlock(&q->lock);
         *ret_missing = missing;
-        if (!f && !stopped)
-            ajf_cache_rest(m);
         if (!f)
             return stopped ? -ESHUTDOWN : -ETIMEDOUT;
         if (begin(m, f)) {

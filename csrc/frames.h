@@ -16,6 +16,8 @@
 
 #include "backing.h"
 
+#define AJF_FRAMES_MOST 8192 /* each is a mapping, of which a process may have 65,530 */
+
 struct ajf_frames {
     struct ajf_memory memory;
     size_t bytes;         /* of a frame: a page */
@@ -26,7 +28,7 @@ struct ajf_frames {
     uint64_t laid_ns;     /* when one was last */
 };
 
-/* Takes no memory yet. */
+/* Takes no memory yet. There are no more than AJF_FRAMES_MOST of them. */
 void ajf_frames_init(struct ajf_frames *f, size_t bytes, uint32_t n);
 void ajf_frames_done(struct ajf_frames *f);
 /* Lays a frame at [offset, offset + bytes) of a file: its number, from 1, or 0 when that is not possible. */
@@ -35,6 +37,12 @@ uint32_t ajf_frames_lay(struct ajf_frames *f, const struct ajf_store *s, const s
 bool ajf_frames_lift(struct ajf_frames *f, uint32_t frame, const struct ajf_memory *mem, size_t offset);
 /* The file that it was laid in goes: it is spare. */
 void ajf_frames_keep(struct ajf_frames *f, uint32_t frame);
+/* How many have memory, laid or spare. */
+static inline uint32_t ajf_frames_resident(const struct ajf_frames *f)
+{
+    return f->free ? f->n - f->n_free + f->n_spare : 0;
+}
+
 /* Gives the memory of all but `most` spare frames back. */
 void ajf_frames_trim(struct ajf_frames *f, uint32_t most);
 

@@ -59,12 +59,13 @@ int ajf_cache_init(struct ajf_cache *c, const struct ajf_options *o, struct ajf_
     c->page_bytes = c->store.huge && o->page_bytes < AJF_HUGE_BYTES ? AJF_HUGE_BYTES : o->page_bytes;
     if (c->page_bytes > c->limit / 16)
         c->page_bytes = c->store.huge ? AJF_HUGE_BYTES : MIB;
-    c->fetch_bytes = max_u64(c->page_bytes, min_u64(FETCH_BYTES, c->limit / FETCH_PART));
+    c->fetch_bytes = max_u64(c->page_bytes, min_u64(FETCH_BYTES, c->limit / FETCH_PART) / c->page_bytes * c->page_bytes);
     c->overflow = max_u64(c->limit / 16, c->fetch_bytes + 2 * c->page_bytes);
     c->slab_limit = min_u64(SLAB_BYTES, c->page_bytes);
     c->n_chunks = (c->limit + c->overflow) / c->page_bytes + 2;
     c->slab.fd = -1;
-    ajf_frames_init(&c->frames, c->page_bytes, (uint32_t)c->n_chunks);
+    ajf_frames_init(&c->frames, c->page_bytes, (uint32_t)min_u64(c->n_chunks, AJF_FRAMES_MOST));
+    c->rest_ns = AJF_FOREVER;
     c->stats = stats;
     ajf_order_init(&c->order, c->transient ? AJF_EVICT_LRU : (enum ajf_evictor)o->evictor);
     ajf_list_init(&c->starved);
@@ -167,6 +168,13 @@ void ajf_cache_shelve_locked(struct ajf_cache *c, struct ajf_file *file, bool sh
 
 /* ------------------------------------------------------------------------------------------ charge, evict, drop */
 
+/* What is spare counts as used, and goes first. */
+static void trim_locked(struct ajf_cache *c)
+{
+    if (c->frames.n_spare)
+        ajf_frames_trim(&c->frames, (uint32_t)((c->limit > c->used ? c->limit - c->used : 0) / c->page_bytes));
+}
+
 static void charge_locked(struct ajf_cache *c, struct ajf_page *page, uint64_t bytes)
 {
     page->grown_ns = ajf_now_ns();
@@ -181,8 +189,7 @@ static void charge_locked(struct ajf_cache *c, struct ajf_page *page, uint64_t b
     }
     c->used += bytes;
     AJF_COUNT_ADD(c->stats, cache_used_bytes, bytes);
-    if (c->frames.n_spare) /* counts as used, and goes first */
-        ajf_frames_trim(&c->frames, c->limit > c->used ? (uint32_t)((c->limit - c->used) / c->page_bytes) : 0);
+    trim_locked(c);
 }
 
 static void discharge_locked(struct ajf_cache *c, struct ajf_page *page)
@@ -227,8 +234,10 @@ void ajf_cache_rest(struct ajf *m)
 {
     struct ajf_cache *c = &m->cache;
     pthread_mutex_lock(&c->lock);
-    if (ajf_now_ns() > c->frames.laid_ns + AJF_RESTS_NS)
+    uint64_t now = ajf_now_ns();
+    if (now >= c->frames.laid_ns + AJF_RESTS_NS)
         ajf_frames_trim(&c->frames, 0);
+    c->rest_ns = ajf_frames_resident(&c->frames) ? now + AJF_RESTS_NS : AJF_FOREVER;
     pthread_mutex_unlock(&c->lock);
 }
 
@@ -245,6 +254,7 @@ static void drop_memory_locked(struct ajf_cache *c, struct ajf_file *file)
             ajf_frames_keep(&c->frames, page->frame);
         page->frame = 0;
     }
+    trim_locked(c);
     empty_locked(file);
 }
 
@@ -492,6 +502,16 @@ static uint64_t cost(const struct ajf_cache *c, const struct ajf_page *page, uin
     return bytes < left ? bytes : left;
 }
 
+static void lay_locked(struct ajf *m, struct ajf_page *page)
+{
+    struct ajf_cache *c = &m->cache;
+    page->frame = ajf_frames_lay(&c->frames, &c->store, &page->file->memory, page->index * c->page_bytes);
+    if (page->frame && c->rest_ns == AJF_FOREVER) {
+        c->rest_ns = ajf_now_ns() + AJF_RESTS_NS;
+        ajf_waits_nudge(&m->waits);
+    }
+}
+
 int ajf_cache_prepare_locked(struct ajf *m, struct ajf_file *file, uint64_t offset, size_t length, bool demand,
                              void **ret_buffer)
 {
@@ -522,7 +542,7 @@ int ajf_cache_prepare_locked(struct ajf *m, struct ajf_file *file, uint64_t offs
     FOR_PAGES (c, file, page, offset, length) {
         uint64_t n = cost(c, page, offset, length, huge);
         if (huge && c->transient && !page->frame)
-            page->frame = ajf_frames_lay(&c->frames, &c->store, &file->memory, page->index * c->page_bytes);
+            lay_locked(m, page);
         framed = framed || page->frame;
         if (n && !ajf_rank_is_ordered(&page->rank))
             ajf_order_add(&c->order, &page->rank);

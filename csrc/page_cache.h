@@ -61,6 +61,7 @@ struct ajf_cache {
     uint64_t slab_limit;     /* files up to this size go to the slab */
     bool transient;
     struct ajf_frames frames; /* lock */
+    _Atomic uint64_t rest_ns; /* when to call ajf_cache_rest; changed under the lock */
     struct ajf_list starved; /* lock; fetches that found no memory */
     /* the slab */
     struct ajf_memory slab;  /* lock */
@@ -101,7 +102,7 @@ void ajf_cache_drop_locked(struct ajf *m, struct ajf_file *file);
 void ajf_cache_close_slab_locked(struct ajf_cache *c);
 /* Evicts what became resident before `born_ns` and may go. */
 void ajf_cache_expire_locked(struct ajf *m, uint64_t born_ns);
-/* Nothing was fetched for a while: gives back the memory that is only spare. Takes the lock. */
+/* At `rest_ns`: when nothing was fetched for a while, gives back the memory that is only spare. Takes the lock. */
 void ajf_cache_rest(struct ajf *m);
 /* Puts starved fetches back in the queue. */
 void ajf_cache_feed_locked(struct ajf *m);

@@ -2,7 +2,7 @@
 /*
  * One table per mount. Timeouts are one number per class, so a list in order of parking is a list in order of
  * deadline. The thread sleeps until the oldest deadline, or AJF_WAIT_POLL_MS while some caller was interrupted and
- * may yet be killed; with nothing parked it sleeps for ever.
+ * may yet be killed, and until the page cache wants to rest; with nothing of these it sleeps for ever.
  */
 #include "wait.h"
 
@@ -73,6 +73,13 @@ static void on_interrupt(fuse_req_t req, void *data)
             break;
         }
     }
+    pthread_mutex_unlock(&t->lock);
+}
+
+void ajf_waits_nudge(struct ajf_waits *t)
+{
+    pthread_mutex_lock(&t->lock);
+    pthread_cond_signal(&t->wake);
     pthread_mutex_unlock(&t->lock);
 }
 
@@ -241,12 +248,17 @@ static void *run(void *arg)
         if (ajf_list_empty(&killed) && ajf_list_empty(&expired)) {
             if (stopping)
                 break;
-            ajf_cond_wait_until(&t->wake, &t->lock, next);
-            continue;
+            uint64_t rest = t->m->cache.rest_ns;
+            if (rest > ajf_now_ns()) {
+                ajf_cond_wait_until(&t->wake, &t->lock, rest < next ? rest : next);
+                continue;
+            }
         }
         pthread_mutex_unlock(&t->lock);
         answer_all(t->m, &killed, EINTR);
         answer_all(t->m, &expired, stopping ? ENOTCONN : EIO);
+        if (t->m->cache.rest_ns <= ajf_now_ns())
+            ajf_cache_rest(t->m);
         pthread_mutex_lock(&t->lock);
     }
     pthread_mutex_unlock(&t->lock);

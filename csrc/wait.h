@@ -13,6 +13,8 @@
  * unless its caller is being killed, which is looked up in /proc at once and then every AJF_WAIT_POLL_MS; a caller
  * that cannot be seen (another PID namespace) is given AJF_WAIT_UNSEEN_MS. (docs/decisions/0003)
  *
+ * The thread that watches the time also has the page cache give back what is spare (ajf_cache_rest).
+ *
  * Threads: any. Lock order: request lock of libfuse > table->lock > session lock of libfuse; the owners' locks lie
  * above table->lock, and `drop` is called without any.
  */
@@ -71,6 +73,9 @@ void ajf_waits_done(struct ajf_waits *t);
 int ajf_waits_start(struct ajf_waits *t);
 /* Answers everything parked with ENOTCONN, refuses new ones; on return nobody is writing a reply to a parked one. */
 void ajf_waits_stop(struct ajf_waits *t);
+
+/* The thread looks anew until when it may sleep: cache->rest_ns is earlier than it was. */
+void ajf_waits_nudge(struct ajf_waits *t);
 
 /* Before parking and without a lock: lets an interrupt find the request. */
 void ajf_wait_arm(struct ajf *m, fuse_req_t req);

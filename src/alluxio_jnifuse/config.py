@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 
-from alluxio_jnifuse import memory_limit
+from alluxio_jnifuse import memory_limit, processor_limit
 from alluxio_jnifuse.errors import ConfigError
 from alluxio_jnifuse.loading import CLUSTER, COMMAND_LINE, DEFAULT, DEFINE, Loader, Setting, parse_addresses
 from alluxio_jnifuse.options import BY_NAME, OPTIONS
@@ -32,6 +32,7 @@ _RETRY = "alluxio.user.block.read.retry.max.duration"
 _CACHE = "alluxio.user.client.cache."
 _POLICY = "alluxio.user.ufs.block.read.location.policy"
 _BLOCK_FILES = ("alluxio.worker.tieredstore.level0.dirs.path", "alluxio.worker.data.folder")
+_POLLING_PROCESSORS = 2  # one for the thread that polls, one for the others; with less a quota is soon used up
 _SMALLEST_PAGE_BYTES = 64 << 10  # options.h
 
 _PORT_OF = re.compile(r":\d+\Z")
@@ -56,6 +57,7 @@ class Config:
         self._loader = loader
         self.settings, self.notes = loader.finish(cluster_defaults)
         self._fit_into_memory()
+        self._fit_into_processors()
         self.lend = not self.flag(f"{_CACHE}enabled")
         self.cache_bytes = 0 if self.lend else self.number(f"{_CACHE}size")
         self.cluster = self._masters()
@@ -222,6 +224,14 @@ class Config:
                     f"{name}={setting.text} ({setting.origin}): more than the {format_size(most)} that the memory "
                     f"limit of {format_size(limit)} has room for; this process may be killed"
                 )
+
+    def _fit_into_processors(self) -> None:
+        """No busy polling by default where it would use up what the answers need: in a container with a small quota."""
+        quota = processor_limit.find()
+        setting = self.settings["busy_poll"]
+        if quota is not None and quota < _POLLING_PROCESSORS and setting.rank == DEFAULT:
+            self.settings["busy_poll"] = setting._replace(value=0, text="0", origin="processor limit")
+            self.notes.append(f"busy_poll: 0, for the limit of {quota:g} processors")
 
     def _masters(self) -> str:
         """The masters of the configured cluster with their ports, or ""."""

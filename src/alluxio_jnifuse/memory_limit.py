@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from typing import NamedTuple
 
+from alluxio_jnifuse import cgroups
 from alluxio_jnifuse.options.option import MIB
 
 # The interpreter, NumPy, gRPC, threads and messages on their way: 52 MB beside the window were the most that was
@@ -30,34 +29,11 @@ def budget(limit: int) -> Budget:
     return Budget(limit, max(_SMALLEST_BYTES, room // 4), max(_SMALLEST_BYTES, room // 2))
 
 
-def find(root: str = "/sys/fs/cgroup", membership: str = "/proc/self/cgroup") -> int | None:
-    """The smallest limit that this process is under, in bytes; None where there is none.
-
-    In a container `root` may be the container's own part of the hierarchy while `membership` (cgroups(7)) names the
-    whole path: what is not there is left out.
-    """
-    limits = [limit for path in _files(root, membership) for limit in [_read(path)] if limit is not None]
+def find(root: str = cgroups.ROOT, membership: str = cgroups.MEMBERSHIP) -> int | None:
+    """The smallest limit that this process is under, in bytes; None where there is none."""
+    paths = cgroups.files(root, membership, "memory", "memory.max", "memory.limit_in_bytes")
+    limits = [limit for path in paths for limit in [_read(path)] if limit is not None]
     return min(limits, default=None)
-
-
-def _files(root: str, membership: str) -> Iterator[str]:
-    try:
-        with open(membership, encoding="utf-8", errors="surrogateescape") as file:
-            lines = [line.rstrip("\n").split(":", 2) for line in file]
-    except OSError:
-        return
-    for _, controllers, path in (line for line in lines if len(line) == 3):
-        if controllers == "":
-            base, name = root, "memory.max"
-        elif "memory" in controllers.split(","):
-            base, name = os.path.join(root, "memory"), "memory.limit_in_bytes"
-        else:
-            continue
-        while True:
-            yield os.path.join(base, path.strip("/"), name)
-            if path.strip("/") == "":
-                break
-            path = os.path.dirname(path)
 
 
 def _read(path: str) -> int | None:

@@ -31,7 +31,7 @@ static void a_burst_is_looked_for(void)
 {
     setup(100000);
     ask(100, 0);
-    CHECK(fake_stat(&k, "busy_poll_hits") > 50);
+    CHECK(fake_stat(&k, "busy_poll_hits") > 50 || !k.m->pool.busy_poll_ns); /* there may be one processor only */
     teardown();
 }
 

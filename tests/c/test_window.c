@@ -182,9 +182,10 @@ static void memory_is_handed_on(void)
         CHECK(spare <= c->limit);
         ajf_cache_rest(k.m);
         CHECK_EQ(c->frames.n_spare * c->page_bytes, spare); /* it was used a moment ago */
-        c->frames.laid_ns = 0;
-        ajf_cache_rest(k.m);
+        for (int i = 0; i < 200 && resident(c->frames.memory.fd); i++)
+            usleep(50000);
         CHECK_EQ(resident(c->frames.memory.fd), 0);
+        CHECK(c->rest_ns == AJF_FOREVER);
         stream_many(5);
     }
     fake_end(&k);
@@ -202,6 +203,47 @@ static void a_place_that_lost_its_frame_is_the_files_own_again(void)
         read_at(file, (at * 37 + 5 * READ) % (2 * SIZE), 1);
     }
     CHECK(fake_stat(&k, "pages_evicted") > 0);
+    fake_end(&k);
+}
+
+static void end_all(struct ajf_fetch **held, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        struct ajf_fetch_info info;
+        ajf_fetch_info(held[i], &info);
+        if (info.kind == AJF_FETCH_READ)
+            fake_fill(&info, 0, info.length);
+        CHECK_EQ(ajf_fetch_done(held[i], info.kind == AJF_FETCH_READ ? info.length : 0), 0);
+        ajf_fetch_release(held[i]);
+    }
+}
+
+/* What is asked for at once may go beyond the window, and leaves no more than that behind. */
+static void what_is_spare_fits_into_the_window(void)
+{
+    enum { MANY = 36 };
+    uint64_t file[MANY], asked[MANY];
+    struct ajf_fetch *held[2 * MANY];
+    unsigned count;
+    start_with(64 * MIB);
+    struct ajf_cache *c = &k.m->cache;
+    for (unsigned i = 0; i < MANY; i++)
+        file[i] = open_file(i + 1, 4 * MIB);
+    for (unsigned i = 0; i < MANY; i++)
+        asked[i] = fake_read(&k, file[i], 0, READ);
+    CHECK(fake_is_parked(&k, asked[MANY - 1]));
+    count = fake_fetch_all(&k, held, 2 * MANY);
+    CHECK(c->used > c->limit || !c->store.huge);
+    end_all(held, count);
+    while ((count = fake_fetch_all(&k, held, 2 * MANY)))
+        end_all(held, count);
+    for (unsigned i = 0; i < MANY; i++) {
+        fake_expect_bytes(&k, asked[i], 0, READ, i + 1);
+        fake_release(&k, file[i]);
+    }
+    answer_all(); /* CLOSE */
+    CHECK_EQ(c->used, 0);
+    CHECK(c->frames.n_spare * c->page_bytes <= c->limit);
     fake_end(&k);
 }
 
@@ -230,6 +272,7 @@ int main(void)
     RUN(what_nobody_has_come_for_gives_its_room_back);
     RUN(memory_is_handed_on);
     RUN(a_place_that_lost_its_frame_is_the_files_own_again);
+    RUN(what_is_spare_fits_into_the_window);
     RUN(spare_memory_is_part_of_the_budget);
     CHECK_END();
 }

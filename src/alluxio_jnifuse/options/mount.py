@@ -67,9 +67,9 @@ MOUNT_OPTIONS = (
     ),
     Option(
         "busy_poll", "count", "100",
-        "for how many microseconds an idle thread looks for the next request of the kernel before it sleeps, as long as "
-        "they come as fast as that; 0 = never",
-        "an open takes half the time where waking a thread takes longer than answering it; an idle mount uses no processor",
+        "for how many microseconds an idle thread looks for the next request of the kernel before it sleeps, as long "
+        "as they come as fast as that; 0 = never; in a container that may use less than two processors it is 0",
+        "halves the time of an open where waking a thread takes longer than answering; an idle mount uses no processor",
         "busy_poll_us", 0, 10_000,
     ),
     _flag("clone_fd", "one descriptor of /dev/fuse for each thread", "made no difference when measured", "clone_fd"),
