@@ -6,10 +6,9 @@
 
 #include "sync.h"
 
-void ajf_frames_init(struct ajf_frames *f, size_t bytes, uint32_t n)
+void ajf_frames_init(struct ajf_frames *f, size_t bytes, size_t n)
 {
-    *f = (struct ajf_frames){.memory = {.fd = -1}, .bytes = bytes,
-                             .n = n < AJF_FRAMES_MOST ? n : AJF_FRAMES_MOST};
+    *f = (struct ajf_frames){.memory = {.fd = -1}, .bytes = bytes, .n = n < AJF_FRAMES_MOST ? (uint32_t)n : AJF_FRAMES_MOST};
 }
 
 void ajf_frames_done(struct ajf_frames *f)

@@ -28,8 +28,8 @@ struct ajf_frames {
     uint64_t laid_ns;     /* when one was last */
 };
 
-/* Takes no memory yet. There are no more than AJF_FRAMES_MOST of them. */
-void ajf_frames_init(struct ajf_frames *f, size_t bytes, uint32_t n);
+/* For `n` frames, but no more than AJF_FRAMES_MOST. Takes no memory yet. */
+void ajf_frames_init(struct ajf_frames *f, size_t bytes, size_t n);
 void ajf_frames_done(struct ajf_frames *f);
 /* Lays a frame at [offset, offset + bytes) of a file: its number, from 1, or 0 when that is not possible. */
 uint32_t ajf_frames_lay(struct ajf_frames *f, const struct ajf_store *s, const struct ajf_memory *mem, size_t offset);

@@ -64,7 +64,7 @@ int ajf_cache_init(struct ajf_cache *c, const struct ajf_options *o, struct ajf_
     c->slab_limit = min_u64(SLAB_BYTES, c->page_bytes);
     c->n_chunks = (c->limit + c->overflow) / c->page_bytes + 2;
     c->slab.fd = -1;
-    ajf_frames_init(&c->frames, c->page_bytes, (uint32_t)min_u64(c->n_chunks, AJF_FRAMES_MOST));
+    ajf_frames_init(&c->frames, c->page_bytes, c->n_chunks);
     c->rest_ns = AJF_FOREVER;
     c->stats = stats;
     ajf_order_init(&c->order, c->transient ? AJF_EVICT_LRU : (enum ajf_evictor)o->evictor);

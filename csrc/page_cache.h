@@ -31,7 +31,7 @@ struct ajf;
 struct ajf_file;
 
 #define AJF_AWAITED_NS (10 * AJF_NS_PER_S) /* whoever goes on reading has come by then; if not, it is fetched again */
-#define AJF_RESTS_NS (5 * AJF_NS_PER_S)
+#define AJF_RESTS_NS (5 * AJF_NS_PER_S) /* no whole page was fetched for so long: the stream has ended, or waits for its reader */
 
 struct ajf_page {
     struct ajf_rank rank;   /* in no order while not resident, or open in passthrough */

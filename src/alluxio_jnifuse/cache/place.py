@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 import time
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
@@ -19,6 +20,7 @@ from alluxio_jnifuse.cache.store import Store, StoredFile
 T = TypeVar("T")
 
 _KEPT_AT_ONCE_BYTES = 4 << 20  # written in one go: a copy of them may lie in memory meanwhile
+_FULL_TRIES = 2  # of a write on a full disk, before the last one
 _CLOSING_S = 10.0  # for what waits to be written; a slow disk takes that in a few seconds
 
 
@@ -37,6 +39,7 @@ class Place:
         self.guards = (guard, writers) if writers else (guard,)
         self._guard = guard
         self._writers = writers
+        self._making_space = threading.Lock()
 
     # --------------------------------------------------------------------------------------------- files that are open
 
@@ -208,13 +211,23 @@ class Place:
         return False
 
     def _writing(self, write: Callable[[int, memoryview], None], at: int, piece: memoryview) -> Callable[[], bool]:
-        def work() -> bool:
+        def fits() -> bool:
             try:
                 write(at, piece)
             except OSError as error:
                 if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                     raise
-                self.store.give_space(2 * len(piece))  # others have filled the disk
+                return False
+            return True
+
+        def work() -> bool:
+            if fits():
+                return True
+            with self._making_space:  # others have filled the disk: one at a time, or each evicts what another wrote
+                for _ in range(_FULL_TRIES):
+                    if fits():
+                        return True
+                    self.store.give_space(2 * len(piece))
                 write(at, piece)
             return True
 
