@@ -132,7 +132,7 @@ MOUNT_OPTIONS = (
     Option(
         "transient_window", "size", "64MB",
         "memory for data on its way to the kernel when it is not cached here",
-        "two prefetch windows; held only while data flows",
+        "two prefetch windows; held while data flows, and for up to 10 s after that",
         "transient_bytes", 4 * MIB, 1 << 40,
     ),
     Option(
