@@ -12,7 +12,8 @@
  * With the client cache off the same machine is a window of transient_bytes: pages that were handed to the kernel go
  * first, and a file keeps nothing after its last RELEASE. Prefetch has half of it, and takes nothing from a page that is
  * still to be handed over, unless nobody has come for that in AJF_AWAITED_NS. The memory of whole pages is handed on
- * (frames.h): what is spare of it fits into the budget beside what is used, and is given back after AJF_RESTS_NS, or twice that.
+ * (frames.h): what is spare of it fits into the budget beside what is used, and is given back after AJF_RESTS_NS, or
+ * twice that.
  *
  * One lock for files, pages and parked reads: the kernel's own queue saturates (400 k requests/s, peers.md) long
  * before it does, and eviction crosses files. Lock order: cache->lock > queue->lock, waits->lock, inodes->lock.
@@ -31,7 +32,7 @@ struct ajf;
 struct ajf_file;
 
 #define AJF_AWAITED_NS (10 * AJF_NS_PER_S) /* whoever goes on reading has come by then; if not, it is fetched again */
-#define AJF_RESTS_NS (5 * AJF_NS_PER_S) /* no whole page was fetched for so long: the stream has ended, or waits for its reader */
+#define AJF_RESTS_NS (5 * AJF_NS_PER_S) /* without a whole page fetched: the stream has ended, or waits for its reader */
 
 struct ajf_page {
     struct ajf_rank rank;   /* in no order while not resident, or open in passthrough */
