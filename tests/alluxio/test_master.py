@@ -158,6 +158,14 @@ def test_an_answer_is_final(server: FakeServer, client: Client, status: grpc.Sta
     assert (server.count("GetStatus"), server.count("ListStatus")) == (1, 1)
 
 
+def test_a_service_that_is_not_found_is_no_path(server: FakeServer, client: Client) -> None:
+    """A master on its way to serve says NOT_FOUND to who introduces himself; of the path nobody has spoken."""
+    server.fail("authenticate", Status.NOT_FOUND, "Service is not found.", times=2)
+    server.on("GetStatus", lambda request, context: file_pb2.GetStatusPResponse())
+    client(server).get_status("/a")
+    assert server.count("authenticate") == 3
+
+
 def test_a_name_that_no_cluster_can_have(server: FakeServer, client: Client) -> None:
     """It is not there, and nobody is asked."""
     with pytest.raises(FileNotFoundError):

@@ -17,7 +17,20 @@ from harness.children import Children, results, until
 from harness.datasets import check, check_mapped, check_ranges, walk
 from harness.mounting import COMMAND, Mounted, Mounts, beneath, run
 from oss.bucket import KEY_ID, SECRET, Bucket
-from oss.faults import CloseIdle, Delay, IgnoreRange, Reset, Slow, Stall, Status, Truncate, WrongBytes, WrongRange
+from oss.faults import (
+    CloseIdle,
+    Delay,
+    Fault,
+    Foreign,
+    IgnoreRange,
+    Reset,
+    Slow,
+    Stall,
+    Status,
+    Truncate,
+    WrongBytes,
+    WrongRange,
+)
 from oss.server import OssServer, Rule, Token
 
 pytestmark = [pytest.mark.fuse, pytest.mark.timeout(120)]
@@ -235,6 +248,30 @@ def read_and_count(top: str, files: Mapping[str, int], number: int) -> Counter[s
                         found["wrong"] += 1
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     return found
+
+
+@pytest.mark.parametrize("fault", [Status("NoSuchBucket"), Foreign(404)])
+def test_a_bucket_that_is_not_there_for_a_moment(
+    bucket: Bucket, mounts: Mounts, children: Children, private: Path, fault: Fault
+) -> None:
+    """What exists is never said to be missing: whoever asks is told of an error, of which the log has a line."""
+    fill(bucket, private / "tree", {"file": 1000})
+    mounted = mount(mounts, bucket, "attr_timeout=0,entry_timeout=0", {"alluxio.user.rpc.retry.max.duration": "2s"})
+    bucket.server.add_rule(Rule(fault, "LIST"))
+    assert children.run(errno_of_reading, mounted.join("file"), timeout=60.0) == errno.EIO
+    assert children.run(errno_of_listing, mounted.path, timeout=60.0) == errno.EIO
+    for operation in ("stat '/file'", "list '/'"):
+        until(lambda words=operation: mounted.lines("ERROR", words, "404"), "a line in the log", 20.0)
+    bucket.server.clear_rules()
+    children.run(check, mounted.join("file"), "file", 1000, timeout=60.0)
+
+
+def errno_of_listing(path: str) -> int:
+    try:
+        os.listdir(path)
+    except OSError as error:
+        return error.errno or 0
+    return 0
 
 
 @pytest.mark.parametrize("size", [100_000, 9 * MIB])

@@ -92,7 +92,8 @@ class Connection:
         except Exception:
             traceback.print_exc()  # a mistake of ours
             answer = _refusal(OssError("InternalError"), request, request_id)
-        answer.headers["x-oss-request-id"] = request_id
+        if fault.of_oss:
+            answer.headers["x-oss-request-id"] = request_id
         entry.status = answer.status
         return answer, entry, fault
 

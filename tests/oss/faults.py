@@ -18,7 +18,7 @@ import struct
 import termios
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from oss.answers import Answer
 from oss.contents import Content
@@ -33,7 +33,9 @@ _POLL_S = 0.001
 
 @dataclass(frozen=True)
 class Fault:
-    """Nothing happens."""
+    """Nothing happens. `of_oss`: the answer has the number of a request of OSS."""
+
+    of_oss: ClassVar[bool] = True
 
     @property
     def most(self) -> int | None:
@@ -84,6 +86,18 @@ class Redirect(Fault):
         code = "PermanentRedirect" if self.status == 301 else "TemporaryRedirect"
         details = {"Endpoint": self.endpoint} if self.endpoint else {}
         raise OssError(code, details=details, status=self.status, headers={"Location": self.location})
+
+
+@dataclass(frozen=True)
+class Foreign(Fault):
+    """An answer that is none of OSS: a gateway gives it, or a cache."""
+
+    status: int
+    body: bytes = b"<html><body>Not here</body></html>"
+    of_oss: ClassVar[bool] = False
+
+    def instead(self, request: Request) -> Answer | None:
+        return Answer(self.status, {"Content-Type": "text/html"}, Content(len(self.body), self.body))
 
 
 @dataclass(frozen=True)

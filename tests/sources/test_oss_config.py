@@ -258,7 +258,7 @@ def test_what_waiting_may_cure() -> None:
 def test_what_is_wrong_with_a_request_may_be_the_region_or_the_scheme() -> None:
     """Servers say no more than 400."""
     v4 = Settings(endpoint_of("bucket", HANGZHOU), signature="V4")
-    region = Refused("ListObjects", Head("HTTP/1.1 400 Bad Request"), b"<Error><Code>InvalidArgument</Code></Error>")
+    region = Refused("list", "dir/", Head("HTTP/1.1 400 Bad Request"), b"<Error><Code>InvalidArgument</Code></Error>")
     assert "set fs.oss.region" in diagnose(region, v4).remedy
-    plain = Refused("ListObjects", Head("HTTP/1.1 400 The plain HTTP request was sent to HTTPS port"), b"")
+    plain = Refused("list", "dir/", Head("HTTP/1.1 400 The plain HTTP request was sent to HTTPS port"), b"")
     assert "use https://" in diagnose(plain, v4).remedy

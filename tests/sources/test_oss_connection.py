@@ -131,7 +131,7 @@ def test_nonsense(answer: bytes) -> None:
 def test_what_a_server_says_is_one_line() -> None:
     """In logs and on terminals; and a time to wait that is none is not waited."""
     text = "HTTP/1.1 500 no\nERROR \x1b[2J\r\nx-oss-request-id: a\rb\r\nRetry-After: \xb2"
-    refused = Refused("GetObject 'key'", Head(text), b"")
+    refused = Refused("get", "key", Head(text), b"")
     assert refused.strerror == "GetObject 'key': 500 no ERROR  [2J (request a b)"
     assert refused.retry_after_s == 0.0
 

@@ -244,6 +244,7 @@ def page(*elements: str, space: str = "") -> bytes:
     return f'<?xml version="1.0"?><ListBucketResult{space}>{"".join(elements)}</ListBucketResult>'.encode()
 
 
+LAST = "<IsTruncated>false</IsTruncated>"
 CONTENTS = (
     "<Contents><Key>k{}</Key><LastModified>2024-02-29T12:30:01.000Z</LastModified><ETag>&quot;E&quot;</ETag>"
     "<Type>{}</Type><Size>7</Size></Contents>"
@@ -262,13 +263,13 @@ def test_a_page_of_a_server_that_knows_only_the_first_version() -> None:
 def test_a_page_in_a_namespace_and_not_encoded() -> None:
     """Both are found in the documentation of OSS."""
     space = ' xmlns="http://doc.oss-cn-hangzhou.aliyuncs.com"'
-    found = parse(page(CONTENTS.format("%41&amp;", "Symlink"), "<IsTruncated>false</IsTruncated>", space=space))
+    found = parse(page(CONTENTS.format("%41&amp;", "Symlink"), LAST, space=space))
     (only,) = found.objects
     assert only == (b"k%41&", 7, "E", 1709209801, True)
     assert found.next is None
 
 
-@pytest.mark.parametrize("body", [b"", b"<html/>", b"<ListBucketResult><Contents/></ListBucketResult>"])
+@pytest.mark.parametrize("body", [b"", b"<html/>", page(), page("<Contents/>", LAST)])
 def test_nonsense_instead_of_a_page(body: bytes) -> None:
     """Is an exception that the caller knows."""
     with pytest.raises((ValueError, KeyError, SyntaxError)):
@@ -304,7 +305,8 @@ def test_a_listing_that_goes_in_a_circle(source: OssSource, monkeypatch: pytest.
 def test_a_listing_of_another_directory(source: OssSource, monkeypatch: pytest.MonkeyPatch) -> None:
     """As of a proxy that does not look at the whole URL: no names are made of it."""
     key = CONTENTS.format("", "Normal").replace("k", "elsewhere/name")
-    for body in (page(key), page("<CommonPrefixes><Prefix>elsewhere/below/</Prefix></CommonPrefixes>")):
+    below = "<CommonPrefixes><Prefix>elsewhere/below/</Prefix></CommonPrefixes>"
+    for body in (page(LAST, key), page(LAST, below), page(LAST, "<Prefix>elsewhere/</Prefix>")):
         monkeypatch.setattr(source._client, "ask", lambda *_, body=body: ({}, body))
         with pytest.raises(SourceError, match="of something else"):
             source.list(b"/")

@@ -115,6 +115,8 @@ def _failure(error: RpcError | None, where: str, settings: Settings) -> CallErro
     if error is None:
         return Refused(Status.UNAUTHENTICATED, where, "the server neither accepts nor refuses a user without password")
     failure = from_grpc(error, where)
+    if failure.status is Status.NOT_FOUND:  # a service, not the path that somebody is about to ask for
+        return CallError(Status.UNAVAILABLE, where, failure.details)
     if failure.status not in (Status.UNAUTHENTICATED, Status.PERMISSION_DENIED):
         return failure
     remedy = "set alluxio.security.login.username to a user whom it accepts"

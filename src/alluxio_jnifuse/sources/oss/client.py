@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _EXPECTED = frozenset({errno.ENOENT, errno.ESTALE})  # everything else somebody has to look into
-_NAMES = {"get": "GetObject", "list": "ListObjects", "head": "HeadObject"}
 
 
 class Answer:
@@ -105,8 +104,7 @@ class Client:
             head, connection = self._exchange(method, self._request(method, key, params, signed))
             if 200 <= head.status < 300:
                 return Answer(head, connection, self._pool)
-            what = f"{_NAMES[kind]} {key or params.get('prefix', '')!r}"
-            error = self._refusal(what, head, connection, credentials)
+            error = self._refusal(kind, key or params.get("prefix", ""), head, connection, credentials)
             if renewed or not error.of_credentials or not self._signer.renew(credentials):
                 if not is_transient(error) and error.errno not in _EXPECTED:
                     log.warning("%s", error.strerror)
@@ -155,10 +153,12 @@ class Client:
                 self._pool.give_back(connection, reusable=False)
                 raise
 
-    def _refusal(self, what: str, head: Head, connection: Connection, credentials: Credentials | None) -> Refused:
+    def _refusal(
+        self, kind: str, subject: str, head: Head, connection: Connection, credentials: Credentials | None
+    ) -> Refused:
         try:
             body = connection.read_body()
         except Broken:
             body = b""  # the status has to do
         self._pool.give_back(connection, reusable=connection.reusable)
-        return Refused(what, head, body, (credentials.secret, credentials.token) if credentials else ())
+        return Refused(kind, subject, head, body, (credentials.secret, credentials.token) if credentials else ())

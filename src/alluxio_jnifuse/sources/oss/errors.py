@@ -2,10 +2,16 @@
 
 Callers decide by the status and the code of OSS; nothing depends on the words of a message. Of the answer no more is
 kept than what this module names: one to a wrong signature repeats what was signed, with the token.
+
+What a status means depends on the request. A listing never says that a key is missing: 404 is about the bucket then
+(NoSuchBucket), or not from OSS at all but from a gateway before it. The same 404 may come for an object, so only the
+code that OSS gives says that a key is missing. Every other 404 is a failure of the service, and is asked again.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 import calendar
 import errno
 import re
@@ -31,13 +37,14 @@ if TYPE_CHECKING:
 
 # By code, then by status; else EIO.
 _ERRNO_OF_CODE = {
-    "NoSuchKey": errno.ENOENT,
-    "SymlinkTargetNotExist": errno.ENOENT,
     "InvalidTargetType": errno.ELOOP,  # a symbolic link of OSS to another one
     "InvalidObjectState": errno.EACCES,  # archived, and not restored
     "RequestTimeout": errno.EIO,
 }
-_ERRNO_OF_STATUS = {401: errno.EACCES, 403: errno.EACCES, 404: errno.ENOENT, 412: errno.ESTALE, 416: errno.ESTALE}
+_ERRNO_OF_STATUS = {401: errno.EACCES, 403: errno.EACCES}
+_ERRNO_OF_OBJECT = {412: errno.ESTALE, 416: errno.ESTALE}  # not of a listing, which is asked for without conditions
+_ABOUT_KEYS = frozenset({"NoSuchKey", "SymlinkTargetNotExist"})
+_NAMES = {"get": "GetObject", "list": "ListObjects", "head": "HeadObject"}
 
 _THROTTLED = frozenset({429, 503})
 _TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
@@ -54,27 +61,46 @@ _TEXT_OF = {
 
 
 class Refused(OSError):
-    """The server refused a request. `what`: "GetObject 'key'"; the other fields are those of its answer.
+    """The server refused a request for `subject`, a key or a prefix; the other fields are those of its answer.
 
-    `secrets`: what is not to be repeated, should the server do so.
+    `kind`: get, list or head. `secrets`: what is not to be repeated, should the server do so.
     """
 
-    def __init__(self, what: str, head: Head, body: bytes, secrets: Sequence[str] = ()) -> None:
+    def __init__(self, kind: str, subject: str, head: Head, body: bytes, secrets: Sequence[str] = ()) -> None:
+        self.kind = kind
         self.status = head.status
-        self.code = _shown(head.reason)  # until there is a better one: HEAD has no body
+        self.code = _shown(head.reason)  # until there is a better one
         self.message = self.request_id = self.endpoint = ""
         self.location = head.headers.get("location", "")
         self.time = head.headers.get("date", "")  # of the server
         self.retry_after_s = min(float(number(head.headers.get("retry-after", "")) or 0), _LONGEST_WAIT_S)
-        for name, text in _fields(body).items():
+        for name, text in _fields(body or _body_of_head(head)).items():
             for secret in filter(None, secrets):
                 text = text.replace(secret, MASK)
             setattr(self, _TEXT_OF[name], text)
         self.request_id = _shown(head.headers.get("x-oss-request-id", self.request_id))
-        code = _ERRNO_OF_CODE.get(self.code) or _ERRNO_OF_STATUS.get(self.status, errno.EIO)
+        self.missing = self._is_missing(head)
         self.message = self.message[:_MOST_CHARACTERS]
         said = f": {self.message}" if self.message else ""
-        super().__init__(code, f"{what}: {self.status} {self.code}{said} (request {self.request_id or 'unknown'})")
+        what = f"{_NAMES[kind]} {subject!r}"
+        super().__init__(
+            self._errno(), f"{what}: {self.status} {self.code}{said} (request {self.request_id or 'unknown'})"
+        )
+
+    def _is_missing(self, head: Head) -> bool:
+        """Whether OSS says that the object is not there."""
+        if self.kind == "list" or self.status != 404:
+            return False
+        if self.kind == "head" and "x-oss-err" not in head.headers:
+            return "x-oss-request-id" in head.headers  # the answer has no body, but it is of OSS
+        return self.code in _ABOUT_KEYS
+
+    def _errno(self) -> int:
+        if self.status == 404:
+            return errno.ENOENT if self.missing else errno.EIO
+        if self.kind != "list" and self.status in _ERRNO_OF_OBJECT:
+            return _ERRNO_OF_OBJECT[self.status]
+        return _ERRNO_OF_CODE.get(self.code) or _ERRNO_OF_STATUS.get(self.status, errno.EIO)
 
     @property
     def throttled(self) -> bool:
@@ -91,12 +117,20 @@ def _shown(text: str) -> str:
     return "".join(each if each.isprintable() else " " for each in text[:_MOST_CHARACTERS])
 
 
+def _body_of_head(head: Head) -> bytes:
+    """What OSS would have said in a body, where the answer to HEAD cannot have one."""
+    try:
+        return base64.b64decode(head.headers.get("x-oss-err", ""), validate=True)
+    except (binascii.Error, ValueError):
+        return b""
+
+
 def _fields(body: bytes) -> dict[str, str]:
     """The texts of a refusal that are fit to be shown."""
     try:
         root = ElementTree.fromstring(body)
     except (ElementTree.ParseError, ValueError):
-        return {}  # of a proxy, or of HEAD
+        return {}  # of a proxy
     found = {}
     for node in root:
         name = node.tag.rpartition("}")[2]
@@ -111,7 +145,8 @@ FAILURES = (Refused, Broken, CredentialsError)  # of a request
 def is_transient(error: Exception) -> bool:
     """Whether the same request may succeed later."""
     if isinstance(error, Refused):
-        return error.status in _TRANSIENT or error.code == "RequestTimeout"
+        lost = error.status == 404 and not error.missing
+        return lost or error.status in _TRANSIENT or error.code == "RequestTimeout"
     return isinstance(error, (Broken, CredentialsError)) and not isinstance(error, Closed)
 
 
@@ -203,6 +238,8 @@ def _of_refusal(error: Refused, settings: Settings) -> Diagnosis:
         return Diagnosis("it expects HTTPS", f"use https:// in {_ENDPOINT}")
     if error.status == 400 and settings.signature == "V4":
         return Diagnosis(error.strerror or "", f"if {settings.endpoint.region} is not the region, set fs.oss.region")
+    if error.status == 404:  # lasting, when nothing was ever read from there
+        return Diagnosis(f"what is there is not OSS: {error.strerror}", f"correct {_ENDPOINT}")
     return Diagnosis(error.strerror or "", hopeless=not is_transient(error))
 
 

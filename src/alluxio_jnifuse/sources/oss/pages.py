@@ -16,6 +16,7 @@ from urllib.parse import unquote_to_bytes
 from xml.etree import ElementTree
 
 from alluxio_jnifuse.errors import SourceError
+from alluxio_jnifuse.sources.oss.connection import Malformed
 from alluxio_jnifuse.sources.oss.errors import Refused
 
 if TYPE_CHECKING:
@@ -42,11 +43,16 @@ class Found(NamedTuple):
 
 
 class Page(NamedTuple):
-    """One answer. `next`: the parameter that asks for what follows, or None at the end."""
+    """One answer. `next`: the parameter that asks for what follows, or None at the end.
+
+    `bucket`, `prefix`: what it says that it is a listing of; "" and None where it does not say.
+    """
 
     objects: list[Found]
     prefixes: list[bytes]
     next: tuple[str, str] | None
+    bucket: str = ""
+    prefix: bytes | None = None
 
     def last(self) -> bytes:
         """The greatest key or prefix: what there is before it, is in the page."""
@@ -59,6 +65,7 @@ class Pages:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._version: int | None = None  # of ListObjects that the server speaks; None: not known
+        self._bucket = ""  # as listings name it, which may be another name than ours
 
     def first(self, prefix: str, most: int, patience: Patience) -> Page:
         """The first `most` keys and prefixes that begin with `prefix`. Raises Refused, SourceError."""
@@ -99,19 +106,28 @@ class Pages:
         return page
 
     def _parsed(self, params: dict[str, str], patience: Patience) -> Page:
-        _, body = self._client.ask("list", "", params, patience)
-        patience.came()
+        """A page that is of OSS and of what was asked for; an answer that is not is none, and asked for again."""
+        while True:
+            _, body = self._client.ask("list", "", params, patience)
+            try:
+                page = self._understood(body, params["prefix"].encode())
+            except Malformed as error:
+                patience.failed(error)
+            else:
+                patience.came()
+                return page
+
+    def _understood(self, body: bytes, prefix: bytes) -> Page:
+        """Raises Malformed."""
         try:
             page = parse(body)
         except (ElementTree.ParseError, ValueError, KeyError, TypeError) as error:
-            raise SourceError(
-                f"the listing cannot be understood: {type(error).__name__}", where=f"listing of {params['prefix']!r}"
-            ) from error
-        begin = params["prefix"].encode()
-        if not all(found.key.startswith(begin) for found in page.objects) or not all(
-            below.startswith(begin) for below in page.prefixes
-        ):
-            raise SourceError("the listing is one of something else", where=f"listing of {params['prefix']!r}")
+            raise Malformed(f"the listing of {prefix!r} cannot be understood") from error
+        below = [*(found.key for found in page.objects), *page.prefixes]
+        other = page.prefix not in (None, prefix) or not all(each.startswith(prefix) for each in below)
+        if other or self._bucket not in ("", page.bucket):
+            raise Malformed(f"the listing of {prefix!r} is one of something else")
+        self._bucket = page.bucket
         return page
 
 
@@ -140,9 +156,14 @@ def parse(body: bytes) -> Page:
             )
         )
     prefixes = [key_of(node.findtext(f"{space}Prefix")) for node in root.iter(f"{space}CommonPrefixes")]
-    page = Page(objects, prefixes, None)
-    if root.findtext(f"{space}IsTruncated") != "true":
+    told = root.find(f"{space}Prefix")
+    name = root.findtext(f"{space}Name") or ""
+    page = Page(objects, prefixes, None, name, None if told is None else key_of(told.text))
+    truncated = root.findtext(f"{space}IsTruncated")
+    if truncated == "false":
         return page
+    if truncated != "true":
+        raise ValueError("whether that is all")
     token = root.findtext(f"{space}NextContinuationToken")
     if token:
         return page._replace(next=(_TOKEN, key_of(token).decode()))

@@ -39,7 +39,7 @@ _MOST_DAMAGED = 1000
 _CRC = "x-oss-hash-crc64ecma"
 _RANGE = re.compile(r"bytes ([0-9]{1,20})-([0-9]{1,20})/([0-9]{1,20})")
 _ETAG = re.compile(r"[!#-~]{1,256}")  # what may stand between quotes in a header
-_OTHER_VERSION = frozenset({404, 412, 416})  # it is gone, has another ETag, has become shorter
+_OTHER_VERSION = frozenset({412, 416})  # it has another ETag, has become shorter
 
 
 class OpenObject:
@@ -141,7 +141,7 @@ class Reader:
                         patience.came()
             except FAILURES as error:
                 forget_frames(error)
-                if isinstance(error, Refused) and error.status in _OTHER_VERSION:
+                if isinstance(error, Refused) and (error.missing or error.status in _OTHER_VERSION):
                     raise StaleVersion(obj.where) from error
                 patience.failed(error, partial(check, done))
         return done
