@@ -247,8 +247,8 @@ static int32_t open_backing(struct ajf *m, struct ajf_file *file, int fd)
                     "passthrough needs CAP_SYS_ADMIN; files are read through the daemon (same bytes, slower)");
     } else if (!m->session.passthrough_warned) {
         m->session.passthrough_warned = true;
-        ajf_log(&m->log, AJF_LOG_WARN, "no passthrough for %s: %s; it is read through the daemon", file->path,
-                strerror(errno));
+        ajf_log(&m->log, AJF_LOG_WARN, "no passthrough for %s: %s; it is read through the daemon (same bytes, slower)",
+                file->path, errno == ELOOP ? "its bytes lie on an overlay (-o stack_depth=2 permits that)" : strerror(errno));
     }
     return 0;
 }

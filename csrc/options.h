@@ -43,6 +43,7 @@ struct ajf_options {
     uint32_t congestion_threshold;
     bool sync_read;
     bool passthrough;
+    uint32_t stack_depth; /* of this mount: 1 = backing files on plain file systems, 2 = on overlays, too; 0 = none */
     bool io_uring;
     /* what attributes show */
     int64_t uid;   /* -1 = the source's */

@@ -112,9 +112,10 @@ void ajf_session_negotiate(struct ajf *m, struct fuse_conn_info *conn)
         ajf_want(conn, FUSE_CAP_DIRECT_IO_ALLOW_MMAP);
 #endif
 #if AJF_HAVE_PASSTHROUGH
-    if (o->passthrough && o->cache_mode != AJF_CACHE_DIRECT) {
+    /* The kernel stacks two file systems at most: one that may lie over an overlay cannot lie under one. */
+    if (o->passthrough && o->stack_depth && o->cache_mode != AJF_CACHE_DIRECT) {
         granted |= grant(conn, FUSE_CAP_PASSTHROUGH, AJF_FEATURE_PASSTHROUGH);
-        conn->max_backing_stack_depth = FUSE_BACKING_STACKED_OVER; /* backings on overlayfs: containers */
+        conn->max_backing_stack_depth = o->stack_depth > 1 ? FUSE_BACKING_STACKED_OVER : FUSE_BACKING_STACKED_UNDER;
     }
 #endif
 #if AJF_HAVE_IO_URING

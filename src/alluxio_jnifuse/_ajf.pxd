@@ -14,7 +14,9 @@ cdef extern from "options.h" nogil:
         uint32_t max_idle_threads, max_threads, busy_poll_us
         bool clone_fd
         uint32_t max_read, max_readahead, max_write, max_background, congestion_threshold
-        bool sync_read, passthrough, io_uring
+        bool sync_read, passthrough
+        uint32_t stack_depth
+        bool io_uring
         int64_t uid, gid
         int32_t umask
         bool cache_enabled

@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from alluxio_jnifuse import __version__, metrics, mounttable, privileges, storage
+from alluxio_jnifuse import __version__, metrics, mounttable, privileges, stacking, storage
 from alluxio_jnifuse.errors import MountError
 from alluxio_jnifuse.hit_ratio import HitRatio
 from alluxio_jnifuse.logs import LOGGER, LogHandler, drain
@@ -112,7 +112,7 @@ class _Session:
         self._record_path = ""
         self._device = (0, 0)
         try:
-            self._core = Core(config.core_options())
+            self._core = Core(_core_options(config, source))
         except OSError as error:
             raise MountError(f"no memory for its tables: {error.strerror or error}") from error
         if source.small_bytes:
@@ -218,6 +218,20 @@ class _Session:
     def _watch_end(self) -> None:
         self._core.wait_end(-1)
         self._signals.wake()
+
+
+def _core_options(config: Config, source: Source) -> dict[str, int]:
+    """The numbers of the settings; how deep this mount may be stacked is chosen here if it was not set."""
+    options = config.core_options()
+    if not options["stack_depth"]:
+        own = stacking.PLAIN if options["cache_enabled"] else stacking.NOTHING  # the cache in memory
+        options["stack_depth"] = max(source.stack_depth, own)
+        if options["stack_depth"] == stacking.OVERLAY and options["passthrough"]:
+            config.notes.append(
+                "its files lie on an overlay: for passthrough stack_depth is 2, and no overlay can be mounted on this "
+                "mount; with -o stack_depth=1 one can, and files are read through the daemon"
+            )
+    return options
 
 
 def _mount(core: Core, mountpoint: str, options: str) -> None:

@@ -245,6 +245,7 @@ static struct ajf_options options_of(const struct round *round)
     uint64_t timeout_ns = round->timeout_ms * MS;
     o.attr_timeout_ns = o.entry_timeout_ns = o.negative_timeout_ns = timeout_ns;
     o.max_idle_threads = o.max_idle_threads ? o.max_idle_threads : 4;
+    o.stack_depth = 2; /* the files that are lent may lie on an overlay */
     o.max_threads = o.max_threads ? o.max_threads : 12;
     o.busy_poll_us = 50;
     o.max_readahead = 1u << 20;

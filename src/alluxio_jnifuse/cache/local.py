@@ -26,6 +26,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterator
 
+from alluxio_jnifuse import stacking
 from alluxio_jnifuse._core import SUM_BYTES, punch_hole
 from alluxio_jnifuse.cache.directory import CacheDirectory
 from alluxio_jnifuse.cache.evictors import Evictor
@@ -49,6 +50,7 @@ class LocalStore(Store):
         super().__init__()
         self._directory = CacheDirectory(parent, "LOCAL", FORMAT)
         self.fd = self._directory.fd
+        self.stack_depth = stacking.depth_over(self.fd)
         self.page_bytes = page_bytes
         self.index = PageIndex(limit, evictor)
         self.restored = False

@@ -58,6 +58,7 @@ class CachedSource(Source):
     def __init__(self, inner: Source, name: str, places: Sequence[Place]) -> None:
         self.small_bytes = inner.small_bytes
         self.small_ahead = inner.small_ahead
+        self.stack_depth = max([inner.stack_depth, *(place.store.stack_depth for place in places)])
         self._inner = inner
         self._name = name
         self.closing = threading.Event()

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from alluxio_jnifuse import stacking
 from alluxio_jnifuse._core import SUM_BYTES
 
 DIGEST_BYTES = 16
@@ -130,7 +131,9 @@ class StoredFile(abc.ABC):
 
 
 class Store(abc.ABC):
-    """A directory with stored files. Any thread."""
+    """A directory with stored files. Any thread. `stack_depth`: as that of a Source."""
+
+    stack_depth = stacking.NOTHING
 
     def __init__(self) -> None:
         self.counts = Counts()

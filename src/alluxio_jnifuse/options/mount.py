@@ -124,6 +124,14 @@ MOUNT_OPTIONS = (
         "passthrough",
     ),
     Option(
+        "stack_depth", "count", "0",
+        "how deep the kernel may stack for passthrough: 1 = over files of a plain file system, and an overlay can be "
+        "mounted on the mount; 2 = over files of an overlay, too, and none can; 0 = 2 if the directory that is shown, "
+        "or that of the client cache, lies on an overlay, else 1",
+        "the kernel stacks two file systems; a container's own files lie on an overlay, hardly anything else does",
+        "stack_depth", 0, 2,
+    ),
+    Option(
         "io_uring", "switch", "off",
         "talk to the kernel over io_uring (Linux 6.14, module parameter enable_uring)",
         "halves a small request's round trip, but a sequential reader is 35 to 45 % slower: choose by workload",

@@ -20,6 +20,7 @@ import os
 import stat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from alluxio_jnifuse import stacking
 from alluxio_jnifuse.errors import StaleVersion
 
 if TYPE_CHECKING:
@@ -138,6 +139,7 @@ class Source(abc.ABC):
     `small_ahead`: how many calls of `read_small` may be made at once for files that nobody has asked for yet: as many
     as can wait together, for a server say; one that does not wait takes the interpreter from the others.
     `passthrough`: whether the kernel itself reads a file that is lent in one extent; set before the first request.
+    `stack_depth`: what the mount's must be for passthrough of what is lent: a constant of stacking.py. Set when made.
     `invalidate(path)`: makes core and kernel forget what they know of `path` and everything below it. Set before the
     first request; returns at once, from any thread.
     `offer_list(path, *listing, age)`: gives the core a listing that it did not ask for, and that is `age` s old, so
@@ -147,6 +149,7 @@ class Source(abc.ABC):
     small_bytes: int = 0
     small_ahead: int = 8
     passthrough: bool = False
+    stack_depth: int = stacking.PLAIN
     invalidate: Callable[[bytes], None] = staticmethod(_forget_nothing)
     offer_list: Callable[[bytes, Any, bytes, float], None] = staticmethod(_keep_nothing)
 

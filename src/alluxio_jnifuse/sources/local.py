@@ -21,7 +21,7 @@ import stat
 import time
 from typing import TYPE_CHECKING
 
-from alluxio_jnifuse import _core
+from alluxio_jnifuse import _core, stacking
 from alluxio_jnifuse.errors import ConfigError, SourceError, StaleVersion
 from alluxio_jnifuse.sources import setting
 from alluxio_jnifuse.sources.base import Attr, Extent, Listing, OpenFile, Source, StatFs
@@ -69,6 +69,7 @@ class LocalSource(Source):
         self._lend = lend
         self._hidden_device = 0
         self._root = _open_root(root)
+        self.stack_depth = stacking.depth_over(self._root) if lend else stacking.NOTHING
 
     def __str__(self) -> str:
         return f"local {self._name!r}"

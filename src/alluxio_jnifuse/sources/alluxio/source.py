@@ -21,6 +21,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
+from alluxio_jnifuse import stacking
 from alluxio_jnifuse.errors import StaleVersion, forget_frames
 from alluxio_jnifuse.sources.alluxio.attempts import FileBlocks, is_silent
 from alluxio_jnifuse.sources.alluxio.errors import CallError, NotFound, is_retryable
@@ -120,6 +121,7 @@ class AlluxioSource(Source):
         directories = settings.tier_directories if settings.direct_local_io and settings.short_circuit else ()
         if directories:
             self.small_ahead = _DIRECT_AHEAD
+        self.stack_depth = _stack_depth(settings)
         self._blocks = LocalBlocks(directories, settings.read_type == "CACHE_PROMOTE")
         self._capacity = _Capacity(0, 0, 0.0)
         self._closed = threading.Event()
@@ -373,6 +375,13 @@ class AlluxioSource(Source):
                 if is_silent(error):
                     self._workers.note_silence(address)
         return None
+
+
+def _stack_depth(settings: Settings) -> int:
+    """That of a worker's directories, where they are seen here and are called as the settings say."""
+    if not settings.short_circuit:
+        return stacking.NOTHING
+    return max([stacking.PLAIN, *map(stacking.depth_over, filter(os.path.isdir, settings.tier_directories))])
 
 
 def _missing(path: bytes) -> OSError:

@@ -18,6 +18,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from alluxio_jnifuse import stacking
 from alluxio_jnifuse.errors import SourceError, StaleVersion
 from alluxio_jnifuse.sources.base import Attr, Listing, OpenFile, Source, StatFs
 from alluxio_jnifuse.sources.oss.client import Client
@@ -47,6 +48,7 @@ class OssSource(Source):
 
     small_bytes = _SMALL_BYTES
     small_ahead = _SMALL_AHEAD
+    stack_depth = stacking.NOTHING
 
     def __init__(self, settings: Settings, provider: Provider | None) -> None:
         self._settings = settings
