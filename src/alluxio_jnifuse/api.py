@@ -75,7 +75,7 @@ def mount(
 
     from alluxio_jnifuse.masking import SECRETS_VARIABLE, is_secret
 
-    command = [sys.executable, "-m", "alluxio_jnifuse", "mount", "--ufs", os.fsdecode(ufs)]
+    command = [sys.executable, "-m", "alluxio_jnifuse", "mount", "--ufs", _storage_word(ufs)]
     for word in _option_words(options):
         command += ["-o", word]
     secrets = {}  # everybody can see a command line
@@ -94,6 +94,12 @@ def mount(
     if record is None:
         raise MountError("was unmounted at once", where=os.fsdecode(mountpoint))
     return Mount(record)
+
+
+def _storage_word(path: Path) -> str:
+    """`path` as an argument: names in a storage are UTF-8, those of local files what this process takes them for."""
+    text = os.fsdecode(path)
+    return os.fsdecode(text.encode("utf-8", "surrogateescape")) if "://" in text else text
 
 
 def _option_words(options: Mapping[str, object] | Iterable[str] | str) -> list[str]:

@@ -1,4 +1,7 @@
-"""What is mounted where, from /proc/self/mountinfo; never by touching a mount point."""
+"""What is mounted where, from /proc/self/mountinfo; never by touching a mount point.
+
+The kernel writes names as bytes: they become text as Python makes it of every path (os.fsdecode).
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from alluxio_jnifuse.threads import start_thread
 MOUNTINFO = "/proc/self/mountinfo"
 FSTYPE = "fuse.alluxio-fuse"
 
-_OCTAL = re.compile(r"\\([0-7]{3})")
+_OCTAL = re.compile(rb"\\([0-7]{3})")
 
 
 class MountEntry(NamedTuple):
@@ -29,23 +32,25 @@ class MountEntry(NamedTuple):
     shared: bool = False
 
 
-def parse(text: str) -> list[MountEntry]:
+def parse(text: bytes) -> list[MountEntry]:
     """The entries of mountinfo (proc_pid_mountinfo(5)) in the order of mounting."""
     entries = []
-    for line in text.splitlines():
-        left, _, right = line.partition(" - ")
-        fields, kind = left.split(" "), right.split(" ")
+    for line in text.split(b"\n"):  # not splitlines(): a name may hold a carriage return
+        left, _, right = line.partition(b" - ")
+        fields, kind = left.split(b" "), right.split(b" ")
         if len(fields) < 6 or len(kind) < 2:
             continue
-        major, _, minor = fields[2].partition(":")
-        shared = any(field.startswith("shared:") for field in fields[6:])
-        entries.append(MountEntry(_unescape(fields[4]), kind[0], _unescape(kind[1]), int(major), int(minor), shared))
+        major, _, minor = fields[2].partition(b":")
+        shared = any(field.startswith(b"shared:") for field in fields[6:])
+        entries.append(
+            MountEntry(_unescape(fields[4]), os.fsdecode(kind[0]), _unescape(kind[1]), int(major), int(minor), shared)
+        )
     return entries
 
 
 def read() -> list[MountEntry]:
     """Everything that is mounted in this mount namespace."""
-    with open(MOUNTINFO, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
+    with open(MOUNTINFO, "rb") as file:
         return parse(file.read())
 
 
@@ -95,6 +100,6 @@ def probe(path: str, timeout: float, call: Callable[[str], object] = os.stat) ->
     return answer[0] if answer else None
 
 
-def _unescape(text: str) -> str:
+def _unescape(text: bytes) -> str:
     """Undoes the kernel's \\040 for white space, backslashes and #."""
-    return _OCTAL.sub(lambda match: chr(int(match[1], 8)), text)
+    return os.fsdecode(_OCTAL.sub(lambda match: bytes([int(match[1], 8) & 0xFF]), text))

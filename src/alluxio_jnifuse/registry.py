@@ -11,7 +11,7 @@ import json
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from alluxio_jnifuse.errors import MountError
 
@@ -60,7 +60,8 @@ def is_alive(record: Record) -> bool:
 
 def file_stem(mountpoint: str) -> str:
     """A short file name for a mount point, readable and different for each."""
-    readable = mountpoint.strip("/").replace("/", "-").encode("ascii", "replace").decode().replace("?", "_")
+    readable = os.fsencode(mountpoint).decode("utf-8", "replace").strip("/").replace("/", "-")
+    readable = readable.encode("ascii", "replace").decode().replace("?", "_")
     return f"{readable[-80:] or 'root'}-{binascii.crc32(os.fsencode(mountpoint)):08x}"
 
 
@@ -84,7 +85,7 @@ class Registry:
     def add(self, record: Record) -> str:
         """Writes a record; returns the path of its file. Raises MountError when no directory can be used."""
         path = os.path.join(self.writable_directory(), file_stem(record.mountpoint) + _SUFFIX)
-        write_atomically(path, json.dumps(record._asdict()))
+        write_atomically(path, json.dumps({name: _to_file(value) for name, value in record._asdict().items()}))
         return path
 
     def remove(self, path: str) -> None:
@@ -181,9 +182,18 @@ def is_trusted(directory: str, owner: int) -> bool:
 def _read(path: str) -> Record | None:
     try:
         with open(path, encoding="ascii") as file:
-            return Record(**json.load(file))
-    except (OSError, ValueError, TypeError):
+            return Record(**{name: _of_file(value) for name, value in json.load(file).items()})
+    except (OSError, ValueError, TypeError, AttributeError):
         return None  # removed meanwhile, or written by another release
+
+
+def _to_file(value: object) -> object:
+    """A path is UTF-8 in the file, with surrogates for what is none, whatever the locale of who writes and reads it."""
+    return os.fsencode(value).decode("utf-8", "surrogateescape") if isinstance(value, str) else value
+
+
+def _of_file(value: Any) -> Any:
+    return os.fsdecode(value.encode("utf-8", "surrogateescape")) if isinstance(value, str) else value
 
 
 def pid_namespace() -> int:

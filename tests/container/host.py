@@ -107,7 +107,7 @@ class Host:
 
     def mounted(self, mountpoint: str) -> MountEntry | None:
         """What of ours is mounted there, as the host sees it."""
-        text = Path(f"/proc/{self._init()}/mountinfo").read_text()
+        text = Path(f"/proc/{self._init()}/mountinfo").read_bytes()
         found = [entry for entry in mounttable.parse(text) if entry.mountpoint == mountpoint]
         return found[-1] if found and found[-1].fstype == mounttable.FSTYPE else None
 

@@ -12,7 +12,7 @@ from alluxio_jnifuse import mounttable, privileges
 from alluxio_jnifuse.errors import MountError
 from alluxio_jnifuse.mountpoint import is_stale, prepare
 
-MOUNTINFO = r"""22 1 0:20 / /proc rw,nosuid - proc proc rw
+MOUNTINFO = rb"""22 1 0:20 / /proc rw,nosuid - proc proc rw
 30 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda1 rw
 41 30 0:47 / /mnt/a\040b\134c ro,nosuid,nodev shared:9 master:3 - fuse.alluxio-fuse alluxio\040fuse ro,user_id=0
 42 41 0:48 / /mnt/a\040b\134c rw - tmpfs tmpfs rw

@@ -69,6 +69,12 @@ def test_mount_points_of_any_name(directory: Path) -> None:
     assert all(len(file_stem(name)) < 100 for name in names)
 
 
+def test_paths_are_utf8_in_the_files(directory: Path) -> None:
+    """A record holds paths as UTF-8 with surrogates, so that readers and writers of other locales agree on them."""
+    path = Registry([str(directory)]).add(record(os.fsdecode(b"/\xe8\xae\xad\xff")))
+    assert "\\u8bad\\udcff" in Path(path).read_text(encoding="ascii")
+
+
 def test_records_of_the_dead_are_removed(directory: Path, sleeper: subprocess.Popen[bytes]) -> None:
     """The record of a process that was killed disappears when somebody looks."""
     registry = Registry([str(directory)])

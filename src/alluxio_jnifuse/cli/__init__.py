@@ -9,6 +9,8 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from alluxio_jnifuse import locales
+
 PROGRAM = "alluxio-jnifuse"
 
 _COMMANDS = {
@@ -48,6 +50,9 @@ class UsageError(Exception):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns its exit code."""
+    if argv is None:
+        locales.use_utf8()
+    locales.print_everything()
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] not in _COMMANDS:
         return _no_command(arguments)

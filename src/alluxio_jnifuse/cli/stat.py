@@ -6,12 +6,15 @@ import sys
 from collections.abc import Sequence
 
 from alluxio_jnifuse.cli import PROGRAM, UsageError, options_of
+from alluxio_jnifuse.locales import escaped
 from alluxio_jnifuse.registry import Registry
 
 USAGE = f"""\
 Usage: {PROGRAM} stat [--stats MOUNT_POINT]
 
   --stats MOUNT_POINT       the counters of one mount, as JSON
+
+In the list, control characters and backslashes of a path are written as \\ooo, as in /proc/mounts.
 """
 
 _NONE = "No mount point found. AlluxioFuse process is not running."
@@ -30,7 +33,8 @@ def run(arguments: Sequence[str]) -> int:
         return 1
     print("pid", "mount_point", "alluxio_path", "log", sep="\t")
     for mount in mounts:
-        print(mount.pid, mount.mountpoint, mount.alluxio_path, mount.log or "-", sep="\t")
+        paths = (mount.mountpoint, mount.alluxio_path, mount.log or "-")
+        print(mount.pid, *map(escaped, paths), sep="\t")
     return 0
 
 
