@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from alluxio_jnifuse import mounttable, registry
 from alluxio_jnifuse.errors import MountError
@@ -14,18 +16,30 @@ _PROBE_S = 5.0
 DEAD = (errno.ENOTCONN, errno.ECONNABORTED)  # what a mount answers whose daemon is no more
 
 
-def prepare(path: str, *, nonempty: bool = False) -> str:
+@contextmanager
+def prepared(path: str, *, nonempty: bool = False) -> Iterator[str]:
+    """As `prepare`; if the block raises, what was created is removed again, as far as it is empty."""
+    made: list[str] = []
+    try:
+        yield prepare(path, nonempty=nonempty, made=made)
+    except BaseException:
+        _remove(made)
+        raise
+
+
+def prepare(path: str, *, nonempty: bool = False, made: list[str] | None = None) -> str:
     """Returns `path`, resolved, as a directory that can be mounted on; creates it when missing.
 
-    A mount whose daemon died ("Transport endpoint is not connected") is taken away. Raises MountError for a live
-    mount, something that is not a directory, and a directory with entries unless `nonempty`.
+    `made` receives the directories that had to be created, parents first. A mount whose daemon died ("Transport
+    endpoint is not connected") is taken away. Raises MountError for a live mount, something that is not a directory,
+    and a directory with entries unless `nonempty`.
     """
     path = mounttable.resolve(path)
     _clear_stale(path)
     try:
         mode = os.lstat(path).st_mode
     except FileNotFoundError:
-        _create(path)
+        _create(path, [] if made is None else made)
         return path
     except OSError as error:
         raise MountError(f"{error.strerror}", where=path) from error
@@ -83,13 +97,30 @@ def _take_away(path: str) -> None:
         ) from error
 
 
-def _create(path: str) -> None:
+def _create(path: str, made: list[str]) -> None:
+    missing = [path]
+    while not os.path.lexists(os.path.dirname(missing[-1])):
+        missing.append(os.path.dirname(missing[-1]))
     try:
-        os.makedirs(path)
+        for directory in reversed(missing):
+            try:
+                os.mkdir(directory)
+            except FileExistsError:
+                continue  # somebody else's
+            made.append(directory)
     except OSError as error:
+        _remove(made)
         raise MountError(
             f"cannot be created: {error.strerror}", where=path, remedy="create it, or choose another mount point"
         ) from error
+
+
+def _remove(made: list[str]) -> None:
+    while made:
+        try:
+            os.rmdir(made.pop())
+        except OSError:
+            return  # in use by now; then so are its parents
 
 
 def _check_empty(path: str) -> None:

@@ -4,7 +4,7 @@ Runs in a process of its own. Order of the start: the storage answers, the kerne
 learns the device of the mount (to hide it from itself), fetchers start, then `ready`. This process never touches
 its own mount: such a request would wait for the threads that make it.
 
-SIGTERM, SIGINT and SIGHUP stop, SIGUSR1 dumps the counters; before anything is mounted signals kill as usual.
+SIGTERM, SIGINT and SIGHUP stop, SIGUSR1 dumps the counters; before anything is mounted signals do what they did.
 """
 
 from __future__ import annotations

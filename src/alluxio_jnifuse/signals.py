@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import select
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 
 WAKE = 0  # what `wake` writes where a signal's number would be
@@ -45,6 +46,36 @@ class SignalPipe:
         if not select.select([self._reading], [], [], timeout)[0]:
             return None
         return os.read(self._reading, 1)[0]
+
+
+class Ended(BaseException):
+    """A signal that ends this process, for those who have something to put away before; `die` does as it says."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self._number = number
+
+    def die(self) -> None:
+        """Ends this process as the signal does by itself."""
+        signal.signal(self._number, signal.SIG_DFL)
+        os.kill(os.getpid(), self._number)
+
+
+@contextmanager
+def raised(numbers: Iterable[int]) -> Iterator[None]:
+    """Within the block those of the signals `numbers` that would kill this process raise Ended. In the main thread."""
+    before = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
+    for number in before:
+        signal.signal(number, _raise)
+    try:
+        yield
+    finally:
+        for number in before:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _raise(number: int, frame: object) -> None:
+    raise Ended(number)
 
 
 def _nothing(*_: object) -> None:

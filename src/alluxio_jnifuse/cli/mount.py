@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -10,7 +11,8 @@ from alluxio_jnifuse import masking, privileges
 from alluxio_jnifuse.cli import PROGRAM, UsageError, options_of
 from alluxio_jnifuse.config import MOUNT_POINT, Config
 from alluxio_jnifuse.errors import AlluxioFuseError, ConfigError
-from alluxio_jnifuse.mountpoint import prepare
+from alluxio_jnifuse.mountpoint import prepared
+from alluxio_jnifuse.signals import Ended, raised
 
 USAGE = f"""\
 Usage: {PROGRAM} mount [-n] [-o OPTIONS]... [-D KEY=VALUE]... [-u URI] [MOUNT_POINT] [ALLUXIO_PATH]
@@ -21,7 +23,8 @@ Usage: {PROGRAM} mount [-n] [-o OPTIONS]... [-D KEY=VALUE]... [-u URI] [MOUNT_PO
   -D KEY=VALUE              a property
   -u URI, --ufs URI         the storage to mount: a directory, file:///directory, oss://BUCKET/DIRECTORY, or
                             alluxio://HOST:PORT/PATH; without it, the cluster that is configured
-  MOUNT_POINT               a directory, made if missing (default /mnt/alluxio-fuse)
+  MOUNT_POINT               a directory (default /mnt/alluxio-fuse); a missing one is made, removed again when the
+                            mount fails, and stays after umount
   ALLUXIO_PATH              the part of the storage to show (default /)
 
 Every option and property, its default and the reason: docs/CONFIGURATION.md.
@@ -46,13 +49,15 @@ def run(arguments: Sequence[str]) -> int:
         )
     mountpoint = config.text(MOUNT_POINT)
     try:
-        mountpoint = prepare(mountpoint, nonempty=config.flag("nonempty"))
-        others = config.flag("allow_other") or config.flag("allow_root")
-        privileges.check(privileges.look(), others=others)
-        return _foreground(config, mountpoint) if foreground else _background(config, mountpoint)
+        with prepared(mountpoint, nonempty=config.flag("nonempty")) as mountpoint:
+            others = config.flag("allow_other") or config.flag("allow_root")
+            privileges.check(privileges.look(), others=others)
+            return _foreground(config, mountpoint) if foreground else _background(config, mountpoint)
     except AlluxioFuseError as error:
         print(f'Failed to mount Alluxio path "{config.alluxio_path}" to {mountpoint}: {error}', file=sys.stderr)
-        return 1
+    except Ended as ended:
+        ended.die()
+    return 1
 
 
 def parse(arguments: Sequence[str]) -> tuple[bool, Config]:
@@ -105,7 +110,8 @@ def _foreground(config: Config, mountpoint: str) -> int:
 
     handler = logs.to_terminal(config.flag("alluxio.fuse.debug.enabled"))
     try:
-        return serve(config, mountpoint, Logging(handler, ""), _Terminal(success(config, mountpoint)))
+        with raised((signal.SIGTERM, signal.SIGHUP)):  # until it is mounted; a Ctrl-C raises in any case
+            return serve(config, mountpoint, Logging(handler, ""), _Terminal(success(config, mountpoint)))
     finally:
         handler.close()
 
