@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Mount:
-    """A mounted file system; leaving it as a context manager unmounts it.
+    """A mounted file system; leaving it as a context manager unmounts it, also when its files are in use.
 
     `mountpoint`: the absolute path; `pid`: the process that serves it; `log`: the path of its log file.
     """
@@ -37,7 +37,7 @@ class Mount:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.unmount()
+        self.unmount(lazy=True)
 
     def stats(self) -> dict[str, int]:
         """The counters of the mount now, by the names of docs/METRICS.md. Raises MountError when it has ended."""
@@ -47,12 +47,12 @@ class Mount:
         """What the kernel granted this mount. Raises MountError when it has ended."""
         return frozenset(metrics.request(self.mountpoint).features)
 
-    def unmount(self, *, force: bool = False, timeout: float = WAIT_S) -> None:
+    def unmount(self, *, force: bool = False, lazy: bool = False, timeout: float = WAIT_S) -> None:
         """Unmounts and waits up to `timeout` s for the process to end; nothing happens when it is unmounted already.
 
-        `force` kills the process instead. Raises MountError.
+        A mount in use stays, unless it is detached (`lazy`), or its process killed (`force`). Raises MountError.
         """
-        unmount(self.mountpoint, force=force, wait=timeout)
+        unmount(self.mountpoint, force=force, lazy=lazy, wait=timeout)
 
 
 def mount(

@@ -1,4 +1,4 @@
-"""Ends a mount, whoever serves it: through its daemon when there is one, else directly."""
+"""Ends a mount: unmounts it as umount(8) does, or has its daemon end it, or ends what is left of a dead one."""
 
 from __future__ import annotations
 
@@ -11,48 +11,121 @@ from collections.abc import Callable
 
 from alluxio_jnifuse import mounttable
 from alluxio_jnifuse.errors import MountError
+from alluxio_jnifuse.holders import describe
 from alluxio_jnifuse.registry import Record, Registry, is_alive, start_time
 
 WAIT_S = 120.0  # AlluxioFuse's
+BUSY = 32  # the exit code of umount(8) then
+
+# Somebody who cannot be found may be a call that is just ending, as that of a health check.
+_TRANSIENT_S, _RETRY_S = 1.0, 0.02
+
+_REMEDY = "end what uses it, or detach it (-l)"
+
+
+class Busy(MountError):
+    """The mount is in use, and stays."""
 
 
 def unmount(
-    mountpoint: str, *, force: bool = False, wait: float = WAIT_S, tell: Callable[[str], None] = lambda _: None
+    mountpoint: str,
+    *,
+    force: bool = False,
+    lazy: bool = False,
+    wait: float = WAIT_S,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> bool:
     """Unmounts the resolved path `mountpoint`; returns False when no AlluxioFuse is mounted there.
 
-    The daemon gets SIGTERM and up to `wait` s to finish. `force` kills it and detaches what is left. `tell` receives
-    what is being done. Raises MountError when the mount is still there afterwards.
+    A mount in use is left as it is, and Busy is raised. With `lazy` the daemon gets SIGTERM: it waits as long as it was
+    told to (alluxio.fuse.umount.timeout), then detaches the mount and ends. `force` kills it and detaches what is left.
+    The daemon has up to `wait` s to finish. `tell` receives what is being done. Raises MountError when the mount or the
+    daemon is still there afterwards.
     """
     record = Registry().find(mountpoint)
     if record is not None:
         tell(f"Unmount fuse at {mountpoint} (PID: {record.pid})")
-        _end_daemon(record, force, wait)
+        _check_owner(record)
+        if force or lazy or not _unmount_at_once(record):
+            _signal(record, signal.SIGKILL if force else signal.SIGTERM)
+        if not _wait_for_exit(record, wait):
+            raise MountError(
+                f"process {record.pid} did not end within {wait:g} s",
+                where=mountpoint,
+                remedy="wait longer (-w SECONDS) or use force (-f)",
+            )
         Registry().running()  # removes the record of one that was killed
     entry = mounttable.top_at(mountpoint)
     if entry is None or entry.fstype != mounttable.FSTYPE:
         return record is not None
     if record is None:
         tell(f"Unmount fuse at {mountpoint}")
-    _detach(mountpoint, lazy=force or record is not None or _is_dead(mountpoint))
+    if force or lazy or record is not None or _is_dead(mountpoint):
+        _detach(mountpoint, lazy=True)
+    else:
+        _unless_busy(mountpoint)
     return True
 
 
-def _end_daemon(record: Record, force: bool, wait: float) -> None:
+def _check_owner(record: Record) -> None:
     try:
-        os.kill(record.pid, signal.SIGKILL if force else signal.SIGTERM)
+        os.kill(record.pid, 0)
     except ProcessLookupError:
-        return
+        pass
     except PermissionError:
         raise MountError(
             f"is served by process {record.pid} of another user", where=record.mountpoint, remedy="unmount it as root"
         ) from None
-    if not _wait_for_exit(record, wait):
+
+
+def _signal(record: Record, number: signal.Signals) -> None:
+    try:
+        os.kill(record.pid, number)
+    except ProcessLookupError:
+        pass
+
+
+def _unmount_at_once(record: Record) -> bool:
+    """Unmounts, whereupon the daemon ends by itself; False when only the daemon can. Raises MountError."""
+    entry = mounttable.top_at(record.mountpoint)
+    if entry is None:
+        return False  # it is in another mount namespace
+    if entry.fstype != mounttable.FSTYPE:
         raise MountError(
-            f"process {record.pid} did not end within {wait:g} s",
+            f"{entry.source} ({entry.fstype}) is mounted over it",
             where=record.mountpoint,
-            remedy="wait longer (-w SECONDS) or use force (-f)",
+            remedy=f"unmount that first (umount {record.mountpoint})",
         )
+    _unless_busy(record.mountpoint)
+    return not _is_mounted_for(record, entry)
+
+
+def _is_mounted_for(record: Record, entry: mounttable.MountEntry) -> bool:
+    """Whether the daemon still has the mount, in a namespace that an unmount here does not reach."""
+    try:
+        with open(f"/proc/{record.pid}/mountinfo", "rb") as file:
+            seen = mounttable.parse(file.read())
+    except OSError:
+        return False
+    return any((other.major, other.minor) == (entry.major, entry.minor) for other in seen)
+
+
+def _unless_busy(mountpoint: str) -> None:
+    """Unmounts. Raises Busy and other MountErrors."""
+    deadline = time.monotonic() + _TRANSIENT_S
+    while True:
+        try:
+            _detach(mountpoint, lazy=False)
+            return
+        except Busy:
+            users = describe(mountpoint)
+            if users or time.monotonic() > deadline:
+                raise Busy(
+                    f"target is busy{users and f': {users}'}",
+                    where=mountpoint,
+                    remedy=_REMEDY,
+                ) from None
+        time.sleep(_RETRY_S)
 
 
 def _wait_for_exit(record: Record, wait: float) -> bool:
@@ -93,9 +166,8 @@ def _detach(mountpoint: str, lazy: bool) -> None:
                 where=mountpoint,
                 remedy="as root: ln -s /proc/self/mounts /etc/mtab",
             ) from error
-        busy = error.errno == errno.EBUSY
+        if error.errno == errno.EBUSY:
+            raise Busy("target is busy", where=mountpoint, remedy=_REMEDY) from error
         raise MountError(
-            "is busy" if busy else f"cannot be unmounted: {error.strerror}",
-            where=mountpoint,
-            remedy="close its files, or detach it (-f)" if busy else "unmount it as its owner or as root",
+            f"cannot be unmounted: {error.strerror}", where=mountpoint, remedy="unmount it as its owner or as root"
         ) from error

@@ -90,7 +90,7 @@ def test_the_mount_reaches_the_host(release: Manifest) -> None:
     assert "/sys/devices/virtual/bdi" in {each["mountPath"] for each in container["volumeMounts"]}  # for read-ahead
     mount = container["readinessProbe"]["exec"]["command"][-1]
     assert str(Path(mount).parent) == shared["mountPath"]
-    assert container["lifecycle"]["preStop"]["exec"]["command"][-1].endswith(f"alluxio-fuse umount {mount}")
+    assert container["lifecycle"]["preStop"]["exec"]["command"][-1].endswith(f"alluxio-fuse umount -l {mount}")
 
 
 def test_every_container_is_probed(release: Manifest) -> None:

@@ -1,6 +1,6 @@
 """The command line: one module for each command; texts and exit codes are those of AlluxioFuse's script.
 
-Exit codes: 0 done, 1 not done (the reason on stderr), 130 interrupted.
+Exit codes: 0 done, 1 not done (the reason on stderr), 130 interrupted; 32 `umount` of a mount in use.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ Usage: {PROGRAM} COMMAND ...
 
   mount [-n] [-o OPTIONS]... [-D KEY=VALUE]... [-u URI] [MOUNT_POINT] [ALLUXIO_PATH]
                             mount a storage as a directory
-  umount [-f] [-w SECONDS] [MOUNT_POINT]
-                            unmount it (also: unmount)
+  umount [-l] [-f] [-w SECONDS] [MOUNT_POINT]
+                            unmount it, unless it is in use (also: unmount)
   load [-j N] [--dry-run] PATH...
                             read files of running mounts, so that they are cached
   stat [--stats MOUNT_POINT]

@@ -7,20 +7,24 @@ from collections.abc import Sequence
 
 from alluxio_jnifuse import mounttable
 from alluxio_jnifuse.cli import PROGRAM, UsageError, options_of
-from alluxio_jnifuse.umount import WAIT_S, unmount
+from alluxio_jnifuse.umount import BUSY, WAIT_S, Busy, unmount
 
 USAGE = f"""\
-Usage: {PROGRAM} umount [-f] [-w SECONDS] [MOUNT_POINT]
+Usage: {PROGRAM} umount [-l] [-f] [-w SECONDS] [MOUNT_POINT]
 
-  -f                        kill the process and detach the mount
+  -l, --lazy                  detach it also when it is in use: files open in passthrough stay readable, others fail
+  -f, --force                  kill the process and detach the mount
   -w SECONDS                how long to wait for the process to end (default {WAIT_S:g})
   MOUNT_POINT               default: alluxio.fuse.mount.point
+
+A mount in use stays as it is, and whoever uses it is named as far as that is known.
+Exit codes: 0 unmounted, 1 not, {BUSY} it is in use (as of umount(8)).
 """
 
 
 def run(arguments: Sequence[str]) -> int:
     """Returns the exit code. Raises UsageError and AlluxioFuseError."""
-    options, positional = options_of(arguments, "fw:", [])
+    options, positional = options_of(arguments, "flw:", ["force", "lazy"])
     if len(positional) > 1:
         raise UsageError(f"too many arguments: {' '.join(positional)}")
     wait = WAIT_S
@@ -31,8 +35,19 @@ def run(arguments: Sequence[str]) -> int:
             except ValueError:
                 raise UsageError(f"-w expects seconds, not {value!r}") from None
     mountpoint = mounttable.resolve(positional[0] if positional else _configured())
-    if unmount(mountpoint, force=("-f", "") in options, wait=wait, tell=print):
-        return 0
+    flags = {name for name, _ in options}
+    try:
+        if unmount(
+            mountpoint,
+            force=bool(flags & {"-f", "--force"}),
+            lazy=bool(flags & {"-l", "--lazy"}),
+            wait=wait,
+            tell=print,
+        ):
+            return 0
+    except Busy as error:
+        print(f"{PROGRAM}: {error}", file=sys.stderr)
+        return BUSY
     print(f"{mountpoint} not mounted", file=sys.stderr)
     return 1
 

@@ -32,7 +32,7 @@ CLIENT_PROPERTIES = (
     ),
     Option(
         "alluxio.fuse.umount.timeout", "duration", "0s",
-        "how long SIGTERM waits for open files before the mount is detached lazily", "Alluxio's",
+        "how long SIGTERM and `umount -l` wait for open files before the mount is detached", "Alluxio's",
         low=0, high=UINT32_MAX,
     ),
     # Patience.

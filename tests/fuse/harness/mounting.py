@@ -197,11 +197,18 @@ class Mounts:
 
 
 def run(
-    argv: list[str], environ: Mapping[str, str], timeout: float = COMMAND_TIMEOUT_S
+    argv: list[str], environ: Mapping[str, str], timeout: float = COMMAND_TIMEOUT_S, cwd: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Runs a command of ours to its end. It may wait for a mount, but only in a thread that does not hold it up."""
     return subprocess.run(
-        argv, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, check=False
+        argv,
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+        cwd=cwd,
     )
 
 
