@@ -63,6 +63,11 @@ void ajf_open_lazily(struct ajf *m, uint64_t bytes, uint32_t ahead)
     m->lazy_open_bytes = bytes < m->cache.slab_limit ? bytes : m->cache.slab_limit;
 }
 
+void ajf_set_root(struct ajf *m, const struct ajf_attr *attr)
+{
+    ajf_inode_update(&m->inodes, AJF_ROOT, attr, 0);
+}
+
 int ajf_mount(struct ajf *m, const char *mountpoint, const char *mount_options)
 {
     return ajf_session_mount(m, mountpoint, mount_options);

@@ -28,7 +28,7 @@ struct ajf_fetch;
 
 /* What a source knows of a file. 72 bytes, no padding, the NumPy dtype ATTR_DTYPE of sources/base.py. */
 struct ajf_attr {
-    uint64_t ino;     /* inode number shown to applications; 0 = make one up */
+    uint64_t ino;     /* inode number shown to applications; 0 = make one up, of path and version */
     uint64_t size;    /* bytes */
     uint64_t blocks;  /* 512-byte blocks; UINT64_MAX = derive from size */
     uint64_t version; /* identity of the contents: another value is another file (docs/SEMANTICS.md) */
@@ -75,6 +75,9 @@ int ajf_new(const struct ajf_options *options, struct ajf **ret_m);
  * fetched at once: as many as the source can wait for together. Before ajf_mount.
  */
 void ajf_open_lazily(struct ajf *m, uint64_t bytes, uint32_t ahead);
+
+/* What the source says of the root, so that its number is known before the kernel asks. Before ajf_mount. */
+void ajf_set_root(struct ajf *m, const struct ajf_attr *attr);
 
 /*
  * Mounts on an absolute path. `mount_options` is the comma list for mount(2) and libfuse (ro, allow_other, fsname=,
@@ -242,12 +245,14 @@ int ajf_device(const struct ajf *m, unsigned *ret_major, unsigned *ret_minor);
  * entry is lstat'ed; one that cannot be is listed with its type alone. Skips ".", "..", sockets, devices and FIFOs, and directories of device `hide_dev` (the mount
  * itself, when it lies inside the directory it shows; found without sending it a request; 0 hides nothing).
  * `pin_contents`: version = hash of (device, inode, size, mtime, ctime), else of (device, inode) alone, which is the
- * identity of a file that is lent and may be written in place. ret_entries and ret_names come from malloc.
+ * identity of a file that is lent and may be written in place. Inode numbers are those of device `home_dev`, the root's;
+ * what lies on another device gets a hash of (device, inode). ret_entries and ret_names come from malloc.
  */
-int ajf_scan_directory(int dirfd, bool pin_contents, uint64_t hide_dev, struct ajf_entry **ret_entries,
-                       size_t *ret_n, char **ret_names, size_t *ret_names_len);
+int ajf_scan_directory(int dirfd, bool pin_contents, uint64_t home_dev, uint64_t hide_dev,
+                       struct ajf_entry **ret_entries, size_t *ret_n, char **ret_names, size_t *ret_names_len);
 
 /* Attributes of one local path relative to `dirfd` ("" = dirfd itself, an open file); rules as above. */
-int ajf_stat_local(int dirfd, const char *path, bool pin_contents, uint64_t hide_dev, struct ajf_attr *ret_attr);
+int ajf_stat_local(int dirfd, const char *path, bool pin_contents, uint64_t home_dev, uint64_t hide_dev,
+                   struct ajf_attr *ret_attr);
 
 #endif

@@ -131,6 +131,12 @@ static bool is_name(const char *name, size_t len)
            !(name[0] == '.' && (len == 1 || (len == 2 && name[1] == '.')));
 }
 
+/* What the inode number is (inode.h), or is made of beside the name. */
+static uint64_t identity(const struct ajf_attr *a)
+{
+    return a->ino ? a->ino : S_ISDIR(a->mode) ? 0 : a->version;
+}
+
 /* Copies the entries in order of their names; names that no file can have are left out and counted. */
 static int copy_sorted(struct ajf_listing *l, const struct ajf_entry *entries, size_t n, size_t names_len,
                        size_t *ret_skipped)
@@ -160,7 +166,7 @@ static int copy_sorted(struct ajf_listing *l, const struct ajf_entry *entries, s
             continue; /* the same name twice: the first wins */
         const struct ajf_entry *e = &entries[k->index];
         l->entries[l->n++] = *e;
-        uint64_t h = mix(mix(l->stamp, k->head), e->attr.ino) ^ (e->attr.mode & 0170000);
+        uint64_t h = mix(mix(l->stamp, k->head), identity(&e->attr)) ^ (e->attr.mode & 0170000);
         for (size_t c = 8; c < k->len; c++)
             h = (h ^ (unsigned char)k->name[c]) * UINT64_C(0x100000001b3);
         l->stamp = mix(h, k->len);
@@ -354,9 +360,9 @@ struct packing {
     size_t n_given;
 };
 
-static bool pack_dot(struct packing *p, const char *name, uint64_t nodeid, uint64_t next)
+static bool pack_dot(struct packing *p, const char *name, uint64_t number, uint64_t next)
 {
-    struct fuse_entry_param e = {.attr = {.st_ino = nodeid, .st_mode = S_IFDIR}};
+    struct fuse_entry_param e = {.attr = {.st_ino = number, .st_mode = S_IFDIR}};
     size_t left = p->size - p->used;
     size_t n = p->plus ? fuse_add_direntry_plus(p->req, p->buffer + p->used, left, name, &e, (off_t)next)
                        : fuse_add_direntry(p->req, p->buffer + p->used, left, name, &e.attr, (off_t)next);
@@ -376,8 +382,9 @@ static int pack_entry(struct packing *p, size_t i)
     off_t next = (off_t)(i + 1 + FIRST_ENTRY);
     memcpy(name, at, entry->name_len);
     name[entry->name_len] = '\0';
-    /* A directory entry with inode 0 counts as deleted: any other number will do. */
-    struct stat st = {.st_ino = entry->attr.ino ? entry->attr.ino : i + 2, .st_mode = entry->attr.mode};
+    struct stat st = {.st_mode = entry->attr.mode};
+    if (!p->plus || !entry->attr.nlink)
+        st.st_ino = ajf_inode_number(&p->m->inodes, p->l->nodeid, name, entry->name_len, &entry->attr);
     struct fuse_entry_param e = {.attr = st};
     if (!p->plus) {
         n = fuse_add_direntry(p->req, p->buffer + p->used, left, name, &st, next);
@@ -405,13 +412,14 @@ static int pack_entry(struct packing *p, size_t i)
 
 static int pack(struct packing *p, uint64_t offset)
 {
-    uint64_t parent = AJF_ROOT, nodeid = p->l->nodeid;
+    struct ajf_inodes *inodes = &p->m->inodes;
     struct ajf_inode_view v;
-    if (!ajf_inode_get(&p->m->inodes, nodeid, &v))
-        nodeid = v.attr.ino;
-    if (offset == 0 && !pack_dot(p, ".", nodeid, 1))
+    int err = ajf_inode_get(inodes, p->l->nodeid, &v);
+    if (err)
+        return err;
+    if (offset == 0 && !pack_dot(p, ".", v.attr.ino, 1))
         return 0;
-    if (offset <= 1 && !pack_dot(p, "..", parent, FIRST_ENTRY))
+    if (offset <= 1 && !pack_dot(p, "..", ajf_inode_number_above(inodes, p->l->nodeid), FIRST_ENTRY))
         return 0;
     size_t i = offset > FIRST_ENTRY ? (size_t)(offset - FIRST_ENTRY) : 0;
     for (int more = 1; i < p->l->n && more > 0; i++) {

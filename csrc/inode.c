@@ -3,6 +3,9 @@
  * The index of names is a chained hash of record indices, kept in private memory: it can be rebuilt from the records.
  * Names are cut from a bump allocator in runs of 16 bytes and recycled by length. Freeing a record may free its
  * parent in turn, hence the loop in release_locked.
+ *
+ * Made-up numbers are hashes of paths, not of the parent's number, which may be the source's own and become known late.
+ * Records of one identity share theirs: one may live on, nameless, while its name leads to the next.
  */
 #include "inode.h"
 
@@ -52,7 +55,14 @@ int ajf_inodes_init(struct ajf_inodes *t, struct ajf_stats *stats)
     struct ajf_inode *root = at(t, AJF_ROOT);
     root->attr.mode = 0040555; /* until the source has said */
     root->attr.nlink = 2;
+    root->attr.ino = ajf_number_of(0);
     root->refs = 1;
+    root->made = true;
+    t->number_mask = UINT64_MAX;
+    if (ajf_numbers_add(&t->numbers, at(t, 0), AJF_ROOT)) {
+        ajf_inodes_done(t);
+        return -ENOMEM;
+    }
     atomic_store_explicit(&root->state, AJF_INODE_LIVE, memory_order_release);
     return 0;
 }
@@ -71,6 +81,7 @@ void ajf_inodes_done(struct ajf_inodes *t)
 {
     ajf_arena_done(&t->names);
     ajf_arena_done(&t->records);
+    ajf_numbers_done(&t->numbers);
     free(t->buckets);
     pthread_mutex_destroy(&t->lock);
 }
@@ -137,6 +148,89 @@ static void unhash_locked(struct ajf_inodes *t, uint32_t n)
     t->n_hashed--;
 }
 
+/* ----------------------------------------------------------------------------------------------------- numbers */
+
+static uint32_t type_of(const struct ajf_attr *a)
+{
+    return a->mode & 0170000;
+}
+
+static bool is_dir(const struct ajf_attr *a)
+{
+    return type_of(a) == 0040000;
+}
+
+static bool same_file(const struct ajf_attr *a, const struct ajf_attr *b)
+{
+    return type_of(a) == type_of(b) && (is_dir(a) || a->version == b->version);
+}
+
+static uint64_t hash_of(const struct ajf_inodes *t, uint64_t parent, const char *name, size_t len,
+                        const struct ajf_attr *attr)
+{
+    uint64_t h = ajf_number_mix(type_of(attr), is_dir(attr) ? 0 : attr->version);
+    h = ajf_number_mix_name(h, name, len);
+    for (uint64_t n = parent; n != AJF_ROOT && n; n = at(t, n)->parent)
+        h = ajf_number_mix_name(h, name_of(t, at(t, n)), at(t, n)->name_len);
+    return h & t->number_mask;
+}
+
+static bool is_of(const struct ajf_inodes *t, uint32_t n, uint64_t parent, const char *name, size_t len,
+                  const struct ajf_attr *attr)
+{
+    const struct ajf_inode *i = at(t, n);
+    return i->parent == parent && i->name_len == len && !memcmp(name_of(t, i), name, len) && same_file(&i->attr, attr);
+}
+
+static bool is_free_locked(const struct ajf_inodes *t, uint64_t number, uint64_t parent, const char *name, size_t len,
+                           const struct ajf_attr *attr)
+{
+    const struct ajf_inode *records = at(t, 0);
+    uint32_t n = ajf_numbers_first(&t->numbers, records, number);
+    while (n && is_of(t, n, parent, name, len, attr))
+        n = ajf_numbers_after(records, n);
+    return !n;
+}
+
+static uint64_t number_locked(struct ajf_inodes *t, uint64_t parent, const char *name, size_t len,
+                              const struct ajf_attr *attr)
+{
+    if (attr->ino)
+        return attr->ino;
+    uint32_t n = t->n_displaced ? find_locked(t, parent, name, len) : 0;
+    if (n && at(t, n)->made && same_file(&at(t, n)->attr, attr))
+        return at(t, n)->attr.ino;
+    uint64_t number = ajf_number_of(hash_of(t, parent, name, len, attr));
+    while (!is_free_locked(t, number, parent, name, len, attr))
+        number = ajf_number_next(number);
+    return number;
+}
+
+/* Record `n`, which is new and has the attributes `attr`, gets its number. */
+static void make_locked(struct ajf_inodes *t, uint32_t n, const struct ajf_attr *attr)
+{
+    struct ajf_inode *i = at(t, n);
+    i->attr.ino = number_locked(t, i->parent, name_of(t, i), i->name_len, attr);
+    i->made = !attr->ino;
+    if (i->made) {
+        bool displaced = i->attr.ino != ajf_number_of(hash_of(t, i->parent, name_of(t, i), i->name_len, attr));
+        t->n_displaced += displaced;
+        ajf_numbers_add(&t->numbers, at(t, 0), n); /* there is an index: the root is in it */
+    }
+}
+
+/* The number of record `n` is not a made-up one any more. */
+static void unmake_locked(struct ajf_inodes *t, uint32_t n)
+{
+    struct ajf_inode *i = at(t, n);
+    if (!i->made)
+        return;
+    if (n != AJF_ROOT && i->attr.ino != ajf_number_of(hash_of(t, i->parent, name_of(t, i), i->name_len, &i->attr)))
+        t->n_displaced--;
+    ajf_numbers_remove(&t->numbers, at(t, 0), n);
+    i->made = false;
+}
+
 /* --------------------------------------------------------------------------------------------- taking, freeing */
 
 static uint32_t take_name_locked(struct ajf_inodes *t, const char *name, size_t len)
@@ -161,7 +255,7 @@ static void free_name_locked(struct ajf_inodes *t, const struct ajf_inode *i)
     t->name_free[units] = i->name_at;
 }
 
-static uint32_t take_locked(struct ajf_inodes *t, uint64_t parent, const char *name, size_t len, uint32_t state)
+static uint32_t take_locked(struct ajf_inodes *t, uint64_t parent, const char *name, size_t len, uint8_t state)
 {
     if (!len || len > AJF_NAME_MAX)
         return 0;
@@ -178,7 +272,7 @@ static uint32_t take_locked(struct ajf_inodes *t, uint64_t parent, const char *n
     struct ajf_inode *i = at(t, n);
     uint32_t generation = i->generation + 1;
     *i = (struct ajf_inode){.generation = generation, .parent = (uint32_t)parent, .name_at = name_at};
-    i->name_len = (uint16_t)len;
+    i->name_len = (uint8_t)len;
     at(t, parent)->refs++;
     hash_locked(t, n);
     atomic_store_explicit(&i->state, state, memory_order_release);
@@ -194,6 +288,7 @@ static void release_locked(struct ajf_inodes *t, uint64_t n)
         if (i->nlookup || i->refs || i->state == AJF_INODE_FREE || t->swept)
             return;
         uint32_t parent = i->parent;
+        unmake_locked(t, (uint32_t)n);
         unhash_locked(t, (uint32_t)n);
         free_name_locked(t, i);
         atomic_store_explicit(&i->state, AJF_INODE_FREE, memory_order_release);
@@ -213,32 +308,21 @@ static void view_locked(const struct ajf_inodes *t, uint64_t n, struct ajf_inode
                                  .expires_ns = i->expires_ns,
                                  .attr = i->attr,
                                  .stale = !i->hashed && n != AJF_ROOT};
-    if (!v->attr.ino)
-        v->attr.ino = n;
 }
 
 /* ------------------------------------------------------------------------------------------------- attributes */
 
-static uint32_t type_of(const struct ajf_attr *a)
+/* Of the same file: a number that was shown stays. */
+static void set_attr_locked(struct ajf_inodes *t, uint32_t n, const struct ajf_attr *attr, uint64_t expires_ns)
 {
-    return a->mode & 0170000;
-}
-
-static bool is_dir(const struct ajf_attr *a)
-{
-    return type_of(a) == 0040000;
-}
-
-static bool same_file(const struct ajf_attr *a, const struct ajf_attr *b)
-{
-    return type_of(a) == type_of(b) && (is_dir(a) || a->version == b->version);
-}
-
-static void set_attr_locked(struct ajf_inode *i, const struct ajf_attr *attr, uint64_t expires_ns)
-{
+    struct ajf_inode *i = at(t, n);
+    uint64_t number = attr->ino ? attr->ino : i->attr.ino;
+    if (attr->ino)
+        unmake_locked(t, n);
     if (i->attr.size != attr->size || i->attr.mtime_ns != attr->mtime_ns || i->attr.ctime_ns != attr->ctime_ns)
         i->changed = true;
     i->attr = *attr;
+    i->attr.ino = number;
     i->expires_ns = expires_ns;
 }
 
@@ -279,10 +363,11 @@ int ajf_inode_bind(struct ajf_inodes *t, uint64_t parent, const char *name, size
     }
     if (n) {
         if (!newer)
-            set_attr_locked(at(t, n), attr, expires_ns);
+            set_attr_locked(t, n, attr, expires_ns);
     } else if ((n = take_locked(t, parent, name, len, AJF_INODE_LIVE))) {
         at(t, n)->attr = *attr;
         at(t, n)->expires_ns = expires_ns;
+        make_locked(t, n, attr);
     } else {
         err = -ENOMEM;
     }
@@ -323,7 +408,7 @@ int ajf_inode_update(struct ajf_inodes *t, uint64_t nodeid, const struct ajf_att
     pthread_mutex_lock(&t->lock);
     struct ajf_inode *i = at(t, nodeid);
     if (nodeid == AJF_ROOT || same_file(&i->attr, attr)) {
-        set_attr_locked(i, attr, expires_ns);
+        set_attr_locked(t, (uint32_t)nodeid, attr, expires_ns);
     } else {
         unhash_locked(t, (uint32_t)nodeid);
         err = -ESTALE;
@@ -340,6 +425,25 @@ void ajf_inode_gone(struct ajf_inodes *t, uint64_t nodeid)
     unhash_locked(t, (uint32_t)nodeid);
     release_locked(t, nodeid);
     pthread_mutex_unlock(&t->lock);
+}
+
+uint64_t ajf_inode_number(struct ajf_inodes *t, uint64_t parent, const char *name, size_t len,
+                          const struct ajf_attr *attr)
+{
+    if (attr->ino)
+        return attr->ino;
+    pthread_mutex_lock(&t->lock);
+    uint64_t number = number_locked(t, parent, name, len, attr);
+    pthread_mutex_unlock(&t->lock);
+    return number;
+}
+
+uint64_t ajf_inode_number_above(struct ajf_inodes *t, uint64_t nodeid)
+{
+    pthread_mutex_lock(&t->lock);
+    uint64_t number = at(t, nodeid == AJF_ROOT ? AJF_ROOT : at(t, nodeid)->parent)->attr.ino;
+    pthread_mutex_unlock(&t->lock);
+    return number;
 }
 
 int ajf_inode_get(struct ajf_inodes *t, uint64_t nodeid, struct ajf_inode_view *ret_view)

@@ -9,6 +9,9 @@
  * A version is an inode: a name whose file changed its identity (ajf_attr.version) gets a new record, and the old
  * one lives on, nameless, until the kernel has forgotten it and nothing refers to it. Directories keep theirs.
  *
+ * The number that applications see is the source's own. Where that is 0 it is made up (number.h) of the path, and of a
+ * file's version: it is the same in every mount, and a file that was replaced has another one.
+ *
  * A record stays while nlookup (what the kernel was told of it) or refs (children, file state, listings, requests
  * under way) is not zero. Negative entries are records without lookups, at most AJF_INODE_NEGATIVES of them.
  *
@@ -25,6 +28,7 @@
 
 #include "ajf.h"
 #include "arena.h"
+#include "number.h"
 #include "stats.h"
 
 #define AJF_ROOT 1
@@ -37,21 +41,24 @@ enum ajf_inode_state { AJF_INODE_FREE, AJF_INODE_LIVE, AJF_INODE_NEGATIVE };
 
 struct ajf_inode {
     /* constant while the record is published */
-    _Atomic uint32_t state;
-    uint32_t generation;
-    uint32_t parent;   /* index; 0 for the root */
-    uint32_t name_at;  /* in units of 16 bytes of the name arena */
-    uint16_t name_len;
+    _Atomic uint8_t state;
+    uint8_t name_len;
     /* table->lock */
-    bool hashed;     /* reachable by (parent, name) */
-    bool changed;    /* attributes (size, mtime, ctime) changed since the last open: the kernel's pages are stale */
-    uint32_t hash_next;
+    bool hashed : 1;  /* reachable by (parent, name) */
+    bool changed : 1; /* attributes (size, mtime, ctime) changed since the last open: the kernel's pages are stale */
+    bool made : 1;    /* attr.ino is made up, and the record in table->numbers */
+    /* constant */
+    uint32_t generation;
+    uint32_t parent;  /* index; 0 for the root */
+    uint32_t name_at; /* in units of 16 bytes of the name arena */
+    /* table->lock */
+    uint32_t hash_next, number_next;
     uint32_t refs;
     uint32_t unsettled; /* directory: token of the open that will make the kernel drop its cache; 0 = none */
     uint64_t nlookup;
     uint64_t stamp;      /* of what the kernel caches: a directory's listing, a lent file's size and times; 0 = none */
     uint64_t expires_ns; /* of attr and of a negative entry, monotonic */
-    struct ajf_attr attr;
+    struct ajf_attr attr; /* ino: never 0 while live */
 } __attribute__((aligned(16)));
 
 struct ajf_inodes {
@@ -64,7 +71,10 @@ struct ajf_inodes {
     uint32_t *buckets;  /* lock */
     uint32_t n_buckets, n_hashed; /* lock */
     uint32_t negative[AJF_INODE_NEGATIVES], negative_at; /* lock; ring of negative records, oldest next */
-    bool swept;             /* lock */
+    struct ajf_numbers numbers; /* lock */
+    uint64_t number_mask;       /* of hashes; tests make them collide */
+    uint32_t n_displaced;       /* lock; records whose number was another's by its hash */
+    bool swept;                 /* lock */
     struct ajf_stats *stats;
 };
 
@@ -105,6 +115,12 @@ int ajf_inode_update(struct ajf_inodes *t, uint64_t nodeid, const struct ajf_att
 
 /* The source says the record's file is gone. */
 void ajf_inode_gone(struct ajf_inodes *t, uint64_t nodeid);
+
+/* The number that ajf_inode_bind would show of a name of which the source says `attr`; nothing is recorded. */
+uint64_t ajf_inode_number(struct ajf_inodes *t, uint64_t parent, const char *name, size_t len,
+                          const struct ajf_attr *attr);
+/* The number of the directory that a record lies in, and of the root for the root. */
+uint64_t ajf_inode_number_above(struct ajf_inodes *t, uint64_t nodeid);
 
 /* 0 or -ESTALE for an index that is no live record. */
 int ajf_inode_get(struct ajf_inodes *t, uint64_t nodeid, struct ajf_inode_view *ret_view);

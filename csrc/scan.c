@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "ajf.h"
+#include "number.h"
 
 #define STAT_FLAGS (AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_NO_AUTOMOUNT)
 
@@ -30,9 +31,16 @@ static int64_t ns_of(const struct statx_timestamp *t)
     return t->tv_sec * INT64_C(1000000000) + t->tv_nsec;
 }
 
-static void fill(const struct statx *sx, bool pin_contents, struct ajf_attr *a)
+/* Inode numbers are those of one device: a file of another one could have the same. */
+static uint64_t number_of(uint64_t dev, uint64_t ino, uint64_t home_dev)
 {
-    *a = (struct ajf_attr){.ino = sx->stx_ino,
+    return dev == home_dev ? ino : ajf_number_of(ajf_number_mix(ajf_number_mix(0, dev), ino));
+}
+
+static void fill(const struct statx *sx, bool pin_contents, uint64_t home_dev, struct ajf_attr *a)
+{
+    uint64_t dev = makedev(sx->stx_dev_major, sx->stx_dev_minor);
+    *a = (struct ajf_attr){.ino = number_of(dev, sx->stx_ino, home_dev),
                            .size = sx->stx_size,
                            .blocks = sx->stx_blocks,
                            .mtime_ns = ns_of(&sx->stx_mtime),
@@ -42,7 +50,7 @@ static void fill(const struct statx *sx, bool pin_contents, struct ajf_attr *a)
                            .nlink = sx->stx_nlink,
                            .uid = sx->stx_uid,
                            .gid = sx->stx_gid};
-    a->version = mix(mix(1, makedev(sx->stx_dev_major, sx->stx_dev_minor)), sx->stx_ino);
+    a->version = mix(mix(1, dev), sx->stx_ino);
     /* A symlink is its target, which the kernel caches: it is never written in place. */
     if (pin_contents || !S_ISREG(sx->stx_mode))
         a->version = mix(mix(mix(a->version, sx->stx_size), (uint64_t)a->mtime_ns), (uint64_t)a->ctime_ns);
@@ -53,7 +61,8 @@ static bool is_shown(uint32_t mode)
     return S_ISREG(mode) || S_ISDIR(mode) || S_ISLNK(mode);
 }
 
-int ajf_stat_local(int dirfd, const char *path, bool pin_contents, uint64_t hide_dev, struct ajf_attr *ret_attr)
+int ajf_stat_local(int dirfd, const char *path, bool pin_contents, uint64_t home_dev, uint64_t hide_dev,
+                   struct ajf_attr *ret_attr)
 {
     struct statx sx;
     if (hide_dev) {
@@ -66,7 +75,7 @@ int ajf_stat_local(int dirfd, const char *path, bool pin_contents, uint64_t hide
         return -errno;
     if (!is_shown(sx.stx_mode))
         return -ENOENT;
-    fill(&sx, pin_contents, ret_attr);
+    fill(&sx, pin_contents, home_dev, ret_attr);
     return 0;
 }
 
@@ -111,8 +120,11 @@ static bool is_dot(const char *name)
     return name[0] == '.' && (!name[1] || (name[1] == '.' && !name[2]));
 }
 
-static int scan(DIR *dir, bool pin_contents, uint64_t hide_dev, struct growing *g)
+static int scan(DIR *dir, bool pin_contents, uint64_t home_dev, uint64_t hide_dev, struct growing *g)
 {
+    struct stat st;
+    if (fstat(dirfd(dir), &st) < 0)
+        return -errno;
     for (;;) {
         errno = 0;
         const struct dirent *d = readdir(dir);
@@ -122,19 +134,19 @@ static int scan(DIR *dir, bool pin_contents, uint64_t hide_dev, struct growing *
             continue;
         struct ajf_attr attr;
         bool maybe_dir = d->d_type == DT_DIR || d->d_type == DT_UNKNOWN;
-        int err = ajf_stat_local(dirfd(dir), d->d_name, pin_contents, maybe_dir ? hide_dev : 0, &attr);
+        int err = ajf_stat_local(dirfd(dir), d->d_name, pin_contents, home_dev, maybe_dir ? hide_dev : 0, &attr);
         if (err == -ENOENT)
             continue; /* hidden, or gone meanwhile */
         if (err) /* no permission, a dead mount: the name is there, and asking for more will say why not */
-            attr = (struct ajf_attr){.ino = d->d_ino, .mode = DTTOIF(d->d_type)};
+            attr = (struct ajf_attr){.ino = number_of(st.st_dev, d->d_ino, home_dev), .mode = DTTOIF(d->d_type)};
         err = append(g, d->d_name, &attr);
         if (err)
             return err;
     }
 }
 
-int ajf_scan_directory(int dirfd, bool pin_contents, uint64_t hide_dev, struct ajf_entry **ret_entries, size_t *ret_n,
-                       char **ret_names, size_t *ret_names_len)
+int ajf_scan_directory(int dirfd, bool pin_contents, uint64_t home_dev, uint64_t hide_dev,
+                       struct ajf_entry **ret_entries, size_t *ret_n, char **ret_names, size_t *ret_names_len)
 {
     struct growing g = {0};
     int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* a position of its own */
@@ -145,7 +157,7 @@ int ajf_scan_directory(int dirfd, bool pin_contents, uint64_t hide_dev, struct a
             close(fd);
         return -err;
     }
-    int err = scan(dir, pin_contents, hide_dev, &g);
+    int err = scan(dir, pin_contents, home_dev, hide_dev, &g);
     closedir(dir);
     if (err) {
         free(g.entries);

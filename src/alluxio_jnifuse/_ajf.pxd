@@ -100,6 +100,7 @@ cdef extern from "ajf.h" nogil:
     int ajf_wait_end(ajf *m, int timeout_ms)
     void ajf_stop(ajf *m)
     void ajf_open_lazily(ajf *m, uint64_t bytes, uint32_t ahead)
+    void ajf_set_root(ajf *m, const ajf_attr *attr)
     void ajf_invalidate(ajf *m, const char *path, size_t len)
     void ajf_expire(ajf *m, uint64_t age_ns)
     int ajf_offer_list(ajf *m, const char *path, size_t len, const ajf_entry *entries, size_t n, const char *names,
@@ -128,9 +129,10 @@ cdef extern from "ajf.h" nogil:
     unsigned ajf_features_granted(const ajf *m)
     const char *ajf_libfuse_version()
     int ajf_device(const ajf *m, unsigned *ret_major, unsigned *ret_minor)
-    int ajf_scan_directory(int dirfd, bool pin_contents, uint64_t hide_dev, ajf_entry **ret_entries, size_t *ret_n,
-                           char **ret_names, size_t *ret_names_len)
-    int ajf_stat_local(int dirfd, const char *path, bool pin_contents, uint64_t hide_dev, ajf_attr *ret_attr)
+    int ajf_scan_directory(int dirfd, bool pin_contents, uint64_t home_dev, uint64_t hide_dev,
+                           ajf_entry **ret_entries, size_t *ret_n, char **ret_names, size_t *ret_names_len)
+    int ajf_stat_local(int dirfd, const char *path, bool pin_contents, uint64_t home_dev, uint64_t hide_dev,
+                       ajf_attr *ret_attr)
 
 
 cdef extern from "h2.h" nogil:

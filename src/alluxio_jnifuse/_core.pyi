@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+from alluxio_jnifuse.sources.base import Attr
+
 class _AttrLike(Protocol):
     ino: int
     size: int
@@ -90,6 +92,8 @@ class Core:
 
         Of those that nobody has asked for yet, at most `ahead` are fetched at once.
         """
+    def set_root(self, attr: Attr) -> None:
+        """Before `mount`: what the source says of the root."""
     def invalidate(self, path: bytes) -> None:
         """Core and kernel forget what they know of `path` and everything below it. Open files stay what they are."""
     def expire(self, age: float) -> None:
@@ -121,14 +125,15 @@ def option_names() -> tuple[str, ...]: ...
 def unmount(mountpoint: bytes, lazy: bool) -> None:
     """Raises OSError."""
 
-def scan_directory(dirfd: int, pin_contents: bool, hide_dev: int) -> tuple[bytes, bytes]:
+def scan_directory(dirfd: int, pin_contents: bool, home_dev: int, hide_dev: int) -> tuple[bytes, bytes]:
     """(entries, names) of a local directory as `answer_list` takes them. Raises OSError."""
 
-def stat_local(dirfd: int, path: bytes, pin_contents: bool, hide_dev: int) -> tuple[int, ...]:
+def stat_local(dirfd: int, path: bytes, pin_contents: bool, home_dev: int, hide_dev: int) -> tuple[int, ...]:
     """(ino, size, blocks, version, mtime_ns, ctime_ns, atime_ns, mode, nlink, uid, gid). Raises OSError.
 
-    `path` is relative to `dirfd`; b"" means the open file `dirfd` itself. `hide_dev`: os.makedev number of the mount
-    itself (its root answers ENOENT), 0 hides nothing.
+    `path` is relative to `dirfd`; b"" means the open file `dirfd` itself. `home_dev`: st_dev of the source's root, the
+    device whose inode numbers are shown as they are. `hide_dev`: os.makedev number of the mount itself (its root
+    answers ENOENT), 0 hides nothing.
     """
 
 def punch_hole(fd: int, offset: int, length: int) -> None:

@@ -171,9 +171,7 @@ cdef class Fetch:
         cdef c.ajf_attr a
         cdef c.ajf_fetch *f
         cdef int err
-        a.ino, a.size, a.blocks, a.version = attr.ino, attr.size, attr.blocks, attr.version
-        a.mtime_ns, a.ctime_ns, a.atime_ns = attr.mtime_ns, attr.ctime_ns, attr.atime_ns
-        a.mode, a.nlink, a.uid, a.gid = attr.mode, attr.nlink, attr.uid, attr.gid
+        _fill(&a, attr)
         f = self._held()
         with nogil:
             err = c.ajf_fetch_attr(f, &a)
@@ -243,6 +241,12 @@ cdef class Fetch:
             c.ajf_fetch_fail(f, err)
 
 
+cdef _fill(c.ajf_attr *a, attr):
+    a.ino, a.size, a.blocks, a.version = attr.ino, attr.size, attr.blocks, attr.version
+    a.mtime_ns, a.ctime_ns, a.atime_ns = attr.mtime_ns, attr.ctime_ns, attr.atime_ns
+    a.mode, a.nlink, a.uid, a.gid = attr.mode, attr.nlink, attr.uid, attr.gid
+
+
 cdef class Core:
     cdef c.ajf *_m
 
@@ -271,6 +275,11 @@ cdef class Core:
 
     def open_lazily(self, uint64_t size, uint32_t ahead):
         c.ajf_open_lazily(self._m, size, ahead)
+
+    def set_root(self, attr):
+        cdef c.ajf_attr a
+        _fill(&a, attr)
+        c.ajf_set_root(self._m, &a)
 
     def invalidate(self, bytes path not None):
         cdef const char *text = path

@@ -2,14 +2,14 @@
 # Glue between the helpers of csrc/ajf.h for local files and Python, a part of _core.pyx.
 
 
-def scan_directory(int dirfd, bint pin_contents, uint64_t hide_dev):
+def scan_directory(int dirfd, bint pin_contents, uint64_t home_dev, uint64_t hide_dev):
     cdef c.ajf_entry *entries = NULL
     cdef char *names = NULL
     cdef size_t n = 0, names_len = 0
     cdef c.bool pin = pin_contents
     cdef int err
     with nogil:
-        err = c.ajf_scan_directory(dirfd, pin, hide_dev, &entries, &n, &names, &names_len)
+        err = c.ajf_scan_directory(dirfd, pin, home_dev, hide_dev, &entries, &n, &names, &names_len)
     if err < 0:
         raise OSError(-err, os.strerror(-err))
     try:
@@ -19,13 +19,13 @@ def scan_directory(int dirfd, bint pin_contents, uint64_t hide_dev):
         free(names)
 
 
-def stat_local(int dirfd, bytes path not None, bint pin_contents, uint64_t hide_dev):
+def stat_local(int dirfd, bytes path not None, bint pin_contents, uint64_t home_dev, uint64_t hide_dev):
     cdef c.ajf_attr a
     cdef const char *where = path
     cdef c.bool pin = pin_contents
     cdef int err
     with nogil:
-        err = c.ajf_stat_local(dirfd, where, pin, hide_dev, &a)
+        err = c.ajf_stat_local(dirfd, where, pin, home_dev, hide_dev, &a)
     if err < 0:
         raise OSError(-err, os.strerror(-err))
     return (a.ino, a.size, a.blocks, a.version, a.mtime_ns, a.ctime_ns, a.atime_ns, a.mode, a.nlink, a.uid, a.gid)

@@ -35,7 +35,7 @@ from alluxio_jnifuse.watcher import Watcher
 if TYPE_CHECKING:
     from alluxio_jnifuse._core import Core
     from alluxio_jnifuse.config import Config
-    from alluxio_jnifuse.sources.base import Source
+    from alluxio_jnifuse.sources.base import Attr, Source
 
 _INIT_TIMEOUT_S = 10.0  # the kernel sends INIT with the mount; only a frozen machine takes longer
 _STOP_FETCHERS_S = 2.0  # a thread that hangs in the source is left behind
@@ -76,11 +76,11 @@ def serve(config: Config, mountpoint: str, log: Logging, reporter: Reporter) -> 
     _raise_file_limit()
     _enlarge_file_table()  # before any thread
     watcher = Watcher(mountpoint) if config.flag("auto_unmount") else None  # forks: before any thread, too
-    config, source = storage.open_storage(config, reporter.stage)
+    config, source, root = storage.open_storage(config, reporter.stage)
     try:
         with SignalPipe((*_STOP_SIGNALS, metrics.REQUEST)) as signals:
             reporter.stage("the kernel to mount")
-            session = _Session(config, mountpoint, source, signals, log)
+            session = _Session(config, mountpoint, source, root, signals, log)
             try:
                 session.start(watcher)
                 reporter.ready()
@@ -98,7 +98,9 @@ def serve(config: Config, mountpoint: str, log: Logging, reporter: Reporter) -> 
 class _Session:
     """Everything that lives from the mount to its end. Used by the main thread alone."""
 
-    def __init__(self, config: Config, mountpoint: str, source: Source, signals: SignalPipe, log: Logging) -> None:
+    def __init__(
+        self, config: Config, mountpoint: str, source: Source, root: Attr, signals: SignalPipe, log: Logging
+    ) -> None:
         """Nothing is mounted yet. Raises MountError."""
         from alluxio_jnifuse._core import Core
         from alluxio_jnifuse.fetcher import Fetchers
@@ -115,6 +117,10 @@ class _Session:
             self._core = Core(_core_options(config, source))
         except OSError as error:
             raise MountError(f"no memory for its tables: {error.strerror or error}") from error
+        try:
+            self._core.set_root(root)
+        except (AttributeError, OverflowError, TypeError, ValueError) as error:
+            raise MountError(f"what its storage says of the root is malformed: {error}", where=config.ufs) from error
         if source.small_bytes:
             self._core.open_lazily(source.small_bytes, source.small_ahead)
         source.invalidate = self._core.invalidate

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from alluxio_jnifuse.config import Config
-    from alluxio_jnifuse.sources.base import Source
+    from alluxio_jnifuse.sources.base import Attr, Source
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 2.0  # between tries; a mount is not to come much later than its storage
 
 
-def open_storage(config: Config, tell: Callable[[str], None]) -> tuple[Config, Source]:
-    """The settings, with what the cluster says of clients, and the storage, which has answered for its root.
+def open_storage(config: Config, tell: Callable[[str], None]) -> tuple[Config, Source, Attr]:
+    """The settings, with what the cluster says of clients, the storage, and what it has answered for its root.
 
     With the option `wait` a storage that cannot be reached is tried again until it can. `tell` gets what is waited
     for. Raises AlluxioFuseError.
@@ -29,7 +29,8 @@ def open_storage(config: Config, tell: Callable[[str], None]) -> tuple[Config, S
     while True:
         try:
             asked = _ask_cluster(config)
-            return asked, _cached(_open_source(asked), asked)
+            source, root = _open_source(asked)
+            return asked, _cached(source, asked), root
         except Unreachable as error:
             if not config.flag("wait"):
                 raise
@@ -47,13 +48,14 @@ def _ask_cluster(config: Config) -> Config:
     return ask_cluster(config)
 
 
-def _open_source(config: Config) -> Source:
-    """The storage itself. Raises AlluxioFuseError."""
+def _open_source(config: Config) -> tuple[Source, Attr]:
+    """The storage itself, and its root. Raises AlluxioFuseError."""
     from alluxio_jnifuse.sources import open_source
 
     source = open_source(config.ufs, config)
     try:
-        if not stat.S_ISDIR(source.stat(b"/").mode):
+        root = source.stat(b"/")
+        if not stat.S_ISDIR(root.mode):
             raise MountError("is not a directory", where=config.ufs)
     except BaseException as error:
         source.close()
@@ -61,7 +63,7 @@ def _open_source(config: Config) -> Source:
             raise
         reason = error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
         raise MountError(f"does not answer: {reason}", where=config.ufs) from error
-    return source
+    return source, root
 
 
 def _cached(source: Source, config: Config) -> Source:

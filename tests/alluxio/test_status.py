@@ -92,9 +92,11 @@ def test_what_is_seen_of_a_directory() -> None:
     assert (seen.size, seen.nlink, seen.mode) == (4096, 1, 0o040755)
 
 
-def test_the_root_has_an_inode_number() -> None:
-    """Its file id is 0, which would have the core make one up."""
-    assert attr(from_info(directory_info("/", fileId=0), Addresses()), NOBODY).ino == 1
+@pytest.mark.parametrize("file_id", [0, -1])
+def test_the_core_makes_up_the_inode_number_of_what_has_no_file_id(file_id: int) -> None:
+    """The root of a cluster has none, and the first directory of a new one has 1."""
+    assert attr(from_info(directory_info("/", fileId=file_id), Addresses()), NOBODY).ino == 0
+    assert attr(from_info(directory_info("/a", fileId=1), Addresses()), NOBODY).ino == 1
 
 
 def test_what_is_seen_of_an_incomplete_file_is_not_kept() -> None:

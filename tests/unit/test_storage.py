@@ -18,7 +18,7 @@ class Patience:
         self.told: list[str] = []
         self._error = error
         monkeypatch.setattr(storage, "_ask_cluster", self._ask)
-        monkeypatch.setattr(storage, "_open_source", lambda _: "the source")
+        monkeypatch.setattr(storage, "_open_source", lambda _: ("the source", "its root"))
         monkeypatch.setattr(storage.time, "sleep", self.pauses.append)
 
     def _ask(self, config: Config) -> Config:

@@ -68,7 +68,7 @@ class Attr(NamedTuple):
     is opened however small it is.
     """
 
-    ino: int  # shown to applications; 0 = make one up
+    ino: int  # shown to applications, unique in the tree; 0 = make one up, of path and version
     size: int  # bytes
     blocks: int  # of 512 bytes, or BLOCKS_FROM_SIZE
     version: int  # 64-bit identity of the contents: another value is another file

@@ -10,6 +10,9 @@ stamps a file before it changes its bytes, so bytes of a later write always come
 one clock tick look the same; hence a file that was changed within the last ticks is opened when they are over.
 Stores through a writable mapping are the exception: the kernel stamps those once per page and write-back.
 
+Inode numbers are the files' own, on the device of the root. What is mounted below it from another device could have the
+same ones; there they are hashes of device and inode number (csrc/scan.c).
+
 Everything is relative to one descriptor of the root, so the source stays what it was when the path to it changes.
 """
 
@@ -70,6 +73,7 @@ class LocalSource(Source):
         self._hidden_device = 0
         self._root = _open_root(root)
         self.stack_depth = stacking.depth_over(self._root) if lend else stacking.NOTHING
+        self._device = os.fstat(self._root).st_dev
 
     def __str__(self) -> str:
         return f"local {self._name!r}"
@@ -85,7 +89,7 @@ class LocalSource(Source):
     def list(self, path: bytes) -> Listing:
         fd = os.open(path[1:] or b".", _DIRECTORY_FLAGS, dir_fd=self._root)
         try:
-            listing = Listing(*_core.scan_directory(fd, not self._lend, self._hidden_device))
+            listing = Listing(*_core.scan_directory(fd, not self._lend, self._device, self._hidden_device))
             if not listing.names and os.fstat(fd).st_nlink == 0:
                 raise _gone(path)  # not "empty", which whoever mirrors the mount would make true elsewhere
             return listing
@@ -145,7 +149,7 @@ class LocalSource(Source):
             os.close(root)
 
     def _attr(self, dirfd: int, path: bytes) -> Attr:
-        return Attr(*_core.stat_local(dirfd, path, not self._lend, self._hidden_device))
+        return Attr(*_core.stat_local(dirfd, path, not self._lend, self._device, self._hidden_device))
 
     def _settled(self, fd: int) -> Attr:
         """Attributes of an open file after which any write gives it another version, see above."""

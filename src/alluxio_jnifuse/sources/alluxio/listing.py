@@ -74,8 +74,6 @@ class Directory:
         entry = _ENTRY.unpack_from(self.entries, index * _ENTRY.size)
         file_id, size, mtime_ns, atime_ns, mode = entry[0], entry[1], entry[4], entry[6], entry[7]
         rest = self.rests[self.ends[index - 1] if index else 0 : self.ends[index]]
-        if file_id >= 2**63:
-            file_id -= 2**64
         length = 0 if S_ISDIR(mode) else size
         return packer.unpack(rest, path, file_id, length, mtime_ns // 1_000_000, atime_ns // 1_000_000, mode)
 

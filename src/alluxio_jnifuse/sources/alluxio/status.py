@@ -52,7 +52,7 @@ class Address(NamedTuple):
 class FileStatus(NamedTuple):
     """A file or directory of the cluster."""
 
-    file_id: int
+    file_id: int  # 0 = none, as the root has
     name: str  # last part of the path; "" for the root
     length: int  # bytes; 0 for a directory
     block_size: int  # bytes; all blocks but the last have this length
@@ -120,7 +120,7 @@ def from_info(info: FileInfo, addresses: Addresses) -> FileStatus:
     if block_ids:
         lengths, locations = _blocks(info, block_ids, length, block_size, addresses)
     return FileStatus(
-        info.fileId,
+        max(0, info.fileId),  # -1 is none, as 0 is
         info.name,
         length,
         block_size,
@@ -205,7 +205,7 @@ def attr(status: FileStatus, owners: Owners) -> Attr:
     uid, gid = owners.ids(status.owner, status.group)
     mtime_ns = status.mtime_ms * 1_000_000
     return Attr(
-        (status.file_id & _U64) or 1,
+        status.file_id,
         _DIRECTORY_BYTES if status.folder else status.length,
         BLOCKS_FROM_SIZE,
         version_of(status),

@@ -41,6 +41,7 @@ class Record(NamedTuple):
     mtime_s: int  # since the epoch
     version: int
     etag: str
+    number: int = 0  # inode number; 0: the core makes one up
 
 
 class Owner(NamedTuple):
@@ -56,6 +57,11 @@ def version_of(etag: str, size: int, mtime_s: int) -> int:
     return int.from_bytes(hashlib.blake2b(f"{etag} {size} {mtime_s}".encode(), digest_size=8).digest(), "little")
 
 
+def link_number(key: bytes) -> int:
+    """The inode number of a symbolic link: what a listing says of it is not the version that is read."""
+    return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "little") >> 2 | 1 << 62
+
+
 def file_record(etag: str, size: int, mtime_s: int) -> Record:
     return Record(False, size, mtime_s, version_of(etag, size, mtime_s), etag)
 
@@ -68,7 +74,19 @@ def attr_of(record: Record, owner: Owner) -> Attr:
     """What the core is told."""
     mode, nlink = (_DIRECTORY, 2) if record.directory else (_FILE, 1)
     when = record.mtime_s * 10**9
-    return Attr(0, record.size, BLOCKS_FROM_SIZE, record.version, when, when, when, mode, nlink, owner.uid, owner.gid)
+    return Attr(
+        record.number,
+        record.size,
+        BLOCKS_FROM_SIZE,
+        record.version,
+        when,
+        when,
+        when,
+        mode,
+        nlink,
+        owner.uid,
+        owner.gid,
+    )
 
 
 class Directory:
@@ -134,14 +152,15 @@ class Builder:
             name = found.key[skip:]
             if is_shown(name):
                 version = version_of(found.etag, found.size, found.mtime_s)
-                self._append(name, _FILE, found.size, found.mtime_s, version, 0 if found.linked else 1, found.etag)
+                number, nlink = (link_number(found.key), 0) if found.linked else (0, 1)
+                self._append(number, name, _FILE, found.size, found.mtime_s, version, nlink, found.etag)
             elif name:  # else it is the marker
                 self.hidden.append(found.key)
         for prefix in page.prefixes:
             self.exists = True
             name = prefix[skip:-1]
             if is_shown(name):
-                self._append(name, _DIRECTORY, 0, self._owner.since_s, 0, 2, "")
+                self._append(0, name, _DIRECTORY, 0, self._owner.since_s, 0, 2, "")
             else:
                 self.hidden.append(prefix)
 
@@ -150,12 +169,14 @@ class Builder:
             self._sort()
         return Directory(bytes(self._entries), b"".join(self._names), bytes(self._etags), self._ends, asked)
 
-    def _append(self, name: bytes, mode: int, size: int, mtime_s: int, version: int, nlink: int, etag: str) -> None:
+    def _append(
+        self, number: int, name: bytes, mode: int, size: int, mtime_s: int, version: int, nlink: int, etag: str
+    ) -> None:
         when = mtime_s * 10**9
         uid, gid, _ = self._owner
         length = len(name)
         self._entries += _ENTRY.pack(
-            0, size, BLOCKS_FROM_SIZE, version, when, when, when, mode, nlink, uid, gid, self._names_bytes, length
+            number, size, BLOCKS_FROM_SIZE, version, when, when, when, mode, nlink, uid, gid, self._names_bytes, length
         )
         self._names.append(name)
         self._names_bytes += length

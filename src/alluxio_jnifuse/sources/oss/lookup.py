@@ -17,7 +17,15 @@ from typing import TYPE_CHECKING
 
 from alluxio_jnifuse.errors import SourceError
 from alluxio_jnifuse.sources.oss.connection import number
-from alluxio_jnifuse.sources.oss.listing import Builder, Directory, Owner, Record, directory_record, file_record
+from alluxio_jnifuse.sources.oss.listing import (
+    Builder,
+    Directory,
+    Owner,
+    Record,
+    directory_record,
+    file_record,
+    link_number,
+)
 from alluxio_jnifuse.sources.oss.pages import Pages
 from alluxio_jnifuse.sources.oss.remembered import Remembered
 
@@ -123,7 +131,7 @@ class Lookup:
         size = number(headers.get("content-length", ""))
         if size is None:
             raise SourceError("an answer without the size of its object", where=repr(key))
-        return record_of(headers, size, key)
+        return record_of(headers, size, key)._replace(number=link_number(found.key))
 
     def _nothing(self, path: bytes) -> OSError:
         """Why there is nothing at `path`. The kernel asks for names in directories; others may ask for more."""
