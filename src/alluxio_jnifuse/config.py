@@ -191,7 +191,8 @@ class Config:
 
     def mount_options(self) -> str:
         """The comma list for mount(2) and libfuse; the type in /proc/mounts becomes fuse.alluxio-fuse."""
-        fsname = self.text("fsname").replace("\\", "\\\\").replace(",", "\\,")
+        name = self.text("fsname") or BY_NAME["fsname"].default  # mount(2) takes no empty one
+        fsname = name.replace("\\", "\\\\").replace(",", "\\,")
         words = [f"fsname={fsname}", "subtype=alluxio-fuse"]
         for row in OPTIONS:
             if row.kernel and self.flag(row.name):

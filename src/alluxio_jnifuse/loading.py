@@ -59,7 +59,7 @@ PARSERS: dict[str, Callable[[str], Value]] = {
     "address": _parse_address,
     "addresses": parse_addresses,
 }
-_WORDS = ("flag", "mode", "accepted")  # kinds that take no value
+_WORDS = ("flag", "mode")  # kinds that take no value
 _TEXTS = ("text", "address", "addresses")  # kinds of which "" is a value
 
 # How much a source of settings counts; a larger rank wins.
@@ -112,6 +112,8 @@ class Loader:
             name, equals, value = word.strip().replace("\\,", ",").partition("=")
             if is_property(name):
                 self.add_property(name, value if equals else "true", origin, rank)
+            elif name.startswith(("x-", "X-")):  # x-systemd.automount
+                self.notes.append(f"ignored: {name} ({origin}): it is for mount(8) and systemd")
             elif name in BY_NAME:
                 self._add_option(name, value if equals else None, origin, rank)
             elif rank == CLUSTER:
@@ -210,10 +212,10 @@ class Loader:
     def _add_option(self, name: str, text: str | None, origin: str, rank: int) -> None:
         row = BY_NAME[name]
         known = self._given.get(row.name)
-        if row.kind in _WORDS and text is not None:
-            self._complain(f"{name}={text} ({origin}): {name} takes no value", rank)
-        elif row.kind == "accepted":
+        if row.kind == "accepted":
             self.notes.append(f"ignored: {name} ({origin}): {row.why}")
+        elif row.kind in _WORDS and text is not None:
+            self._complain(f"{name}={text} ({origin}): {name} takes no value", rank)
         elif row.kind not in _WORDS and row.kind != "switch" and text is None:
             self._complain(f"{name} ({origin}): expected {name}=VALUE", rank)
         elif known is None or known.rank <= rank:

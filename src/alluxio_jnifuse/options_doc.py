@@ -67,7 +67,7 @@ def render() -> str:
             _HEAD,
             "## Mount options (`-o`)\n",
             _TITLES + _rows(row for row in takes_effect if not is_property(row.name)),
-            "Accepted without effect: " + ", ".join(f"`{row.name}` ({row.why})" for row in accepted) + ".\n",
+            f"Accepted without effect: {_accepted(accepted)}. So is what begins with `x-` or `X-`.\n",
             "## Properties (`-D`, `-o`, alluxio-site.properties)\n",
             _TITLES + _rows(row for row in takes_effect if is_property(row.name) and not (row.cluster or row.oss)),
             "## Properties for an Alluxio cluster\n",
@@ -97,6 +97,14 @@ def _rows(rows: Iterable[Option]) -> str:
         f"| {_names(row)} | {_values(row)} | {f'`{row.default}`' if row.default else ''} | {row.help} | {row.why} |\n"
         for row in rows
     )
+
+
+def _accepted(rows: Iterable[Option]) -> str:
+    """Names and reasons, those with one reason together."""
+    by_reason: dict[str, list[str]] = {}
+    for row in rows:
+        by_reason.setdefault(row.why, []).append(f"`{row.name}`")
+    return "; ".join(f"{', '.join(names)} ({why})" for why, names in by_reason.items())
 
 
 def _names(row: Option) -> str:

@@ -89,6 +89,10 @@ def _no_command(arguments: list[str]) -> int:
         return 0
     if arguments and arguments[0] in ("-V", "--version"):
         return main(["version"])
+    from alluxio_jnifuse.cli import fstab
+
+    if fstab.is_called_by_mount(arguments):
+        return fstab.run(arguments)
     if arguments:
         print(f"{PROGRAM}: there is no command {arguments[0]!r}", file=sys.stderr)
     print(USAGE, end="", file=sys.stderr)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from alluxio_jnifuse import masking, privileges
+from alluxio_jnifuse import masking, mounttable, privileges, systemd
 from alluxio_jnifuse.cli import PROGRAM, UsageError, options_of
 from alluxio_jnifuse.config import MOUNT_POINT, Config
 from alluxio_jnifuse.errors import AlluxioFuseError, ConfigError
@@ -47,17 +47,22 @@ def run(arguments: Sequence[str]) -> int:
             "no storage is named and no cluster is configured",
             remedy="use --ufs DIRECTORY, or set alluxio.master.hostname",
         )
-    mountpoint = config.text(MOUNT_POINT)
     try:
-        with prepared(mountpoint, nonempty=config.flag("nonempty")) as mountpoint:
-            others = config.flag("allow_other") or config.flag("allow_root")
-            privileges.check(privileges.look(), others=others)
-            return _foreground(config, mountpoint) if foreground else _background(config, mountpoint)
+        return place(config, _foreground if foreground else _background)
     except AlluxioFuseError as error:
-        print(f'Failed to mount Alluxio path "{config.alluxio_path}" to {mountpoint}: {error}', file=sys.stderr)
+        where = mounttable.resolve(config.text(MOUNT_POINT))
+        print(f'Failed to mount Alluxio path "{config.alluxio_path}" to {where}: {error}', file=sys.stderr)
     except Ended as ended:
         ended.die()
     return 1
+
+
+def place(config: Config, serve: Callable[[Config, str], int]) -> int:
+    """Has `serve` mount on the directory that is configured; returns what it returns. Raises AlluxioFuseError."""
+    with prepared(config.text(MOUNT_POINT), nonempty=config.flag("nonempty")) as mountpoint:
+        others = config.flag("allow_other") or config.flag("allow_root")
+        privileges.check(privileges.look(), others=others)
+        return serve(config, mountpoint)
 
 
 def parse(arguments: Sequence[str]) -> tuple[bool, Config]:
@@ -96,11 +101,17 @@ def success(config: Config, mountpoint: str) -> str:
 
 
 def _background(config: Config, mountpoint: str) -> int:
+    in_background(config, mountpoint)
+    print(success(config, mountpoint))
+    return 0
+
+
+def in_background(config: Config, mountpoint: str) -> int:
+    """Returns 0 when a daemon serves the prepared directory `mountpoint`. Raises MountError."""
     from alluxio_jnifuse import daemon
 
     patience = 0.0 if config.flag("wait") else config.number("alluxio.user.rpc.retry.max.duration") / 1000
     daemon.start(config, mountpoint, patience + _GRACE_S if patience else 0)
-    print(success(config, mountpoint))
     return 0
 
 
@@ -126,6 +137,8 @@ class _Terminal:
         from alluxio_jnifuse.logs import LOGGER
 
         LOGGER.info("waiting for %s", text)
+        systemd.notify(f"STATUS=waiting for {text}")
 
     def ready(self) -> None:
         print(self._success, flush=True)
+        systemd.notify("READY=1", f"STATUS={self._success}")

@@ -13,7 +13,7 @@ def _kernel(name: str, help: str, why: str, off: str = "", default: str = "off")
     return Option(name, "flag", default, help, why, off=off, kernel=True)
 
 
-MOUNT_OPTIONS = (
+_TAKEN = (
     # What the kernel keeps. enum ajf_cache_mode: AUTO 0, KERNEL 1, DIRECT 2; the larger number wins.
     Option(
         "auto_cache", "mode", "on",
@@ -174,5 +174,15 @@ MOUNT_OPTIONS = (
     ),
     _flag("nonempty", "mount over a directory that is not empty", "files would disappear beneath the mount"),
     Option("big_writes", "accepted", "", "", "every libfuse 3 has big writes"),
-    Option("_netdev", "accepted", "", "", "a word for mount(8) and /etc/fstab"),
 )  # fmt: skip
+
+# They arrive from /etc/fstab; with values some of them, and what begins with x- or X- (loading.py) besides.
+_MOUNT_WORDS = (
+    "_netdev", "defaults", "auto", "noauto", "nofail", "user", "nouser", "users", "nousers", "owner", "noowner",
+    "group", "nogroup", "async", "sync", "dirsync", "relatime", "norelatime", "strictatime", "nostrictatime",
+    "diratime", "nodiratime", "lazytime", "nolazytime", "mand", "nomand", "iversion", "noiversion", "silent", "loud",
+    "comment", "helper", "uhelper",
+)  # fmt: skip
+MOUNT_OPTIONS = _TAKEN + tuple(
+    Option(word, "accepted", "", "", "a word for mount(8) and /etc/fstab") for word in _MOUNT_WORDS
+)
