@@ -336,6 +336,7 @@ void ajf_file_last_release_locked(struct ajf *m, struct ajf_file *file)
     }
     file->mode = AJF_MODE_NONE;
     file->noted = false;
+    file->prefetch = (struct ajf_prefetch){.clock = 0}; /* another program reads it in another way */
     ajf_read_cancel_locked(m, file);
     if (file->store == AJF_STORE_BORROWED || m->cache.transient || !file->n_have) {
         if (file->state == AJF_FILE_READY)

@@ -1,22 +1,43 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "prefetch.h"
 
-#include <stdbool.h>
 #include <stddef.h>
 
 #define KIB UINT64_C(1024)
+#define MIB (1024 * KIB)
 /* The kernel has two read-ahead requests of 1 MiB under way per stream; each may overtake the other. */
-#define NEAR_BYTES (2048 * KIB)
-/* A first read at 0 of at least this is the start of a stream: tools that read whole files ask for 128 KiB at once. */
-#define EAGER_BYTES (64 * KIB)
-/* Opens with this window, then doubles with every read that goes on. */
-#define FIRST_WINDOW_BYTES (1024 * KIB)
+#define NEAR_BYTES (2 * MIB)
 /* Files up to this size are fetched whole: one request costs more than its bytes. */
 #define WHOLE_BYTES (128 * KIB)
+
+/* From the start of a file. For a read of up to 64 KiB the kernel asks for 128. */
+#define EAGER_BYTES (256 * KIB)
+#define HEAD_BYTES (1 * MIB)
+#define HEAD_PART 4
+#define HEAD_LONG_BYTES (2 * MIB)
+#define HEAD_GROWTH 8
+/* Anywhere else. With its own read-ahead the kernel makes 18 MiB of a pread of 16. */
+#define PART 16
+#define LEAST_BYTES (64 * KIB)
+#define LONG_BYTES (18 * MIB)
+#define GROWTH 2
+/* Many small reads: neither the kernel's read-ahead nor the pieces of a pread. */
+#define PIECE_BYTES (32 * KIB)
+#define MANY 8
 
 static uint64_t min_u64(uint64_t a, uint64_t b)
 {
     return a < b ? a : b;
+}
+
+static uint64_t max_u64(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+static uint64_t excess(uint64_t a, uint64_t b)
+{
+    return a > b ? a - b : 0;
 }
 
 static struct ajf_stream *stream_of(struct ajf_prefetch *p, uint64_t offset, uint64_t end)
@@ -40,9 +61,36 @@ static struct ajf_stream *replace(struct ajf_prefetch *p)
     return oldest;
 }
 
+static uint64_t run_of(const struct ajf_stream *s)
+{
+    return min_u64(s->seen, s->front - s->start);
+}
+
+/* What is missing of it may be under way, or be the quarter that a reader leaves out. */
+static bool is_dense(const struct ajf_stream *s)
+{
+    uint64_t way = s->front - s->start;
+    return excess(way, s->seen) <= max_u64(way / 4, NEAR_BYTES);
+}
+
+/* Bytes ahead of the front that the run is worth. */
+static uint64_t worth(const struct ajf_stream *s)
+{
+    uint64_t run = run_of(s);
+    if (s->first && !s->start) {
+        if (run <= s->longest && run < EAGER_BYTES)
+            return 0;
+        return max_u64(run / HEAD_PART + HEAD_GROWTH * excess(run, HEAD_LONG_BYTES), excess(HEAD_BYTES, s->front));
+    }
+    if (s->longest <= PIECE_BYTES && run >= MANY * s->longest)
+        return run;
+    uint64_t ahead = run / PART + GROWTH * excess(run, LONG_BYTES);
+    return ahead >= LEAST_BYTES ? ahead : 0;
+}
+
 uint64_t ajf_prefetch_note(struct ajf_prefetch *p, uint64_t offset, uint64_t length, uint64_t size, uint64_t limit)
 {
-    uint64_t end = min_u64(offset + length, size);
+    uint64_t end = min_u64(offset + length, size), bytes = end - offset;
     if (!limit)
         return end;
     if (size <= WHOLE_BYTES)
@@ -50,23 +98,19 @@ uint64_t ajf_prefetch_note(struct ajf_prefetch *p, uint64_t offset, uint64_t len
     struct ajf_stream *s = stream_of(p, offset, end);
     if (!s) {
         s = replace(p);
-        bool eager = offset == 0 && length >= EAGER_BYTES;
-        *s = (struct ajf_stream){.start = offset, .front = end, .seen = end - offset};
-        s->window = eager ? FIRST_WINDOW_BYTES : 0;
+        *s = (struct ajf_stream){.start = offset, .front = end, .seen = bytes, .longest = bytes, .first = !p->clock};
+        s->window = min_u64(worth(s), limit);
     } else {
-        if (end > s->front) {
-            s->front = end;
-            if (offset < s->start)
-                s->start = offset;
-            s->seen += end - offset;
-            /* Dense: at least three quarters of the way was read, and more than one read long. */
-            bool dense = s->seen * 4 >= (s->front - s->start) * 3 && s->seen > length;
-            s->window = dense ? min_u64(s->window ? s->window * 2 : FIRST_WINDOW_BYTES, limit) : 0;
-        } else {
-            s->seen += end - offset;
-        }
+        bool forward = end > s->front;
+        s->seen += bytes;
+        s->longest = max_u64(s->longest, bytes);
+        s->start = min_u64(s->start, offset);
+        s->front = max_u64(s->front, end);
+        if (!is_dense(s))
+            *s = (struct ajf_stream){.start = offset, .front = end, .seen = bytes, .longest = bytes};
+        if (forward)
+            s->window = min_u64(worth(s), limit);
     }
     s->used_at = ++p->clock;
-    uint64_t to = s->window ? s->front + min_u64(s->window, limit) : end;
-    return min_u64(to > end ? to : end, size);
+    return min_u64(s->window ? s->front + s->window : end, size);
 }

@@ -15,6 +15,9 @@
 #include "meta.h"
 #include "mount.h"
 
+/* A window that one page more makes little wider. */
+#define WIDE_PAGES 4
+
 static uint64_t min_u64(uint64_t a, uint64_t b)
 {
     return a < b ? a : b;
@@ -95,8 +98,8 @@ static int want_locked(struct ajf *m, struct ajf_file *file, uint64_t offset, ui
 {
     uint64_t end = offset + length, page = m->cache.page_bytes;
     uint64_t to = ajf_prefetch_note(&file->prefetch, offset, length, file->size, furthest(m));
-    if (to - end >= page / 2)
-        to = min_u64((to + page - 1) / page * page, file->size); /* whole pages: they can be huge */
+    if (to - end >= page && to < file->size) /* whole pages: they can be huge; but only of a wide window one more */
+        to = min_u64((to + (to - end >= WIDE_PAGES * page ? page - 1 : 0)) / page * page, file->size);
     size_t from_g = ajf_granule(offset), end_g = ajf_granule_up(end), to_g = ajf_granule_up(to);
     if (hit) {
         /* Ahead in lumps: not before half of the window is missing. */

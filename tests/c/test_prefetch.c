@@ -30,44 +30,170 @@ static uint64_t note(struct ajf_prefetch *p, uint64_t offset, uint64_t length, u
 static void a_stream_is_read_ahead_of_itself_up_to_the_limit(void)
 {
     struct ajf_prefetch p = fresh();
-    uint64_t ahead = 0;
+    uint64_t last = 0;
     for (uint64_t at = 0; at < 64 * MIB; at += 128 * KIB) {
-        uint64_t to = note(&p, at, 128 * KIB, SIZE, LIMIT), now = to - (at + 128 * KIB);
-        CHECK(now >= ahead || now == LIMIT);
-        ahead = now;
+        uint64_t to = note(&p, at, 128 * KIB, SIZE, LIMIT);
+        CHECK(to >= last);
+        last = to;
     }
-    CHECK_EQ(ahead, LIMIT);
+    CHECK_EQ(last, 64 * MIB + LIMIT);
 }
 
-static void a_stream_from_the_middle_opens_its_window_too(void)
+/* Bytes that are fetched beyond those that are asked for: what each answer adds to the furthest one of its stream. */
+struct tally {
+    uint64_t asked, end;
+};
+
+static void tell(struct tally *t, struct ajf_prefetch *p, uint64_t offset, uint64_t length)
+{
+    uint64_t to = note(p, offset, length, SIZE, LIMIT);
+    t->asked += length;
+    t->end = to > t->end ? to : t->end;
+}
+
+/* How the kernel delivers what follows each other: in order, or the pieces of each four overtaking each other. */
+static const unsigned ORDERS[][4] = {{0, 1, 2, 3}, {1, 0, 3, 2}, {0, 2, 1, 3}, {2, 0, 3, 1}, {3, 1, 0, 2}, {3, 2, 1, 0}};
+#define N_ORDERS (sizeof ORDERS / sizeof ORDERS[0])
+
+static unsigned place_of(unsigned order, unsigned i)
+{
+    return i / 4 * 4 + ORDERS[order][i % 4];
+}
+
+/* More than four pieces of 512 KiB are not under way at once. */
+static bool is_possible(unsigned order, uint64_t piece)
+{
+    return piece <= 512 * KIB || order < 2;
+}
+
+/* One read of the program, at `offset`, which begins a stream; what is fetched beyond its pieces. */
+static uint64_t beyond_a_pread(struct ajf_prefetch *p, uint64_t offset, uint64_t length, uint64_t piece, unsigned order)
+{
+    struct tally t = {0, 0};
+    unsigned whole = (unsigned)(length / piece / 4 * 4), i;
+    for (i = 0; i < whole; i++)
+        tell(&t, p, offset + place_of(order, i) * piece, piece);
+    for (uint64_t at = offset + i * piece; at < offset + length; at += piece)
+        tell(&t, p, at, at + piece > offset + length ? offset + length - at : piece);
+    return t.end - (offset + length);
+}
+
+/* What a stream at `offset` must have read before its window is as wide as it may be. */
+static uint64_t run_to_the_limit(struct ajf_prefetch *p, uint64_t offset, uint64_t piece, unsigned order)
+{
+    for (unsigned i = 0; i < 128 * MIB / piece; i++) {
+        uint64_t at = offset + place_of(order, i) * piece;
+        if (note(p, at, piece, SIZE, LIMIT) >= at + piece + LIMIT)
+            return (i + 1) * piece;
+    }
+    return UINT64_MAX;
+}
+
+static void a_single_pread_is_no_stream_however_it_comes(void)
+{
+    for (unsigned order = 0; order < N_ORDERS; order++)
+        for (uint64_t piece = 64 * KIB; piece <= MIB; piece *= 2)
+            for (uint64_t length = 4 * KIB; length <= 16 * MIB; length = length * 3 / 2 + 4 * KIB) {
+                struct ajf_prefetch p = fresh();
+                if (!is_possible(order, piece))
+                    continue;
+                uint64_t beyond = beyond_a_pread(&p, 100 * MIB + 12 * KIB, length, piece, order);
+                CHECK(beyond * 16 <= length);
+            }
+}
+
+static void preads_far_apart_stay_no_streams(void)
+{
+    uint64_t random = 11;
+    for (uint64_t length = 4 * KIB; length <= 16 * MIB; length *= 2) {
+        struct ajf_prefetch p = fresh();
+        uint64_t beyond = 0;
+        for (unsigned i = 0; i < 30; i++) {
+            uint64_t place = (i * 7 % 30 + 1) * 32 * MIB + check_below(&random, 2048) * 4 * KIB;
+            beyond += beyond_a_pread(&p, place, length, 512 * KIB, i % 3);
+        }
+        CHECK(beyond * 16 <= 30 * length);
+    }
+}
+
+static void the_start_of_a_file_is_trusted_when_it_is_read_first(void)
 {
     struct ajf_prefetch p = fresh();
-    uint64_t to = 0;
-    CHECK_EQ(note(&p, 300 * MIB, 128 * KIB, SIZE, LIMIT), 300 * MIB + 128 * KIB);
-    for (unsigned i = 1; i < 16; i++)
-        to = note(&p, 300 * MIB + i * 128 * KIB, 128 * KIB, SIZE, LIMIT);
-    CHECK_EQ(to, 302 * MIB + LIMIT);
+    CHECK_EQ(note(&p, 0, 16 * KIB, SIZE, LIMIT), 16 * KIB); /* a header */
+    CHECK_EQ(note(&p, 16 * KIB, 32 * KIB, SIZE, LIMIT), MIB);
+    p = fresh();
+    CHECK_EQ(note(&p, 0, 128 * KIB, SIZE, LIMIT), 128 * KIB); /* so much is asked for when a program reads 64 KiB */
+    p = fresh();
+    CHECK_EQ(note(&p, 0, 256 * KIB, SIZE, LIMIT), MIB);
+    p = fresh();
+    note(&p, SIZE - 64 * KIB, 64 * KIB, SIZE, LIMIT); /* a footer */
+    CHECK(beyond_a_pread(&p, 0, 8 * MIB, 512 * KIB, 0) <= 512 * KIB);
 }
 
-/* Requests of 1 MiB (or 256 KiB) that overtake each other by one, two or three places, as with several workers. */
-static void out_of_order_arrival_does_not_break_a_stream(void)
+static void the_start_of_a_file_costs_a_little_for_a_program_that_stops_there(void)
 {
-    static const unsigned orders[][4] = {{1, 0, 3, 2}, {0, 2, 1, 3}, {2, 0, 3, 1}, {3, 1, 0, 2}};
-    for (unsigned o = 0; o < 4; o++) {
-        for (uint64_t step = 256 * KIB; step <= MIB; step *= 2) {
+    struct ajf_prefetch p = fresh();
+    CHECK(beyond_a_pread(&p, 0, 2 * MIB, 256 * KIB, 0) <= 512 * KIB);
+}
+
+static void a_stream_from_the_start_gets_all_its_window_within_a_few_mib(void)
+{
+    for (unsigned order = 0; order < N_ORDERS; order++)
+        for (uint64_t piece = 64 * KIB; piece <= MIB; piece *= 2) {
             struct ajf_prefetch p = fresh();
-            uint64_t to = 0, largest = 0;
-            for (unsigned i = 0; i < 64; i++) {
-                unsigned place = i / 4 * 4 + orders[o][i % 4];
-                /* The last in a group may be 4 MiB behind the front with 1 MiB steps: more than the kernel has under way. */
-                if (step == MIB && (orders[o][0] == 3 || orders[o][0] == 2))
-                    place = i ^ 1;
-                to = note(&p, place * step, step, SIZE, LIMIT);
-                largest = to > largest ? to : largest;
-            }
-            CHECK(largest >= 64 * step + LIMIT / 2);
+            if (is_possible(order, piece))
+                CHECK(run_to_the_limit(&p, 0, piece, order) <= 6 * MIB);
+        }
+}
+
+static void a_stream_from_the_middle_gets_it_when_it_is_longer_than_preads_are(void)
+{
+    for (unsigned order = 0; order < N_ORDERS; order++)
+        for (uint64_t piece = 64 * KIB; piece <= MIB; piece *= 2) {
+            struct ajf_prefetch p = fresh();
+            if (is_possible(order, piece))
+                CHECK(run_to_the_limit(&p, 300 * MIB, piece, order) <= 36 * MIB);
+        }
+}
+
+/* direct_io, or a mapping without read-ahead. */
+static void many_small_reads_are_a_stream_soon(void)
+{
+    struct ajf_prefetch p = fresh();
+    CHECK(run_to_the_limit(&p, 300 * MIB, 4 * KIB, 0) <= 9 * MIB);
+}
+
+static void a_stream_after_random_reads_is_one(void)
+{
+    uint64_t random = 5;
+    struct ajf_prefetch p = fresh();
+    for (unsigned i = 0; i < 1000; i++)
+        note(&p, check_below(&random, SIZE / MIB) * MIB, 700 * KIB, SIZE, LIMIT);
+    CHECK(run_to_the_limit(&p, 300 * MIB, 512 * KIB, 1) <= 40 * MIB);
+}
+
+/* Where it left out a lot it begins anew: what was read before counts for nothing. */
+static void a_stream_behind_a_gap_is_one(void)
+{
+    struct ajf_prefetch p = fresh();
+    for (unsigned i = 0; i < 40; i++)
+        note(&p, 200 * MIB + i * 2 * MIB, 128 * KIB, SIZE, LIMIT);
+    CHECK(run_to_the_limit(&p, 200 * MIB + 39 * 2 * MIB + 128 * KIB, 512 * KIB, 0) <= 36 * MIB);
+}
+
+static void a_backward_reader_is_not_read_ahead_of(void)
+{
+    struct ajf_prefetch p = fresh();
+    uint64_t beyond = 0, asked = 0;
+    for (unsigned i = 0; i < 200; i++) {
+        uint64_t at = 500 * MIB - i * MIB; /* tac: blocks backwards, each of them forwards */
+        for (uint64_t part = 0; part < MIB; part += 256 * KIB) {
+            uint64_t to = note(&p, at + part, 256 * KIB, SIZE, LIMIT);
+            beyond += to > 501 * MIB ? to - 501 * MIB : 0; /* all below was read before */
+            asked += 256 * KIB;
         }
     }
+    CHECK(beyond * 16 <= asked);
 }
 
 static void random_reads_fetch_themselves_and_nothing_else(void)
@@ -100,9 +226,9 @@ static void several_interleaved_streams_are_all_followed(void)
 {
     struct ajf_prefetch p = fresh();
     uint64_t to[AJF_STREAMS] = {0};
-    for (uint64_t i = 0; i < 32; i++)
+    for (uint64_t i = 0; i < 300; i++)
         for (uint64_t s = 0; s < AJF_STREAMS; s++)
-            to[s] = note(&p, s * 100 * MIB + i * 128 * KIB, 128 * KIB, SIZE, LIMIT) - (s * 100 * MIB + 4 * MIB);
+            to[s] = note(&p, s * 100 * MIB + i * 128 * KIB, 128 * KIB, SIZE, LIMIT) - (s * 100 * MIB + (i + 1) * 128 * KIB);
     for (uint64_t s = 0; s < AJF_STREAMS; s++)
         CHECK_EQ(to[s], LIMIT);
 }
@@ -182,8 +308,16 @@ static void offsets_near_the_top_do_not_wrap(void)
 int main(void)
 {
     RUN(a_stream_is_read_ahead_of_itself_up_to_the_limit);
-    RUN(a_stream_from_the_middle_opens_its_window_too);
-    RUN(out_of_order_arrival_does_not_break_a_stream);
+    RUN(a_single_pread_is_no_stream_however_it_comes);
+    RUN(preads_far_apart_stay_no_streams);
+    RUN(the_start_of_a_file_is_trusted_when_it_is_read_first);
+    RUN(the_start_of_a_file_costs_a_little_for_a_program_that_stops_there);
+    RUN(a_stream_from_the_start_gets_all_its_window_within_a_few_mib);
+    RUN(a_stream_from_the_middle_gets_it_when_it_is_longer_than_preads_are);
+    RUN(many_small_reads_are_a_stream_soon);
+    RUN(a_stream_after_random_reads_is_one);
+    RUN(a_stream_behind_a_gap_is_one);
+    RUN(a_backward_reader_is_not_read_ahead_of);
     RUN(random_reads_fetch_themselves_and_nothing_else);
     RUN(random_reads_of_a_small_file_stay_random);
     RUN(several_interleaved_streams_are_all_followed);
