@@ -251,7 +251,8 @@ int ajf_device(const struct ajf *m, unsigned *ret_major, unsigned *ret_minor);
 int ajf_scan_directory(int dirfd, bool pin_contents, uint64_t home_dev, uint64_t hide_dev,
                        struct ajf_entry **ret_entries, size_t *ret_n, char **ret_names, size_t *ret_names_len);
 
-/* Attributes of one local path relative to `dirfd` ("" = dirfd itself, an open file); rules as above. */
+/* Attributes of one local path relative to `dirfd` ("" = dirfd itself, an open file); rules as above, and those of
+ * beneath.h for the directories on the way. */
 int ajf_stat_local(int dirfd, const char *path, bool pin_contents, uint64_t home_dev, uint64_t hide_dev,
                    struct ajf_attr *ret_attr);
 

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "ajf.h"
+#include "beneath.h"
 #include "number.h"
 
 #define STAT_FLAGS (AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_NO_AUTOMOUNT)
@@ -61,8 +62,8 @@ static bool is_shown(uint32_t mode)
     return S_ISREG(mode) || S_ISDIR(mode) || S_ISLNK(mode);
 }
 
-int ajf_stat_local(int dirfd, const char *path, bool pin_contents, uint64_t home_dev, uint64_t hide_dev,
-                   struct ajf_attr *ret_attr)
+static int stat_name(int dirfd, const char *path, bool pin_contents, uint64_t home_dev, uint64_t hide_dev,
+                     struct ajf_attr *ret_attr)
 {
     struct statx sx;
     if (hide_dev) {
@@ -77,6 +78,19 @@ int ajf_stat_local(int dirfd, const char *path, bool pin_contents, uint64_t home
         return -ENOENT;
     fill(&sx, pin_contents, home_dev, ret_attr);
     return 0;
+}
+
+int ajf_stat_local(int dirfd, const char *path, bool pin_contents, uint64_t home_dev, uint64_t hide_dev,
+                   struct ajf_attr *ret_attr)
+{
+    const char *name;
+    int parent, err = ajf_open_parent(dirfd, path, &parent, &name);
+    if (err)
+        return err;
+    err = stat_name(parent, name, pin_contents, home_dev, hide_dev, ret_attr);
+    if (parent != dirfd)
+        close(parent);
+    return err;
 }
 
 struct growing {
@@ -134,7 +148,7 @@ static int scan(DIR *dir, bool pin_contents, uint64_t home_dev, uint64_t hide_de
             continue;
         struct ajf_attr attr;
         bool maybe_dir = d->d_type == DT_DIR || d->d_type == DT_UNKNOWN;
-        int err = ajf_stat_local(dirfd(dir), d->d_name, pin_contents, home_dev, maybe_dir ? hide_dev : 0, &attr);
+        int err = stat_name(dirfd(dir), d->d_name, pin_contents, home_dev, maybe_dir ? hide_dev : 0, &attr);
         if (err == -ENOENT)
             continue; /* hidden, or gone meanwhile */
         if (err) /* no permission, a dead mount: the name is there, and asking for more will say why not */

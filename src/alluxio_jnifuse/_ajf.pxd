@@ -135,6 +135,10 @@ cdef extern from "ajf.h" nogil:
                        ajf_attr *ret_attr)
 
 
+cdef extern from "beneath.h" nogil:
+    int ajf_open_beneath(int dirfd, const char *path, int flags)
+
+
 cdef extern from "h2.h" nogil:
     ctypedef struct ajf_h2 "struct ajf_h2":
         pass

@@ -136,6 +136,12 @@ def stat_local(dirfd: int, path: bytes, pin_contents: bool, home_dev: int, hide_
     answers ENOENT), 0 hides nothing.
     """
 
+def open_beneath(dirfd: int, path: bytes, flags: int) -> int:
+    """`os.open` below `dirfd`, through no symbolic link and no `..` (csrc/beneath.h). Raises OSError.
+
+    b"" is `dirfd` itself. O_NOFOLLOW and O_CLOEXEC are added to `flags`. The caller closes the descriptor.
+    """
+
 def punch_hole(fd: int, offset: int, length: int) -> None:
     """Gives the bytes of a range back to the file system; they read as zeros. Raises OSError."""
 

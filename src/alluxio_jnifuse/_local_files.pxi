@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# Glue between the helpers of csrc/ajf.h for local files and Python, a part of _core.pyx.
+# Glue between the helpers of csrc/ajf.h and csrc/beneath.h for local files and Python, a part of _core.pyx.
 
 
 def scan_directory(int dirfd, bint pin_contents, uint64_t home_dev, uint64_t hide_dev):
@@ -29,6 +29,16 @@ def stat_local(int dirfd, bytes path not None, bint pin_contents, uint64_t home_
     if err < 0:
         raise OSError(-err, os.strerror(-err))
     return (a.ino, a.size, a.blocks, a.version, a.mtime_ns, a.ctime_ns, a.atime_ns, a.mode, a.nlink, a.uid, a.gid)
+
+
+def open_beneath(int dirfd, bytes path not None, int flags):
+    cdef const char *where = path
+    cdef int fd
+    with nogil:
+        fd = c.ajf_open_beneath(dirfd, where, flags)
+    if fd < 0:
+        raise OSError(-fd, os.strerror(-fd))
+    return fd
 
 
 def punch_hole(int fd, uint64_t offset, uint64_t length):

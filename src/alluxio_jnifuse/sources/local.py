@@ -13,7 +13,9 @@ Stores through a writable mapping are the exception: the kernel stamps those onc
 Inode numbers are the files' own, on the device of the root. What is mounted below it from another device could have the
 same ones; there they are hashes of device and inode number (csrc/scan.c).
 
-Everything is relative to one descriptor of the root, so the source stays what it was when the path to it changes.
+Everything is relative to one descriptor of the root, so the source stays what it was when the path to it changes. No
+symbolic link is followed on the way (csrc/beneath.h): a directory that was replaced by one since it was looked up must
+not lead out of the tree.
 """
 
 from __future__ import annotations
@@ -33,8 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 # O_NONBLOCK: a FIFO put in place of a file must not hang us. It means nothing to regular files.
-_FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-_DIRECTORY_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_DIRECTORY
+_FILE_FLAGS = os.O_RDONLY | os.O_NONBLOCK
+_DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY
 
 _PIECE_BYTES = 1 << 20  # large enough to hide the system call, small enough to wake readers early
 _SETTLE_NS = 20_000_000  # two ticks of the slowest kernel clock, HZ=100
@@ -87,7 +89,7 @@ class LocalSource(Source):
         return self._attr(self._root, path[1:])
 
     def list(self, path: bytes) -> Listing:
-        fd = os.open(path[1:] or b".", _DIRECTORY_FLAGS, dir_fd=self._root)
+        fd = _core.open_beneath(self._root, path[1:], _DIRECTORY_FLAGS)
         try:
             listing = Listing(*_core.scan_directory(fd, not self._lend, self._device, self._hidden_device))
             if not listing.names and os.fstat(fd).st_nlink == 0:
@@ -97,7 +99,12 @@ class LocalSource(Source):
             os.close(fd)
 
     def readlink(self, path: bytes) -> bytes:
-        return os.readlink(path[1:] or b".", dir_fd=self._root)
+        parent, _, name = path[1:].rpartition(b"/")
+        fd = _core.open_beneath(self._root, parent, os.O_PATH | os.O_DIRECTORY)
+        try:
+            return os.readlink(name or b".", dir_fd=fd)
+        finally:
+            os.close(fd)
 
     def statfs(self) -> StatFs:
         s = os.fstatvfs(self._root)
@@ -105,7 +112,7 @@ class LocalSource(Source):
 
     def open(self, path: bytes, version: int) -> OpenFile:
         try:
-            fd = os.open(path[1:] or b".", _FILE_FLAGS, dir_fd=self._root)
+            fd = _core.open_beneath(self._root, path[1:], _FILE_FLAGS)
         except OSError as exc:
             if exc.errno in (errno.ELOOP, errno.ENXIO):  # a symbolic link, a FIFO or a socket took its place
                 raise StaleVersion(self._where(path)) from exc
