@@ -175,7 +175,9 @@ class Config:
     def cache_directories(self) -> list[tuple[str, int]]:
         """Directories of the client cache with the bytes that each may hold. Raises ConfigError."""
         dirs, size = f"{_CACHE}dirs", f"{_CACHE}size"
-        paths = [os.path.abspath(path.strip()) for path in self.text(dirs).split(",") if path.strip()]
+        chosen = self.settings[dirs].rank != DEFAULT
+        listed = self.text(dirs).split(",") if chosen else [_default_cache_directory()]
+        paths = [os.path.abspath(path.strip()) for path in listed if path.strip()]
         sizes = [parse_size(part) for part in unquote(self.settings[size].text).split(",")]
         if not paths or len(set(paths)) < len(paths):
             raise ConfigError("names no directory, or one twice", where=f"{dirs}={self.text(dirs)!r}")
@@ -330,3 +332,10 @@ def _join(ufs: str, path: str) -> str:
 def page_bytes(size: int) -> int:
     """`size` rounded up to what the core takes: a power of two, at least 64 KiB."""
     return max(_SMALLEST_PAGE_BYTES, 1 << (size - 1).bit_length())
+
+
+def _default_cache_directory() -> str:
+    """A directory for this user, where nobody else can take the name before; Alluxio's own lies below /tmp."""
+    if os.geteuid() == 0:
+        return "/var/cache/alluxio-jnifuse"
+    return os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "alluxio-jnifuse")

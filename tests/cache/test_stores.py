@@ -353,12 +353,46 @@ def test_a_directory_of_another_format_is_emptied(opening: Opening, kind: str, d
     own = directory / "alluxio-jnifuse" / kind
     (directory / "foreign").write_text("somebody else's")
     opening().close()
-    (own / "format").write_text("a later one")
+    (own / "format").write_text("alluxio-jnifuse client cache, a later one")
     (own / "leftover").mkdir()
     store = opening()
     assert store.figures().pages == right_bytes(store, "a", PAGE) == 0
     assert not (own / "leftover").exists()
     assert (directory / "foreign").exists()
+
+
+@pytest.mark.parametrize("form", ["", "a cache of another program\n"])
+def test_a_directory_that_is_not_ours_is_left_alone(kind: str, directory: Path, form: str) -> None:
+    """Whatever its names look like, and wherever it came from."""
+    own = directory / "alluxio-jnifuse" / kind
+    kept = own / "ab" / f"ab{'0' * 30}"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("somebody else's")
+    if form:
+        (own / "format").write_text(form)
+    with pytest.raises(MountError, match="not emptied"):
+        open_store(kind, directory)
+    assert kept.read_text() == "somebody else's"
+
+
+@pytest.mark.parametrize("left", ["format.new", "lock"])
+def test_a_process_that_was_killed_in_the_middle_of_making_it(
+    opening: Opening, kind: str, directory: Path, left: str
+) -> None:
+    """The next one goes on."""
+    own = directory / "alluxio-jnifuse" / kind
+    own.mkdir(parents=True)
+    (own / left).write_text("")
+    write(opening(), "a", PAGE)
+
+
+def test_what_is_cached_is_for_its_user_alone(opening: Opening, kind: str, directory: Path) -> None:
+    """Also where the directory was made by a careless hand."""
+    own = directory / "alluxio-jnifuse" / kind
+    own.mkdir(parents=True)
+    own.chmod(0o755)
+    write(opening(), "a", PAGE)
+    assert own.stat().st_mode & 0o777 == 0o700
 
 
 def test_a_directory_that_cannot_be_used(kind: str, directory: Path) -> None:

@@ -311,6 +311,18 @@ def test_directories_of_the_client_cache() -> None:
             directories(paths, sizes)
 
 
+def test_the_default_directory_of_the_client_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody else can have taken its name, unlike that of a directory in /tmp; which one may still be asked for."""
+    local = [f"{CACHE}enabled=true", f"{CACHE}store.type=LOCAL"]
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    assert load(properties=local).cache_directories()[0][0] == "/var/cache/alluxio-jnifuse"
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    monkeypatch.setenv("XDG_CACHE_HOME", "/his/cache")
+    assert load(properties=local).cache_directories()[0][0] == "/his/cache/alluxio-jnifuse"
+    asked = [*local, f"{CACHE}dirs=/tmp/alluxio_cache"]
+    assert load(properties=asked).cache_directories()[0][0] == "/tmp/alluxio_cache"
+
+
 def test_the_evictor_of_the_client_cache() -> None:
     """Alluxio's classes with or without their package; one of somebody's own is the default, and the log says so."""
 

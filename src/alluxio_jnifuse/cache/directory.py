@@ -1,7 +1,11 @@
 """A directory of ours within a cache directory: one mount's at a time, and nobody else's files are touched.
 
 `<cache directory>/alluxio-jnifuse/<STORE>/` holds `lock` (locked while a mount uses it, with its process id) and
-`format`; the rest is the store's. A directory of another format is emptied: it is all ours, and only a cache.
+`format`; the rest is the store's. A directory whose format is another one of ours is emptied: it is only a cache. One
+that holds something and no format of ours is left alone.
+
+Nobody but root and this user can change what the path means (trusted.py), and what is in the directory is for this user
+alone: names in it may be relied on.
 """
 
 from __future__ import annotations
@@ -11,27 +15,30 @@ import fcntl
 import os
 import shutil
 
+from alluxio_jnifuse import trusted
 from alluxio_jnifuse.errors import MountError
 from alluxio_jnifuse.logs import LOGGER
 
 NAME = "alluxio-jnifuse"
 _PROPERTY = "alluxio.user.client.cache.dirs"
 _LOCK, _FORMAT = "lock", "format"
+_NEW_FORMAT = f"{_FORMAT}.new"
+_ANY_FORMAT = "alluxio-jnifuse client cache, "  # how the formats of all versions begin
 _FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 class CacheDirectory:
-    """The locked directory `path`; `fd` is open on it until `close`.
+    """The locked directory `path`; `fd` is open on it until `close`. `form`: what `format` holds.
 
-    Raises MountError when it cannot be made or written, belongs to somebody else, or another mount uses it.
+    Raises MountError when it cannot be made or written, is not ours, could be replaced by somebody else, or is used by
+    another mount.
     """
 
     def __init__(self, parent: str, store: str, form: str) -> None:
         self.path = os.path.join(parent, NAME, store)
         self.fd = self._lock = -1
         try:
-            os.makedirs(parent, 0o700, exist_ok=True)
-            outer = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            outer = trusted.open_directory(parent, make=True)
             try:
                 ours = _own_directory(NAME, outer)
             finally:
@@ -40,8 +47,11 @@ class CacheDirectory:
                 self.fd = _own_directory(store, ours)
             finally:
                 os.close(ours)
+            found = self._look()
+            os.fchmod(self.fd, 0o700)
             self._take(parent)
-            self._prepare(form)
+            if found != form:
+                self._prepare(form, found)
         except OSError as error:
             self.close()
             raise unusable(parent, error) from error
@@ -72,24 +82,34 @@ class CacheDirectory:
         os.ftruncate(self._lock, 0)
         os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
 
-    def _prepare(self, form: str) -> None:
-        """Empties the directory unless it is of this format. Writes in any case: `lock` was, just now."""
+    def _look(self) -> str:
+        """The format of the directory; "" when it is a new one. Raises MountError when it is none of ours."""
         found = self._read_format()
-        if found == form:
-            return
-        names = [name for name in os.listdir(self.fd) if name not in (_LOCK, _FORMAT)]
-        if found or names:
+        names = self._names()
+        if names and not found.startswith(_ANY_FORMAT):
+            raise MountError(
+                f"holds {names[0]!r} and no {_FORMAT} of a client cache: it is not emptied",
+                where=self.path,
+                remedy=f"remove it if nobody needs it, or set {_PROPERTY} to another directory",
+            )
+        return found
+
+    def _names(self) -> list[str]:
+        return sorted(name for name in os.listdir(self.fd) if name not in (_LOCK, _FORMAT, _NEW_FORMAT))
+
+    def _prepare(self, form: str, found: str) -> None:
+        """Makes it an empty directory of the format `form`."""
+        if found:
             LOGGER.warning("%s: of another version (%r), emptied", self.path, found.strip())
-        for name in names:
+        for name in self._names():
             remove(os.path.join(self.path, name))
-        new = f"{_FORMAT}.new"
-        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _FLAGS, 0o600, dir_fd=self.fd)
+        fd = os.open(_NEW_FORMAT, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _FLAGS, 0o600, dir_fd=self.fd)
         try:
             os.write(fd, form.encode())
             os.fsync(fd)  # or after a loss of power there might be a name without contents
         finally:
             os.close(fd)
-        os.rename(new, _FORMAT, src_dir_fd=self.fd, dst_dir_fd=self.fd)
+        os.rename(_NEW_FORMAT, _FORMAT, src_dir_fd=self.fd, dst_dir_fd=self.fd)
 
     def _read_format(self) -> str:
         try:

@@ -20,7 +20,10 @@ CACHE_PROPERTIES = (
     ),
     Option(
         "alluxio.user.client.cache.dirs", "text", "/tmp/alluxio_cache",
-        "directories of LOCAL and ROCKS, a comma list; each is used by one mount at a time", "Alluxio's",
+        "directories of LOCAL and ROCKS, a comma list; each is used by one mount at a time, and nobody but root and "
+        "the mounting user may be able to change what its path means",
+        "Alluxio's, in name only: anybody can take a name in /tmp first. Unless it is set, it is "
+        "/var/cache/alluxio-jnifuse for root and ~/.cache/alluxio-jnifuse for others",
         aliases=("alluxio.user.client.cache.dir",), here=True,
     ),
     Option(

@@ -1,0 +1,87 @@
+"""Paths whose meaning nobody but root and this user decides.
+
+A path is walked from `/`, a descriptor for each directory. Each must belong to root or to this user, and nobody else
+may write to it: whoever may could put another directory in the place of the next one. A sticky directory, as /tmp is,
+may be written by others, because what belongs to root or this user in it cannot be moved by them. A symbolic link is
+followed where it belongs to root or this user. The mask of an ACL shows as the permissions of the group.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections import deque
+
+_MOST_LINKS = 40  # as the kernel, path_resolution(7)
+_STEP = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class UntrustedPath(PermissionError):
+    """Somebody else decides what a path means; `strerror` says who, where, and what to do."""
+
+    def __init__(self, where: str, why: str, remedy: str) -> None:
+        super().__init__(errno.EPERM, f"{where} {why}: {remedy}", where)
+
+
+def open_directory(path: str, *, make: bool = False) -> int:
+    """A descriptor (O_PATH) of a directory; `make`: what is missing of the path is made, with mode 0700.
+
+    Raises UntrustedPath, or another OSError.
+    """
+    parts = deque(os.path.abspath(path).split("/"))
+    at, where, links = os.open("/", _STEP), "/", 0
+    try:
+        _check(os.fstat(at), where)
+        while parts:
+            name = parts.popleft()
+            if name in ("", "."):
+                continue
+            inner = _enter(name, at, make)
+            status = os.fstat(inner)
+            if stat.S_ISLNK(status.st_mode):
+                os.close(inner)
+                links += 1
+                _check_owner(status, os.path.join(where, name))
+                target = os.readlink(name, dir_fd=at)
+                if links > _MOST_LINKS:
+                    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+                parts.extendleft(reversed(target.split("/")))
+                if not target.startswith("/"):
+                    continue
+                inner, name, where = os.open("/", _STEP), "", "/"
+                status = os.fstat(inner)
+            os.close(at)
+            at = inner
+            where = os.path.dirname(where) if name == ".." else os.path.join(where, name)
+            _check(status, where)
+    except BaseException:
+        os.close(at)
+        raise
+    return at
+
+
+def _enter(name: str, parent: int, make: bool) -> int:
+    try:
+        return os.open(name, _STEP, dir_fd=parent)
+    except FileNotFoundError:
+        if not make:
+            raise
+    try:
+        os.mkdir(name, 0o700, dir_fd=parent)
+    except FileExistsError:
+        pass
+    return os.open(name, _STEP, dir_fd=parent)
+
+
+def _check(status: os.stat_result, where: str) -> None:
+    if not stat.S_ISDIR(status.st_mode):
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), where)
+    _check_owner(status, where)
+    if status.st_mode & 0o022 and not status.st_mode & stat.S_ISVTX:
+        raise UntrustedPath(where, "can be written by others", "chmod go-w, or chmod +t, or choose another directory")
+
+
+def _check_owner(status: os.stat_result, where: str) -> None:
+    if status.st_uid not in (0, os.geteuid()):
+        raise UntrustedPath(where, f"belongs to user {status.st_uid}", "chown it, or choose another directory")
