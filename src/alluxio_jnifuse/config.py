@@ -31,7 +31,7 @@ _PORT = "alluxio.master.rpc.port"
 _RETRY = "alluxio.user.block.read.retry.max.duration"
 _CACHE = "alluxio.user.client.cache."
 _POLICY = "alluxio.user.ufs.block.read.location.policy"
-_BLOCK_FILES = ("alluxio.worker.tieredstore.level0.dirs.path", "alluxio.worker.data.folder")
+_BLOCK_FILES = (*(f"alluxio.worker.tieredstore.level{n}.dirs.path" for n in range(3)), "alluxio.worker.data.folder")
 _POLLING_PROCESSORS = 2  # one for the thread that polls, one for the others; with less a quota is soon used up
 _SMALLEST_PAGE_BYTES = 64 << 10  # options.h
 
@@ -291,7 +291,7 @@ class Config:
         else:
             used = {
                 "alluxio.worker.hostname": self.text(_POLICY) == "SpecificHostPolicy",
-                **dict.fromkeys(_BLOCK_FILES, self.flag("alluxio.user.unsafe.direct.local.io.enabled")),
+                **dict.fromkeys(_BLOCK_FILES, self.flag("alluxio.user.short.circuit.enabled")),
             }
             of_storage = row is not None and row.oss
             return "" if used.get(name, not of_storage) else ignored_reason(name)

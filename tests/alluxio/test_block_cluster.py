@@ -12,6 +12,7 @@ from cluster.cluster import Cluster
 from fake_worker import Proxy
 
 from alluxio_jnifuse.sources.alluxio import requests
+from alluxio_jnifuse.sources.alluxio.blockfiles import BlockFiles
 from alluxio_jnifuse.sources.alluxio.link import WorkerLink
 from alluxio_jnifuse.sources.alluxio.master import MasterClient
 from alluxio_jnifuse.sources.alluxio.proto import worker_pb2
@@ -73,7 +74,7 @@ def test_hundreds_of_reads_take_one_connection(block: Block) -> None:
 
 def test_a_block_file_is_asked_for_on_one_connection(block: Block) -> None:
     """And given back on it."""
-    local = LocalBlocks((), promote=False)
+    local = LocalBlocks(BlockFiles((), "alluxioworker"), promote=False)
     for _ in range(20):
         held = local.open(block.link, block.id, len(DATA))
         assert held is not None

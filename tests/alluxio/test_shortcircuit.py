@@ -70,7 +70,8 @@ def cluster() -> Iterator[FakeCluster]:
 @pytest.fixture
 def lender(cluster: FakeCluster, tmp_path: Path) -> Lender:
     blocks = cluster.put("/f", DATA, BLOCK, holders=[0])
-    made = Lender(cluster, tmp_path)
+    made = Lender(cluster, tmp_path / "alluxioworker")
+    made.directory.mkdir()
     made.keep(blocks)
     return made
 
@@ -149,6 +150,61 @@ def test_a_symbolic_link_is_no_block_file(cluster: FakeCluster, lender: Lender) 
     assert read(lending(cluster)) == (DATA, 0)
 
 
+def steal(lender: Lender, directory: Path) -> None:
+    """Has the worker's blocks lie in another directory, of the same length and with other bytes."""
+    directory.mkdir(parents=True)
+    for block in lender.worker.blocks:
+        (directory / str(block)).write_bytes(b"root alone reads this " * (BLOCK // 16))
+
+
+@pytest.mark.parametrize("configured", [False, True])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "{directory}/../secret/{block}",
+        "{directory}/../secret/../secret/{block}",
+        "{directory}/./{block}",
+        "{directory}//{block}",
+        "{directory}/link/{block}",
+        "{directory}/../linked/alluxioworker/{block}",
+        "{top}/linked/alluxioworker/{block}",
+        "{top}/secret/{block}",
+        "{top}/secret/alluxioworker{block}",
+        "/proc/self/cwd/alluxioworker/{block}",
+    ],
+)
+def test_a_hostile_worker(
+    cluster: FakeCluster,
+    lender: Lender,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    configured: bool,
+    answer: str,
+) -> None:
+    """It names files that are none of its blocks: they are not opened, and its bytes are asked of it."""
+    steal(lender, tmp_path / "secret")
+    steal(lender, tmp_path / "other" / "alluxioworker")
+    (lender.directory / "link").symlink_to(tmp_path / "secret")
+    (tmp_path / "linked").symlink_to(tmp_path / "other")
+    monkeypatch.chdir(tmp_path / "other")
+    lender.answer = answer.replace("{top}", str(tmp_path))
+    more = {"tiers_configured": True, "tier_directories": (str(tmp_path),)} if configured else {}
+    assert read(lending(cluster, **more)) == (DATA, 0)
+    lender.unlocked()
+
+
+def test_block_files_lie_in_configured_directories_and_nowhere_else(
+    cluster: FakeCluster, lender: Lender, tmp_path: Path
+) -> None:
+    """A data folder elsewhere is not enough then; that a directory is reached through a link is."""
+    (tmp_path / "link").symlink_to(tmp_path)
+    for directory, opened in ((tmp_path, 4), (tmp_path / "link", 4), (tmp_path.parent, 0), (lender.directory, 0)):
+        lender.answer = f"{directory}/alluxioworker/{{block}}" if opened else "{directory}/{block}"
+        source = lending(cluster, tiers_configured=True, tier_directories=(str(directory),))
+        assert read(source) == (DATA, opened)
+        lender.unlocked()
+
+
 def test_a_directory_that_cannot_be_seen(
     cluster: FakeCluster, lender: Lender, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -208,5 +264,5 @@ def test_a_worker_that_does_not_know_us_any_more(cluster: FakeCluster, lender: L
 
 def test_blocks_are_opened_without_asking(cluster: FakeCluster, lender: Lender) -> None:
     """Where that is wanted."""
-    assert read(lending(cluster, direct_local_io=True, tier_directories=(str(lender.directory),))) == (DATA, 4)
+    assert read(lending(cluster, direct_local_io=True, tier_directories=(str(lender.directory.parent),))) == (DATA, 4)
     assert lender.asked == 0

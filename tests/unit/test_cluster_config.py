@@ -14,6 +14,7 @@ import pytest
 
 from alluxio_jnifuse.config import Config
 from alluxio_jnifuse.errors import ConfigError, SourceError
+from alluxio_jnifuse.loading import CLUSTER
 from alluxio_jnifuse.sources.alluxio import from_config
 from alluxio_jnifuse.sources.alluxio.settings import Settings
 
@@ -121,10 +122,10 @@ def test_the_uri_comes_apart_again() -> None:
 def test_defaults_of_the_engine() -> None:
     """Those of the table are those of Settings, but for who we are."""
     told = settings()
-    assert told._replace(user="", uid=-1, gid=-1, tier_directories=()) == Settings(masters=("m:19998",), user="")
+    assert told._replace(user="", uid=-1, gid=-1) == Settings(masters=("m:19998",), user="")
     assert told.user == pwd.getpwuid(os.getuid()).pw_name
     assert (told.uid, told.gid) == (os.getuid(), os.getgid())
-    assert told.tier_directories == ("/mnt/ramdisk/alluxioworker",)
+    assert told.tier_directories == ("/mnt/ramdisk",)
 
 
 def test_every_field_is_told() -> None:
@@ -219,7 +220,9 @@ def test_every_field_is_told() -> None:
         short_circuit_preferred=True,
         domain_socket_as_uuid=True,
         direct_local_io=True,
-        tier_directories=("/x/z", "/y/z"),
+        tier_directories=("/x", "/y/"),
+        tiers_configured=True,
+        data_folder="z",
     )
 
 
@@ -278,10 +281,19 @@ def test_unknown_classes_are_replaced() -> None:
 def test_settings_of_a_worker() -> None:
     """Have an effect only with the options that need them."""
     host, tier = "alluxio.worker.hostname", "alluxio.worker.tieredstore.level0.dirs.path"
-    config = load(MASTER, f"{host}=w", f"{tier}=/x")
+    config = load(MASTER, f"{host}=w", f"{tier}=/x", "alluxio.user.short.circuit.enabled=false")
     assert [len(ignored(config, key)) for key in (host, tier)] == [1, 1]
-    direct = "alluxio.user.unsafe.direct.local.io.enabled=true"
-    assert not load(MASTER, f"{host}=w", f"{tier}=/x", f"{POLICY}=SpecificHostPolicy", direct).notes
+    assert not load(MASTER, f"{host}=w", f"{tier}=/x", f"{POLICY}=SpecificHostPolicy").notes
+
+
+def test_where_block_files_lie() -> None:
+    """In all tiers that are configured here; what the cluster says is not to be relied on."""
+    tier = "alluxio.worker.tieredstore.level{}.dirs.path"
+    assert not settings(MASTER).tiers_configured
+    told = settings(MASTER, f"{tier.format(0)}=/a,/b", f"{tier.format(1)}=/c", f"{tier.format(2)}=/d")
+    assert told.tiers_configured
+    assert told.tier_directories == ("/a", "/b", "/c", "/d")
+    assert load(MASTER).with_cluster_defaults([(tier.format(0), "/x")]).settings[tier.format(0)].rank == CLUSTER
 
 
 def test_tiers_that_are_not_in_the_order() -> None:

@@ -132,7 +132,9 @@
 -Dalluxio.job.worker.web.port={{ $own.ports.web }}
 {{ include "alluxio.shortCircuitOptions" $root }}
 {{- else -}}
--Dalluxio.worker.tieredstore.level0.dirs.path={{ (first $root.Values.tieredstore.levels).path }}
+{{ range $root.Values.tieredstore.levels }}{{ $level := include "alluxio.text" .level }}
+{{- with .path }}-Dalluxio.worker.tieredstore.level{{ $level }}.dirs.path={{ . }} {{ end }}
+{{- end }}
 {{ include "alluxio.shortCircuitOptions" $root }}
 {{- end }}
 {{ include "alluxio.words" $own.jvmOptions }}

@@ -197,7 +197,11 @@ CLUSTER_PROPERTIES = (
     ),
     _row(
         "alluxio.worker.tieredstore.level0.dirs.path", "text", "/mnt/ramdisk",
-        "where block files lie, for alluxio.user.unsafe.direct.local.io.enabled", env="ALLUXIO_RAM_FOLDER",
+        "where workers of this machine have their block files, a comma list; given, none that lies elsewhere is "
+        "opened. Without it, any is that lies in a data folder",
+        env="ALLUXIO_RAM_FOLDER",
     ),
+    _row("alluxio.worker.tieredstore.level1.dirs.path", "text", "", "those of the second tier"),
+    _row("alluxio.worker.tieredstore.level2.dirs.path", "text", "", "those of the third tier"),
     _row("alluxio.worker.data.folder", "text", "/alluxioworker/", "the directory of the block files within"),
 )  # fmt: skip

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from alluxio_jnifuse.config import ALLUXIO
 from alluxio_jnifuse.errors import ConfigError
-from alluxio_jnifuse.loading import DEFAULT, TIER, TIERS
+from alluxio_jnifuse.loading import CLUSTER, DEFAULT, TIER, TIERS
 from alluxio_jnifuse.sources.alluxio.settings import Settings
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ _POLICY = "alluxio.fuse.auth.policy.class"
 _CUSTOM = "alluxio.fuse.auth.policy.custom."
 _NOBODY = ("", "_NONE_", "_HDFS_USER_")  # the Hadoop user of a process that is no Hadoop's is its own
 _NOT_SET = "DEFAULT"  # a default of the cluster's release, which is no better than ours
+_TIER_PATHS = "alluxio.worker.tieredstore.level{}.dirs.path"
+_MOST_TIERS = 3  # Alluxio knows MEM, SSD and HDD
 _FOREVER_S = 10 * 365 * 86400.0  # still a timeout that every clock can add
 _LARGEST_CHUNK_BYTES = 64 << 20  # the largest message that is taken has 100 MB
 
@@ -74,6 +76,8 @@ def settings(config: Config, masters: Sequence[str]) -> Settings:
         domain_socket_as_uuid=config.flag("alluxio.worker.data.server.domain.socket.as.uuid"),
         direct_local_io=config.flag("alluxio.user.unsafe.direct.local.io.enabled"),
         tier_directories=_tier_directories(config),
+        tiers_configured=config.settings[_TIER_PATHS.format(0)].rank > CLUSTER,  # masters know little of workers
+        data_folder=config.text("alluxio.worker.data.folder").strip("/"),
     )
 
 
@@ -143,9 +147,9 @@ def _tiers(config: Config) -> tuple[tuple[str, str], ...]:
 
 
 def _tier_directories(config: Config) -> tuple[str, ...]:
-    folder = config.text("alluxio.worker.data.folder").strip("/")
-    listed = config.text("alluxio.worker.tieredstore.level0.dirs.path").split(",")
-    return tuple(os.path.join(directory.strip(), folder) for directory in listed if directory.strip())
+    """Of all tiers of a worker."""
+    listed = ",".join(config.text(_TIER_PATHS.format(level)) for level in range(_MOST_TIERS)).split(",")
+    return tuple(directory.strip() for directory in listed if directory.strip())
 
 
 def _owner(config: Config) -> tuple[int, int]:

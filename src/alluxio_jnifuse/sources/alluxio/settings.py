@@ -61,4 +61,6 @@ class Settings(NamedTuple):
     short_circuit_preferred: bool = False  # where a worker has a domain socket too
     domain_socket_as_uuid: bool = False
     direct_local_io: bool = False  # block files are opened without asking the worker
-    tier_directories: tuple[str, ...] = ()  # where direct_local_io looks: "<tier dir>/<data folder>"
+    tier_directories: tuple[str, ...] = ("/mnt/ramdisk",)  # of workers; where direct_local_io looks
+    tiers_configured: bool = False  # block files lie there and nowhere else
+    data_folder: str = "alluxioworker"  # in each of them, with the block files

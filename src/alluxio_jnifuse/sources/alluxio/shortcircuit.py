@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import logging
 import os
-import stat
 import threading
 import time
 from errno import ECANCELED
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from alluxio_jnifuse._core import BlockConnection
+    from alluxio_jnifuse.sources.alluxio.blockfiles import BlockFiles
     from alluxio_jnifuse.sources.alluxio.channel import Stream
     from alluxio_jnifuse.sources.alluxio.link import WorkerLink
 
@@ -38,7 +38,6 @@ log = logging.getLogger(__name__)
 
 OPEN_LOCAL_BLOCK = "/alluxio.grpc.block.BlockWorker/OpenLocalBlock"
 
-_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _PATH_BYTES = 4096
 _MOST_LOCKS = 256  # beyond, files are used without: each lock is a connection of the worker
 _MOST_REFUSALS = 8  # of one worker that has lent nothing yet, before it is not asked any more
@@ -72,10 +71,11 @@ class LocalBlock:
 
 
 class LocalBlocks:
-    """Opens block files. `directories`: where block files lie that are opened without asking; empty: always ask."""
+    """Opens block files. `files`: which may be; `direct`: directories that are looked into before a worker is asked."""
 
-    def __init__(self, directories: Sequence[str], promote: bool) -> None:
-        self._directories = tuple(directories)
+    def __init__(self, files: BlockFiles, promote: bool, direct: Sequence[str] = ()) -> None:
+        self._files = files
+        self._direct = tuple(direct)
         self._promote = promote
         self._lock = threading.Lock()
         self._unseen: dict[str, float] = {}  # lock; targets of workers whose files cannot be opened here, until when
@@ -89,8 +89,8 @@ class LocalBlocks:
 
     def open_directly(self, block_id: int, length: int) -> LocalBlock | None:
         """The block file where it should lie, without asking anybody."""
-        for directory in self._directories:
-            fd = _open(f"{directory}/{block_id}", length)
+        for directory in self._direct:
+            fd = self._files.open_in(directory, block_id, length)
             if fd is not None:
                 return LocalBlock(fd, length, None)
         return None
@@ -110,10 +110,9 @@ class LocalBlocks:
             raise
         try:
             path = lock.path
-            # A block's file is named after it; a worker with a paged store has none, and no absolute path.
-            fd = _open(path, length) if path.startswith("/") and path.endswith(f"/{block_id}") else None
+            fd = self._files.open(path, block_id, length)  # a worker with a paged store has none, and no absolute path
             if fd is None:
-                self._note_unseen(link, path)
+                self._note_unseen(link, path, block_id)
                 return None
             with self._lock:
                 self._lenders.add(link.target)
@@ -142,9 +141,9 @@ class LocalBlocks:
         if number == _MOST_REFUSALS:
             log.info("the worker %s has no block files: what it holds is read through it", link.target)
 
-    def _note_unseen(self, link: WorkerLink, path: str) -> None:
+    def _note_unseen(self, link: WorkerLink, path: str, block_id: int) -> None:
         directory = os.path.dirname(path)
-        if path.startswith("/") and os.path.isdir(directory) and os.access(directory, os.X_OK):
+        if self._files.is_seen(path, block_id):
             return  # the block has just gone
         with self._lock:
             known = link.target in self._unseen
@@ -152,7 +151,8 @@ class LocalBlocks:
         if not known and path.startswith("/"):
             log.warning(
                 "the worker %s is on this machine, but its block files cannot be opened here (%s): they are read "
-                "through the worker, slower; give this process the directory at the same path",
+                "through the worker, slower; give this process the directory at the same path, not through symbolic "
+                "links, or name it in alluxio.worker.tieredstore.level0.dirs.path",
                 link.target,
                 directory,
             )
@@ -223,16 +223,3 @@ class _Lock:
             except OSError:
                 pass
             self._link.drop(connection)
-
-
-def _open(path: str, length: int) -> int | None:
-    """A descriptor of a file with at least `length` bytes, or None."""
-    try:
-        fd = os.open(path, _FLAGS)
-    except OSError:
-        return None
-    found = os.fstat(fd)
-    if stat.S_ISREG(found.st_mode) and found.st_size >= length:
-        return fd
-    os.close(fd)
-    return None

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from alluxio_jnifuse import stacking
 from alluxio_jnifuse.errors import StaleVersion, forget_frames
 from alluxio_jnifuse.sources.alluxio.attempts import FileBlocks, is_silent
+from alluxio_jnifuse.sources.alluxio.blockfiles import BlockFiles
 from alluxio_jnifuse.sources.alluxio.errors import CallError, NotFound, is_retryable
 from alluxio_jnifuse.sources.alluxio.locality import Locality
 from alluxio_jnifuse.sources.alluxio.metadata import MISSING, MetadataCache
@@ -118,11 +119,13 @@ class AlluxioSource(Source):
         if note:
             log.warning("%s", note)
         self._workers = Workers(settings, client, locality, chosen, self._metadata.addresses)
-        directories = settings.tier_directories if settings.direct_local_io and settings.short_circuit else ()
-        if directories:
+        direct = settings.tier_directories if settings.direct_local_io and settings.short_circuit else ()
+        if direct:
             self.small_ahead = _DIRECT_AHEAD
         self.stack_depth = _stack_depth(settings)
-        self._blocks = LocalBlocks(directories, settings.read_type == "CACHE_PROMOTE")
+        configured = settings.tier_directories if settings.tiers_configured else ()
+        files = BlockFiles(configured, settings.data_folder)
+        self._blocks = LocalBlocks(files, settings.read_type == "CACHE_PROMOTE", direct)
         self._capacity = _Capacity(0, 0, 0.0)
         self._closed = threading.Event()
 
