@@ -1,5 +1,6 @@
 #!/bin/sh
 # tini passes signals on and buries orphans; who runs this under an init of his own needs no second one.
-set -- /opt/alluxio-jnifuse/bin/python -m alluxio_jnifuse.entrypoint "$@"
+# -I: no module of the working directory takes the place of another. -u: with -I, PYTHONUNBUFFERED counts no more.
+set -- /opt/alluxio-jnifuse/bin/python -I -u -m alluxio_jnifuse.entrypoint "$@"
 [ $$ -ne 1 ] || set -- tini -- "$@"
 exec "$@"

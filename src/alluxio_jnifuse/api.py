@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     Path = Union[str, bytes, os.PathLike[str], os.PathLike[bytes]]
 
+# The command, without the working directory among the places of modules: `python -m` would import a getopt.py from it.
+_PROGRAM = "import sys; sys.path[:] = filter(None, sys.path); from alluxio_jnifuse.cli import main; sys.exit(main())"
+
 
 class Mount:
     """A mounted file system; leaving it as a context manager unmounts it, also when its files are in use.
@@ -75,7 +78,7 @@ def mount(
 
     from alluxio_jnifuse.masking import SECRETS_VARIABLE, is_secret
 
-    command = [sys.executable, "-m", "alluxio_jnifuse", "mount", "--ufs", _storage_word(ufs)]
+    command = [sys.executable, "-c", _PROGRAM, "mount", "--ufs", _storage_word(ufs)]
     for word in _option_words(options):
         command += ["-o", word]
     secrets = {}  # everybody can see a command line

@@ -41,6 +41,18 @@ def test_context_manager(data: Path, private: Path) -> None:
     mount.unmount()
 
 
+def test_the_working_directory_brings_no_modules(data: Path, private: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever calls may be root, and stand in a directory where somebody else left modules."""
+    planted = private / "planted"
+    planted.mkdir()
+    for name in ("getopt", "pkgutil", "runpy", "numpy", "resource", "alluxio_jnifuse"):
+        (planted / f"{name}.py").write_text(f"open({str(private / 'ran')!r}, 'w').close()\n")
+    monkeypatch.chdir(planted)
+    with alluxio_jnifuse.mount(data, private / "mnt") as mount:
+        subprocess.run(["cat", f"{mount.mountpoint}/file"], capture_output=True, check=True)
+    assert not (private / "ran").exists()
+
+
 def test_failure(private: Path) -> None:
     """A mount that does not come about raises with the reason of the command."""
     with pytest.raises(MountError, match="no such directory"):
