@@ -86,7 +86,7 @@ def test_the_engine_is_told_the_recipe(recipe: Config) -> None:
     assert told.read_type == "CACHE"
     assert (told.metadata_cache, told.metadata_expiration_s, told.metadata_max_entries) == (True, 172_800, 1_000_000)
     assert told.direct_local_io
-    assert told.tier_directories == ("/opt/ramdisk/alluxioworker",)
+    assert told.tier_directories == ("/opt/ramdisk",)
     assert told.worker_refresh_s == 120
     assert told.slow_rpc_s == 1
     numbers = recipe.core_options()
