@@ -66,6 +66,7 @@ int ajf_cache_init(struct ajf_cache *c, const struct ajf_options *o, struct ajf_
     c->slab.fd = -1;
     ajf_frames_init(&c->frames, c->page_bytes, c->n_chunks);
     c->rest_ns = AJF_FOREVER;
+    c->rests_ns = AJF_RESTS_NS;
     c->stats = stats;
     ajf_order_init(&c->order, c->transient ? AJF_EVICT_LRU : (enum ajf_evictor)o->evictor);
     ajf_list_init(&c->starved);
@@ -235,9 +236,9 @@ void ajf_cache_rest(struct ajf *m)
     struct ajf_cache *c = &m->cache;
     pthread_mutex_lock(&c->lock);
     uint64_t now = ajf_now_ns();
-    if (now >= c->frames.laid_ns + AJF_RESTS_NS)
+    if (now >= c->frames.laid_ns + c->rests_ns)
         ajf_frames_trim(&c->frames, 0);
-    c->rest_ns = ajf_frames_resident(&c->frames) ? now + AJF_RESTS_NS : AJF_FOREVER;
+    c->rest_ns = ajf_frames_resident(&c->frames) ? now + c->rests_ns : AJF_FOREVER;
     pthread_mutex_unlock(&c->lock);
 }
 
@@ -507,7 +508,7 @@ static void lay_locked(struct ajf *m, struct ajf_page *page)
     struct ajf_cache *c = &m->cache;
     page->frame = ajf_frames_lay(&c->frames, &c->store, &page->file->memory, page->index * c->page_bytes);
     if (page->frame && c->rest_ns == AJF_FOREVER) {
-        c->rest_ns = ajf_now_ns() + AJF_RESTS_NS;
+        c->rest_ns = ajf_now_ns() + c->rests_ns;
         ajf_waits_nudge(&m->waits);
     }
 }

@@ -63,6 +63,7 @@ struct ajf_cache {
     bool transient;
     struct ajf_frames frames; /* lock */
     _Atomic uint64_t rest_ns; /* when to call ajf_cache_rest; changed under the lock */
+    uint64_t rests_ns;        /* lock; AJF_RESTS_NS, but in tests */
     struct ajf_list starved; /* lock; fetches that found no memory */
     /* the slab */
     struct ajf_memory slab;  /* lock */

@@ -5,7 +5,7 @@
  *
  * libfuse takes an open descriptor for a mount point ("/dev/fd/N"); here it is one end of a SOCK_SEQPACKET pair, so
  * that each message is one request or one reply. The test also plays the fetchers, so it decides who answers when.
- * Nothing needs privileges, and nothing sleeps but where a deadline is what is tested.
+ * Nothing needs privileges and nothing sleeps: deadlines pass when the test says so (fake_time_passes).
  */
 #ifndef FAKE_KERNEL_H
 #define FAKE_KERNEL_H
@@ -19,9 +19,11 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "file.h"
 #include "mount.h"
+#include "read.h"
 
-#define FAKE_WAIT_MS 10000 /* what must happen happens at once; this only ends a test that hangs */
+#define FAKE_WAIT_MS 100000 /* what must happen happens at once; this only ends a test that hangs */
 #define FAKE_MESSAGE (160u << 10)
 #define FAKE_PENDING 256
 
@@ -43,8 +45,8 @@ struct fake {
 
 static inline struct ajf_options fake_options(void)
 {
-    return (struct ajf_options){.max_idle_threads = 2,
-                                .max_threads = 4,
+    return (struct ajf_options){.max_idle_threads = 1,
+                                .max_threads = 1, /* requests are taken in turn, or the scheduler would have a say */
                                 .max_readahead = 1 << 20,
                                 .max_write = 65536,
                                 .max_background = 256,
@@ -155,6 +157,28 @@ static inline bool fake_is_parked(struct fake *k, uint64_t unique)
         return true;
     free(r.bytes);
     return false;
+}
+
+/* It is late: the deadlines of all requests that are parked have come, and what they wait for has been long in coming. */
+static inline void fake_time_passes(struct fake *k)
+{
+    struct ajf_waits *t = &k->m->waits;
+    uint64_t long_ago = ajf_now_ns() - 86400 * AJF_NS_PER_S; /* differences are right even where this wraps */
+    pthread_mutex_lock(&k->m->cache.lock);
+    pthread_mutex_lock(&t->lock);
+    for (int class = 0; class < AJF_WAIT_CLASSES; class++)
+        AJF_LIST_FOR(l, &t->by_age[class])
+        {
+            struct ajf_wait *w = AJF_CONTAINER(l, struct ajf_wait, by_age);
+            w->deadline_ns = 0;
+            if (!strcmp(w->op, "Open"))
+                AJF_CONTAINER(w, struct ajf_call, wait)->file->opening_ns = long_ago;
+            else if (!strcmp(w->op, "Read"))
+                AJF_CONTAINER(w, struct ajf_read, wait)->file->opening_ns = long_ago;
+        }
+    pthread_cond_signal(&t->wake);
+    pthread_mutex_unlock(&t->lock);
+    pthread_mutex_unlock(&k->m->cache.lock);
 }
 
 static inline void fake_start(struct fake *k, const struct ajf_options *o)

@@ -17,7 +17,6 @@ static struct fake k;
 static struct ajf_options options(void)
 {
     struct ajf_options o = fake_options();
-    o.max_threads = o.max_idle_threads = 1; /* what was sent later is answered after all that an earlier read did */
     o.cache_enabled = false;
     o.prefetch_bytes = 32 * MIB;
     o.attr_timeout_ns = o.entry_timeout_ns = o.negative_timeout_ns = 3600 * AJF_NS_PER_S;

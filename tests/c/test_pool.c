@@ -19,7 +19,6 @@ static bool setup(uint32_t busy_poll_us)
 {
     struct ajf_options o = fake_options();
     o.busy_poll_us = busy_poll_us;
-    o.max_threads = o.max_idle_threads = 1;
     fake_start(&k, &o);
     return k.m->pool.busy_poll_ns || !busy_poll_us;
 }

@@ -3,6 +3,8 @@
  * The transient window, where bytes lie on their way to the kernel when they are not cached: who gets room in it, and
  * what is taken out of it; against a kernel that the test plays (fake_kernel.h).
  */
+#include <sched.h>
+
 #include "check.h"
 #include "fake_kernel.h"
 #include "file.h"
@@ -21,7 +23,6 @@ static unsigned out_of_order;
 static void start_with(uint64_t window)
 {
     struct ajf_options o = fake_options();
-    o.max_threads = o.max_idle_threads = 1; /* what was sent later is answered after all that an earlier read did */
     o.cache_enabled = false;
     o.transient_bytes = window;
     o.prefetch_bytes = 32 * MIB;
@@ -169,10 +170,21 @@ static void stream_many(unsigned first)
     CHECK_EQ(out_of_order, 0);
 }
 
+static void let_it_rest_after(uint64_t rests_ns)
+{
+    struct ajf_cache *c = &k.m->cache;
+    pthread_mutex_lock(&c->lock);
+    c->rests_ns = rests_ns;
+    c->rest_ns = c->rest_ns == AJF_FOREVER ? AJF_FOREVER : c->frames.laid_ns + rests_ns;
+    pthread_mutex_unlock(&c->lock);
+    ajf_waits_nudge(&k.m->waits);
+}
+
 static void memory_is_handed_on(void)
 {
     start_with(64 * MIB);
     struct ajf_cache *c = &k.m->cache;
+    let_it_rest_after(3600 * AJF_NS_PER_S);
     stream_many(1);
     CHECK_EQ(fake_stat(&k, "cache_used_bytes"), 0);
     if (c->store.huge) {
@@ -181,11 +193,13 @@ static void memory_is_handed_on(void)
         CHECK_EQ(resident(c->frames.memory.fd), spare);
         CHECK(spare <= c->limit);
         ajf_cache_rest(k.m);
-        CHECK_EQ(c->frames.n_spare * c->page_bytes, spare); /* it was used a moment ago */
-        for (int i = 0; i < 200 && resident(c->frames.memory.fd); i++)
-            usleep(50000);
-        CHECK_EQ(resident(c->frames.memory.fd), 0);
+        CHECK_EQ(c->frames.n_spare * c->page_bytes, spare); /* it was used less than an hour ago */
+        let_it_rest_after(0);
+        uint64_t until = ajf_deadline_ns(FAKE_WAIT_MS);
+        while (c->rest_ns != AJF_FOREVER && ajf_now_ns() < until)
+            sched_yield();
         CHECK(c->rest_ns == AJF_FOREVER);
+        CHECK_EQ(resident(c->frames.memory.fd), 0);
         stream_many(5);
     }
     fake_end(&k);
