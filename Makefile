@@ -23,7 +23,7 @@ JOBS ?=
 MAKEFLAGS += --no-builtin-rules
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help build run cluster cluster-jars helm test test-images test-k8s check wheel asan tsan ubsan bench clean distclean c-tests c-warnings system-build system-test system-cluster system-container image image-alluxio
+.PHONY: help build run cluster cluster-jars helm test test-quick test-needs test-images python-tests quick-tests server-tests test-k8s check ci lint wheel asan tsan ubsan bench clean distclean c-tests c-warnings system-build system-test system-cluster system-container image image-alluxio
 
 CSRC := $(wildcard csrc/*.c)
 C_INPUTS := csrc/cflags $(wildcard csrc/*.[ch] csrc/*.def)
@@ -98,28 +98,50 @@ helm: .venv/.tools ## build the pinned helm, once
 
 # ---- checks
 
-# The images are built beside the tests, of which those of containers come last.
-test: .venv/.built .venv/.test cluster-jars helm | system-test system-container ## the C tests, then the Python tests
-	@setsid nice -n 19 $(MAKE) --no-print-directory test-images >build/test-images.log 2>&1 &
-	images=$$!
-	trap 'kill -- -$$images 2>/dev/null || :' EXIT
-	$(MAKE) --no-print-directory c-tests
-	.venv/bin/python -m pytest
+# A part that fails does not keep the others from running. The servers' tests wait much of their time for servers.
+TEST_PARTS := --beside test-images --beside server-tests c-tests python-tests
+CHECK_PARTS := lint c-warnings
+SANITIZERS := asan ubsan tsan
+
+test: test-needs ## the C tests and the Python tests
+	@MAKE="$(MAKE)" scripts/run-parts $(TEST_PARTS)
+
+test-quick: .venv/.built .venv/.test | system-test ## those that take seconds: no cluster, no container, no chart
+	@MAKE="$(MAKE)" scripts/run-parts c-tests quick-tests
+
+check: test-needs .venv/.dev ## linters, types, C warnings as errors, and the tests
+	@MAKE="$(MAKE)" scripts/run-parts $(CHECK_PARTS) $(TEST_PARTS)
+
+ci: test-needs .venv/.dev ## all that is checked of a change: check, and the sanitizers
+	@MAKE="$(MAKE)" scripts/run-parts $(CHECK_PARTS) $(TEST_PARTS) $(SANITIZERS)
+
+test-needs: .venv/.built .venv/.test cluster-jars helm | system-test system-container
+
+SERVERS := cluster or container or chart
+
+python-tests: .venv/.built .venv/.test
+	@.venv/bin/python -m pytest -m "not ($(SERVERS))"
+
+quick-tests: .venv/.built .venv/.test
+	@.venv/bin/python -m pytest -m "not ($(SERVERS) or slow)"
+
+# Those of containers come last: their images are built meanwhile.
+server-tests: test-needs
+	@.venv/bin/python -m pytest -m "$(SERVERS)"
 
 # As the tests ask for them.
 test-images: | system-container system-cluster
 	@for image in fuse alluxio; do CONTAINER_BUILDER=buildah scripts/build-image --base packages $$image; done
 
-check: .venv/.built .venv/.dev c-warnings ## linters, types, C warnings as errors, then the tests
-	.venv/bin/ruff check .
+lint: .venv/.built .venv/.dev
+	@.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
-	$(MAKE) --no-print-directory test
 
 c-warnings: .venv/.built
 	AJF_WERROR=1 .venv/bin/python setup.py --quiet build_ext --build-temp build/werror --build-lib build/werror
 
-test-k8s: .venv/.built .venv/.test ## install the chart on the cluster of KUBECONFIG: make test-k8s [ALLUXIO_IMAGE=name:tag] [FUSE_IMAGE=name:tag]
+test-k8s: .venv/.built .venv/.test helm ## install the chart on the cluster of KUBECONFIG: make test-k8s [ALLUXIO_IMAGE=name:tag] [FUSE_IMAGE=name:tag]
 	@PYTHONPATH=tests ALLUXIO_IMAGE="$(ALLUXIO_IMAGE)" FUSE_IMAGE="$(FUSE_IMAGE)" .venv/bin/python -m k8s
 
 bench: .venv/.built .venv/.test | system-test ## the benchmarks
@@ -160,7 +182,14 @@ $(foreach variant,plain asan tsan ubsan,$(eval $(call C_PROGRAMS,$(variant))))
 c-tests: .venv/.tools | system-test
 	@programs="$(C_TESTS:%=build/c/plain/%)"
 	if [ -n "$$programs" ]; then $(C_MAKE) $$programs; fi
-	for program in $$programs; do echo "$$program"; timeout 300 "$$program"; done
+	passed=0 failed=0 names=
+	for program in $$programs; do
+		echo "$$program"
+		if timeout 600 "$$program"; then passed=$$((passed + 1)); else failed=$$((failed + 1)) names="$$names $${program##*/}"; fi
+	done
+	[ -z "$$names" ] || echo "failed:$$names"
+	echo "c-tests: $$passed passed, $$failed failed"
+	[ "$$failed" -eq 0 ]
 
 # Programs that read what strangers send. They run before the stress test.
 SANITIZED := test_h2 test_h2_calls test_h2_fuzz

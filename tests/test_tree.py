@@ -78,7 +78,7 @@ def text_files() -> list[Path]:
     found = []
     for directory, below, names in os.walk(ROOT):
         below[:] = [name for name in below if not NOT_OURS.search(os.path.relpath(os.path.join(directory, name), ROOT))]
-        found += [Path(directory, name) for name in names if Path(name).suffix in TEXT_ENDINGS]
+        found += [Path(directory, name) for name in names if Path(name).suffix in TEXT_ENDINGS and name != ".git"]
     return sorted(found)
 
 

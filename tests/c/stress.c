@@ -25,7 +25,7 @@
 #define MIB (UINT64_C(1) << 20)
 #define NO_MOUNT 77
 #define DEFAULT_SECONDS 18
-#define STOP_LIMIT_MS 15000 /* ajf_stop waits for nobody but the kernel */
+#define STOP_LIMIT_MS 60000 /* ajf_stop waits for nobody but the kernel */
 
 enum ending { END_DRAIN, END_STOP, END_UNMOUNT, ENDINGS };
 

@@ -29,8 +29,8 @@
 
 #define MAX_READERS 24
 #define MAX_MOUNTS 2
-#define END_MS 20000 /* a reader that was told to end and has not after so long hangs */
-#define DIE_MS 10000 /* a killed one must be gone after so long */
+#define END_MS 60000 /* a reader that was told to end and has not after so long hangs */
+#define DIE_MS 60000 /* a killed one must be gone after so long */
 
 enum task {
     TASK_SEQUENTIAL,
