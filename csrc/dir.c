@@ -9,6 +9,7 @@
 #include "mount.h"
 
 #define LEAST_PLUS_BYTES 128 /* one READDIRPLUS entry of the protocol, without its name, has 152 */
+#define MOST_ASTRAY 4 /* files not read in the order of names, the first two of any reader, before another is tried */
 #define FIRST_ENTRY 2 /* offsets 0 and 1 are "." and ".." */
 
 static struct ajf_list *bucket(struct ajf_dirs *d, uint64_t nodeid)
@@ -33,6 +34,8 @@ static void unref_locked(struct ajf *m, struct ajf_listing *l)
     ajf_inode_unref(&m->inodes, l->nodeid);
     AJF_COUNT(&m->stats, listings_died);
     ajf_run_done(&l->run);
+    ajf_run_done(&l->run_by_number);
+    ajf_ranks_done(&l->by_number);
     free(l->entries);
     free(l->names);
     free(l);
@@ -514,49 +517,96 @@ static bool is_worth_it(const struct ajf *m, const struct ajf_attr *a)
     return S_ISREG(a->mode) && a->nlink && a->size && a->size <= m->lazy_open_bytes;
 }
 
-/* Looks through the entries [from, to) of a listing. */
-static size_t pick_locked(struct ajf *m, struct ajf_listing *l, size_t from, size_t to, uint64_t room,
+/* The files of a listing in one of its orders. */
+struct ordered {
+    struct ajf_listing *l;
+    struct ajf_run *run;
+    const uint32_t *entry_at; /* NULL: as they are listed */
+};
+
+static const struct ajf_entry *entry_at(const struct ordered *o, size_t place)
+{
+    return &o->l->entries[o->entry_at ? o->entry_at[place] : place];
+}
+
+/* Looks through the places [from, to). */
+static size_t pick_locked(struct ajf *m, const struct ordered *o, size_t from, size_t to, uint64_t room,
                           struct ajf_dir_pick *ret_picks, size_t most)
 {
     size_t n = 0;
     for (size_t i = from; i < to && n < most; i++) {
-        const struct ajf_entry *e = &l->entries[i];
-        if (is_worth_it(m, &e->attr) && !ajf_run_has(&l->run, i)) {
+        const struct ajf_entry *e = entry_at(o, i);
+        if (is_worth_it(m, &e->attr) && !ajf_run_has(o->run, i)) {
             if (e->attr.size > room)
                 break;
             room -= e->attr.size;
             ret_picks[n].attr = e->attr;
             ret_picks[n].len = e->name_len;
-            memcpy(ret_picks[n++].name, l->names + e->name_off, e->name_len);
+            memcpy(ret_picks[n++].name, o->l->names + e->name_off, e->name_len);
         }
-        l->run.begun = i + 1;
+        o->run->begun = i + 1;
     }
     return n;
 }
 
-/* What lies between the run and an entry, and nobody will ask to be read. */
-static void pass_locked(const struct ajf *m, struct ajf_listing *l, size_t index)
+/* Notes the file at `place`. What lies between the run and it, and nobody will ask to be read, is passed over. */
+static bool note_locked(const struct ajf *m, const struct ordered *o, size_t place, size_t *ret_from, size_t *ret_to)
 {
-    for (size_t i = index > AJF_RUN_NEAR ? index - AJF_RUN_NEAR : 0; i < index; i++)
-        if (i > l->run.front && !is_worth_it(m, &l->entries[i].attr))
-            ajf_run_pass(&l->run, i);
+    for (size_t i = place > AJF_RUN_NEAR ? place - AJF_RUN_NEAR : 0; i < place; i++)
+        if (i > o->run->front && !is_worth_it(m, &entry_at(o, i)->attr))
+            ajf_run_pass(o->run, i);
+    return ajf_run_note(o->run, o->l->n, place, ret_from, ret_to);
+}
+
+/* Puts the entries of a listing, of which the caller has a reference, in the order of their inode numbers. */
+static void rank_by_number(struct ajf *m, struct ajf_listing *l)
+{
+    struct ajf_ranks ranks = {NULL, NULL};
+    uint64_t *numbers = malloc((l->n + 1) * sizeof *numbers);
+    for (size_t i = 0; numbers && i < l->n; i++) {
+        const struct ajf_entry *e = &l->entries[i];
+        numbers[i] = ajf_inode_number(&m->inodes, l->nodeid, l->names + e->name_off, e->name_len, &e->attr);
+    }
+    if (numbers && !ajf_ranks_make(numbers, l->n, &ranks)) {
+        pthread_mutex_lock(&m->dirs.lock);
+        l->by_number = ranks; /* this is done once */
+        pthread_mutex_unlock(&m->dirs.lock);
+    }
+    free(numbers);
 }
 
 size_t ajf_dir_ahead(struct ajf *m, uint64_t parent, const char *name, size_t len, uint64_t room,
                      struct ajf_dir_pick *ret_picks, size_t most)
 {
     struct ajf_dirs *d = &m->dirs;
-    size_t n = 0, from, to;
+    size_t n = 0, from, to, numbered_from, numbered_to;
+    bool to_rank = false;
     pthread_mutex_lock(&d->lock);
     struct ajf_listing *l = current_locked(d, parent);
-    if (l && !l->dropped && ajf_now_ns() < l->attr_expires_ns) {
-        size_t i = index_of(l, name, len);
-        if (i < l->n)
-            pass_locked(m, l, i);
-        if (i < l->n && ajf_run_note(&l->run, l->n, i, &from, &to))
-            n = pick_locked(m, l, from, to, room, ret_picks, most);
+    bool known = l && !l->dropped && ajf_now_ns() < l->attr_expires_ns;
+    size_t i = known ? index_of(l, name, len) : 0;
+    if (known && i < l->n) {
+        struct ordered named = {l, &l->run, NULL}, numbered = {l, &l->run_by_number, l->by_number.entry_at};
+        bool more = note_locked(m, &named, i, &from, &to);
+        bool more_numbered = numbered.entry_at &&
+                             note_locked(m, &numbered, l->by_number.place_of[i], &numbered_from, &numbered_to);
+        if (ajf_run_in_order(&l->run)) {
+            if (more)
+                n = pick_locked(m, &named, from, to, room, ret_picks, most);
+        } else if (more_numbered) {
+            n = pick_locked(m, &numbered, numbered_from, numbered_to, room, ret_picks, most);
+        } else if (!numbered.entry_at && ++l->astray == MOST_ASTRAY) {
+            to_rank = true;
+            l->refs++;
+        }
     }
     pthread_mutex_unlock(&d->lock);
+    if (to_rank) {
+        rank_by_number(m, l);
+        pthread_mutex_lock(&d->lock);
+        leave_locked(m, l);
+        pthread_mutex_unlock(&d->lock);
+    }
     return n;
 }
 

@@ -23,6 +23,7 @@
 #include "fuse.h"
 #include "inode.h"
 #include "list.h"
+#include "ranks.h"
 #include "run.h"
 
 #define AJF_DIR_BUCKETS 1024
@@ -38,7 +39,10 @@ struct ajf_listing {
     uint32_t refs;   /* lock; opens and readers, and 1 while current */
     bool current;    /* lock; what new opens get */
     bool dropped;    /* lock; known to be out of date */
-    struct ajf_run run; /* lock; which of its files are being read */
+    struct ajf_run run; /* lock; which of its files are being read, in the order of their names ... */
+    struct ajf_run run_by_number; /* lock; ... and of their inode numbers, once that order is known */
+    struct ajf_ranks by_number;   /* lock; made when the files are read, but not in the order of their names */
+    uint32_t astray;              /* lock; how many were not */
     size_t n;
     struct ajf_entry *entries;
     char *names;
@@ -89,8 +93,8 @@ int ajf_dir_find(struct ajf *m, uint64_t parent, const char *name, size_t len, u
                  struct ajf_attr *ret_attr, uint64_t *ret_expires_ns);
 
 /*
- * Notes that the file `name` is being read, and finds those that are likely to be read next (run.h): regular files of 1
- * byte to lazy_open_bytes, at most `most` and of at most `room` bytes in all; returns how many.
+ * Notes that the file `name` is being read, and finds those that are likely to be read next (run.h), in the order of
+ * names or of inode numbers, whichever is being followed: regular files of 1 byte to lazy_open_bytes, at most `most` and of at most `room` bytes in all; returns how many.
  */
 size_t ajf_dir_ahead(struct ajf *m, uint64_t parent, const char *name, size_t len, uint64_t room,
                      struct ajf_dir_pick *ret_picks, size_t most);

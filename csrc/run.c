@@ -23,6 +23,12 @@ bool ajf_run_has(const struct ajf_run *r, size_t index)
     return r->asked && r->asked[index / 64] >> index % 64 & 1;
 }
 
+/* Three of four. */
+bool ajf_run_in_order(const struct ajf_run *r)
+{
+    return r->length >= LEAST_FILES && r->length * 4 >= (r->front - r->first + 1) * 3;
+}
+
 static void begin(struct ajf_run *r, size_t index)
 {
     r->first = r->front = index;
@@ -64,10 +70,8 @@ bool ajf_run_note(struct ajf_run *r, size_t n, size_t index, size_t *ret_from, s
         begin(r, index);
     }
     ajf_bits_fill(r->asked, index, index + 1, true);
-    /* Three of four. */
-    bool in_order = r->length >= LEAST_FILES && r->length * 4 >= (r->front - r->first + 1) * 3;
     size_t from = max(index + 1, r->begun), to = index + 1 + AJF_RUN_WINDOW;
-    if (!in_order || from + STEP > to)
+    if (!ajf_run_in_order(r) || from + STEP > to)
         return false;
     *ret_from = min(from, n);
     *ret_to = min(to, n);

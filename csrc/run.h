@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * run.h - whether the files of a directory are being read in the order of its listing: a function of which entries
- * were asked for so far.
+ * run.h - whether the files of a directory are being read in the order of its listing, or in another that the owner
+ * numbers them by: a function of which entries were asked for so far.
  *
  * Several readers, or several threads of one, do not come in order, so a run is a stretch of entries of which most
  * were asked for; who takes every other one (machines that share a directory) is in no run. Who begins anew is.
@@ -32,6 +32,8 @@ struct ajf_run {
 bool ajf_run_note(struct ajf_run *r, size_t n, size_t index, size_t *ret_from, size_t *ret_to);
 /* Entry `index`, between the stretch and the one that is noted next, will not be asked for: it counts as if it had been. */
 void ajf_run_pass(struct ajf_run *r, size_t index);
+/* Whether what was asked for last goes in order. */
+bool ajf_run_in_order(const struct ajf_run *r);
 /* Whether entry `index` has been asked for. */
 bool ajf_run_has(const struct ajf_run *r, size_t index);
 void ajf_run_done(struct ajf_run *r);

@@ -23,6 +23,14 @@ static struct ajf_options options(void)
     return o;
 }
 
+/* Their inode numbers: in the order of their names, or of other_order. */
+static bool numbered_otherwise;
+
+static unsigned other_order(unsigned i)
+{
+    return i * 37 % FILES;
+}
+
 /* The root with files f00 to f99 of `size` bytes; their version is their number and 1. */
 static int offer(uint64_t size, uint64_t age_ns)
 {
@@ -33,6 +41,8 @@ static int offer(uint64_t size, uint64_t age_ns)
         entries[i].attr.ino = 1000 + i;
         snprintf(names + i * 3, 4, "f%02u", i);
     }
+    for (unsigned i = 0; i < FILES && numbered_otherwise; i++)
+        entries[other_order(i)].attr.ino = 1000 + i;
     return ajf_offer_list(k.m, "/", 1, entries, FILES, names, FILES * 3, age_ns);
 }
 
@@ -200,6 +210,29 @@ static void what_is_not_read_is_not_in_the_way(void)
     fake_end(&k);
 }
 
+/* As cp -r reads, and find and grep -r large directories. */
+static void files_in_the_order_of_their_inode_numbers_are_there_too(void)
+{
+    struct ajf_options o = options();
+    unsigned there = 0;
+    numbered_otherwise = true;
+    start(&o, SIZE);
+    numbered_otherwise = false;
+    for (unsigned i = 0; i < FILES; i++)
+        there += read_file(other_order(i), SIZE);
+    CHECK(there >= FILES - 8); /* four until the order is looked for, three until it is found */
+    CHECK_EQ(fake_stat(&k, "fetch_read"), FILES);
+    /* The order of names is noticed as before. */
+    fake_end(&k);
+    numbered_otherwise = true;
+    start(&o, SIZE);
+    numbered_otherwise = false;
+    for (unsigned i = there = 0; i < FILES; i++)
+        there += read_file(i, SIZE);
+    CHECK(there >= FILES - 3);
+    fake_end(&k);
+}
+
 static void in_no_order_nothing_is_fetched_ahead(void)
 {
     static const unsigned order[] = {50, 3, 97, 20, 75, 0, 40};
@@ -318,6 +351,7 @@ int main(void)
     RUN(in_the_client_cache_they_stay);
     RUN(a_slow_reader_finds_them_too);
     RUN(what_is_not_read_is_not_in_the_way);
+    RUN(files_in_the_order_of_their_inode_numbers_are_there_too);
     RUN(in_no_order_nothing_is_fetched_ahead);
     RUN(nothing_is_where_prefetch_is_off);
     RUN(a_reader_that_comes_early_waits_for_what_is_on_its_way);
