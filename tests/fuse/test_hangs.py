@@ -205,14 +205,17 @@ def test_unmounted_by_force_while_everything_hangs(mounts: Mounts, source: Remot
 
 @pytest.mark.parametrize("kind", ["stat", "list"])
 def test_a_root_that_hangs(mounts: Mounts, remote: Callable[..., RemoteSource], children: Children, kind: str) -> None:
-    """A mount whose root hangs is unmounted by the command all the same."""
+    """A mount whose root hangs is in use by whoever waits for it; on request it is detached, and they are answered."""
     source = remote(TREE, rules=[("root", kind, b"/")])
     mounted = mounts.mount(source, "attr_timeout=0,entry_timeout=0")
     mounted.unbalanced = ("fetches", "inodes")
     source.hold("root")
     waiting = children.start(errno_of, os.listdir, mounted.path)
     mounted.until(lambda _: source.waiting("root") == 1, "the root to be asked for")
-    done = mounted.unmount("-w", "10")
+    done = mounted.unmount()
+    assert done.returncode == 32, done.stderr
+    assert not waiting.ended()
+    done = mounted.unmount("-l", "-w", "10")
     assert done.returncode == 0, done.stderr
     assert waiting.result(5) != 0
     gone(mounted, 1)
