@@ -43,6 +43,26 @@ echo
 exec cat
 """
 
+# An ordinary user may open /dev/fuse, and enter the directories that this Python lies in.
+LET_USERS_IN = """
+mkdir "$1/devices"
+mount -t tmpfs -o mode=755 devices "$1/devices"
+mknod -m 666 "$1/devices/fuse" c 10 229
+mount --bind "$1/devices/fuse" /dev/fuse
+touch /etc/fstab
+mount --bind "$2" /etc/fstab
+shift 2
+for directory; do
+    case $directory in /root/*) ;; *) continue ;; esac
+    kept=$(mktemp -d)
+    mount --bind "$directory" "$kept"
+    [ "$(stat -c %a /root)" = 755 ] || mount -t tmpfs -o mode=755 root /root
+    mkdir -p "$directory"
+    mount --bind "$kept" "$directory"
+done
+"""
+NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+
 
 class Host:
     """A mount namespace, a storage and an fstab."""
@@ -102,10 +122,9 @@ class Host:
         assert self.at(path) == []
 
     def close(self) -> None:
-        """Ends everything; returns what is still there."""
-        for record in Registry().running():
-            if record.mountpoint.startswith(f"{self.root}/"):
-                os.kill(record.pid, signal.SIGKILL)
+        """Ends everything; the mounts go with their namespace."""
+        for pid in processes_of(f"{self.root}/"):
+            os.kill(pid, signal.SIGKILL)
         self._init.communicate()
 
 
@@ -285,6 +304,48 @@ def test_flags(helped: Host) -> None:
     assert helped.run("/sbin/mount.alluxio-fuse", helped.data, path, "-N", "/proc/1/ns/mnt").returncode == 1
     assert helped.run("/sbin/mount.alluxio-fuse", "--help").stdout.startswith("Usage: mount.alluxio-jnifuse SOURCE")
     assert len(helped.at(path)) == 1
+
+
+@pytest.mark.skipif(not shutil.which("fusermount3"), reason="fusermount3 is not installed")
+def test_ordinary_users(helped: Host) -> None:
+    """A user whom fstab lets mounts and unmounts; root's mount belongs to the user of setuid=."""
+    path = helped.root / "mnt"
+    path.mkdir()
+    (helped.root / "logs").mkdir()
+    for directory in (path, helped.root / "logs"):
+        os.chown(directory, 65534, 65534)
+    helped.write_fstab((str(helped.data), str(path), "user,noauto"))
+    checkout = UNIT.parents[3]
+    words = ["sh", "-euc", LET_USERS_IN, "sh", helped.root, helped.fstab, sys.base_prefix, checkout]
+    done = helped.run(*words)
+    assert done.returncode == 0, done.stderr
+    if helped.run(*NOBODY, sys.executable, "-c", "import alluxio_jnifuse._core").returncode:
+        pytest.skip("there is no Python that an ordinary user may run")
+    done = helped.run(*NOBODY, "mount", path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    for who in (NOBODY, []):
+        found = helped.run("findmnt", "--noheadings", "--output", "OPTIONS", path).stdout
+        assert "user_id=65534," in found
+        done = helped.run(*NOBODY, "cat", path / "file")
+        assert (done.stdout, done.stderr) == ("contents\n", "")
+        assert helped.run(*who, "umount", path).returncode == 0
+        until(lambda: not processes_of(str(path)), "the daemon to end")
+        done = helped.run("mount", "-t", "alluxio-fuse", "-o", f"setuid=nobody,{helped.options}", helped.data, path)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    done = helped.run("mount", "-t", "alluxio-fuse", "-o", f"setuid=no-such-user,{helped.options}", helped.data, path)
+    assert (done.returncode, "there is no such user" in done.stderr) == (1, True)
+
+
+def processes_of(path: str) -> list[int]:
+    """The processes that were told of a path, our daemons among them."""
+    found = []
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            if path.encode() in Path(f"/proc/{name}/cmdline").read_bytes():
+                found.append(int(name))
+        except OSError:
+            pass  # it has ended
+    return found
 
 
 def test_what_mount_hands_over() -> None:
