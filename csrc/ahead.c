@@ -77,7 +77,7 @@ void ajf_ahead_note(struct ajf *m, uint64_t nodeid)
         const struct ajf_attr *attr = &picks[i].attr;
         /* Expired: whatever is known of the name counts for more, and who looks it up asks the listing again. */
         if (ajf_inode_bind(&m->inodes, parent, picks[i].name, picks[i].len, attr, 0, true, &v))
-            return;
+            continue;
         if (v.attr.version == attr->version && v.attr.size == attr->size && v.attr.nlink)
             fetch(m, &v);
         ajf_inode_forget(&m->inodes, v.nodeid, 1);

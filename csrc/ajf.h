@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/ioctl.h>
 
 #include "options.h"
 
@@ -37,7 +38,8 @@ struct ajf_attr {
     int64_t atime_ns;
     uint32_t mode; /* type and permissions, as st_mode */
     uint32_t nlink; /* 0, in a listing: only name and type are known, whoever wants more asks; in an answer to STAT:
-                       true for this once, the next one asks again, and the file is opened however small it is */
+                       true for this once, the next one asks again, and the file is opened however small it is; with
+                       version 0, too, the name is one that no listing has */
     uint32_t uid;
     uint32_t gid;
 };
@@ -62,6 +64,15 @@ struct ajf_extent {
     uint64_t fd_offset;
     uint64_t length;
 };
+
+/*
+ * ioctl(2) on a directory of a mount: what is known of it, or of the entry `name` if that is not empty, and of everything
+ * below counts no longer. Returns when the next look at any of it asks the source. ENOTTY: it is not on a mount of ours.
+ */
+struct ajf_refresh {
+    char name[256]; /* ends with NUL */
+};
+#define AJF_IOC_REFRESH _IOW(0xAF, 1, struct ajf_refresh)
 
 /* ------------------------------------------------------------------------------------------------ life cycle */
 
@@ -117,6 +128,7 @@ enum ajf_fetch_kind {
     AJF_FETCH_OPEN,     /* open path for reading       -> ajf_fetch_opened */
     AJF_FETCH_READ,     /* fill the buffer             -> ajf_fetch_progress ..., ajf_fetch_done */
     AJF_FETCH_CLOSE,    /* forget `handle`             -> ajf_fetch_done */
+    AJF_FETCH_FORGET,   /* what is remembered of path and everything below it -> ajf_fetch_done */
 };
 
 enum ajf_lane {
@@ -187,8 +199,8 @@ void ajf_fetch_release(struct ajf_fetch *f);
 
 /*
  * Forgets what is known of `path` ("/" or "/a/b") and everything below it: the next look at any of them asks the
- * source, also when the kernel's timeouts have not passed. Open files stay what they are. Walks all records; the
- * kernel is told on a thread of its own.
+ * source, also when the kernel's timeouts have not passed. Open files, working directories and what is mounted below
+ * stay what they are. Walks all records; the kernel is told on a thread of its own.
  */
 void ajf_invalidate(struct ajf *m, const char *path, size_t len);
 

@@ -203,6 +203,7 @@ static int listing_new(struct ajf *m, uint64_t nodeid, const struct ajf_entry *e
         free(path);
     }
     l->nodeid = nodeid;
+    l->asked_ns = asked_ns;
     l->bytes = sizeof *l + l->n * sizeof *l->entries + names_len;
     l->expires_ns = asked_ns + m->options.entry_timeout_ns;
     l->attr_expires_ns = asked_ns + m->options.attr_timeout_ns;
@@ -213,6 +214,33 @@ static int listing_new(struct ajf *m, uint64_t nodeid, const struct ajf_entry *e
     AJF_COUNT(&m->stats, listings_born);
     *ret_l = l;
     return 0;
+}
+
+/* A name that one of two snapshots has: what was learnt of it before the newer one counts no longer. */
+static void renounce(struct ajf *m, const struct ajf_listing *l, size_t i, uint64_t learnt_ns)
+{
+    const struct ajf_entry *e = &l->entries[i];
+    const char *name = l->names + e->name_off;
+    uint64_t nodeid = ajf_inode_outdate(&m->inodes, l->nodeid, name, e->name_len, learnt_ns);
+    if (nodeid)
+        ajf_notify_name(&m->notify, l->nodeid, name, e->name_len, nodeid, S_ISDIR(e->attr.mode));
+}
+
+static void compare_snapshots(struct ajf *m, const struct ajf_listing *old, const struct ajf_listing *new)
+{
+    uint64_t learnt_ns = new->attr_expires_ns;
+    for (size_t a = 0, b = 0; a < old->n || b < new->n;) {
+        const struct ajf_entry *ea = &old->entries[a], *eb = &new->entries[b];
+        int c = a == old->n ? 1
+                : b == new->n ? -1
+                              : compare_names(old->names + ea->name_off, ea->name_len, new->names + eb->name_off, eb->name_len);
+        if (c < 0)
+            renounce(m, old, a, learnt_ns);
+        else if (c > 0)
+            renounce(m, new, b, learnt_ns);
+        a += c <= 0;
+        b += c >= 0;
+    }
 }
 
 int ajf_dir_listed(struct ajf *m, uint64_t nodeid, const struct ajf_entry *entries, size_t n, const char *names,
@@ -232,10 +260,18 @@ int ajf_dir_listed(struct ajf *m, uint64_t nodeid, const struct ajf_entry *entri
         pthread_mutex_unlock(&d->lock);
         return 0;
     }
+    /* What has expired here has expired in the kernel. */
+    bool compared = old && !offered && l->asked_ns < old->expires_ns;
+    if (compared) {
+        old->refs++;
+        l->refs++;
+    }
     if (old)
         retire_locked(m, old);
+    l->offered = offered;
     if (offered)
         l->negative_expires_ns = 0;
+    l->dropped = asked_ns <= d->forgotten_ns;
     l->id = count_up(&d->next_id);
     l->edition = m->options.entry_timeout_ns ? mix(l->stamp, l->id) : l->stamp;
     l->current = true;
@@ -245,16 +281,34 @@ int ajf_dir_listed(struct ajf *m, uint64_t nodeid, const struct ajf_entry *entri
     while (d->kept_bytes > AJF_DIR_KEEP_BYTES && d->by_age.next != &l->by_age)
         retire_locked(m, AJF_CONTAINER(d->by_age.next, struct ajf_listing, by_age));
     pthread_mutex_unlock(&d->lock);
+    if (compared) {
+        compare_snapshots(m, old, l);
+        pthread_mutex_lock(&d->lock);
+        unref_locked(m, old);
+        unref_locked(m, l);
+        pthread_mutex_unlock(&d->lock);
+    }
     return 0;
+}
+
+static void drop_locked(struct ajf_dirs *d, struct ajf_listing *l)
+{
+    d->dropped_ns = ajf_now_ns();
+    if (l)
+        l->dropped = true;
 }
 
 void ajf_dirs_drop(struct ajf_dirs *d, uint64_t nodeid)
 {
     pthread_mutex_lock(&d->lock);
-    struct ajf_listing *l = current_locked(d, nodeid);
-    d->dropped_ns = ajf_now_ns();
-    if (l)
-        l->dropped = true;
+    drop_locked(d, current_locked(d, nodeid));
+    pthread_mutex_unlock(&d->lock);
+}
+
+void ajf_dirs_forget(struct ajf_dirs *d)
+{
+    pthread_mutex_lock(&d->lock);
+    d->forgotten_ns = ajf_now_ns();
     pthread_mutex_unlock(&d->lock);
 }
 
@@ -405,8 +459,15 @@ static int pack_entry(struct packing *p, size_t i)
     struct ajf_inode_view v;
     int err = ajf_inode_bind(&p->m->inodes, p->l->nodeid, name, entry->name_len, &entry->attr, p->l->attr_expires_ns,
                              true, &v);
+    if (err == -ENOENT) { /* since then it was told to be gone */
+        p->used += fuse_add_direntry_plus(p->req, p->buffer + p->used, left, name, &e, next);
+        return 1;
+    }
     if (err)
         return err;
+    /* Looked at after binding: whoever drops it and then forgets the names finds this one, or this finds it dropped. */
+    if (p->l->dropped && ajf_inode_outdate(&p->m->inodes, p->l->nodeid, name, entry->name_len, p->l->attr_expires_ns + 1))
+        v.expires_ns = 0;
     ajf_meta_fill_entry(p->m, &v, p->now, &e);
     p->used += fuse_add_direntry_plus(p->req, p->buffer + p->used, left, name, &e, next);
     p->given[p->n_given++] = v.nodeid;
@@ -508,6 +569,47 @@ int ajf_dir_find(struct ajf *m, uint64_t parent, const char *name, size_t len, u
     }
     pthread_mutex_unlock(&d->lock);
     return err;
+}
+
+static bool says_so(const struct ajf_listing *l, size_t i, const struct ajf_attr *attr)
+{
+    if (i == l->n || !attr)
+        return i == l->n && !attr;
+    const struct ajf_attr *listed = &l->entries[i].attr;
+    if ((listed->mode ^ attr->mode) & S_IFMT)
+        return false;
+    return S_ISDIR(attr->mode) || !listed->nlink || !attr->nlink || listed->version == attr->version;
+}
+
+enum ajf_dir_said ajf_dir_hear(struct ajf *m, uint64_t parent, const char *name, size_t len,
+                               const struct ajf_attr *attr, uint64_t asked_ns)
+{
+    struct ajf_dirs *d = &m->dirs;
+    enum ajf_dir_said said = AJF_DIR_SAYS_SO;
+    if (attr && !attr->nlink && !attr->version)
+        return said;
+    pthread_mutex_lock(&d->lock);
+    struct ajf_listing *l = current_locked(d, parent);
+    size_t i = l && !l->dropped ? index_of(l, name, len) : 0;
+    if (l && !l->dropped && !says_so(l, i, attr)) {
+        bool newer = l->asked_ns > asked_ns && !(l->offered && i == l->n);
+        said = newer ? AJF_DIR_KNOWS_BETTER : AJF_DIR_SAID_OTHERWISE;
+        if (!newer)
+            drop_locked(d, l);
+    }
+    pthread_mutex_unlock(&d->lock);
+    return said;
+}
+
+bool ajf_dir_denies(struct ajf *m, uint64_t parent, const char *name, size_t len, uint64_t now_ns, uint64_t expires_ns)
+{
+    struct ajf_dirs *d = &m->dirs;
+    pthread_mutex_lock(&d->lock);
+    const struct ajf_listing *l = current_locked(d, parent);
+    bool denies = l && !l->dropped && !l->offered && now_ns < l->expires_ns && expires_ns < l->attr_expires_ns &&
+                  index_of(l, name, len) == l->n;
+    pthread_mutex_unlock(&d->lock);
+    return denies;
 }
 
 /* ------------------------------------------------------------------------------------------------ reading ahead */

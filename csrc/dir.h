@@ -11,6 +11,9 @@
  * each cost a LOOKUP, as their timeouts passed with the snapshot's. With entry_timeout 0 they cost that anyway: then it
  * keeps what has the same names, inode numbers and types (`stamp`).
  *
+ * What is told of one name, by a look-up or a newer listing, and a snapshot that says otherwise are not both believed:
+ * the older one counts no longer (ajf_dir_hear, ajf_dir_denies, ajf_dir_listed).
+ *
  * Threads: any. Lock: dirs->lock guards the table and all counts; above inodes->lock. Snapshots are read without it,
  * held by a reference.
  */
@@ -34,11 +37,12 @@ struct ajf_listing {
     uint32_t id;     /* low half of fi->fh of who opened it; the high half is the token of a FRESH open (inode.h) */
     uint64_t nodeid;
     uint64_t stamp, edition;
-    uint64_t expires_ns, attr_expires_ns, negative_expires_ns;
+    uint64_t asked_ns, expires_ns, attr_expires_ns, negative_expires_ns;
     uint64_t bytes;
     uint32_t refs;   /* lock; opens and readers, and 1 while current */
     bool current;    /* lock; what new opens get */
-    bool dropped;    /* lock; known to be out of date */
+    bool offered;    /* lock; that a name is missing in it says nothing */
+    _Atomic bool dropped; /* written with the lock; known to be out of date */
     struct ajf_run run; /* lock; which of its files are being read, in the order of their names ... */
     struct ajf_run run_by_number; /* lock; ... and of their inode numbers, once that order is known */
     struct ajf_ranks by_number;   /* lock; made when the files are read, but not in the order of their names */
@@ -62,6 +66,7 @@ struct ajf_dirs {
     uint64_t kept_bytes;                     /* lock */
     uint32_t next_id, next_token;            /* lock; never 0 */
     uint64_t dropped_ns;                     /* lock; when a snapshot turned out to be out of date, whichever */
+    uint64_t forgotten_ns;                   /* lock; when all that was known of some directories was to be forgotten */
     bool closed;                             /* lock; the connection is gone */
 };
 
@@ -83,7 +88,8 @@ bool ajf_dir_read(struct ajf *m, fuse_req_t req, uint64_t nodeid, uint64_t fh, s
 
 /*
  * Builds the snapshot of what the source was asked at asked_ns, and makes it current; one that was `offered` only where
- * nothing newer is known, and without saying what does not exist. 0, -ENOMEM, -EINVAL (offsets outside the blob).
+ * nothing newer is known, and without saying what does not exist. The kernel is told of names that the one before it
+ * had and it lacks, or the other way round. 0, -ENOMEM, -EINVAL (offsets outside the blob).
  */
 int ajf_dir_listed(struct ajf *m, uint64_t nodeid, const struct ajf_entry *entries, size_t n, const char *names,
                    size_t names_len, uint64_t asked_ns, bool offered);
@@ -93,13 +99,32 @@ int ajf_dir_find(struct ajf *m, uint64_t parent, const char *name, size_t len, u
                  struct ajf_attr *ret_attr, uint64_t *ret_expires_ns);
 
 /*
+ * The source says, asked at asked_ns, what `name` is; without attributes, that it is nothing. If the current snapshot
+ * is older and says otherwise, it is dropped.
+ */
+enum ajf_dir_said {
+    AJF_DIR_SAYS_SO,       /* or nothing */
+    AJF_DIR_SAID_OTHERWISE, /* it was older */
+    AJF_DIR_KNOWS_BETTER,  /* it is newer: what was heard is true for this once */
+};
+enum ajf_dir_said ajf_dir_hear(struct ajf *m, uint64_t parent, const char *name, size_t len,
+                               const struct ajf_attr *attr, uint64_t asked_ns);
+
+/* Whether the current snapshot lacks a name of which attributes that expire at expires_ns were learnt before it. */
+bool ajf_dir_denies(struct ajf *m, uint64_t parent, const char *name, size_t len, uint64_t now_ns,
+                    uint64_t expires_ns);
+
+/*
  * Notes that the file `name` is being read, and finds those that are likely to be read next (run.h), in the order of
- * names or of inode numbers, whichever is being followed: regular files of 1 byte to lazy_open_bytes, at most `most` and of at most `room` bytes in all; returns how many.
+ * names or of inode numbers, whichever is being followed: regular files of 1 byte to lazy_open_bytes, at most `most` and
+ * of at most `room` bytes in all; returns how many.
  */
 size_t ajf_dir_ahead(struct ajf *m, uint64_t parent, const char *name, size_t len, uint64_t room,
                      struct ajf_dir_pick *ret_picks, size_t most);
 
 /* The snapshot is known to be out of date. */
 void ajf_dirs_drop(struct ajf_dirs *d, uint64_t nodeid);
+/* What has been asked for by now, and is not answered yet, will be out of date. */
+void ajf_dirs_forget(struct ajf_dirs *d);
 
 #endif

@@ -282,7 +282,7 @@ static void count_start(struct ajf *m, enum ajf_fetch_kind kind)
         [AJF_FETCH_STAT] = AJF_STAT_fetch_stat,         [AJF_FETCH_LIST] = AJF_STAT_fetch_list,
         [AJF_FETCH_READLINK] = AJF_STAT_fetch_readlink, [AJF_FETCH_STATFS] = AJF_STAT_fetch_statfs,
         [AJF_FETCH_OPEN] = AJF_STAT_fetch_open,         [AJF_FETCH_READ] = AJF_STAT_fetch_read,
-        [AJF_FETCH_CLOSE] = AJF_STAT_fetch_close,
+        [AJF_FETCH_CLOSE] = AJF_STAT_fetch_close,       [AJF_FETCH_FORGET] = AJF_STAT_fetch_forget,
     };
     atomic_fetch_add_explicit(&m->stats.value[stat[kind]], 1, memory_order_relaxed);
 }
@@ -338,6 +338,8 @@ int ajf_fetch_done(struct ajf_fetch *f, size_t filled)
     f->answered = true;
     if (f->info.kind == AJF_FETCH_CLOSE)
         return 0;
+    if (f->info.kind == AJF_FETCH_FORGET)
+        return ajf_meta_forgotten(f);
     ajf_meta_failed(f, EIO);
     return -EINVAL;
 }

@@ -22,6 +22,13 @@
 #define ajf_wanted(conn, flag) (((conn)->want & (flag)) != 0)
 #endif
 
+/* Since 3.17 for certain in this form; -ENOSYS without it, as with a kernel before 6.2. */
+#if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 17)
+#define ajf_expire_entry(se, parent, name, len) fuse_lowlevel_notify_expire_entry((se), (parent), (name), (len))
+#else
+#define ajf_expire_entry(se, parent, name, len) (-ENOSYS)
+#endif
+
 #ifdef FUSE_CAP_OVER_IO_URING
 #define AJF_HAVE_IO_URING 1
 /* libfuse ends the threads of its rings with pthread_cancel; an operation must not be cut short, it may hold a lock. */

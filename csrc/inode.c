@@ -326,6 +326,13 @@ static void set_attr_locked(struct ajf_inodes *t, uint32_t n, const struct ajf_a
     i->expires_ns = expires_ns;
 }
 
+/* Knowledge in the order in which it was learnt: when its attributes expire, or would. */
+static uint64_t learnt_locked(const struct ajf_inodes *t, uint32_t n)
+{
+    const struct ajf_inode *i = at(t, n);
+    return i->state == AJF_INODE_NEGATIVE ? i->stamp : i->expires_ns;
+}
+
 /* ----------------------------------------------------------------------------------------------------- public */
 
 int ajf_inode_find(struct ajf_inodes *t, uint64_t parent, const char *name, size_t len, uint64_t now_ns,
@@ -337,6 +344,7 @@ int ajf_inode_find(struct ajf_inodes *t, uint64_t parent, const char *name, size
     struct ajf_inode *i = at(t, n);
     if (n && now_ns < i->expires_ns) {
         if (i->state == AJF_INODE_NEGATIVE) {
+            *ret_view = (struct ajf_inode_view){.expires_ns = i->expires_ns};
             err = -ENOENT;
         } else {
             i->nlookup++;
@@ -354,14 +362,15 @@ int ajf_inode_bind(struct ajf_inodes *t, uint64_t parent, const char *name, size
     int err = 0;
     pthread_mutex_lock(&t->lock);
     uint32_t n = find_locked(t, parent, name, len);
-    /* All attributes live equally long, so what expires later was learnt later: a listing may be older than a stat. */
-    bool newer = n && at(t, n)->state == AJF_INODE_LIVE && at(t, n)->expires_ns > expires_ns;
+    bool newer = n && learnt_locked(t, n) > expires_ns; /* a listing may be older than a stat */
     if (n && !newer && (at(t, n)->state == AJF_INODE_NEGATIVE || !same_file(&at(t, n)->attr, attr))) {
         unhash_locked(t, n);
         release_locked(t, n);
         n = 0;
     }
-    if (n) {
+    if (n && at(t, n)->state == AJF_INODE_NEGATIVE) {
+        err = -ENOENT;
+    } else if (n) {
         if (!newer)
             set_attr_locked(t, n, attr, expires_ns);
     } else if ((n = take_locked(t, parent, name, len, AJF_INODE_LIVE))) {
@@ -379,19 +388,25 @@ int ajf_inode_bind(struct ajf_inodes *t, uint64_t parent, const char *name, size
     return err;
 }
 
-void ajf_inode_unbind(struct ajf_inodes *t, uint64_t parent, const char *name, size_t len, uint64_t expires_ns)
+bool ajf_inode_unbind(struct ajf_inodes *t, uint64_t parent, const char *name, size_t len, bool keep,
+                      uint64_t expires_ns, uint64_t learnt_ns)
 {
     pthread_mutex_lock(&t->lock);
     uint32_t n = find_locked(t, parent, name, len);
+    bool newer = n && learnt_locked(t, n) > learnt_ns;
     if (n && at(t, n)->state == AJF_INODE_NEGATIVE) {
-        at(t, n)->expires_ns = expires_ns;
-    } else {
+        if (!newer) {
+            at(t, n)->expires_ns = expires_ns;
+            at(t, n)->stamp = learnt_ns;
+        }
+    } else if (!newer) {
         if (n) {
             unhash_locked(t, n);
             release_locked(t, n);
         }
-        if (expires_ns && !t->swept && (n = take_locked(t, parent, name, len, AJF_INODE_NEGATIVE))) {
+        if (keep && !t->swept && (n = take_locked(t, parent, name, len, AJF_INODE_NEGATIVE))) {
             at(t, n)->expires_ns = expires_ns;
+            at(t, n)->stamp = learnt_ns;
             uint32_t *slot = &t->negative[t->negative_at++ % AJF_INODE_NEGATIVES];
             uint32_t oldest = *slot;
             *slot = n;
@@ -400,6 +415,18 @@ void ajf_inode_unbind(struct ajf_inodes *t, uint64_t parent, const char *name, s
         }
     }
     pthread_mutex_unlock(&t->lock);
+    return !newer;
+}
+
+uint64_t ajf_inode_outdate(struct ajf_inodes *t, uint64_t parent, const char *name, size_t len, uint64_t learnt_ns)
+{
+    pthread_mutex_lock(&t->lock);
+    uint32_t n = find_locked(t, parent, name, len);
+    bool older = n && learnt_locked(t, n) < learnt_ns;
+    if (older)
+        at(t, n)->expires_ns = 0;
+    pthread_mutex_unlock(&t->lock);
+    return older ? n : 0;
 }
 
 int ajf_inode_update(struct ajf_inodes *t, uint64_t nodeid, const struct ajf_attr *attr, uint64_t expires_ns)
@@ -407,7 +434,9 @@ int ajf_inode_update(struct ajf_inodes *t, uint64_t nodeid, const struct ajf_att
     int err = 0;
     pthread_mutex_lock(&t->lock);
     struct ajf_inode *i = at(t, nodeid);
-    if (nodeid == AJF_ROOT || same_file(&i->attr, attr)) {
+    if (i->expires_ns > expires_ns) {
+        /* learnt before what is known */
+    } else if (nodeid == AJF_ROOT || same_file(&i->attr, attr)) {
         set_attr_locked(t, (uint32_t)nodeid, attr, expires_ns);
     } else {
         unhash_locked(t, (uint32_t)nodeid);
@@ -415,6 +444,13 @@ int ajf_inode_update(struct ajf_inodes *t, uint64_t nodeid, const struct ajf_att
     }
     pthread_mutex_unlock(&t->lock);
     return err;
+}
+
+void ajf_inode_expire(struct ajf_inodes *t, uint64_t nodeid)
+{
+    pthread_mutex_lock(&t->lock);
+    at(t, nodeid)->expires_ns = 0;
+    pthread_mutex_unlock(&t->lock);
 }
 
 void ajf_inode_gone(struct ajf_inodes *t, uint64_t nodeid)

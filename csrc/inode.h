@@ -56,7 +56,8 @@ struct ajf_inode {
     uint32_t refs;
     uint32_t unsettled; /* directory: token of the open that will make the kernel drop its cache; 0 = none */
     uint64_t nlookup;
-    uint64_t stamp;      /* of what the kernel caches: a directory's listing, a lent file's size and times; 0 = none */
+    uint64_t stamp;      /* of what the kernel caches: a directory's listing, a lent file's size and times; 0 = none;
+                            of a negative entry: when attributes would expire that were learnt with it */
     uint64_t expires_ns; /* of attr and of a negative entry, monotonic */
     struct ajf_attr attr; /* ino: never 0 while live */
 } __attribute__((aligned(16)));
@@ -93,25 +94,39 @@ struct ajf_inode_view {
 };
 
 /* Looks up a name: 0, -ENOENT (a negative entry that is still valid), -EAGAIN (unknown or expired: ask the source).
- * On 0 the record has one lookup more, to be taken back by ajf_inode_forget when the reply fails. */
+ * On 0 the record has one lookup more, to be taken back by ajf_inode_forget when the reply fails; on -ENOENT the view
+ * has nothing but when the negative entry expires. */
 int ajf_inode_find(struct ajf_inodes *t, uint64_t parent, const char *name, size_t len, uint64_t now_ns,
                    struct ajf_inode_view *ret_view);
 
 /*
  * Records what the source says of a name, valid until expires_ns, and gives back its record (with one lookup more
- * when `lookup`). A changed version gets a new record; older knowledge than there is changes nothing. -ENOMEM when the table is full.
+ * when `lookup`). A changed version gets a new record; older knowledge than there is changes nothing. All attributes
+ * live equally long, so what expires later was learnt later. -ENOMEM when the table is full, -ENOENT when it was learnt
+ * later that there is no such name.
  */
 int ajf_inode_bind(struct ajf_inodes *t, uint64_t parent, const char *name, size_t len, const struct ajf_attr *attr,
                    uint64_t expires_ns, bool lookup, struct ajf_inode_view *ret_view);
 
-/* The source says there is no such name (until expires_ns); what the name stood for becomes stale. */
-void ajf_inode_unbind(struct ajf_inodes *t, uint64_t parent, const char *name, size_t len, uint64_t expires_ns);
+/*
+ * The source says there is no such name; what the name stood for becomes stale. `learnt_ns` is when attributes would
+ * expire that were learnt with it. With `keep` there is a negative entry: it answers until expires_ns, and nothing that
+ * is older brings the name back afterwards either. False, and no change, when it was learnt later that the name is there.
+ */
+bool ajf_inode_unbind(struct ajf_inodes *t, uint64_t parent, const char *name, size_t len, bool keep,
+                      uint64_t expires_ns, uint64_t learnt_ns);
+
+/* What is known of a name counts no longer if it was learnt before what expires at `learnt_ns`: its record, or 0. */
+uint64_t ajf_inode_outdate(struct ajf_inodes *t, uint64_t parent, const char *name, size_t len, uint64_t learnt_ns);
 
 /*
- * New attributes of a record. 0, or -ESTALE when they belong to another version (the record is made stale and the
- * caller asks the kernel to forget its name).
+ * New attributes of a record; older ones than there are change nothing. 0, or -ESTALE when they belong to another
+ * version (the record is made stale and the caller asks the kernel to forget its name).
  */
 int ajf_inode_update(struct ajf_inodes *t, uint64_t nodeid, const struct ajf_attr *attr, uint64_t expires_ns);
+
+/* What is known of a record counts no longer. */
+void ajf_inode_expire(struct ajf_inodes *t, uint64_t nodeid);
 
 /* The source says the record's file is gone. */
 void ajf_inode_gone(struct ajf_inodes *t, uint64_t nodeid);

@@ -61,7 +61,8 @@ void ajf_meta_fill_entry(const struct ajf *m, const struct ajf_inode_view *v, ui
     *ret_e = (struct fuse_entry_param){.ino = v->nodeid, .generation = v->generation};
     ajf_meta_fill_stat(m, v, &ret_e->attr);
     ret_e->attr_timeout = seconds_left(v->expires_ns, now_ns);
-    ret_e->entry_timeout = seconds_left(asked_ns + m->options.entry_timeout_ns, now_ns);
+    if (v->expires_ns) /* else it is true for this once */
+        ret_e->entry_timeout = seconds_left(asked_ns + m->options.entry_timeout_ns, now_ns);
 }
 
 static void reply_entry(struct ajf *m, fuse_req_t req, const struct ajf_inode_view *v)
@@ -75,14 +76,13 @@ static void reply_entry(struct ajf *m, fuse_req_t req, const struct ajf_inode_vi
 }
 
 /* With a timeout the kernel remembers that there is nothing: an entry with inode 0 says for how long. */
-static void reply_negative(struct ajf *m, fuse_req_t req)
+static void reply_negative(fuse_req_t req, uint64_t expires_ns)
 {
-    if (m->options.negative_timeout_ns) {
-        struct fuse_entry_param e = {.entry_timeout = (double)m->options.negative_timeout_ns / (double)AJF_NS_PER_S};
+    struct fuse_entry_param e = {.entry_timeout = seconds_left(expires_ns, ajf_now_ns())};
+    if (e.entry_timeout > 0)
         fuse_reply_entry(req, &e);
-    } else {
+    else
         fuse_reply_err(req, ENOENT);
-    }
 }
 
 static void reply_attr(struct ajf *m, fuse_req_t req, const struct ajf_inode_view *v)
@@ -185,6 +185,11 @@ static struct ajf_call *call_new(fuse_req_t req, const char *op)
     return call;
 }
 
+void ajf_meta_forget(struct ajf_meta *meta)
+{
+    meta->forgotten_ns = ajf_now_ns();
+}
+
 void ajf_meta_begin(struct ajf *m, struct ajf_fetch *f)
 {
     pthread_mutex_lock(&m->meta.lock);
@@ -194,23 +199,43 @@ void ajf_meta_begin(struct ajf *m, struct ajf_fetch *f)
 
 /* ------------------------------------------------------------------------------------------------ the requests */
 
+/* 0, -ENOENT until ret_view->expires_ns, or -EAGAIN: the source is to be asked. */
+static int look_up(struct ajf *m, uint64_t parent, const char *name, size_t len, struct ajf_inode_view *ret_view)
+{
+    uint64_t now = ajf_now_ns(), expires;
+    struct ajf_attr attr;
+    int known = ajf_inode_find(&m->inodes, parent, name, len, now, ret_view);
+    if (!known && ajf_dir_denies(m, parent, name, len, now, ret_view->expires_ns)) {
+        ajf_inode_forget(&m->inodes, ret_view->nodeid, 1);
+        known = -EAGAIN;
+    }
+    if (!known)
+        return 0;
+    int listed = ajf_dir_find(m, parent, name, len, now, &attr, &expires);
+    if (!listed) {
+        listed = ajf_inode_bind(&m->inodes, parent, name, len, &attr, expires, true, ret_view);
+        return listed == -ENOENT ? known : listed; /* the listing is older than what says that it is gone */
+    }
+    if (known == -EAGAIN && listed == -ENOENT) {
+        ret_view->expires_ns = expires;
+        return -ENOENT;
+    }
+    return known;
+}
+
 void ajf_meta_lookup(struct ajf *m, fuse_req_t req, uint64_t parent, const char *name)
 {
     size_t len = strlen(name);
-    uint64_t now = ajf_now_ns(), expires;
     struct ajf_inode_view v;
-    struct ajf_attr attr;
     if (len > AJF_NAME_MAX) {
         fuse_reply_err(req, ENAMETOOLONG);
         return;
     }
-    int err = ajf_inode_find(&m->inodes, parent, name, len, now, &v);
-    if (err == -EAGAIN && !(err = ajf_dir_find(m, parent, name, len, now, &attr, &expires)))
-        err = ajf_inode_bind(&m->inodes, parent, name, len, &attr, expires, true, &v);
+    int err = look_up(m, parent, name, len, &v);
     if (!err) {
         reply_entry(m, req, &v);
     } else if (err == -ENOENT) {
-        reply_negative(m, req);
+        reply_negative(req, v.expires_ns);
     } else {
         struct ajf_call *call = call_new(req, "Lookup");
         if (!call)
@@ -251,6 +276,13 @@ void ajf_meta_statfs(struct ajf *m, fuse_req_t req)
         park(m, call, AJF_FETCH_STATFS, AJF_ROOT, NULL);
 }
 
+void ajf_meta_refresh(struct ajf *m, fuse_req_t req, uint64_t nodeid, const char *name)
+{
+    struct ajf_call *call = call_new(req, "Refresh");
+    if (call)
+        park(m, call, AJF_FETCH_FORGET, nodeid, *name ? name : NULL);
+}
+
 void ajf_meta_list(struct ajf *m, fuse_req_t req, uint64_t nodeid, const struct fuse_file_info *fi, size_t size,
                    uint64_t offset, bool plus)
 {
@@ -267,14 +299,11 @@ void ajf_meta_list(struct ajf *m, fuse_req_t req, uint64_t nodeid, const struct 
 
 /* ------------------------------------------------------------------------------------------------- the answers */
 
-/* Takes the calls that still wait for the fetch; those that somebody else took are left for him to unlink. */
-static void take_calls(struct ajf_fetch *f, struct ajf_list *ret_calls)
+/* Takes the calls of a list that still wait; those that somebody else took are left for him to unlink. */
+static void take_waiting_locked(struct ajf *m, struct ajf_list *waiting, struct ajf_list *ret_calls)
 {
-    struct ajf *m = f->m;
     ajf_list_init(ret_calls);
-    pthread_mutex_lock(&m->meta.lock);
-    ajf_list_del(&f->by_key); /* nobody joins an answer */
-    AJF_LIST_FOR_SAFE(l, &f->calls)
+    AJF_LIST_FOR_SAFE(l, waiting)
     {
         struct ajf_call *call = AJF_CONTAINER(l, struct ajf_call, link);
         bool mine = ajf_wait_take(m, &call->wait);
@@ -283,7 +312,22 @@ static void take_calls(struct ajf_fetch *f, struct ajf_list *ret_calls)
         if (mine)
             ajf_list_add(ret_calls, l);
     }
+}
+
+static void take_waiting(struct ajf *m, struct ajf_list *waiting, struct ajf_list *ret_calls)
+{
+    pthread_mutex_lock(&m->meta.lock);
+    take_waiting_locked(m, waiting, ret_calls);
     pthread_mutex_unlock(&m->meta.lock);
+}
+
+/* Those that wait for the fetch. */
+static void take_calls(struct ajf_fetch *f, struct ajf_list *ret_calls)
+{
+    pthread_mutex_lock(&f->m->meta.lock);
+    ajf_list_del(&f->by_key); /* nobody joins an answer */
+    take_waiting_locked(f->m, &f->calls, ret_calls);
+    pthread_mutex_unlock(&f->m->meta.lock);
 }
 
 #define FOR_CALLS(m, call, calls)                                                                                      \
@@ -315,19 +359,45 @@ static int misfit(struct ajf_fetch *f)
     return -EINVAL;
 }
 
+/* The source was asked before something was to be forgotten: looked at after its answer was noted, or both are missed. */
+static bool is_outdated(const struct ajf_fetch *f)
+{
+    return f->started_ns <= f->m->meta.forgotten_ns;
+}
+
 static void attr_of_name(struct ajf_fetch *f, const struct ajf_attr *attr, uint64_t expires)
 {
     struct ajf *m = f->m;
     struct ajf_list calls;
+    if (ajf_dir_hear(m, f->nodeid, f->name, f->name_len, attr, f->started_ns) == AJF_DIR_KNOWS_BETTER)
+        expires = 0;
     take_calls(f, &calls);
     FOR_CALLS (m, call, &calls) {
         struct ajf_inode_view v;
         int err = ajf_inode_bind(&m->inodes, f->nodeid, f->name, f->name_len, attr, expires, true, &v);
+        if (!err && is_outdated(f) && ajf_inode_outdate(&m->inodes, f->nodeid, f->name, f->name_len, expires + 1))
+            v.expires_ns = 0;
         if (err)
             fuse_reply_err(call->wait.req, -err);
         else
             reply_entry(m, call->wait.req, &v);
     }
+}
+
+/* Until when the kernel may believe it. */
+static uint64_t no_such_name(struct ajf_fetch *f)
+{
+    struct ajf *m = f->m;
+    uint64_t lives = m->options.negative_timeout_ns, expires = lives ? f->started_ns + lives : 0;
+    uint64_t learnt = f->started_ns + m->options.attr_timeout_ns;
+    enum ajf_dir_said said = ajf_dir_hear(m, f->nodeid, f->name, f->name_len, NULL, f->started_ns);
+    if (said == AJF_DIR_KNOWS_BETTER)
+        return 0;
+    bool keep = lives || said == AJF_DIR_SAID_OTHERWISE; /* who has that listing open may still be reading it */
+    if (!ajf_inode_unbind(&m->inodes, f->nodeid, f->name, f->name_len, keep, expires, learnt))
+        return 0;
+    bool outdated = is_outdated(f) && ajf_inode_outdate(&m->inodes, f->nodeid, f->name, f->name_len, learnt + 1);
+    return outdated ? 0 : expires;
 }
 
 /* The file behind an inode changed its identity or vanished: open handles keep what they have. */
@@ -336,9 +406,11 @@ static void inode_lost(struct ajf *m, uint64_t nodeid)
     uint64_t parent;
     size_t len;
     char name[AJF_NAME_MAX];
+    struct ajf_inode_view v;
     if (!ajf_inode_name(&m->inodes, nodeid, &parent, name, &len)) {
+        bool directory = !ajf_inode_get(&m->inodes, nodeid, &v) && S_ISDIR(v.attr.mode);
         ajf_dirs_drop(&m->dirs, parent);
-        ajf_notify_name(&m->notify, parent, name, len);
+        ajf_notify_name(&m->notify, parent, name, len, nodeid, directory);
     }
     ajf_inode_gone(&m->inodes, nodeid);
 }
@@ -352,6 +424,8 @@ static void attr_of_inode(struct ajf_fetch *f, const struct ajf_attr *attr, uint
         ajf_meta_failed(f, ESTALE);
         return;
     }
+    if (is_outdated(f))
+        ajf_inode_expire(&m->inodes, f->nodeid);
     take_calls(f, &calls);
     FOR_CALLS (m, call, &calls) {
         struct ajf_inode_view v;
@@ -445,19 +519,49 @@ int ajf_fetch_statfs(struct ajf_fetch *f, const struct ajf_statfs *s)
     return 0;
 }
 
+/* The kernel has been told: `arg` is the head of a list of the calls that wait for it. */
+static void refreshed(struct ajf *m, void *arg)
+{
+    struct ajf_list *waiting = arg, calls;
+    take_waiting(m, waiting, &calls);
+    free(waiting);
+    FOR_CALLS (m, call, &calls)
+        fuse_reply_ioctl(call->wait.req, 0, NULL, 0);
+}
+
+int ajf_meta_forgotten(struct ajf_fetch *f)
+{
+    struct ajf *m = f->m;
+    struct ajf_list *waiting = malloc(sizeof *waiting);
+    if (!waiting) {
+        ajf_meta_failed(f, ENOMEM);
+        return -ENOMEM;
+    }
+    ajf_list_init(waiting);
+    ajf_invalidate(m, f->path, f->info.path_len);
+    pthread_mutex_lock(&m->meta.lock);
+    ajf_list_del(&f->by_key);
+    AJF_LIST_FOR_SAFE(l, &f->calls)
+    {
+        AJF_CONTAINER(l, struct ajf_call, link)->fetch = NULL;
+        ajf_list_del(l);
+        ajf_list_add(waiting, l);
+    }
+    pthread_mutex_unlock(&m->meta.lock);
+    ajf_notify_then(&m->notify, refreshed, waiting);
+    return 0;
+}
+
 void ajf_meta_failed(struct ajf_fetch *f, int err)
 {
     struct ajf *m = f->m;
     struct ajf_list calls;
     bool missing = err == ENOENT && f->name && f->info.kind == AJF_FETCH_STAT;
-    if (missing) {
-        uint64_t keep = m->options.negative_timeout_ns;
-        ajf_inode_unbind(&m->inodes, f->nodeid, f->name, f->name_len, keep ? f->started_ns + keep : 0);
-    }
+    uint64_t expires = missing ? no_such_name(f) : 0;
     take_calls(f, &calls);
     if (missing) {
         FOR_CALLS (m, call, &calls)
-            reply_negative(m, call->wait.req);
+            reply_negative(call->wait.req, expires);
     } else if (!f->name && f->info.kind == AJF_FETCH_STAT && ajf_meta_is_lost(err) && f->nodeid != AJF_ROOT) {
         inode_lost(m, f->nodeid);
         struct ajf_inode_view v;

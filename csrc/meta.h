@@ -36,6 +36,7 @@ struct ajf_call {
 struct ajf_meta {
     pthread_mutex_t lock;
     struct ajf_list joinable[AJF_META_BUCKETS]; /* lock; queued fetches, by kind and nodeid */
+    _Atomic uint64_t forgotten_ns; /* what was asked until then, and is answered later, is true for that once */
 };
 
 struct ajf;
@@ -47,6 +48,11 @@ void ajf_meta_lookup(struct ajf *m, fuse_req_t req, uint64_t parent, const char 
 void ajf_meta_getattr(struct ajf *m, fuse_req_t req, uint64_t nodeid);
 void ajf_meta_readlink(struct ajf *m, fuse_req_t req, uint64_t nodeid);
 void ajf_meta_statfs(struct ajf *m, fuse_req_t req);
+/*
+ * Forgets a directory, or `name` in it if that is not empty, and everything below: daemon, source and kernel. Answered
+ * when whoever looks next asks the source.
+ */
+void ajf_meta_refresh(struct ajf *m, fuse_req_t req, uint64_t nodeid, const char *name);
 /* LIST of a directory, to answer OPENDIR, or READDIR(PLUS) when `size` is not 0. */
 void ajf_meta_list(struct ajf *m, fuse_req_t req, uint64_t nodeid, const struct fuse_file_info *fi, size_t size,
                    uint64_t offset, bool plus);
@@ -62,9 +68,14 @@ void ajf_meta_fill_stat(const struct ajf *m, const struct ajf_inode_view *v, str
 void ajf_meta_fill_entry(const struct ajf *m, const struct ajf_inode_view *v, uint64_t now_ns,
                          struct fuse_entry_param *ret_e);
 
+/* What has been asked for by now, and is not answered yet, is not to be remembered. */
+void ajf_meta_forget(struct ajf_meta *meta);
+
 /* A fetcher took the fetch: nobody joins it any more. */
 void ajf_meta_begin(struct ajf *m, struct ajf_fetch *f);
 void ajf_meta_failed(struct ajf_fetch *f, int err);
+/* The source has forgotten what ajf_meta_refresh named. */
+int ajf_meta_forgotten(struct ajf_fetch *f);
 /* The fetcher gave the fetch back. */
 void ajf_meta_end(struct ajf_fetch *f);
 

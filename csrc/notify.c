@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "notify.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,8 +9,10 @@
 
 struct notice {
     struct ajf_list link;
-    uint64_t nodeid; /* of the directory of a name, or what it is about itself */
-    bool pages;
+    uint64_t parent, nodeid; /* of a name, and what it stands for; or what it is about itself */
+    bool pages, directory;
+    void (*done)(struct ajf *m, void *arg);
+    void *arg;
     size_t len; /* of the name; 0: none */
     char name[];
 };
@@ -25,11 +28,22 @@ void ajf_notify_init(struct ajf_notify *n, struct ajf *m)
 
 void ajf_notify_done(struct ajf_notify *n)
 {
-    struct ajf_list *l;
-    while ((l = ajf_list_pop(&n->queue)))
-        free(AJF_CONTAINER(l, struct notice, link));
     pthread_cond_destroy(&n->wake);
     pthread_mutex_destroy(&n->lock);
+}
+
+/* -ENOENT: the kernel had forgotten it already. */
+static void tell(struct ajf *m, const struct notice *notice)
+{
+    struct fuse_session *se = m->session.se;
+    if (notice->done) {
+        notice->done(m, notice->arg);
+        return;
+    }
+    if (notice->len && ajf_expire_entry(se, notice->parent, notice->name, notice->len) == -ENOSYS && !notice->directory)
+        fuse_lowlevel_notify_inval_entry(se, notice->parent, notice->name, notice->len);
+    if (notice->nodeid)
+        fuse_lowlevel_notify_inval_inode(se, notice->nodeid, notice->pages ? 0 : -1, 0);
 }
 
 static void *run(void *arg)
@@ -45,11 +59,7 @@ static void *run(void *arg)
         }
         pthread_mutex_unlock(&n->lock);
         struct notice *notice = AJF_CONTAINER(l, struct notice, link);
-        /* -ENOENT: the kernel had forgotten it already */
-        if (notice->len)
-            fuse_lowlevel_notify_inval_entry(n->m->session.se, notice->nodeid, notice->name, notice->len);
-        else
-            fuse_lowlevel_notify_inval_inode(n->m->session.se, notice->nodeid, notice->pages ? 0 : -1, 0);
+        tell(n->m, notice);
         free(notice);
         pthread_mutex_lock(&n->lock);
     }
@@ -57,32 +67,58 @@ static void *run(void *arg)
     return NULL;
 }
 
-static void queue(struct ajf_notify *n, uint64_t nodeid, bool pages, const char *name, size_t len)
+/* False: nobody will look at it. */
+static bool queue(struct ajf_notify *n, struct notice *notice)
 {
-    struct notice *notice = malloc(sizeof *notice + len + 1);
-    if (!notice)
-        return;
-    notice->nodeid = nodeid;
-    notice->pages = pages;
-    notice->len = len;
-    memcpy(notice->name, name, len);
-    notice->name[len] = '\0';
     pthread_mutex_lock(&n->lock);
     if (!n->started && !n->stopping)
         n->started = !pthread_create(&n->thread, NULL, run, n);
-    ajf_list_add(&n->queue, &notice->link);
-    pthread_cond_signal(&n->wake);
+    bool queued = n->started;
+    if (queued) {
+        ajf_list_add(&n->queue, &notice->link);
+        pthread_cond_signal(&n->wake);
+    }
     pthread_mutex_unlock(&n->lock);
+    return queued;
 }
 
-void ajf_notify_name(struct ajf_notify *n, uint64_t parent, const char *name, size_t len)
+void ajf_notify_name(struct ajf_notify *n, uint64_t parent, const char *name, size_t len, uint64_t nodeid,
+                     bool directory)
 {
-    queue(n, len ? parent : AJF_ROOT, false, name, len);
+    struct notice *notice = calloc(1, sizeof *notice + len + 1);
+    if (!notice)
+        return;
+    notice->parent = parent;
+    notice->nodeid = len ? nodeid : AJF_ROOT;
+    notice->directory = directory;
+    notice->len = len;
+    memcpy(notice->name, name, len);
+    if (!queue(n, notice))
+        free(notice);
 }
 
 void ajf_notify_pages(struct ajf_notify *n, uint64_t nodeid)
 {
-    queue(n, nodeid, true, "", 0);
+    struct notice *notice = calloc(1, sizeof *notice + 1);
+    if (!notice)
+        return;
+    notice->nodeid = nodeid;
+    notice->pages = true;
+    if (!queue(n, notice))
+        free(notice);
+}
+
+void ajf_notify_then(struct ajf_notify *n, void (*done)(struct ajf *m, void *arg), void *arg)
+{
+    struct notice *notice = calloc(1, sizeof *notice + 1);
+    if (notice) {
+        notice->done = done;
+        notice->arg = arg;
+    }
+    if (!notice || !queue(n, notice)) {
+        free(notice);
+        done(n->m, arg);
+    }
 }
 
 void ajf_notify_stop(struct ajf_notify *n)
@@ -95,4 +131,11 @@ void ajf_notify_stop(struct ajf_notify *n)
     pthread_mutex_unlock(&n->lock);
     if (join)
         pthread_join(n->thread, NULL);
+    struct ajf_list *l;
+    while ((l = ajf_list_pop(&n->queue))) { /* nobody adds to it any more */
+        struct notice *notice = AJF_CONTAINER(l, struct notice, link);
+        if (notice->done)
+            notice->done(n->m, notice->arg);
+        free(notice);
+    }
 }

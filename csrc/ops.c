@@ -121,6 +121,22 @@ static void statfs_(fuse_req_t req, fuse_ino_t nodeid)
     ajf_meta_statfs(m, req);
 }
 
+static void ioctl_(fuse_req_t req, fuse_ino_t nodeid, unsigned command, void *arg, struct fuse_file_info *fi,
+                   unsigned flags, const void *in, size_t in_size, size_t out_size)
+{
+    const struct ajf_refresh *refresh = in;
+    (void)arg, (void)fi, (void)out_size;
+    if (command != AJF_IOC_REFRESH || !(flags & FUSE_IOCTL_DIR)) {
+        fuse_reply_err(req, ENOTTY); /* any program that asks whether it writes to a terminal comes here */
+        return;
+    }
+    ENTER(req, op_refresh, "Refresh", nodeid, "");
+    if (in_size < sizeof *refresh || !memchr(refresh->name, '\0', sizeof refresh->name) || strchr(refresh->name, '/'))
+        fuse_reply_err(req, EINVAL);
+    else
+        ajf_meta_refresh(m, req, nodeid, refresh->name);
+}
+
 /* ---------------------------------------------------------------------------------- read-only: nothing changes */
 
 static void refuse(fuse_req_t req)
@@ -196,6 +212,7 @@ const struct fuse_lowlevel_ops ajf_ops = {
     .readdirplus = readdirplus,
     .releasedir = releasedir,
     .statfs = statfs_,
+    .ioctl = ioctl_,
     .setattr = setattr,
     .mknod = mknod_,
     .mkdir = mkdir_,

@@ -100,6 +100,7 @@ void ajf_session_negotiate(struct ajf *m, struct fuse_conn_info *conn)
     ajf_unwant(conn, FUSE_CAP_SPLICE_READ); /* requests are small */
     if (!ajf_want(conn, FUSE_CAP_SPLICE_WRITE))
         atomic_store(&s->most_spliced, 0);
+    ajf_want(conn, FUSE_CAP_IOCTL_DIR);
     granted |= grant(conn, FUSE_CAP_PARALLEL_DIROPS, AJF_FEATURE_PARALLEL_DIROPS);
     granted |= grant(conn, FUSE_CAP_CACHE_SYMLINKS, AJF_FEATURE_CACHE_SYMLINKS);
     if (ajf_want(conn, FUSE_CAP_READDIRPLUS) && ajf_want(conn, FUSE_CAP_READDIRPLUS_AUTO))

@@ -27,6 +27,10 @@
 #define FAKE_MESSAGE (160u << 10)
 #define FAKE_PENDING 256
 
+/* Of 6.2, which <linux/fuse.h> here may be older than. */
+#define FAKE_HAS_EXPIRE_ONLY (UINT64_C(1) << 35)
+#define FAKE_EXPIRE_ONLY 1
+
 struct fake_reply {
     uint64_t unique;
     int error; /* positive errno, 0 = none */
@@ -40,6 +44,10 @@ struct fake {
     uint64_t unique;
     uint32_t pid; /* the caller in requests */
     uint64_t dropped; /* the last inode whose pages it was told to drop */
+    uint64_t outdated; /* the last inode whose attributes it was told to ask for */
+    char expired[AJF_NAME_MAX + 1]; /* the last name that it was told to look up again, */
+    unsigned n_expired, n_removed;  /* how many these were; and how many it was told to remove */
+    bool old; /* before fake_start: it knows no expiry of names */
     struct fake_reply pending[FAKE_PENDING];
 };
 
@@ -95,6 +103,18 @@ static inline bool fake_receive(struct fake *k, int timeout_ms)
         if (h.error == FUSE_NOTIFY_INVAL_INODE && (size_t)n >= sizeof h + sizeof out) {
             memcpy(&out, message + sizeof h, sizeof out);
             k->dropped = out.off == 0 ? out.ino : k->dropped;
+            k->outdated = out.off < 0 ? out.ino : k->outdated;
+        }
+        if (h.error == FUSE_NOTIFY_INVAL_ENTRY) {
+            struct fuse_notify_inval_entry_out entry;
+            uint32_t flags;
+            memcpy(&entry, message + sizeof h, sizeof entry);
+            memcpy(&flags, message + sizeof h + 12, sizeof flags);
+            NEED(entry.namelen <= AJF_NAME_MAX);
+            memcpy(k->expired, message + sizeof h + sizeof entry, entry.namelen);
+            k->expired[entry.namelen] = '\0';
+            k->n_expired += flags == FAKE_EXPIRE_ONLY;
+            k->n_removed += flags != FAKE_EXPIRE_ONLY;
         }
         return true;
     }
@@ -185,6 +205,7 @@ static inline void fake_start(struct fake *k, const struct ajf_options *o)
 {
     int pair[2], room = 4 << 20;
     char path[32];
+    bool old = k->old;
     memset(k, 0, sizeof *k);
     k->pid = (uint32_t)getpid();
     NEED(!socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair));
@@ -195,9 +216,10 @@ static inline void fake_start(struct fake *k, const struct ajf_options *o)
     snprintf(path, sizeof path, "/dev/fd/%d", pair[1]);
     NEED(!ajf_mount(k->m, path, "ro"));
     struct fuse_init_in in = {.major = 7,
-                              .minor = 36,
+                              .minor = old ? 36 : 38,
                               .max_readahead = 1 << 20,
-                              .flags = FUSE_ASYNC_READ | FUSE_BIG_WRITES | FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO |
+                              .flags2 = old ? 0 : FAKE_HAS_EXPIRE_ONLY >> 32,
+                              .flags = FUSE_INIT_EXT | FUSE_ASYNC_READ | FUSE_BIG_WRITES | FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO |
                                        FUSE_PARALLEL_DIROPS | FUSE_MAX_PAGES | FUSE_AUTO_INVAL_DATA};
     uint64_t init = fake_send(k, FUSE_INIT, 0, &in, sizeof in);
     NEED(!ajf_start(k->m, FAKE_WAIT_MS));
@@ -291,6 +313,26 @@ static inline uint64_t fake_entry(struct fake *k, uint64_t unique)
     return out.nodeid;
 }
 
+/* What the daemon tells of its own accord comes on a thread of its own. */
+static inline void fake_notified(struct fake *k, const unsigned *count, unsigned want)
+{
+    while (*count < want && fake_receive(k, FAKE_WAIT_MS))
+        ;
+    CHECK_EQ(*count, want);
+}
+
+/* As fake_entry; *ret_timeout: how long the kernel may believe it, seconds; 0 for an error. */
+static inline uint64_t fake_entry_for(struct fake *k, uint64_t unique, double *ret_timeout)
+{
+    struct fake_reply r = fake_reply(k, unique);
+    struct fuse_entry_out out = {0};
+    if (!r.error && r.length >= sizeof out)
+        memcpy(&out, r.bytes, sizeof out);
+    free(r.bytes);
+    *ret_timeout = (double)out.entry_valid + (double)out.entry_valid_nsec / 1e9;
+    return out.nodeid;
+}
+
 /* ---------------------------------------------------------------------------------------------- the fetchers */
 
 /* The next fetch, which must be of this kind. */
@@ -378,6 +420,16 @@ static inline uint64_t fake_find(struct fake *k, const char *name, uint64_t size
     CHECK_EQ(ajf_fetch_attr(f, &attr), 0);
     ajf_fetch_release(f);
     return fake_entry(k, asked);
+}
+
+/* Looks up a name that is not there, with one STAT. */
+static inline void fake_miss(struct fake *k, uint64_t parent, const char *name)
+{
+    uint64_t asked = fake_lookup(k, parent, name);
+    struct ajf_fetch *f = fake_fetch(k, AJF_FETCH_STAT, NULL);
+    ajf_fetch_fail(f, ENOENT);
+    ajf_fetch_release(f);
+    CHECK_EQ(fake_entry(k, asked), 0);
 }
 
 /* And opens it, with one OPEN, under handle 100 + version. */

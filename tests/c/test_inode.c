@@ -198,6 +198,42 @@ static void older_knowledge_does_not_overrule_newer(void)
     teardown();
 }
 
+/* A listing takes long: what it says of a name may be older than what a look-up said, whichever came first. */
+static void older_knowledge_does_not_bring_a_name_back(void)
+{
+    struct ajf_attr a = file_attr(1);
+    struct ajf_inode_view v = {.nodeid = 0};
+    uint64_t found;
+    setup();
+    CHECK(ajf_inode_unbind(table, AJF_ROOT, "a", 1, true, 10, 100));
+    CHECK_EQ(ajf_inode_bind(table, AJF_ROOT, "a", 1, &a, 50, true, &v), -ENOENT);
+    CHECK_EQ(find_at(AJF_ROOT, "a", 5, &found), -ENOENT);
+    CHECK_EQ(find_at(AJF_ROOT, "a", 20, &found), -EAGAIN);
+    CHECK_EQ(ajf_inode_bind(table, AJF_ROOT, "a", 1, &a, 50, true, &v), -ENOENT); /* however short it was believed */
+    uint64_t id = bind_at(AJF_ROOT, "a", a, 150, true);
+    CHECK(!ajf_inode_unbind(table, AJF_ROOT, "a", 1, true, 130, 120)); /* nor does it take one away */
+    CHECK_EQ(find_at(AJF_ROOT, "a", 20, &found), 0);
+    CHECK_EQ(found, id);
+    a.size = 5;
+    CHECK_EQ(ajf_inode_update(table, id, &a, 140), 0); /* nor change one */
+    CHECK_EQ(ajf_inode_get(table, id, &v), 0);
+    CHECK(v.expires_ns == 150 && v.attr.size == 10);
+    CHECK(!ajf_inode_outdate(table, AJF_ROOT, "a", 1, 150));
+    CHECK(ajf_inode_outdate(table, AJF_ROOT, "a", 1, 151));
+    CHECK_EQ(find_at(AJF_ROOT, "a", 20, &found), -EAGAIN);
+    teardown();
+}
+
+static void a_negative_entry_says_how_long_it_is_valid(void)
+{
+    struct ajf_inode_view v;
+    setup();
+    ajf_inode_unbind(table, AJF_ROOT, "a", 1, true, 100, 100);
+    CHECK_EQ(ajf_inode_find(table, AJF_ROOT, "a", 1, 40, &v), -ENOENT);
+    CHECK_EQ(v.expires_ns, 100);
+    teardown();
+}
+
 static void updates_of_another_version_make_stale(void)
 {
     struct ajf_attr a = file_attr(1), b = file_attr(2);
@@ -227,17 +263,17 @@ static void negative_entries_expire_and_give_way(void)
     struct ajf_inode_view v;
     uint64_t found;
     setup();
-    ajf_inode_unbind(table, AJF_ROOT, "a", 1, 100);
+    ajf_inode_unbind(table, AJF_ROOT, "a", 1, true, 100, 100);
     CHECK_EQ(find_at(AJF_ROOT, "a", 99, &found), -ENOENT);
     CHECK_EQ(find_at(AJF_ROOT, "a", 100, &found), -EAGAIN);
     CHECK_EQ(ajf_inode_count(table), 1);
-    ajf_inode_unbind(table, AJF_ROOT, "a", 1, 200); /* renewed, not doubled */
+    ajf_inode_unbind(table, AJF_ROOT, "a", 1, true, 200, 200); /* renewed, not doubled */
     CHECK_EQ(ajf_inode_count(table), 1);
     CHECK_EQ(find_at(AJF_ROOT, "a", 150, &found), -ENOENT);
     uint64_t id = bind_at(AJF_ROOT, "a", file_attr(1), 300, true);
     CHECK_EQ(ajf_inode_count(table), 1);
     CHECK_EQ(find_at(AJF_ROOT, "a", 250, &found), 0);
-    ajf_inode_unbind(table, AJF_ROOT, "a", 1, 0); /* gone, and that is not remembered */
+    ajf_inode_unbind(table, AJF_ROOT, "a", 1, false, 0, 400); /* gone, and that is not remembered */
     CHECK_EQ(ajf_inode_get(table, id, &v), 0);
     CHECK(v.stale);
     CHECK_EQ(find_at(AJF_ROOT, "a", 0, &found), -EAGAIN);
@@ -251,7 +287,7 @@ static void negative_entries_are_bounded(void)
     setup();
     for (unsigned i = 0; i < AJF_INODE_NEGATIVES + 1000; i++) {
         int len = snprintf(name, sizeof name, "missing%u", i);
-        ajf_inode_unbind(table, AJF_ROOT, name, (size_t)len, LATER);
+        ajf_inode_unbind(table, AJF_ROOT, name, (size_t)len, true, LATER, LATER);
     }
     CHECK_EQ(ajf_inode_count(table), AJF_INODE_NEGATIVES);
     CHECK_EQ(find_at(AJF_ROOT, "missing0", 0, &found), -EAGAIN); /* the oldest went */
@@ -264,11 +300,11 @@ static void the_ring_of_negatives_spares_records_that_were_reused(void)
 {
     char name[32];
     setup();
-    ajf_inode_unbind(table, AJF_ROOT, "x", 1, LATER);
+    ajf_inode_unbind(table, AJF_ROOT, "x", 1, true, LATER, LATER);
     uint64_t id = bind_at(AJF_ROOT, "x", file_attr(1), LATER, true); /* takes the freed record */
     for (unsigned i = 0; i < AJF_INODE_NEGATIVES; i++) {
         int len = snprintf(name, sizeof name, "missing%u", i);
-        ajf_inode_unbind(table, AJF_ROOT, name, (size_t)len, LATER);
+        ajf_inode_unbind(table, AJF_ROOT, name, (size_t)len, true, LATER, LATER);
     }
     CHECK(is_live(id));
     teardown();
@@ -381,7 +417,7 @@ static void after_the_sweep_nothing_is_born_and_nothing_dies(void)
     CHECK_EQ(born(), died());
     ajf_inode_unref(table, id);
     ajf_inode_forget(table, id, 1);
-    ajf_inode_unbind(table, AJF_ROOT, "late", 4, LATER);
+    ajf_inode_unbind(table, AJF_ROOT, "late", 4, true, LATER, LATER);
     ajf_inode_gone(table, id);
     CHECK_EQ(born(), died());
     ajf_inodes_done(table);
@@ -430,14 +466,17 @@ static void *hammer(void *arg)
                       : snprintf(name, sizeof name, "shared%u", (unsigned)check_below(&random, 8));
         switch (check_below(&random, 4)) {
         case 0:
-            ajf_inode_unbind(table, AJF_ROOT, name, (size_t)len, check_below(&random, 2) ? LATER : 0);
+            ajf_inode_unbind(table, AJF_ROOT, name, (size_t)len, check_below(&random, 2), LATER, i);
             break;
         case 1:
             if (!ajf_inode_find(table, AJF_ROOT, name, (size_t)len, 0, &v))
                 ajf_inode_forget(table, v.nodeid, 1);
             break;
         default:
-            if (ajf_inode_bind(table, AJF_ROOT, name, (size_t)len, &attr, i, true, &v))
+            int err = ajf_inode_bind(table, AJF_ROOT, name, (size_t)len, &attr, i, true, &v);
+            if (err == -ENOENT) /* another thread is further on, and has it unbound */
+                continue;
+            if (err)
                 CHECK_SAY("bind failed");
             ajf_inode_ref(table, v.nodeid);
             char *path = ajf_inode_path(table, v.nodeid, NULL, 0);
@@ -478,6 +517,8 @@ int main(void)
     RUN(the_same_version_keeps_its_record_and_takes_new_attributes);
     RUN(directories_keep_their_record_whatever_their_version);
     RUN(older_knowledge_does_not_overrule_newer);
+    RUN(older_knowledge_does_not_bring_a_name_back);
+    RUN(a_negative_entry_says_how_long_it_is_valid);
     RUN(updates_of_another_version_make_stale);
     RUN(negative_entries_expire_and_give_way);
     RUN(negative_entries_are_bounded);
