@@ -56,6 +56,12 @@ cdef extern from "ajf.h" nogil:
         AJF_FETCH_OPEN
         AJF_FETCH_READ
         AJF_FETCH_CLOSE
+        AJF_FETCH_FORGET
+
+    struct ajf_refresh:
+        char name[256]
+
+    unsigned AJF_IOC_REFRESH
 
     enum ajf_lane:
         AJF_LANE_METADATA

@@ -27,6 +27,7 @@ STATFS: int
 OPEN: int
 READ: int
 CLOSE: int
+FORGET: int
 
 LANE_METADATA: int
 LANE_DEMAND: int
@@ -39,6 +40,9 @@ LOG_WARN: int
 LOG_ERROR: int
 
 ENTRY_BYTES: int  # size of one struct ajf_entry
+
+IOC_REFRESH: int  # of ioctl(2) on a directory, with a name of so many bytes, NULs included
+IOC_REFRESH_BYTES: int
 
 class Cancelled(Exception):
     """Nobody wants the rest of this fetch; the fetcher should give it back."""

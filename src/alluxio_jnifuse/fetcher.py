@@ -36,7 +36,7 @@ from alluxio_jnifuse.errors import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from alluxio_jnifuse.sources.base import OpenFile, Source
+    from alluxio_jnifuse.sources.base import Attr, OpenFile, Source
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +53,7 @@ _KIND_NAMES = {
     _core.OPEN: "open",
     _core.READ: "read",
     _core.CLOSE: "close",
+    _core.FORGET: "forget",
 }
 
 
@@ -65,9 +66,13 @@ class FetchQueue(Protocol):
 class Fetchers:
     """The threads between one mount's core and its source: up to `maximum` at work, as many again lost in it."""
 
-    def __init__(self, core: FetchQueue, source: Source, maximum: int) -> None:
+    def __init__(
+        self, core: FetchQueue, source: Source, maximum: int, obey: Callable[[bytes], Attr | None] | None = None
+    ) -> None:
+        """`obey`: what to ask before the source about a path: attributes, if it is a command (commands.py)."""
         self._core = core
         self._source = source
+        self._obey = obey
         # The core keeps no more than `maximum` at work; threads it has given up, lost in the source, come on top.
         self._maximum = max(2 * maximum, _MIN_THREADS)
         self._kinds: dict[int, Callable[[_core.Fetch], None]] = {
@@ -78,6 +83,7 @@ class Fetchers:
             _core.STATFS: self._statfs,
             _core.OPEN: self._open,
             _core.CLOSE: self._close,
+            _core.FORGET: self._forget,
         }
 
         self._lock = threading.Lock()  # guards what follows; no call into core or source under it
@@ -254,7 +260,8 @@ class Fetchers:
         fetch.done(filled)
 
     def _stat(self, fetch: _core.Fetch) -> None:
-        self._answer(fetch, fetch.answer_attr, self._source.stat(fetch.path))
+        answer = self._obey(fetch.path) if self._obey is not None else None
+        self._answer(fetch, fetch.answer_attr, self._source.stat(fetch.path) if answer is None else answer)
 
     def _list(self, fetch: _core.Fetch) -> None:
         listing = self._source.list(fetch.path)
@@ -282,6 +289,10 @@ class Fetchers:
                 with self._lock:
                     self._handles.pop(handle_id, None)
                 self._source.close_file(handle)
+
+    def _forget(self, fetch: _core.Fetch) -> None:
+        self._source.forget(fetch.path)
+        fetch.done()
 
     def _close(self, fetch: _core.Fetch) -> None:
         with self._lock:

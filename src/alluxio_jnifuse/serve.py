@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from alluxio_jnifuse import __version__, metrics, mounttable, privileges, stacking, storage
+from alluxio_jnifuse.commands import Commands
 from alluxio_jnifuse.errors import MountError
 from alluxio_jnifuse.hit_ratio import HitRatio
 from alluxio_jnifuse.logs import LOGGER, LogHandler, drain
@@ -125,7 +126,9 @@ class _Session:
             self._core.open_lazily(source.small_bytes, source.small_ahead)
         source.invalidate = self._core.invalidate
         source.offer_list = self._core.offer_list
-        self._fetchers = Fetchers(self._core, source, config.number("fetchers") + config.number("metadata_fetchers"))
+        threads = config.number("fetchers") + config.number("metadata_fetchers")
+        obey = Commands(source).obey if config.flag("alluxio.fuse.special.command.enabled") else None
+        self._fetchers = Fetchers(self._core, source, threads, obey)
         self._ratio = HitRatio(lambda: metrics.counters(self._core, self._source))
         self._ended = threading.Event()
         self._log_thread = start_thread("log", drain, self._core, log.handler)

@@ -310,6 +310,17 @@ class Model:
         self.max_entries = max_entries
         self.records: list[tuple[str, str, float, Any]] = []  # kind, path, written, status or statuses by path
         self.dropped_at = float("-inf")
+        self.outdated: set[str] = set()  # listings that a newer answer contradicts
+
+    def hear(self, path: str, asked: float, answer: FileStatus | None) -> None:
+        """An answer about one path; None: there is none."""
+        parent = path.rpartition("/")[0] or "/"
+        listing = next((record for record in self.records if record[:2] == ("listing", parent) and path != "/"), None)
+        if listing is None or listing[2] > asked:
+            return
+        listed = listing[3].get(path)
+        if (listed and listed.file_id) != (answer and answer.file_id):
+            self.outdated.add(parent)
 
     def weight(self) -> int:
         return sum(1 if kind == "single" else 1 + len(what) for kind, _, _, what in self.records)
@@ -319,6 +330,8 @@ class Model:
         if known and known[0][2] > asked:
             return
         self.records = [record for record in self.records if record not in known]
+        if kind == "listing":
+            self.outdated.discard(path)
         too_large = kind == "listing" and len(what) + 1 > self.max_entries
         if what is not None and asked > self.dropped_at and not too_large:
             self.records.append((kind, path, asked, what))
@@ -363,12 +376,15 @@ def test_it_follows_the_rules(steps: list[tuple[str, str, int, int]], max_entrie
         encoded = path.encode()
         if kind == "put":
             store.put(encoded, status(path, value), asked)
+            model.hear(path, asked, status(path, value))
             model.write("single", path, asked, status(path, value))
         elif kind == "missing":
             store.put_missing(encoded, asked)
+            model.hear(path, asked, None)
             model.write("single", path, asked, MISSING)
         elif kind == "incomplete":
             store.put(encoded, status(path, completed=False), asked)
+            model.hear(path, asked, status(path, completed=False))
             model.write("single", path, asked, None)
         elif kind == "list":
             infos = [file_info(child, value + 4) for i, child in enumerate(children(path)) if value & 1 << i]
@@ -389,6 +405,9 @@ def test_it_follows_the_rules(steps: list[tuple[str, str, int, int]], max_entrie
                 assert store.get(found.encode(), now, max_age) == model.get(found, now, limit), found
             for found in DIRECTORIES:
                 expected = any(record[:2] == ("listing", found) and now - record[2] < limit for record in model.records)
+                listed = store.get_listing(found.encode(), now, max_age, outdated=True)
+                assert (listed is not None) == expected
+                expected = expected and found not in model.outdated
                 assert (store.get_listing(found.encode(), now, max_age) is not None) == expected
     store.drop(b"/a", now)
     store.drop(b"/c", now)

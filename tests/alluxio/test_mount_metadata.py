@@ -197,6 +197,24 @@ def test_a_file_that_appears(cluster: Cluster, place: Place, mounts: Mounts, chi
     assert children.run(generation, cached.join("directory/file")) == 1
 
 
+def test_a_look_up_that_contradicts_a_listing(
+    cluster: Cluster, place: Place, mounts: Mounts, children: Children
+) -> None:
+    """What is found is listed, and what is not found is not, however long listings are remembered."""
+    for number in range(3):
+        write(cluster, f"{place.path}/directory/file{number}", 1, SMALL)
+    mounted = mount(mounts, cluster, place.path, FOREVER, CACHED)
+    top = mounted.join("directory")
+    assert len(children.run(os.listdir, top)) == 3
+    write(cluster, f"{place.path}/directory/new", 1, SMALL)
+    assert children.run(generation, f"{top}/new") == 1
+    assert "new" in children.run(os.listdir, top)
+    assert children.run(errno_of, os.stat, f"{top}/none") == errno.ENOENT
+    before = mounted.stats()
+    assert len(children.run(os.listdir, top)) == 4
+    assert "fetch_list" not in mounted.since(before)
+
+
 def timed(action: Callable[[str], int], path: str) -> tuple[int, float]:
     """What an action returns, and how long it took."""
     began = time.monotonic()

@@ -103,6 +103,12 @@ class CachedSource(Source):
     def readlink(self, path: bytes) -> bytes:
         return self._inner.readlink(path)
 
+    def forget(self, path: bytes) -> None:
+        self._inner.forget(path)
+
+    def remembered(self) -> int:
+        return self._inner.remembered()
+
     def statfs(self) -> StatFs:
         return self._inner.statfs()
 

@@ -18,6 +18,7 @@ _COMMANDS = {
     "umount": "umount",
     "unmount": "umount",
     "load": "load",
+    "refresh": "refresh",
     "stat": "stat",
     "health": "health",
     "getConf": "getconf",
@@ -33,6 +34,7 @@ Usage: {PROGRAM} COMMAND ...
                             unmount it, unless it is in use (also: unmount)
   load [-j N] [--dry-run] PATH...
                             read files of running mounts, so that they are cached
+  refresh PATH...           have the storage asked again for attributes and listings, before their time
   stat [--stats MOUNT_POINT]
                             list the running mounts, or show the counters of one
   health [MOUNT_POINT]      whether the running mounts answer, or one does; for health checks

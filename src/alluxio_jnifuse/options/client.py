@@ -35,6 +35,12 @@ CLIENT_PROPERTIES = (
         "how long SIGTERM and `umount -l` wait for open files before the mount is detached", "Alluxio's",
         low=0, high=UINT32_MAX,
     ),
+    Option(
+        "alluxio.fuse.special.command.enabled", "bool", "false",
+        "`ls -l DIRECTORY/.alluxiocli.metadatacache.drop` (`.dropAll`, `.size`) makes mount and kernel forget names, "
+        "attributes and listings, as `alluxio-jnifuse refresh DIRECTORY` does without it",
+        "Alluxio's",
+    ),
     # Patience.
     Option(
         "alluxio.user.streaming.data.read.timeout", "duration", "3min",

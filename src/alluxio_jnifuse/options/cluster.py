@@ -124,10 +124,6 @@ CLUSTER_PROPERTIES = (
         "alluxio.user.metadata.cache.max.size", "count", "100000", "of how many paths it is kept",
         low=0, high=_INT32_MAX,
     ),
-    _row(
-        "alluxio.fuse.special.command.enabled", "bool", "false",
-        "`ls -l DIRECTORY/.alluxiocli.metadatacache.drop` and its like empty the metadata cache",
-    ),
     # Reading.
     _row(
         "alluxio.user.file.readtype.default", "choice", "CACHE",

@@ -140,8 +140,8 @@ class Source(abc.ABC):
     as can wait together, for a server say; one that does not wait takes the interpreter from the others.
     `passthrough`: whether the kernel itself reads a file that is lent in one extent; set before the first request.
     `stack_depth`: what the mount's must be for passthrough of what is lent: a constant of stacking.py. Set when made.
-    `invalidate(path)`: makes core and kernel forget what they know of `path` and everything below it. Set before the
-    first request; returns at once, from any thread.
+    `invalidate(path)`: makes core and kernel, but not the source, forget what they know of `path` and everything below
+    it. Set before the first request; returns at once, from any thread.
     `offer_list(path, *listing, age)`: gives the core a listing that it did not ask for, and that is `age` s old, so
     that look-ups in that directory need not ask; as `invalidate`.
     """
@@ -170,6 +170,16 @@ class Source(abc.ABC):
     def readlink(self, path: bytes) -> bytes:
         """The target of a symbolic link as it stands there. EINVAL when it is none; without links, that is always."""
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), path)
+
+    def forget(self, path: bytes) -> None:  # noqa: B027  (a source may remember nothing)
+        """Forgets what it remembers of names and attributes: of `path` and everything below it, and that it is there.
+
+        What is being asked meanwhile is not remembered either.
+        """
+
+    def remembered(self) -> int:
+        """Of how many paths it remembers something."""
+        return 0
 
     def statfs(self) -> StatFs:
         """Figures of the file system; by default of one that does not know."""

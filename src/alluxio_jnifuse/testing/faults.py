@@ -48,6 +48,12 @@ class _Wrapper(Source):
     def readlink(self, path: bytes) -> bytes:
         return self._around("readlink", path, lambda: self.inner.readlink(path))
 
+    def forget(self, path: bytes) -> None:
+        self._around("forget", path, lambda: self.inner.forget(path))
+
+    def remembered(self) -> int:
+        return self.inner.remembered()
+
     def statfs(self) -> StatFs:
         return self._around("statfs", b"/", self.inner.statfs)
 

@@ -61,7 +61,6 @@ def settings(config: Config, masters: Sequence[str]) -> Settings:
         # Who lets the kernel forget at once wants to be told of changes at once.
         remembered_s=min(Settings._field_defaults["remembered_s"], config.number("attr_timeout") / 1e9),
         worker_refresh_s=_seconds(config, "alluxio.user.worker.list.refresh.interval"),
-        special_commands=config.flag("alluxio.fuse.special.command.enabled"),
         read_type=config.text("alluxio.user.file.readtype.default"),
         chunk_bytes=min(_LARGEST_CHUNK_BYTES, config.number("alluxio.user.streaming.reader.chunk.size.bytes")),
         positioned_bytes=config.number("alluxio.user.file.sequential.pread.threshold"),

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 _ENTRY = struct.Struct("=QQQQqqqIIIIII")  # base.ENTRY_DTYPE
 _NAME = struct.Struct("=II")  # the end of it
+_FILE_ID = struct.Struct("=Q")  # the start
 _NAME_AT = _ENTRY.size - _NAME.size
 _NUMBER = struct.Struct("=H")  # of a row of the packer
 _IN_FULL = _NUMBER.pack(IN_FULL)
@@ -41,9 +42,9 @@ _SHARED_MAX = 1024  # of one listing; more than that, and files share nothing
 
 
 class Directory:
-    """A listing. Immutable."""
+    """A listing. Immutable but for `outdated`: a newer answer about a name in it, or not in it, says otherwise."""
 
-    __slots__ = ("ends", "entries", "names", "rests", "written")
+    __slots__ = ("ends", "entries", "names", "outdated", "rests", "written")
 
     def __init__(self, entries: bytes, names: bytes, rests: bytes, ends: array[int], written: float) -> None:
         self.entries = entries
@@ -51,6 +52,7 @@ class Directory:
         self.rests = rests  # of the entries in order,
         self.ends = ends  # each ending here
         self.written = written
+        self.outdated = False
 
     def __len__(self) -> int:
         return len(self.ends)
@@ -69,6 +71,9 @@ class Directory:
             else:
                 high = middle
         return -1
+
+    def file_id(self, index: int) -> int:
+        return int(_FILE_ID.unpack_from(self.entries, index * _ENTRY.size)[0])
 
     def status(self, index: int, path: str, packer: Packer) -> FileStatus:
         entry = _ENTRY.unpack_from(self.entries, index * _ENTRY.size)

@@ -8,8 +8,10 @@ found by bisection, and a blob with what a FileStatus has beyond an Attr. What w
 Both take 100 to 300 bytes a path (`Packer` for how), and leave in the order in which they were written.
 
 What is newer counts: a status that was asked for before its directory was listed is used only where the listing
-agrees that the name exists. A name that is not listed may exist all the same, because a master that has loaded a
-directory once finds new files of the under store only by name. Of an incomplete file nothing is known.
+agrees that the name exists. A listing that a newer status contradicts is given to nobody any more who lists the
+directory, but while no master answers; what it says of other names is as good as before. A name that is not listed may
+exist all the same, because a master that has loaded a directory once finds new files of the under store only by name.
+Of an incomplete file nothing is known.
 
 Times are of one monotonic clock, seconds. Answers are as old as their question: `asked` is the time before the master
 was asked, and an answer to a question from before the last `drop` is not stored.
@@ -97,16 +99,24 @@ class MetadataCache:
             found = self._packer.unpack(rest, path.decode(), file_id, length, mtime_ms, atime_ms, mode)
         return found if found is not None and found.completed else None
 
-    def get_listing(self, path: bytes, now: float, max_age: float | None = None) -> Listing | None:
-        """The listing of a directory as it was given; None when it is not known, or since more than `max_age` s."""
+    def get_listing(
+        self, path: bytes, now: float, max_age: float | None = None, *, outdated: bool = False
+    ) -> Listing | None:
+        """The listing of a directory as it was given; None when it is not known, or since more than `max_age` s.
+
+        `outdated`: also one that is known to be out of date.
+        """
         with self._lock:
             directory = self._listings.get(path)
         if directory is None or directory.written <= self._oldest(now, max_age):
+            return None
+        if directory.outdated and not outdated:
             return None
         return Listing(directory.entries, directory.names)
 
     def put(self, path: bytes, status: FileStatus, asked: float) -> None:
         """Remembers what the master said of `path`."""
+        self._compare(path, status, asked)
         if not status.completed:
             self._put(path, None, asked)
             return
@@ -115,6 +125,7 @@ class MetadataCache:
 
     def put_missing(self, path: bytes, asked: float) -> None:
         """Remembers that there is no `path`."""
+        self._compare(path, None, asked)
         self._put(path, _WRITTEN.pack(asked), asked)
 
     def put_listing(self, path: bytes, batches: Iterable[Sequence[FileInfo]], owners: Owners, asked: float) -> Listing:
@@ -177,6 +188,18 @@ class MetadataCache:
     def _oldest(self, now: float, max_age: float | None) -> float:
         """What was written then, or earlier, is too old. Needs no lock."""
         return now - (self._expire_s if max_age is None else min(max_age, self._expire_s))
+
+    def _compare(self, path: bytes, status: FileStatus | None, asked: float) -> None:
+        """Notes which listing says otherwise than a newer answer (None: there is none). Takes the lock."""
+        parent, name = _split(path)
+        with self._lock:
+            directory = self._listings.get(parent) if name else None
+        if directory is None or directory.outdated or directory.written > asked:
+            return
+        index = directory.find(name)
+        same = status is not None and index >= 0 and directory.file_id(index) == status.file_id
+        if not same and (status is not None or index >= 0):
+            directory.outdated = True
 
     def _put(self, path: bytes, record: bytes | None, asked: float) -> None:
         """Takes the lock."""

@@ -43,7 +43,6 @@ class Settings(NamedTuple):
     metadata_max_entries: int = 100_000
     remembered_s: float = 60.0  # how long an open may use what a look-up or listing told, without the cache
     worker_refresh_s: float = 120.0
-    special_commands: bool = False  # .alluxiocli.metadatacache.drop and its like
 
     # Reading.
     read_type: str = "CACHE"  # CACHE, CACHE_PROMOTE, NO_CACHE

@@ -34,7 +34,7 @@ from alluxio_jnifuse.sources.alluxio.reader import FileReader
 from alluxio_jnifuse.sources.alluxio.shortcircuit import LocalBlock, LocalBlocks
 from alluxio_jnifuse.sources.alluxio.status import FileStatus, alluxio_path, attr, from_info, version_of
 from alluxio_jnifuse.sources.alluxio.workers import Workers
-from alluxio_jnifuse.sources.base import BLOCKS_FROM_SIZE, Attr, Extent, Listing, OpenFile, Source, StatFs
+from alluxio_jnifuse.sources.base import Attr, Extent, Listing, OpenFile, Source, StatFs
 from alluxio_jnifuse.sources.siblings import Siblings
 
 if TYPE_CHECKING:
@@ -57,7 +57,6 @@ _COMPLETE_S = 5.0  # how long an open waits for the writer of a file, as Alluxio
 _COMPLETE_POLL_S = 0.25
 _CAPACITY_S = 300.0  # alluxio.fuse.stat.cache.refresh.interval
 _STATFS_BLOCK_BYTES = 16 << 10
-_COMMAND = b".alluxiocli."
 _MASTER_S = 1.0  # how long a primary master is looked for where what it said before will do
 
 
@@ -156,8 +155,6 @@ class AlluxioSource(Source):
     # -------------------------------------------------------------------------------------------------- metadata
 
     def stat(self, path: bytes) -> Attr:
-        if self._settings.special_commands and path.rpartition(b"/")[2].startswith(_COMMAND):
-            return self._command(path)
         if self._settings.metadata_cache:
             known = self._metadata.get(path, time.monotonic())
             if known is MISSING:
@@ -176,8 +173,9 @@ class AlluxioSource(Source):
 
     def list(self, path: bytes) -> Listing:
         asked = time.monotonic()
-        known = self._metadata.get_listing(path, asked)
-        if known is not None and (self._settings.metadata_cache or self._client.is_away()):
+        away = self._client.is_away()
+        known = self._metadata.get_listing(path, asked, outdated=away)
+        if known is not None and (self._settings.metadata_cache or away):
             return known
         try:
             patience = None if known is None else _MASTER_S
@@ -248,26 +246,11 @@ class AlluxioSource(Source):
         self._metadata.put(path, status, asked)
         return status
 
-    def _command(self, path: bytes) -> Attr:
-        """Obeys `ls DIRECTORY/.alluxiocli.metadatacache.COMMAND`; its answer is the size of a missing file."""
-        directory, _, name = path.rpartition(b"/")
-        directory = directory or b"/"
-        what = name[len(_COMMAND) :]
-        size = 0
-        if what == b"metadatacache.size":
-            size = self._metadata.size()
-        elif what == b"metadatacache.dropAll":
-            self._metadata.drop_all(time.monotonic())
-            self.invalidate(b"/")
-        elif what == b"metadatacache.drop":
-            self._metadata.drop(directory, time.monotonic())
-            self.invalidate(directory)
-        else:
-            log.warning("%r is no command; there are metadatacache.drop, .dropAll and .size", os.fsdecode(name))
-            raise _missing(path)
-        now = time.time_ns()
-        uid, gid = self._owners.ids("", "")
-        return Attr(0, size, BLOCKS_FROM_SIZE, 0, now, now, now, 0o100444, 0, uid, gid)
+    def forget(self, path: bytes) -> None:
+        self._metadata.drop(path, time.monotonic())
+
+    def remembered(self) -> int:
+        return self._metadata.size()
 
     def counters(self) -> dict[str, int]:
         return {f"rpc_{name}": number for name, number in self._client.calls.counts().items()}

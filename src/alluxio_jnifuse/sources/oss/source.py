@@ -119,6 +119,12 @@ class OssSource(Source):
         self.stat(path)
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), path)
 
+    def forget(self, path: bytes) -> None:
+        self._lookup.remembered.forget(path, time.monotonic())
+
+    def remembered(self) -> int:
+        return self._lookup.remembered.size()
+
     def statfs(self) -> StatFs:
         return _STATFS
 
