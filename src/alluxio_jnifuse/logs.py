@@ -9,10 +9,12 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import re
 import time
 from typing import TYPE_CHECKING
 
 from alluxio_jnifuse.errors import MountError
+from alluxio_jnifuse.masking import masked_text
 from alluxio_jnifuse.registry import is_trusted
 
 if TYPE_CHECKING:
@@ -26,10 +28,21 @@ REPEAT_S = 10.0
 _REPEAT_LINES = 1000  # different lines remembered; a storm of different ones is not what this is for
 
 _FORMAT = "%(asctime)s %(levelname)-5s %(message)s"
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\x85\u2028\u2029]")  # what ends a line somewhere, or moves a terminal
 # log4j's names, which people grep for.
 _LEVEL_NAMES = {logging.WARNING: "WARN", logging.CRITICAL: "FATAL"}
 # By enum ajf_log_level.
 _CORE_LEVELS = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR)
+
+
+class _Formatter(logging.Formatter):
+    """One line for each message, which no file name can make look like two, and without passwords of URIs."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", super().formatMessage(record))
+
+    def format(self, record: logging.LogRecord) -> str:
+        return masked_text(super().format(record))
 
 
 class LogHandler(logging.Handler):
@@ -37,7 +50,7 @@ class LogHandler(logging.Handler):
 
     def __init__(self, fd: int, path: str = "", rotate_bytes: int = ROTATE_BYTES) -> None:
         super().__init__()
-        self.setFormatter(logging.Formatter(_FORMAT))
+        self.setFormatter(_Formatter(_FORMAT))
         self._fd = fd
         self._path = path
         self._rotate_bytes = rotate_bytes

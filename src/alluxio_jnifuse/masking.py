@@ -7,11 +7,18 @@ import re
 MASK = "******"
 SECRETS_VARIABLE = "ALLUXIO_JNIFUSE_SECRETS"  # of the environment: properties as JSON, from `mount()` to the command
 
-_WORD = r"secret|password|access\.?key|credential|token"
-_SECRET = re.compile(_WORD, re.IGNORECASE)
+# What the name of a secret contains. The chart has the same words (alluxio.isSecret), which a test compares.
+NAMES = (
+    r"(access[._-]?key|account[._-]?key|private[._-]?key|api[._-]?key|secret|passw|passphrase|token|credential"
+    r"|fs\.azure\.sas|\.sk\b)"
+)
+_SECRET = re.compile(NAMES, re.IGNORECASE)
 # A secret among others, as in a list of mount options, where a comma ends it unless a backslash stands before that.
-_PAIR = re.compile(rf"([\w.]*(?:{_WORD})[\w.]*)=(?:\\.|[^,\\])*", re.IGNORECASE)
-_ARGUMENT = re.compile(rb"[\w.]*(?:%s)[\w.]*=([^\0]+)" % _WORD.encode(), re.IGNORECASE)
+_PAIR = re.compile(rf"([\w.-]*{NAMES}[\w.-]*)=(?:\\.|[^,\\])*", re.IGNORECASE)
+_ARGUMENT = re.compile(rb"[\w.-]*%s[\w.-]*=(?P<secret>[^\0]+)" % NAMES.encode(), re.IGNORECASE)
+# user:secret@ of a URI, RFC 3986 3.2.1.
+_USERINFO = re.compile(r"(://[^/\s:@]*):[^/\s@]+@")
+_USERINFO_ARGUMENT = re.compile(rb"://[^/\s:@\0]*:(?P<secret>[^/\s@\0]+)@")
 
 _ARG_START = 45  # in /proc/PID/stat, of what follows the name in brackets (proc_pid_stat(5) counts that as the third)
 
@@ -20,7 +27,12 @@ def masked(name: str, text: str) -> str:
     """The value `text` of the setting `name` as it may be shown."""
     if text and _SECRET.search(name):
         return MASK
-    return _PAIR.sub(rf"\1={MASK}", text)
+    return masked_text(_PAIR.sub(rf"\1={MASK}", text))
+
+
+def masked_text(text: str) -> str:
+    """Any text without the passwords of URIs."""
+    return _USERINFO.sub(rf"\1:{MASK}@", text) if "@" in text else text
 
 
 def is_secret(name: str) -> bool:
@@ -37,8 +49,9 @@ def hide_arguments() -> None:
         with open("/proc/self/mem", "r+b", buffering=0) as memory:
             memory.seek(start)
             found = memory.read(end - start)
-            for match in _ARGUMENT.finditer(found):
-                memory.seek(start + match.start(1))
-                memory.write(b"*" * len(match[1]))
+            for pattern in (_ARGUMENT, _USERINFO_ARGUMENT):
+                for match in pattern.finditer(found):
+                    memory.seek(start + match.start("secret"))
+                    memory.write(b"*" * len(match["secret"]))
     except (OSError, ValueError, IndexError):
         pass

@@ -11,7 +11,7 @@ import pytest
 from harness.mounting import COMMAND, Mounts, run
 from oss.bucket import SECRET, Bucket
 
-from alluxio_jnifuse.masking import hide_arguments, masked
+from alluxio_jnifuse.masking import NAMES, hide_arguments, masked
 from alluxio_jnifuse.registry import candidates
 
 pytestmark = [pytest.mark.fuse, pytest.mark.timeout(60)]
@@ -101,6 +101,48 @@ def test_what_is_masked() -> None:
         "ro,fs.oss.accessKeySecret=******,attr_timeout=3,fs.oss.securityToken=******"
     )
     assert masked("alluxio.user.hostname", "h") == "h"
+    assert masked("alluxio.underfs.oss.proxy", "http://u:p@h:1") == "http://u:******@h:1"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "fs.oss.accessKeyId",
+        "fs.s3a.secret.key",
+        "s3a.accessKeyId",
+        "fs.azure.account.key.name.blob.core.windows.net",
+        "fs.azure.sas.container.name.blob.core.windows.net",
+        "fs.gcs.private.key",
+        "fs.gcs.private.key.id",
+        "fs.obs.sk",
+        "fs.cos.secret.key",
+        "fs.swift.password",
+        "alluxio.network.tls.keystore.key.password",
+        "alluxio.underfs.web.passphrase",
+        "my.api.key",
+        "my.api-key",
+        "my.apikey",
+        "a.b.security-token",
+        "fs.oss.credential.process",
+    ],
+)
+def test_names_of_secrets(name: str) -> None:
+    """Of every storage that Alluxio knows: ours are not the only properties that are handed to us."""
+    assert masked(name, "x") == "******"
+    assert masked("alluxio.fuse.mount.options", f"ro,{name}=x,b=c") == f"ro,{name}=******,b=c"
+
+
+def test_names_of_no_secrets() -> None:
+    """Which are needed to find out what is wrong."""
+    for name in ("fs.obs.skip", "alluxio.user.key", "alluxio.user.metrics.passive", "alluxio.user.task.size"):
+        assert masked(name, "x") == "x"
+
+
+def test_the_chart_has_the_same_names() -> None:
+    """What it puts into Secrets is what is masked here."""
+    templates = Path(__file__).parents[2] / "charts" / "alluxio" / "templates"
+    for name in ("_options.tpl", "_check.tpl"):
+        assert NAMES.replace("\\", "\\\\") in (templates / name).read_text()
 
 
 def test_a_command_line_is_cleaned_in_place() -> None:

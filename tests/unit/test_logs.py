@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,6 +39,34 @@ def test_identical_lines_are_counted(log: tuple[LogHandler, Path]) -> None:
     assert path.read_text().count("the storage fails") == 1
     handler.close()
     assert path.read_text().splitlines()[-1].endswith("the storage fails (4 more like this within 10 s)")
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\x85", "\u2028", "\x1b[2K"])
+def test_a_name_cannot_forge_a_line(log: tuple[LogHandler, Path], end: str) -> None:
+    """A file may be called so that its name looks like a message of its own; a traceback stays legible."""
+    handler, path = log
+    say(handler, f"cannot read '/a{end}2026-01-01 00:00:00,000 ERROR all is lost'")
+    said = path.read_bytes().decode()
+    assert said.endswith("\n")
+    assert end not in said[:-1]
+    assert len(said.splitlines()) == 1
+    handler = LogHandler(os.open(path, os.O_WRONLY | os.O_APPEND))
+    try:
+        raise ValueError("why")
+    except ValueError:
+        handler.handle(logging.LogRecord("alluxio_jnifuse", logging.ERROR, "", 0, "failed", None, sys.exc_info()))
+    handler.close()
+    assert path.read_text().splitlines()[-1] == "ValueError: why"
+
+
+def test_passwords_of_addresses_are_not_logged(log: tuple[LogHandler, Path]) -> None:
+    """Wherever they come from: settings, errors of libraries, tracebacks."""
+    handler, path = log
+    say(handler, "the proxy http://user:opensesame@proxy:3128/ refuses; mail to a@b, 12:30@x, http://h:80/a@b")
+    said = path.read_text()
+    assert "opensesame" not in said
+    assert "http://user:******@proxy:3128/" in said
+    assert "a@b, 12:30@x, http://h:80/a@b" in said
 
 
 def test_level_is_part_of_a_line(log: tuple[LogHandler, Path]) -> None:

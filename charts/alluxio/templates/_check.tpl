@@ -59,7 +59,7 @@
 {{- end }}
 
 {{- range $owner := list "all" "master" "jobMaster" "worker" "jobWorker" "fuse" }}
-{{- if regexMatch "(?i)-D[^\\s=]*(access\\.?key|account\\.key|private\\.?key|secret|password|token|credential|fs\\.azure\\.sas)[^\\s=]*=" (include "alluxio.words" (get $values $owner | default $values).jvmOptions) }}
+{{- if regexMatch "(?i)-D[^\\s=]*(access[._-]?key|account[._-]?key|private[._-]?key|api[._-]?key|secret|passw|passphrase|token|credential|fs\\.azure\\.sas|\\.sk\\b)[^\\s=]*=" (include "alluxio.words" (get $values $owner | default $values).jvmOptions) }}
 {{- fail (printf "jvmOptions (%s) hold credentials, which everybody would see in the ConfigMap: give them as properties" $owner) }}
 {{- end }}
 {{- end }}

@@ -9,7 +9,7 @@
 
 {{/* `yes` for the name of a property whose value nobody may see. */}}
 {{- define "alluxio.isSecret" -}}
-{{- if regexMatch "(?i)(access\\.?key|account\\.key|private\\.?key|secret|password|token|credential|fs\\.azure\\.sas)" . }}yes{{ end }}
+{{- if regexMatch "(?i)(access[._-]?key|account[._-]?key|private[._-]?key|api[._-]?key|secret|passw|passphrase|token|credential|fs\\.azure\\.sas|\\.sk\\b)" . }}yes{{ end }}
 {{- end }}
 
 {{/* A map of properties as words -Dkey=value: neither secrets nor what has no value. */}}
