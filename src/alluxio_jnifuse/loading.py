@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 import os
 import re
+import stat
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple, Union
 
 from alluxio_jnifuse import units
 from alluxio_jnifuse.errors import ConfigError
-from alluxio_jnifuse.masking import masked
+from alluxio_jnifuse.masking import is_secret, masked
 from alluxio_jnifuse.options import BY_ENV, BY_NAME, OPTIONS, Option, is_property
 from alluxio_jnifuse.properties import (
     JAVA_OPTS_VARIABLES,
@@ -197,6 +198,8 @@ class Loader:
         except OSError as error:
             self._errors.append(f"{error.filename}: {error.strerror}")
             return
+        if path and any(is_secret(key) and text for key, text in pairs) and os.stat(path).st_mode & stat.S_IROTH:
+            self.notes.append(f"{path} holds secrets, and everybody can read it: chmod o-r")
         self._add_pairs(pairs, str(path), SITE_FILE)
 
     def _add_pairs(self, pairs: Iterable[tuple[str, str]], origin: str, rank: int) -> None:

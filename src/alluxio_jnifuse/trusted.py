@@ -1,6 +1,6 @@
 """Paths whose meaning nobody but root and this user decides.
 
-A path is walked from `/`, a descriptor for each directory. Each must belong to root or to this user, and nobody else
+A path is walked from `/`, a descriptor for each part. Each must belong to root or to this user, and nobody else
 may write to it: whoever may could put another directory in the place of the next one. A sticky directory, as /tmp is,
 may be written by others, because what belongs to root or this user in it cannot be moved by them. A symbolic link is
 followed where it belongs to root or this user. The mask of an ACL shows as the permissions of the group.
@@ -29,6 +29,29 @@ def open_directory(path: str, *, make: bool = False) -> int:
 
     Raises UntrustedPath, or another OSError.
     """
+    fd, where = _walk(path, make)
+    try:
+        if not stat.S_ISDIR(os.fstat(fd).st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), where)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def check_file(path: str) -> None:
+    """Raises UntrustedPath when somebody else can change a file or what its path means; another OSError without it."""
+    fd, where = _walk(path, make=False)
+    try:
+        status = os.fstat(fd)
+    finally:
+        os.close(fd)
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "not a file", where)
+
+
+def _walk(path: str, make: bool) -> tuple[int, str]:
+    """A descriptor (O_PATH) of what a path leads to, and its path without links."""
     parts = deque(os.path.abspath(path).split("/"))
     at, where, links = os.open("/", _STEP), "/", 0
     try:
@@ -58,7 +81,7 @@ def open_directory(path: str, *, make: bool = False) -> int:
     except BaseException:
         os.close(at)
         raise
-    return at
+    return at, where
 
 
 def _enter(name: str, parent: int, make: bool) -> int:
@@ -75,13 +98,15 @@ def _enter(name: str, parent: int, make: bool) -> int:
 
 
 def _check(status: os.stat_result, where: str) -> None:
-    if not stat.S_ISDIR(status.st_mode):
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), where)
     _check_owner(status, where)
-    if status.st_mode & 0o022 and not status.st_mode & stat.S_ISVTX:
-        raise UntrustedPath(where, "can be written by others", "chmod go-w, or chmod +t, or choose another directory")
+    sticky = stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX
+    if status.st_mode & 0o022 and not sticky:
+        remedy = (
+            "chmod go-w, or chmod +t, or choose another directory" if stat.S_ISDIR(status.st_mode) else "chmod go-w"
+        )
+        raise UntrustedPath(where, "can be written by others", remedy)
 
 
 def _check_owner(status: os.stat_result, where: str) -> None:
     if status.st_uid not in (0, os.geteuid()):
-        raise UntrustedPath(where, f"belongs to user {status.st_uid}", "chown it, or choose another directory")
+        raise UntrustedPath(where, f"belongs to user {status.st_uid}", "chown it, or choose another place")

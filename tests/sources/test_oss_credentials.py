@@ -19,6 +19,7 @@ from oss.faults import Status
 from oss.server import OssServer, Rule, Token
 from oss_reading import read_small
 
+from alluxio_jnifuse.config import Config
 from alluxio_jnifuse.errors import ConfigError
 from alluxio_jnifuse.sources.oss import from_config, providers
 from alluxio_jnifuse.sources.oss.credentials import Credentials, CredentialsError, Provider
@@ -224,6 +225,42 @@ def test_the_first_way_that_is_set_counts(
     assert key_of(bucket, site, **anonymous, **process, **ram, **key) == "own"
     opts = {**site, "ALLUXIO_JAVA_OPTS": "-Dfs.oss.accessKeyId=opts"}
     assert key_of(bucket, opts, **{"fs.oss.accessKeySecret": "x"}) == "opts"
+
+
+@pytest.mark.parametrize("line", ["echo {}", "./echo {}", "bin/echo {}", "'"])
+def test_a_command_without_an_absolute_path(bucket: Bucket, line: str) -> None:
+    """Is not looked for: somebody's directory may come first in PATH, or be where we stand."""
+    with pytest.raises(ConfigError, match=r"absolute path|understood"):
+        key_of(bucket, **{"fs.oss.credential.process": line})
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to somebody else")
+@pytest.mark.parametrize("whose", ["file", "directory", "program"])
+def test_a_command_of_somebody_else_is_not_run(bucket: Bucket, private: Path, whose: str) -> None:
+    """It would run as root: who can write the settings, or the program, would be root."""
+    program = private / "key"
+    program.write_text(f"#!/bin/sh\ntouch {private}/ran\n")
+    program.chmod(0o755)
+    site = private / "conf"
+    site.mkdir()
+    (site / "alluxio-site.properties").write_text(f"fs.oss.credential.process={program}\n")
+    where = {"file": site / "alluxio-site.properties", "directory": site, "program": program}[whose]
+    for mode, owner in ((0o777, 0), (0o775, 0), (0o755, 65534)):
+        where.chmod(mode)
+        os.chown(where, owner, owner)
+        with pytest.raises(ConfigError, match=f"is not run: {where}"):
+            key_of(bucket, {"ALLUXIO_CONF_DIR": str(site)})
+    assert not (private / "ran").exists()
+
+
+def test_a_readable_file_with_secrets_is_told(tmp_path: Path) -> None:
+    """And one without, or that others cannot read, is not."""
+    site = tmp_path / "alluxio-site.properties"
+    for text, mode, told in (("a.secret=x", 0o644, 1), ("a.secret=x", 0o640, 0), ("a.secret=", 0o644, 0)):
+        site.write_text(f"{text}\n")
+        site.chmod(mode)
+        notes = Config.load(environ={"ALLUXIO_CONF_DIR": str(tmp_path)}, ufs="/").notes
+        assert sum("holds secrets" in note for note in notes) == told
 
 
 def test_no_key_and_half_a_key(bucket: Bucket) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shlex
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
+from alluxio_jnifuse import trusted
 from alluxio_jnifuse.errors import ConfigError
-from alluxio_jnifuse.loading import VARIABLE
+from alluxio_jnifuse.loading import SITE_FILE, VARIABLE
 from alluxio_jnifuse.sources.oss import providers
 from alluxio_jnifuse.sources.oss.credentials import CredentialsError
 from alluxio_jnifuse.sources.oss.endpoint import endpoint_of
@@ -82,6 +84,7 @@ def credentials(config: Config) -> Provider | None:
         role = config.text("alluxio.underfs.oss.ecs.ram.role")
         found = providers.ram_role(config.text(f"{_STS}ecs.metadata.service.endpoint"), role)
     if found is None and config.text(_PROCESS):
+        _check_command(config)
         found = providers.command(config.text(_PROCESS))
     if found is None and config.flag(_ANONYMOUS):
         return None
@@ -97,6 +100,25 @@ def credentials(config: Config) -> Provider | None:
             remedy=f"set {_KEY_ID} and {_SECRET}, {_PROCESS} or {_STS}enabled; for a public bucket {_ANONYMOUS}=true",
         )
     return found
+
+
+def _check_command(config: Config) -> None:
+    """Raises ConfigError unless only root and this user decide what is run."""
+    setting = config.settings[_PROCESS]
+    try:
+        program = (shlex.split(config.text(_PROCESS)) or [""])[0]
+    except ValueError as error:
+        raise ConfigError(f"the command cannot be understood: {error}", where=_PROCESS) from None
+    if not program.startswith("/"):
+        raise ConfigError("the command has no absolute path", where=_PROCESS, remedy="which one PATH finds may change")
+    written = [setting.origin] if setting.rank == SITE_FILE and not setting.origin.startswith("$") else []
+    for path in (*written, program):
+        try:
+            trusted.check_file(path)
+        except trusted.UntrustedPath as error:
+            raise ConfigError(f"is not run: {error.strerror}", where=_PROCESS) from None
+        except OSError as error:
+            raise ConfigError(f"is not run: {path}: {error.strerror}", where=_PROCESS) from None
 
 
 def _key(config: Config, above: int = -1) -> Provider | None:
