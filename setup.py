@@ -27,6 +27,8 @@ OLDEST_LIBFUSE = "3.12"
 
 # Shared with the C tests. -Wno-unused-parameter: libfuse's callbacks have one shape, not every one needs all of it.
 CFLAGS = shlex.split((CSRC / "cflags").read_text())
+# Not with the sanitizers, which look for more.
+HARDENING = ["-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=2", "-fstack-protector-strong"]
 WARNINGS = [flag for flag in CFLAGS if flag.startswith("-W")]
 
 
@@ -172,7 +174,8 @@ setup(
             sources=[str(MODULE / "_core.pyx"), *sorted(map(str, CSRC.glob("*.c")))],
             depends=["setup.py", str(CSRC / "cflags"), *sorted(map(str, [*CSRC.glob("*.h"), *CSRC.glob("*.def")]))],
             include_dirs=[str(CSRC)],
-            extra_compile_args=[flag for flag in CFLAGS if flag not in WARNINGS],
+            extra_compile_args=[*(flag for flag in CFLAGS if flag not in WARNINGS), *HARDENING],
+            extra_link_args=["-Wl,-z,relro,-z,now"],
         )
     ],
 )

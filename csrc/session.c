@@ -224,13 +224,18 @@ int ajf_device(const struct ajf *m, unsigned *ret_major, unsigned *ret_minor)
     return err;
 }
 
+/* The one of the system; PATH, which may hold anybody's, only where there is none: as libfuse does. */
 static int run_fusermount(const char *mountpoint, bool lazy)
 {
-    const char *argv[] = {"fusermount3", "-u", "-q", lazy ? "-z" : "--", mountpoint, NULL};
+    const char *argv[] = {"/usr/bin/fusermount3", "-u", "-q", lazy ? "-z" : "--", mountpoint, NULL};
     pid_t pid;
     if (access("/etc/mtab", F_OK) < 0)
         return -ENOENT; /* without it fusermount3 unmounts nothing */
-    int status, err = posix_spawnp(&pid, argv[0], NULL, NULL, (char *const *)argv, environ);
+    int status, err = posix_spawn(&pid, argv[0], NULL, NULL, (char *const *)argv, environ);
+    if (err) {
+        argv[0] = "fusermount3";
+        err = posix_spawnp(&pid, argv[0], NULL, NULL, (char *const *)argv, environ);
+    }
     if (err)
         return -EPERM;
     while (waitpid(pid, &status, 0) < 0)

@@ -6,10 +6,12 @@ does so thousands of times a second.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import logging
 import os
 import re
+import stat
 import time
 from typing import TYPE_CHECKING
 
@@ -174,14 +176,28 @@ def default_directories(uid: int) -> list[str]:
 
 
 def _open(path: str) -> int | None:
-    """A descriptor of `path`, locked; None when somebody else has it."""
-    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+    """A descriptor of `path`, locked; None when somebody else has it. Raises OSError, also when it is no file."""
+    # O_NONBLOCK: a FIFO would be waited for.
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
+        fd = os.open(path, flags, 0o644)
+    except OSError as error:
+        raise _no_file(path) if error.errno == errno.ENXIO else error from None
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise _no_file(path)
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(fd)
         return None
+    except BaseException:
+        os.close(fd)
+        raise
     return fd
+
+
+def _no_file(path: str) -> OSError:
+    return OSError(errno.EINVAL, "it is not a file", path)
 
 
 def drain(core: Core, handler: LogHandler) -> None:

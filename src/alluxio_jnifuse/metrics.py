@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from alluxio_jnifuse.errors import MountError
-from alluxio_jnifuse.registry import Registry, is_alive, stats_path, write_atomically
+from alluxio_jnifuse.registry import Registry, is_alive, send_signal, stats_path, write_atomically
 
 if TYPE_CHECKING:
     from alluxio_jnifuse._core import Core
@@ -56,7 +56,7 @@ def request(mountpoint: str, timeout: float = 5.0, registry: Registry | None = N
     path = stats_path(record_path)
     before = _identity(path)
     try:
-        os.kill(record.pid, REQUEST)
+        send_signal(record, REQUEST)
     except ProcessLookupError:
         raise MountError("not mounted", where=mountpoint) from None
     except PermissionError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import binascii
 import json
 import os
+import signal
 import stat
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -56,6 +57,28 @@ def start_time(pid: int) -> int | None:
 def is_alive(record: Record) -> bool:
     """Whether the daemon of `record` still runs."""
     return start_time(record.pid) == record.start_time
+
+
+def send_signal(record: Record, number: signal.Signals) -> None:
+    """Sends a signal to the daemon of `record`, and never to a process that got its number since.
+
+    Raises ProcessLookupError, PermissionError.
+    """
+    try:
+        pidfd = os.pidfd_open(record.pid)
+    except ProcessLookupError:
+        raise
+    except OSError:  # Linux < 5.3, or no descriptor left
+        if not is_alive(record):
+            raise ProcessLookupError from None
+        os.kill(record.pid, number)
+        return
+    try:
+        if start_time(record.pid) not in (None, record.start_time):
+            raise ProcessLookupError
+        signal.pidfd_send_signal(pidfd, number)
+    finally:
+        os.close(pidfd)
 
 
 def file_stem(mountpoint: str) -> str:

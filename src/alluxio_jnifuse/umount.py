@@ -12,7 +12,7 @@ from collections.abc import Callable
 from alluxio_jnifuse import mounttable
 from alluxio_jnifuse.errors import MountError
 from alluxio_jnifuse.holders import describe
-from alluxio_jnifuse.registry import Record, Registry, is_alive, start_time
+from alluxio_jnifuse.registry import Record, Registry, is_alive, send_signal, start_time
 
 WAIT_S = 120.0  # AlluxioFuse's
 BUSY = 32  # the exit code of umount(8) then
@@ -80,7 +80,7 @@ def _check_owner(record: Record) -> None:
 
 def _signal(record: Record, number: signal.Signals) -> None:
     try:
-        os.kill(record.pid, number)
+        send_signal(record, number)
     except ProcessLookupError:
         pass
 

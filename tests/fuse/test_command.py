@@ -156,6 +156,17 @@ def test_unmounted_by_somebody_else(place: Place) -> None:
     process.communicate()
 
 
+def test_a_careless_umask(place: Place) -> None:
+    """What the command makes nobody else may write to: he could put something in its place."""
+    before = os.umask(0)
+    try:
+        place.mount()
+    finally:
+        os.umask(before)
+    for path in (place.logs, place.logs / "fuse.log", place.mountpoint.parent):
+        assert not path.stat().st_mode & 0o022
+
+
 def test_busy_mount_is_detached(place: Place) -> None:
     """A mount with open files is detached at once when SIGTERM comes, and the process ends."""
     record = place.mount()

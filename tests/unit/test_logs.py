@@ -69,6 +69,18 @@ def test_passwords_of_addresses_are_not_logged(log: tuple[LogHandler, Path]) -> 
     assert "a@b, 12:30@x, http://h:80/a@b" in said
 
 
+def test_a_fifo_is_no_log_file(tmp_path: Path) -> None:
+    """Whoever made it would decide when the mount goes on."""
+    for name in ("fuse.log", "fuse-x.log"):
+        os.mkfifo(tmp_path / name)
+    for reading in (False, True):
+        fds = [os.open(path, os.O_RDONLY | os.O_NONBLOCK) for path in tmp_path.iterdir() if reading]
+        with pytest.raises(MountError, match="not a file"):
+            logs.open_file(str(tmp_path), "x")
+        for fd in fds:
+            os.close(fd)
+
+
 def test_level_is_part_of_a_line(log: tuple[LogHandler, Path]) -> None:
     """The same words as a warning and as an error are two lines."""
     handler, path = log

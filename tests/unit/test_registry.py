@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from alluxio_jnifuse.registry import (
     file_stem,
     is_alive,
     record_of_this_process,
+    send_signal,
     start_time,
     stats_path,
 )
@@ -151,3 +153,17 @@ def test_runtime_directories(monkeypatch: pytest.MonkeyPatch) -> None:
     assert candidates(7) == ["/run/user/7/alluxio-jnifuse", "/tmp/alluxio-jnifuse-7", "/dev/shm/alluxio-jnifuse-7"]
     monkeypatch.delenv("XDG_RUNTIME_DIR")
     assert candidates(7) == ["/run/user/7/alluxio-jnifuse", "/tmp/alluxio-jnifuse-7", "/dev/shm/alluxio-jnifuse-7"]
+
+
+def test_signals_reach_no_other_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which has got the number of a daemon that ended."""
+    got = []
+    monkeypatch.setattr(signal, "pidfd_send_signal", lambda *arguments: got.append(arguments))
+    ours = record_of_this_process("/m", "/", "/", "", 0)
+    send_signal(ours, signal.SIGUSR1)
+    assert len(got) == 1
+    with pytest.raises(ProcessLookupError):
+        send_signal(ours._replace(start_time=ours.start_time - 1), signal.SIGUSR1)
+    with pytest.raises(ProcessLookupError):
+        send_signal(ours._replace(pid=2**22 - 1), signal.SIGUSR1)
+    assert len(got) == 1

@@ -37,6 +37,7 @@ _GRACE_S = 15.0  # for mounting itself, beside the time the storage may take
 def run(arguments: Sequence[str]) -> int:
     """Returns the exit code. Raises UsageError and AlluxioFuseError."""
     masking.hide_arguments()
+    os.umask(os.umask(0o077) | 0o022)  # what is made here, directories of logs among it, nobody else may write to
     foreground, config = parse(arguments)
     if not config.ufs:
         if not arguments:
