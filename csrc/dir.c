@@ -395,7 +395,7 @@ void ajf_dir_release(struct ajf *m, uint64_t nodeid, uint64_t fh)
 {
     struct ajf_dirs *d = &m->dirs;
     uint32_t id = (uint32_t)fh;
-    ajf_inode_dir_closed(&m->inodes, nodeid, (uint32_t)(fh >> 32));
+    ajf_inode_settle(&m->inodes, nodeid, (uint32_t)(fh >> 32));
     pthread_mutex_lock(&d->lock);
     struct ajf_listing *l = find_locked(d, nodeid, id);
     if (l && l->id == id)

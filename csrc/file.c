@@ -291,7 +291,13 @@ void ajf_file_grant_locked(struct ajf *m, struct ajf_file *file, struct fuse_fil
     default:
         AJF_COUNT(&m->stats, open_cached);
         /* A version is an inode, so the kernel's pages can only be stale when a lent file was written in place. */
-        fi->keep_cache = !ajf_inode_take_changed(&m->inodes, file->nodeid) || m->options.cache_mode == AJF_CACHE_KERNEL;
+        if (m->options.cache_mode == AJF_CACHE_KERNEL) {
+            fi->keep_cache = 1;
+        } else {
+            m->cache.next_token += 1 + (m->cache.next_token == UINT32_MAX);
+            fi->keep_cache = !ajf_inode_take_changed(&m->inodes, file->nodeid, m->cache.next_token);
+            fi->fh = fi->keep_cache ? 0 : m->cache.next_token;
+        }
     }
 }
 
@@ -304,6 +310,7 @@ bool ajf_file_usable(const struct ajf_file *file)
 int ajf_file_make_locked(struct ajf *m, const struct ajf_inode_view *v, struct ajf_file **ret_file)
 {
     struct ajf_file *file = ajf_file_of_locked(m, v->nodeid);
+    int err = 0;
     if (v->stale)
         return -ESTALE; /* the kernel looks the name up again */
     if (!file) {
@@ -311,16 +318,17 @@ int ajf_file_make_locked(struct ajf *m, const struct ajf_inode_view *v, struct a
             return -ENOMEM;
         /* Attributes that are true for this once (ajf.h) are no reason not to ask. */
         bool lazy = m->lazy_open_bytes && v->attr.nlink && v->attr.size <= m->lazy_open_bytes;
-        if (lazy ? ajf_open_lazily_locked(m, file) : ajf_file_reopen_locked(m, file)) {
+        err = lazy ? ajf_open_lazily_locked(m, file) : ajf_file_reopen_locked(m, file);
+        if (err)
             ajf_file_unref_locked(m, file);
-            return -ENOMEM;
-        }
-        occupy_locked(m, file);
-    } else if (file->state == AJF_FILE_READY && !ajf_file_usable(file) && ajf_file_reopen_locked(m, file)) {
-        return -ENOMEM;
+        else
+            occupy_locked(m, file);
+    } else if (file->state == AJF_FILE_READY && !ajf_file_usable(file)) {
+        err = ajf_file_reopen_locked(m, file);
     }
-    *ret_file = file;
-    return 0;
+    if (!err)
+        *ret_file = file;
+    return err;
 }
 
 /* -------------------------------------------------------------------------------------------------- releasing */

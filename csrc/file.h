@@ -95,11 +95,14 @@ struct ajf_file *ajf_file_of_locked(struct ajf *m, uint64_t nodeid);
 bool ajf_file_is_open(struct ajf *m, uint64_t nodeid);
 void ajf_file_ref_locked(struct ajf_file *file);
 void ajf_file_unref_locked(struct ajf *m, struct ajf_file *file);
-/* The file in the slot, or a new one in it; OPENING where the source must be asked. 0, -ESTALE, -ENOMEM. */
+/* The file in the slot, or a new one in it; OPENING where the source must be asked. 0, -ESTALE, -ENOMEM, -ENOTCONN. */
 int ajf_file_make_locked(struct ajf *m, const struct ajf_inode_view *v, struct ajf_file **ret_file);
 /* READY, and can be read without asking the source to open it. */
 bool ajf_file_usable(const struct ajf_file *file);
-/* Counts one more open, in the mode of the first one, and fills the answer. */
+/*
+ * Counts one more open, in the mode of the first one, and fills the answer; its `fh` is 0, or the token of an open that
+ * makes the kernel drop its pages (inode.h).
+ */
 void ajf_file_grant_locked(struct ajf *m, struct ajf_file *file, struct fuse_file_info *fi);
 /* Nothing is open any more: ends the mode, and the file unless it has bytes worth keeping. */
 void ajf_file_last_release_locked(struct ajf *m, struct ajf_file *file);

@@ -536,13 +536,16 @@ void ajf_inode_spoil(struct ajf_inodes *t, uint64_t nodeid)
     pthread_mutex_unlock(&t->lock);
 }
 
-bool ajf_inode_take_changed(struct ajf_inodes *t, uint64_t nodeid)
+bool ajf_inode_take_changed(struct ajf_inodes *t, uint64_t nodeid, uint32_t token)
 {
     pthread_mutex_lock(&t->lock);
-    bool changed = at(t, nodeid)->changed;
-    at(t, nodeid)->changed = false;
+    struct ajf_inode *i = at(t, nodeid);
+    if (i->changed)
+        i->unsettled = token;
+    i->changed = false;
+    bool drop = i->unsettled;
     pthread_mutex_unlock(&t->lock);
-    return changed;
+    return drop;
 }
 
 enum ajf_dir_cache ajf_inode_dir_open(struct ajf_inodes *t, uint64_t nodeid, uint64_t stamp, uint32_t token)
@@ -571,7 +574,7 @@ void ajf_inode_dir_read(struct ajf_inodes *t, uint64_t nodeid, uint64_t stamp, u
     pthread_mutex_unlock(&t->lock);
 }
 
-void ajf_inode_dir_closed(struct ajf_inodes *t, uint64_t nodeid, uint32_t token)
+void ajf_inode_settle(struct ajf_inodes *t, uint64_t nodeid, uint32_t token)
 {
     pthread_mutex_lock(&t->lock);
     struct ajf_inode *i = at(t, nodeid);

@@ -54,7 +54,7 @@ struct ajf_inode {
     /* table->lock */
     uint32_t hash_next, number_next;
     uint32_t refs;
-    uint32_t unsettled; /* directory: token of the open that will make the kernel drop its cache; 0 = none */
+    uint32_t unsettled; /* token of the open that will make the kernel drop what it has cached; 0 = none */
     uint64_t nlookup;
     uint64_t stamp;      /* of what the kernel caches: a directory's listing, a lent file's size and times; 0 = none;
                             of a negative entry: when attributes would expire that were learnt with it */
@@ -150,8 +150,14 @@ void ajf_inode_saw(struct ajf_inodes *t, uint64_t nodeid, uint64_t stamp);
 /* What the kernel has of the file's contents is not to be relied on: as if it had changed. */
 void ajf_inode_spoil(struct ajf_inodes *t, uint64_t nodeid);
 
-/* Reads and clears "changed since the last open"; `keep` says whether the kernel may keep its pages. */
-bool ajf_inode_take_changed(struct ajf_inodes *t, uint64_t nodeid);
+/*
+ * File: it is being opened. True: the kernel is to drop its pages, because the file has changed since the last open, or
+ * because the open that was told so may not have come to it yet. The first one is `token` (not 0) until it settles.
+ */
+bool ajf_inode_take_changed(struct ajf_inodes *t, uint64_t nodeid, uint32_t token);
+
+/* The open `token`, if it is one, has read, or has ended: what it was to make the kernel drop is dropped. */
+void ajf_inode_settle(struct ajf_inodes *t, uint64_t nodeid, uint32_t token);
 
 /*
  * Directory: the kernel's cache of it. An OPENDIR of the listing `stamp` is FRESH when the kernel has another one: its
@@ -162,8 +168,6 @@ enum ajf_dir_cache { AJF_DIR_KEEP, AJF_DIR_FRESH, AJF_DIR_UNSETTLED };
 enum ajf_dir_cache ajf_inode_dir_open(struct ajf_inodes *t, uint64_t nodeid, uint64_t stamp, uint32_t token);
 /* The open `token` (0: another) is being handed entries of the listing `stamp`; if it is not the one, there is none. */
 void ajf_inode_dir_read(struct ajf_inodes *t, uint64_t nodeid, uint64_t stamp, uint32_t token);
-/* The open `token` has ended. */
-void ajf_inode_dir_closed(struct ajf_inodes *t, uint64_t nodeid, uint32_t token);
 
 /* Parent and name of a record, for ajf_notify_name: 0 or -ENOENT (root, stale). `ret_name` holds AJF_NAME_MAX bytes. */
 int ajf_inode_name(struct ajf_inodes *t, uint64_t nodeid, uint64_t *ret_parent, char *ret_name, size_t *ret_len);

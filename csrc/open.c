@@ -62,8 +62,14 @@ static int park_open_locked(struct ajf *m, struct ajf_file *file, fuse_req_t req
 
 static void reply_open(struct ajf *m, fuse_req_t req, uint64_t nodeid, const struct fuse_file_info *fi)
 {
-    if (fuse_reply_open(req, fi) < 0)
-        ajf_file_release(m, nodeid); /* the kernel gave up waiting and will send no RELEASE */
+    if (fuse_reply_open(req, fi) >= 0)
+        return;
+    /* The kernel gave up waiting: it will send no RELEASE, and has dropped nothing. */
+    if (fi->fh) {
+        ajf_inode_spoil(&m->inodes, nodeid);
+        ajf_inode_settle(&m->inodes, nodeid, (uint32_t)fi->fh);
+    }
+    ajf_file_release(m, nodeid);
 }
 
 void ajf_open(struct ajf *m, fuse_req_t req, uint64_t nodeid, const struct fuse_file_info *fi)
@@ -203,18 +209,19 @@ void ajf_open_failed(struct ajf_fetch *f, int err)
 {
     struct ajf *m = f->m;
     struct ajf_file *file = f->file;
-    struct ajf_list calls;
+    struct ajf_list calls, readers;
     ajf_list_init(&calls);
+    ajf_list_init(&readers);
     if (ajf_meta_is_lost(err))
         ajf_file_lost(m, file);
     pthread_mutex_lock(&m->cache.lock);
     file->refs++;
-    bool abandoned = file->abandoned;
-    if (!abandoned)
+    if (!file->abandoned) {
         end_opening_locked(m, file, &calls);
+        ajf_read_take_hopeless_locked(m, file, 0, file->size, &readers); /* those that come later open it anew */
+    }
     pthread_mutex_unlock(&m->cache.lock);
-    if (!abandoned)
-        ajf_read_fail(m, file, 0, file->size, ajf_meta_is_lost(err) ? EIO : err);
+    ajf_read_answer(m, file, &readers, ajf_meta_is_lost(err) ? EIO : err);
     pthread_mutex_lock(&m->cache.lock);
     if (!file->opens && file->state == AJF_FILE_READY && ajf_list_empty(&file->opens_waiting))
         ajf_file_retire_locked(m, file);

@@ -70,16 +70,18 @@ static void open_(fuse_req_t req, fuse_ino_t nodeid, struct fuse_file_info *fi)
 
 static void read_(fuse_req_t req, fuse_ino_t nodeid, size_t size, off_t offset, struct fuse_file_info *fi)
 {
-    (void)fi;
     ENTER(req, op_read, "Read", nodeid, "");
+    if (fi->fh)
+        ajf_inode_settle(&m->inodes, nodeid, (uint32_t)fi->fh);
     AJF_COUNT_ADD(&m->stats, op_read_bytes, size);
     ajf_read(m, req, nodeid, size, (uint64_t)offset);
 }
 
 static void release(fuse_req_t req, fuse_ino_t nodeid, struct fuse_file_info *fi)
 {
-    (void)fi;
     ENTER(req, op_release, "Release", nodeid, "");
+    if (fi->fh)
+        ajf_inode_settle(&m->inodes, nodeid, (uint32_t)fi->fh);
     ajf_file_release(m, nodeid);
     fuse_reply_err(req, 0);
 }

@@ -53,6 +53,7 @@ struct ajf_page {
 struct ajf_cache {
     pthread_mutex_t lock;
     struct ajf_store store;
+    uint32_t next_token; /* lock; of opens that make the kernel drop pages; never 0 */
     struct ajf_file **files; /* lock; by nodeid; sparse */
     struct ajf_order order;  /* lock */
     uint64_t used, limit, overflow; /* lock; bytes */

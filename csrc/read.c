@@ -217,11 +217,10 @@ static bool is_hopeless(const struct ajf_file *file, const struct ajf_read *r, c
     return from < to && (!file->have || !present(file, from, to - from));
 }
 
-/* Readers that were taken. */
-static void answer_failed(struct ajf *m, struct ajf_file *file, struct ajf_list *failed, int err)
+void ajf_read_answer(struct ajf *m, struct ajf_file *file, struct ajf_list *readers, int err)
 {
     struct ajf_list *l;
-    while ((l = ajf_list_pop(failed))) {
+    while ((l = ajf_list_pop(readers))) {
         struct ajf_read *r = AJF_CONTAINER(l, struct ajf_read, link);
         fuse_reply_err(r->wait.req, err);
         ajf_wait_answered(m, &r->wait, -err);
@@ -230,15 +229,21 @@ static void answer_failed(struct ajf *m, struct ajf_file *file, struct ajf_list 
     }
 }
 
+void ajf_read_take_hopeless_locked(struct ajf *m, struct ajf_file *file, uint64_t from, uint64_t to,
+                                   struct ajf_list *ret_readers)
+{
+    const uint64_t range[2] = {from, to};
+    take_readers_locked(m, file, ret_readers, is_hopeless, range);
+}
+
 void ajf_read_fail(struct ajf *m, struct ajf_file *file, uint64_t from, uint64_t to, int err)
 {
     struct ajf_list failed;
-    const uint64_t range[2] = {from, to};
     ajf_list_init(&failed);
     pthread_mutex_lock(&m->cache.lock);
-    take_readers_locked(m, file, &failed, is_hopeless, range);
+    ajf_read_take_hopeless_locked(m, file, from, to, &failed);
     pthread_mutex_unlock(&m->cache.lock);
-    answer_failed(m, file, &failed, err);
+    ajf_read_answer(m, file, &failed, err);
 }
 
 /* ------------------------------------------------------------------------------------------------- the requests */
@@ -527,7 +532,7 @@ static void disown(struct ajf_fetch *f)
     pthread_mutex_unlock(&m->cache.lock);
     if (news)
         ajf_notify_pages(&m->notify, file->nodeid);
-    answer_failed(m, file, &failed, EIO);
+    ajf_read_answer(m, file, &failed, EIO);
 }
 
 void ajf_read_failed(struct ajf_fetch *f, int err)

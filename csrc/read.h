@@ -37,6 +37,10 @@ int ajf_read_ahead_locked(struct ajf *m, struct ajf_file *file);
 void ajf_read_resume_locked(struct ajf *m, struct ajf_file *file);
 /* The file turned out to be lent: serves its parked readers (lent.h), on a fetcher's thread. */
 void ajf_read_serve_borrowed(struct ajf *m, struct ajf_file *file);
+/* Takes the readers that need any of [from, to) and have nobody to wait for, for ajf_read_answer to refuse them. */
+void ajf_read_take_hopeless_locked(struct ajf *m, struct ajf_file *file, uint64_t from, uint64_t to,
+                                   struct ajf_list *ret_readers);
+void ajf_read_answer(struct ajf *m, struct ajf_file *file, struct ajf_list *readers, int err);
 /* Nothing more will come for [from, to): answers the readers that need any of it and have nobody to wait for. */
 void ajf_read_fail(struct ajf *m, struct ajf_file *file, uint64_t from, uint64_t to, int err);
 /* Answers the readers whose bytes are all there. */

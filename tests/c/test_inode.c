@@ -166,14 +166,18 @@ static void the_same_version_keeps_its_record_and_takes_new_attributes(void)
     struct ajf_inode_view v;
     setup();
     uint64_t id = bind_at(AJF_ROOT, "a", file_attr(1), 10, true);
-    CHECK(!ajf_inode_take_changed(table, id));
+    CHECK(!ajf_inode_take_changed(table, id, 7));
     more.size = 99;
     CHECK_EQ(bind_at(AJF_ROOT, "a", more, 20, true), id);
     CHECK_EQ(ajf_inode_get(table, id, &v), 0);
     CHECK_EQ(v.attr.size, 99);
     CHECK_EQ(v.expires_ns, 20);
-    CHECK(ajf_inode_take_changed(table, id));
-    CHECK(!ajf_inode_take_changed(table, id));
+    CHECK(ajf_inode_take_changed(table, id, 7));
+    CHECK(ajf_inode_take_changed(table, id, 8)); /* 7 may not have made the kernel drop its pages yet */
+    ajf_inode_settle(table, id, 8);
+    CHECK(ajf_inode_take_changed(table, id, 9));
+    ajf_inode_settle(table, id, 7);
+    CHECK(!ajf_inode_take_changed(table, id, 10));
     teardown();
 }
 
@@ -401,7 +405,7 @@ static void the_kernels_listing_is_known_by_its_stamp(void)
     ajf_inode_dir_read(table, d, 7, 1);
     CHECK(ajf_inode_dir_open(table, d, 7, 4) == AJF_DIR_KEEP);
     CHECK(ajf_inode_dir_open(table, d, 8, 5) == AJF_DIR_FRESH);
-    ajf_inode_dir_closed(table, d, 5); /* without having read */
+    ajf_inode_settle(table, d, 5); /* without having read */
     CHECK(ajf_inode_dir_open(table, d, 8, 6) == AJF_DIR_KEEP);
     ajf_inode_dir_read(table, d, 7, 0); /* an older listing */
     CHECK(ajf_inode_dir_open(table, d, 8, 7) == AJF_DIR_FRESH);

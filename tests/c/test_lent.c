@@ -95,8 +95,77 @@ static void a_single_lent_file_ends_where_it_ends_by_now(void)
     fake_end(&k);
 }
 
+static struct fuse_open_out opened(uint64_t asked)
+{
+    struct fuse_open_out out = {0};
+    struct fake_reply r = fake_reply(&k, asked);
+    CHECK_EQ(r.error, 0);
+    NEED(r.length >= sizeof out);
+    memcpy(&out, r.bytes, sizeof out);
+    free(r.bytes);
+    return out;
+}
+
+static bool keeps(const struct fuse_open_out *o)
+{
+    return o->open_flags & FOPEN_KEEP_CACHE;
+}
+
+static void end(uint64_t id, const struct fuse_open_out *o)
+{
+    struct fuse_release_in in = {.fh = o->fh};
+    fake_expect_error(&k, fake_send(&k, FUSE_RELEASE, id, &in, sizeof in), 0);
+}
+
+/* Whoever opens it has the kernel drop the pages it has, which happens some time after the answer. */
+static void no_open_keeps_pages_of_a_file_that_was_written_in_place(void)
+{
+    struct ajf_options o = fake_options();
+    fake_start(&k, &o);
+    struct ajf_extent extent = lent(0, 8192, 0);
+    int again = dup(extent.fd);
+    uint64_t id = fake_find(&k, "a", 8192, 1), first = fake_open(&k, id);
+    struct ajf_fetch *f = fake_fetch(&k, AJF_FETCH_OPEN, NULL);
+    CHECK_EQ(ajf_fetch_opened(f, 0, 1, 8192, &extent, 1), 0);
+    ajf_fetch_release(f);
+    struct fuse_open_out a = opened(first);
+    end(id, &a);
+    NEED(!ftruncate(again, 12288)); /* another size: another stamp, whatever the clock */
+    first = fake_open(&k, id);
+    uint64_t second = fake_open(&k, id);
+    f = fake_fetch(&k, AJF_FETCH_OPEN, NULL);
+    extent = (struct ajf_extent){again, 0, 12288};
+    CHECK_EQ(ajf_fetch_opened(f, 0, 1, 12288, &extent, 1), 0);
+    ajf_fetch_release(f);
+    a = opened(first);
+    struct fuse_open_out b = opened(second), c = opened(fake_open(&k, id));
+    CHECK(!keeps(&a) && !keeps(&b) && !keeps(&c));
+    struct fuse_read_in in = {.fh = a.fh, .size = 4096};
+    fake_expect_bytes(&k, fake_send(&k, FUSE_READ, id, &in, sizeof in), 0, 4096, 1);
+    struct fuse_open_out d = opened(fake_open(&k, id)); /* by now it has happened */
+    CHECK(keeps(&d));
+    end(id, &a);
+    end(id, &b);
+    end(id, &c);
+    end(id, &d);
+    fake_end(&k);
+}
+
+/* What fails is told as what it is. */
+static void an_open_at_the_end_of_the_session_is_refused_as_such(void)
+{
+    struct ajf_options o = fake_options();
+    fake_start(&k, &o);
+    uint64_t id = fake_find(&k, "a", 8192, 1);
+    ajf_queue_stop(&k.m->queue);
+    fake_expect_error(&k, fake_open(&k, id), ENOTCONN);
+    fake_end(&k);
+}
+
 int main(void)
 {
+    RUN(no_open_keeps_pages_of_a_file_that_was_written_in_place);
+    RUN(an_open_at_the_end_of_the_session_is_refused_as_such);
     RUN(lent_pieces_are_read_as_one_file);
     RUN(a_lent_piece_that_became_shorter_is_an_error);
     RUN(an_error_in_the_middle_of_lent_bytes_is_one_of_the_whole_read);
