@@ -90,6 +90,8 @@ class Config:
         """
         loader = Loader(os.environ if environ is None else environ)
         for text in properties:
+            if not define(text)[0]:
+                raise ConfigError("expected KEY=VALUE", where=f"-D {text!r}")
             loader.add_property(*define(text), "-D", DEFINE)
         for text in options:
             loader.add_options(text, "-o", COMMAND_LINE)
@@ -180,7 +182,8 @@ class Config:
         paths = [os.path.abspath(path.strip()) for path in listed if path.strip()]
         sizes = [parse_size(part) for part in unquote(self.settings[size].text).split(",")]
         if not paths or len(set(paths)) < len(paths):
-            raise ConfigError("names no directory, or one twice", where=f"{dirs}={self.text(dirs)!r}")
+            problem = "names one directory twice" if paths else "names no directory"
+            raise ConfigError(problem, where=f"{dirs}={self.text(dirs)}", remedy="name each directory once")
         if len(sizes) == 1:
             sizes = [sizes[0] // len(paths)] * len(paths)
         if len(sizes) != len(paths):

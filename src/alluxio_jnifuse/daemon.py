@@ -1,8 +1,8 @@
 """Runs a mount in the background: the typed command waits for it, and says how it went.
 
 The command forks before it has made a thread or loaded the core. The child becomes a session of its own, logs to a
-file and reports over a pipe: a line "stage TEXT" for what it waits for, "ready", or "failed TEXT". The command
-exits with 0 only after the mount has answered it, and kills the child if it does not get that far in time.
+file and reports over a pipe: a line "log PATH", "stage TEXT" for what it waits for, "ready", or "failed TEXT". The
+command exits with 0 only after the mount has answered it, and kills the child if it does not get that far in time.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import time
 from typing import TYPE_CHECKING, NoReturn
 
 from alluxio_jnifuse import mounttable
-from alluxio_jnifuse.errors import AlluxioFuseError, MountError
+from alluxio_jnifuse.errors import AlluxioFuseError, MountError, in_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,6 +40,10 @@ class PipeReporter:
 
     def stage(self, text: str) -> None:
         self._send("stage", text)
+
+    def log(self, path: str) -> None:
+        """Where the log of the mount is."""
+        self._send("log", path)
 
     def ready(self) -> None:
         self._send("ready", "")
@@ -82,18 +86,18 @@ def launch(work: Callable[[PipeReporter], int], mountpoint: str, timeout: float)
     try:
         pid = os.fork()
     except OSError as error:
-        raise MountError(f"no process can be started: {error.strerror}") from error
+        raise MountError(f"no process can be started: {in_words(error)}") from error
     if pid == 0:
         os.close(reading)
         _child(work, PipeReporter(writing))
     os.close(writing)
     try:
-        _wait_ready(pid, reading, timeout)
+        log = _wait_ready(pid, reading, timeout)
         code = mounttable.probe(mountpoint, _ANSWER_S)
         if code is None:
-            raise MountError(f"does not answer within {_ANSWER_S:g} s", where=mountpoint)
+            raise MountError(f"does not answer within {_ANSWER_S:g} s", where=mountpoint, remedy=_look_into(log))
         if code:
-            raise MountError(f"answers with an error: {os.strerror(code)}", where=mountpoint)
+            raise MountError(f"answers with an error: {os.strerror(code)}", where=mountpoint, remedy=_look_into(log))
     except BaseException:
         _end(pid)
         raise
@@ -105,14 +109,19 @@ def launch(work: Callable[[PipeReporter], int], mountpoint: str, timeout: float)
 # ------------------------------------------------------------------------------------------------------ parent
 
 
-def _wait_ready(pid: int, pipe: int, timeout: float) -> None:
+def _wait_ready(pid: int, pipe: int, timeout: float) -> str:
+    """Returns the path of the log."""
     started = time.monotonic()
     spoken = started - _PROGRESS_S + _QUIET_S
-    pending, stage = b"", "the daemon to start"
+    pending, stage, log = b"", "the daemon to start", ""
     while True:
         now = time.monotonic()
         if timeout and now - started > timeout:
-            raise MountError(f"gave up after {timeout:g} s of waiting for {stage}")
+            raise MountError(
+                f"gave up after {timeout:g} s of waiting for {stage}",
+                remedy=f"{_look_into(log) or 'see whether it works'}, or wait for longer "
+                "(alluxio.user.rpc.retry.max.duration, -o wait)",
+            )
         if now - spoken >= _PROGRESS_S:
             spoken = now
             print(f"Waiting for {stage} ({now - started:.0f} s) ...", file=sys.stderr, flush=True)
@@ -120,15 +129,22 @@ def _wait_ready(pid: int, pipe: int, timeout: float) -> None:
             continue
         received = os.read(pipe, 65536)
         if not received:
-            raise MountError(_how_it_ended(pid))
+            raise MountError(_how_it_ended(pid), remedy=_look_into(log))
         *lines, pending = (pending + received).split(b"\n")
         for line in lines:
             word, _, text = line.decode("utf-8", "surrogateescape").partition(" ")
             if word == "ready":
-                return
+                return log
             if word == "failed":
                 raise MountError(text.replace("\\n", "\n"))
-            stage = text
+            if word == "log":
+                log = text
+            else:
+                stage = text
+
+
+def _look_into(log: str) -> str:
+    return f"look into {log}" if log else ""
 
 
 def _how_it_ended(pid: int) -> str:
@@ -163,6 +179,8 @@ def _child(work: Callable[[PipeReporter], int], reporter: PipeReporter) -> NoRet
         code = work(reporter)
     except AlluxioFuseError as error:
         reporter.failed(str(error))
+    except OSError as error:
+        reporter.failed(in_words(error))
     except BaseException as error:
         import traceback
 
@@ -191,6 +209,7 @@ def _serve_in_child(config: Config, mountpoint: str, reporter: PipeReporter) -> 
     from alluxio_jnifuse.serve import Logging, serve
 
     fd, path = logs.open_file(config.logs_directory, file_stem(mountpoint))
+    reporter.log(path)
     handler = logs.to_file(fd, path, config.flag("alluxio.fuse.debug.enabled"))
     try:
         return serve(config, mountpoint, Logging(handler, path), reporter)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 
 # The kernel takes errnos 1..511 in a reply; it refuses a reply with another one, and the application would wait
 # for ever (fs/fuse/dev.c, fuse_dev_do_write).
@@ -77,6 +78,20 @@ def known_errno(exc: BaseException) -> int | None:
 def to_errno(exc: BaseException) -> int:
     """The errno (1..511) to answer an application with; EIO for whatever is not known."""
     return known_errno(exc) or errno.EIO
+
+
+_REMEDY_OF = {
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.ENFILE: "raise fs.file-max (sysctl)",
+    errno.ENOMEM: "free memory, or raise the limit (ulimit -v, or that of the container)",
+    errno.EAGAIN: "raise the limit of processes (ulimit -u)",
+}
+
+
+def in_words(error: OSError) -> str:
+    """What the system said, for a person: where, what and, where it is the same always, what to do about it."""
+    where = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else ""
+    return str(AlluxioFuseError(error.strerror or str(error), where=where, remedy=_REMEDY_OF.get(error.errno or 0, "")))
 
 
 def forget_frames(exc: BaseException) -> None:

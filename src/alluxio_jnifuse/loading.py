@@ -120,7 +120,7 @@ class Loader:
             elif rank == CLUSTER:
                 self._complain(f"{name} ({origin}): it is no mount option", rank)
             elif name or equals:
-                self._unknown.append(name or word)
+                self._unknown.append(name or word if rank == COMMAND_LINE else f"{name or word} ({origin})")
 
     def finish(self, cluster_defaults: Iterable[tuple[str, str]] = ()) -> tuple[dict[str, Setting], list[str]]:
         """The settings by canonical name, at least one for each row, and all notes. May be called again.
@@ -158,7 +158,8 @@ class Loader:
             elif key not in settings:
                 self.notes.append(f"ignored: {key} ({given.origin}): {ignored_reason(key)}")
         if self._unknown:
-            self._errors.append(f"unknown mount option: {', '.join(dict.fromkeys(self._unknown))}")
+            unknown = ", ".join(dict.fromkeys(self._unknown))
+            self._errors.append(f"unknown mount option: {unknown}; docs/CONFIGURATION.md lists those there are")
         if self._errors:
             raise ConfigError("\n".join(self._errors))
         return settings, self.notes
@@ -177,7 +178,7 @@ class Loader:
             try:
                 found = parse_java_opts(self._environ.get(variable, ""), self._environ)
             except ValueError as error:
-                self._errors.append(f"${variable}: {error}")
+                self._errors.append(f"${variable}: its words cannot be told apart: {error}; quote as in a shell")
                 continue
             self._add_pairs(found.properties, f"${variable}", JAVA_OPTS)
             flags += found.flags
@@ -242,7 +243,7 @@ class Loader:
             value = _within_range(row, value)
         except ValueError as error:
             shown_text = masked(given.name, given.text)
-            self._complain(f"{given.name}={shown_text} ({given.origin}): expected {error}", given.rank)
+            self._complain(f"{given.name or row.name}={shown_text} ({given.origin}): expected {error}", given.rank)
             if given.rank != CLUSTER:
                 return given
             self._given.pop(row.name, None)

@@ -159,7 +159,8 @@ def open_file(directory: str, stem: str) -> tuple[int, str]:
                 continue
             fd = _open(path)
         except OSError as error:
-            problem = f"cannot be written: {error.strerror}"
+            reason = "its directory is a file" if error.errno == errno.EEXIST else error.strerror
+            problem = f"cannot be written: {reason}"
             continue
         if fd is not None:
             return fd, path

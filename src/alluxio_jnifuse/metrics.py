@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from alluxio_jnifuse.errors import MountError
+from alluxio_jnifuse.mountpoint import why_not_ours
 from alluxio_jnifuse.registry import Registry, is_alive, send_signal, stats_path, write_atomically
 
 if TYPE_CHECKING:
@@ -51,20 +52,28 @@ def request(mountpoint: str, timeout: float = 5.0, registry: Registry | None = N
     """
     located = (registry or Registry()).locate(mountpoint)
     if located is None:
-        raise MountError("not mounted", where=mountpoint)
+        raise MountError(why_not_ours(mountpoint), where=mountpoint)
     record_path, record = located
     path = stats_path(record_path)
     before = _identity(path)
     try:
         send_signal(record, REQUEST)
     except ProcessLookupError:
-        raise MountError("not mounted", where=mountpoint) from None
+        raise MountError(why_not_ours(mountpoint), where=mountpoint) from None
     except PermissionError:
-        raise MountError(f"process {record.pid} belongs to another user", where=mountpoint) from None
+        raise MountError(
+            f"process {record.pid} belongs to another user", where=mountpoint, remedy="ask as that user, or as root"
+        ) from None
     deadline = time.monotonic() + timeout
     while _identity(path) in (before, None):
-        if time.monotonic() > deadline or not is_alive(record):
-            raise MountError(f"process {record.pid} did not write its counters", where=mountpoint)
+        if not is_alive(record):
+            raise MountError(f"process {record.pid} has ended", where=mountpoint)
+        if time.monotonic() > deadline:
+            raise MountError(
+                f"process {record.pid} did not answer within {timeout:g} s",
+                where=mountpoint,
+                remedy=f"look into its log{f' {record.log}' if record.log else ''}",
+            )
         time.sleep(_POLL_S)
     with open(path, encoding="ascii") as file:
         return Snapshot(**json.load(file))

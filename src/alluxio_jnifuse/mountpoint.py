@@ -13,6 +13,8 @@ from alluxio_jnifuse.errors import MountError
 
 # A live mount answers in microseconds; one whose storage hangs must not hang the command.
 _PROBE_S = 5.0
+_DEAD_PROBE_S = 1.0  # a dead one answers at once
+DIED = "its process has died; mount it again, or remove it (alluxio-jnifuse umount {})"
 DEAD = (errno.ENOTCONN, errno.ECONNABORTED)  # what a mount answers whose daemon is no more
 
 
@@ -42,12 +44,30 @@ def prepare(path: str, *, nonempty: bool = False, made: list[str] | None = None)
         _create(path, [] if made is None else made)
         return path
     except OSError as error:
-        raise MountError(f"{error.strerror}", where=path) from error
+        raise _unusable(path, error) from error
     if not stat.S_ISDIR(mode):
         raise MountError("is a file, not a directory", where=path, remedy="name a directory to mount on")
     if not nonempty:
         _check_empty(path)
     return path
+
+
+def dead() -> list[str]:
+    """Where mounts are left whose process has died."""
+    found = {entry.mountpoint for entry in mounttable.read() if entry.fstype == mounttable.FSTYPE}
+    return [path for path in sorted(found) if mounttable.probe(path, _DEAD_PROBE_S, os.statvfs) in DEAD]
+
+
+def why_not_ours(path: str) -> str:
+    """Why the resolved path `path`, which is among the running mounts of nobody, cannot be worked with."""
+    entry = mounttable.top_at(path)
+    if entry is None:
+        return "not mounted"
+    if entry.fstype != mounttable.FSTYPE:
+        return f"not mounted by us: {entry.source} ({entry.fstype}) is there"
+    if mounttable.probe(path, _PROBE_S, os.statvfs) in DEAD:
+        return DIED.format(path)
+    return "it is mounted by another user, in another container, or by AlluxioFuse; ask there"
 
 
 def is_stale(path: str) -> bool:
@@ -128,10 +148,18 @@ def _check_empty(path: str) -> None:
         with os.scandir(path) as entries:
             entry = next(entries, None)
     except OSError as error:
-        raise MountError(f"{error.strerror}", where=path) from error
+        raise _unusable(path, error) from error
     if entry is not None:
         raise MountError(
             f"is not empty (it holds {entry.name!r})",
             where=path,
             remedy="its files would be hidden: choose an empty directory, or mount with -o nonempty",
         )
+
+
+def _unusable(path: str, error: OSError) -> MountError:
+    return MountError(
+        f"cannot be mounted on: {error.strerror}",
+        where=path,
+        remedy="choose a directory that this user can reach and read",
+    )

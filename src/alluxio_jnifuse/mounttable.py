@@ -10,10 +10,12 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
+from alluxio_jnifuse.errors import MountError
 from alluxio_jnifuse.threads import start_thread
 
 MOUNTINFO = "/proc/self/mountinfo"
 FSTYPE = "fuse.alluxio-fuse"
+_MOST_LINKS = 40  # one after the other, as for the kernel
 
 _OCTAL = re.compile(rb"\\([0-7]{3})")
 
@@ -72,13 +74,21 @@ def ground(mountpoint: str) -> MountEntry | None:
 
 
 def resolve(path: str) -> str:
-    """`path` as mountinfo writes it: absolute, without symbolic links; asks nothing of what is mounted there."""
-    path = os.path.abspath(path)
-    parent, name = os.path.split(path)
-    resolved = os.path.join(os.path.realpath(parent), name) if name else path
-    if top_at(resolved) is not None or not os.path.islink(resolved):
-        return resolved
-    return resolve(os.path.join(os.path.dirname(resolved), os.readlink(resolved)))
+    """`path` as mountinfo writes it: absolute, without symbolic links; asks nothing of what is mounted there.
+
+    Raises MountError for an empty path, as of a variable that is not set, and for links that lead in a circle.
+    """
+    if not path:
+        raise MountError("the path is empty", remedy="name a directory")
+    given = path
+    for _ in range(_MOST_LINKS):
+        path = os.path.abspath(path)
+        parent, name = os.path.split(path)
+        resolved = os.path.join(os.path.realpath(parent), name) if name else path
+        if top_at(resolved) is not None or not os.path.islink(resolved):
+            return resolved
+        path = os.path.join(os.path.dirname(resolved), os.readlink(resolved))
+    raise MountError("its symbolic links lead in a circle", where=given, remedy="name a directory")
 
 
 def probe(path: str, timeout: float, call: Callable[[str], object] = os.stat) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Mapping
@@ -164,9 +165,14 @@ def _unescape(text: str) -> str:
 
 
 def find_site_file(directories: str) -> str | None:
-    """The first alluxio-site.properties that exists in a comma list of directories."""
+    """The first alluxio-site.properties that exists in a comma list of directories.
+
+    Raises IsADirectoryError for a directory of that name, as Docker makes it for a volume whose source is missing.
+    """
     for directory in directories.split(","):
         path = os.path.join(directory.strip(), SITE_FILE)
+        if directory.strip() and os.path.isdir(path):
+            raise IsADirectoryError(errno.EISDIR, "is a directory; put the file in its place, or remove it", path)
         if directory.strip() and os.path.isfile(path):
             return path
     return None

@@ -117,7 +117,7 @@ class _Session:
         try:
             self._core = Core(_core_options(config, source))
         except OSError as error:
-            raise MountError(f"no memory for its tables: {error.strerror or error}") from error
+            raise MountError(error.strerror or str(error), remedy="raise the limit of memory (ulimit -v)") from error
         try:
             self._core.set_root(root)
         except (AttributeError, OverflowError, TypeError, ValueError) as error:

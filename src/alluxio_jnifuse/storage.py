@@ -30,13 +30,14 @@ def open_storage(config: Config, tell: Callable[[str], None]) -> tuple[Config, S
         try:
             asked = _ask_cluster(config)
             source, root = _open_source(asked)
-            return asked, _cached(source, asked), root
+            break
         except Unreachable as error:
             if not config.flag("wait"):
                 raise
             tell(f"the storage to answer: {error}")
         time.sleep(pause)
         pause = min(2 * pause, _LONGEST_PAUSE_S)
+    return asked, _cached(source, asked, tell), root
 
 
 def _ask_cluster(config: Config) -> Config:
@@ -56,20 +57,33 @@ def _open_source(config: Config) -> tuple[Source, Attr]:
     try:
         root = source.stat(b"/")
         if not stat.S_ISDIR(root.mode):
-            raise MountError("is not a directory", where=config.ufs)
+            raise MountError("is not a directory", where=config.ufs, remedy="name the directory that it lies in")
     except BaseException as error:
         source.close()
         if isinstance(error, AlluxioFuseError) or not isinstance(error, Exception):
             raise
-        reason = error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
-        raise MountError(f"does not answer: {reason}", where=config.ufs) from error
+        raise _unusable(error, config.ufs) from error
     return source, root
 
 
-def _cached(source: Source, config: Config) -> Source:
+def _unusable(error: Exception, ufs: str) -> MountError:
+    """Why a storage cannot be mounted whose root was asked for in vain."""
+    reason = error.strerror or str(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+    if isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        return MountError(f"no such directory there ({reason})", where=ufs, remedy="correct the path")
+    if isinstance(error, PermissionError):
+        remedy = "let this user read and enter it, or mount as one who may"
+        return MountError(f"the storage denies it ({reason})", where=ufs, remedy=remedy)
+    if isinstance(error, TimeoutError):
+        return MountError(f"does not answer: {reason}", where=ufs, remedy="see whether it works, and the network")
+    return MountError(f"answers with an error: {reason}", where=ufs, remedy="see whether it works, and its own log")
+
+
+def _cached(source: Source, config: Config, tell: Callable[[str], None]) -> Source:
     """`source`, behind the client cache if that is on a disk. Raises AlluxioFuseError."""
     if config.lend or config.cache_store == "MEM":
         return source
+    tell(f"the client cache in {config.text('alluxio.user.client.cache.dirs')} to be read")
     from alluxio_jnifuse.cache.from_config import cached
 
     try:

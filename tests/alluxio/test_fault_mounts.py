@@ -120,5 +120,7 @@ def test_a_path_that_is_not_there(cluster: Cluster, mounts: Mounts) -> None:
     path = str(mounts.root / "mnt")
     done = run([*COMMAND, "mount", "-u", cluster.uri("/no/such/directory"), path], mounts.environ())
     assert done.returncode == 1
-    assert "/no/such/directory" in done.stderr
+    assert "/no/such/directory: no such directory there (" in done.stderr
+    assert done.stderr.endswith("; correct the path\n")
+    assert "does not answer" not in done.stderr
     assert not os.path.ismount(path)

@@ -15,6 +15,7 @@ import pytest
 from harness.mounting import beneath
 
 from alluxio_jnifuse import mounttable
+from alluxio_jnifuse.mountpoint import DIED
 from alluxio_jnifuse.registry import Record, Registry
 
 pytestmark = pytest.mark.fuse
@@ -139,7 +140,8 @@ def test_health(place: Place) -> None:
     process.kill()
     process.communicate(timeout=30)
     done = place.run("health", place.mountpoint)
-    assert (done.returncode, done.stderr) == (1, f"{place.mountpoint}: Transport endpoint is not connected\n")
+    problem = f"{place.mountpoint}: Transport endpoint is not connected: {DIED.format(place.mountpoint)}"
+    assert (done.returncode, done.stderr) == (1, f"{problem}\n")
     assert place.run("umount", "-f", place.mountpoint).returncode == 0
     done = place.run("health", place.mountpoint)
     assert (done.returncode, done.stderr) == (1, f"{place.mountpoint}: not mounted\n")

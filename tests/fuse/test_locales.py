@@ -139,7 +139,8 @@ def test_every_command(place: Place) -> None:
     os.kill(record.pid, signal.SIGKILL)
     until(lambda: not is_running(record.pid), "the daemon to be dead")
     code, out, err = place.run("health", point)
-    assert (code, err) == (1, point + b": Transport endpoint is not connected\n")
+    assert code == 1
+    assert err.startswith(point + b": Transport endpoint is not connected: ")
     assert place.run("mount", "-u", str(place.data), point)[0] == 0  # the dead one is replaced
     assert len([entry for entry in mounttable.read() if entry.mountpoint == os.fsdecode(point)]) == 1
     record = Registry().find(os.fsdecode(point))
@@ -167,7 +168,8 @@ def test_the_foreground_and_failures(place: Place) -> None:
     assert code == 1
     assert b"there is no command" in err
     code, _, err = place.run("mount", "-o", b"fsname=x,\xffoption", "-u", str(place.data), place.mountpoint)
-    assert (code, err) == (1, b"alluxio-jnifuse: unknown mount option: \xffoption\n")
+    assert code == 1
+    assert b"unknown mount option: \xffoption;" in err
     code, out, err = place.run("umount", "--help")
     assert code == 0
 

@@ -75,8 +75,8 @@ def test_the_region_of_an_endpoint(host: str, region: str) -> None:
 @pytest.mark.parametrize(
     ("bucket", "text", "problem"),
     [
-        ("Upper", HANGZHOU, "is not the name of a bucket"),
-        ("ab", HANGZHOU, "is not the name of a bucket"),
+        ("Upper", HANGZHOU, "no bucket has such a name"),
+        ("ab", HANGZHOU, "no bucket has such a name"),
         ("bucket", f"bucket.{HANGZHOU}", f"holds the bucket; use {HANGZHOU}"),
         ("bucket", f"http://{HANGZHOU}/bucket", "is no endpoint"),
         ("bucket", "ftp://host", "is no endpoint"),

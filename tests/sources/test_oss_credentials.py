@@ -267,9 +267,9 @@ def test_no_key_and_half_a_key(bucket: Bucket) -> None:
     """Are errors that say what is missing."""
     with pytest.raises(ConfigError, match=r"there are no credentials.*fs\.oss\.anonymous"):
         key_of(bucket)
-    with pytest.raises(ConfigError, match=r"fs\.oss\.accessKeySecret is not set"):
+    with pytest.raises(ConfigError, match=r"accessKeyId.*: is set, and fs\.oss\.accessKeySecret is not"):
         key_of(bucket, **{"fs.oss.accessKeyId": "x"})
-    with pytest.raises(ConfigError, match=r"fs\.oss\.accessKeyId is not set"):
+    with pytest.raises(ConfigError, match=r"accessKeySecret.*: is set, and fs\.oss\.accessKeyId is not"):
         key_of(bucket, **{"fs.oss.accessKeySecret": "hidden"})
     with pytest.raises(ConfigError, match="holds what none can hold") as caught:
         key_of(bucket, **{"fs.oss.accessKeyId": "x", "fs.oss.accessKeySecret": "hidden\nhidden"})

@@ -123,7 +123,7 @@ def test_unknown_options(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> 
     """Unknown options are all named, and nothing is touched."""
     code, _, err = said(capsys, "mount", "-o", "foo,bar=1", "-u", str(tmp_path), f"{tmp_path}/mnt")
     assert code == 1
-    assert err == "alluxio-jnifuse: unknown mount option: foo, bar\n"
+    assert err == "alluxio-jnifuse: unknown mount option: foo, bar; docs/CONFIGURATION.md lists those there are\n"
     assert not (tmp_path / "mnt").exists()
 
 
@@ -145,7 +145,7 @@ def test_not_mounted(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None
 
 def test_other_mounts_are_not_ours(capsys: pytest.CaptureFixture[str]) -> None:
     """What is mounted by somebody else is not unmounted."""
-    assert said(capsys, "umount", "/proc") == (1, "", "/proc not mounted\n")
+    assert said(capsys, "umount", "/proc") == (1, "", "/proc not mounted by us: proc (proc) is there\n")
 
 
 def test_module_is_the_command() -> None:

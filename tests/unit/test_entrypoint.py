@@ -90,7 +90,7 @@ def test_variables_are_expanded(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["fuse", "--fuse-opts=foo,bar=1"], "fuse: unknown mount option: foo, bar\n"),
+        (["fuse", "--fuse-opts=foo,bar=1"], "fuse: unknown mount option: foo, bar"),
         (["fuse", "--options=ro"], "fuse: option --options not recognized\nUsage: fuse"),
         (["fuse", "/a", "/b", "/c"], "fuse: too many arguments: /a /b /c\nUsage: fuse"),
         (["fuse", "/a", "b"], "fuse: ALLUXIO_PATH 'b' must start with a slash\n"),

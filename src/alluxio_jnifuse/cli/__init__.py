@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 not done (the reason on stderr), 130 interrupted; 32 `umou
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -53,13 +54,14 @@ class UsageError(Exception):
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns its exit code."""
     if argv is None:
+        _open_streams()
         locales.use_utf8()
     locales.print_everything()
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] not in _COMMANDS:
         return _no_command(arguments)
     command = importlib.import_module(f"{__name__}.{_COMMANDS[arguments[0]]}")
-    from alluxio_jnifuse.errors import AlluxioFuseError
+    from alluxio_jnifuse.errors import AlluxioFuseError, in_words
 
     if "-h" in arguments or "--help" in arguments:
         print(command.USAGE, end="")
@@ -68,11 +70,31 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(command.run(arguments[1:]))
     except UsageError as error:
         print(f"{PROGRAM} {arguments[0]}: {error}\n{command.USAGE}", end="", file=sys.stderr)
-    except (AlluxioFuseError, OSError) as error:
+    except AlluxioFuseError as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)
+    except BrokenPipeError:
+        pass  # whoever read it has seen enough
+    except OSError as error:
+        print(f"{PROGRAM}: {in_words(error)}", file=sys.stderr)
     except KeyboardInterrupt:
         return 130
     return 1
+
+
+def say(text: str) -> None:
+    """Prints a line. That it cannot be written is no reason not to do what was asked."""
+    try:
+        print(text, flush=True)
+    except OSError:
+        sys.stdout = open(os.devnull, "w", encoding="ascii", errors="replace")  # noqa: SIM115  (nor to fail at the end)
+
+
+def _open_streams() -> None:
+    """Opens what the caller has closed of the three, or another file would take its place."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            fd = os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, os.fdopen(fd, "w" if number else "r"))
 
 
 def options_of(arguments: Sequence[str], short: str, long: Sequence[str]) -> tuple[list[tuple[str, str]], list[str]]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from alluxio_jnifuse import metrics, mounttable
 from alluxio_jnifuse.cli import PROGRAM, UsageError, options_of
 from alluxio_jnifuse.errors import MountError
-from alluxio_jnifuse.mountpoint import DEAD
+from alluxio_jnifuse.mountpoint import DEAD, DIED, dead, why_not_ours
 from alluxio_jnifuse.registry import Registry
 
 USAGE = f"""\
@@ -30,7 +30,7 @@ def run(arguments: Sequence[str]) -> int:
         raise UsageError(f"too many arguments: {' '.join(positional)}")
     mountpoints = [mounttable.resolve(path) for path in positional]
     if not mountpoints:
-        mountpoints = [record.mountpoint for record in Registry().running()]
+        mountpoints = [record.mountpoint for record in Registry().running()] or dead()
     problems = [problem for mountpoint in mountpoints for problem in [_problem(mountpoint)] if problem]
     if not mountpoints:
         problems.append("nothing is mounted")
@@ -43,10 +43,10 @@ def _problem(mountpoint: str) -> str:
     """What is wrong with a mount, or ""."""
     entry = mounttable.top_at(mountpoint)
     if entry is None or entry.fstype != mounttable.FSTYPE:
-        return f"{mountpoint}: not mounted"
+        return f"{mountpoint}: {why_not_ours(mountpoint)}"
     code = mounttable.probe(mountpoint, _ANSWER_S, os.statvfs)
     if code in DEAD:
-        return f"{mountpoint}: {os.strerror(code)}"
+        return f"{mountpoint}: {os.strerror(code)}: {DIED.format(mountpoint)}"
     if code is None:
         # The figures of a file system are the storage's; the counters are the daemon's own.
         try:

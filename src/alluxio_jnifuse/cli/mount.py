@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from alluxio_jnifuse import masking, mounttable, privileges, systemd
-from alluxio_jnifuse.cli import PROGRAM, UsageError, options_of
+from alluxio_jnifuse.cli import PROGRAM, UsageError, options_of, say
 from alluxio_jnifuse.config import MOUNT_POINT, Config
 from alluxio_jnifuse.errors import AlluxioFuseError, ConfigError
 from alluxio_jnifuse.mountpoint import prepared
@@ -103,7 +103,7 @@ def success(config: Config, mountpoint: str) -> str:
 
 def _background(config: Config, mountpoint: str) -> int:
     in_background(config, mountpoint)
-    print(success(config, mountpoint))
+    say(success(config, mountpoint))
     return 0
 
 
@@ -141,5 +141,5 @@ class _Terminal:
         systemd.notify(f"STATUS=waiting for {text}")
 
     def ready(self) -> None:
-        print(self._success, flush=True)
+        say(self._success)
         systemd.notify("READY=1", f"STATUS={self._success}")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from alluxio_jnifuse.cli import PROGRAM, UsageError, options_of
 from alluxio_jnifuse.locales import escaped
+from alluxio_jnifuse.mountpoint import DIED, dead
 from alluxio_jnifuse.registry import Registry
 
 USAGE = f"""\
@@ -30,6 +31,8 @@ def run(arguments: Sequence[str]) -> int:
     mounts = Registry().running()
     if not mounts:
         print(_NONE, file=sys.stderr)
+        for path in dead():
+            print(f"{escaped(path)}: {DIED.format(escaped(path))}", file=sys.stderr)
         return 1
     print("pid", "mount_point", "alluxio_path", "log", sep="\t")
     for mount in mounts:

@@ -6,8 +6,11 @@ import sys
 from collections.abc import Sequence
 
 from alluxio_jnifuse import mounttable
-from alluxio_jnifuse.cli import PROGRAM, UsageError, options_of
+from alluxio_jnifuse.cli import PROGRAM, UsageError, options_of, say
+from alluxio_jnifuse.mountpoint import why_not_ours
 from alluxio_jnifuse.umount import BUSY, WAIT_S, Busy, unmount
+
+_LONGEST_S = 1_000_000  # what a select takes, and nobody waits for
 
 USAGE = f"""\
 Usage: {PROGRAM} umount [-l] [-f] [-w SECONDS] [MOUNT_POINT]
@@ -30,10 +33,7 @@ def run(arguments: Sequence[str]) -> int:
     wait = WAIT_S
     for name, value in options:
         if name == "-w":
-            try:
-                wait = float(value)
-            except ValueError:
-                raise UsageError(f"-w expects seconds, not {value!r}") from None
+            wait = _seconds(value)
     mountpoint = mounttable.resolve(positional[0] if positional else _configured())
     flags = {name for name, _ in options}
     try:
@@ -42,14 +42,25 @@ def run(arguments: Sequence[str]) -> int:
             force=bool(flags & {"-f", "--force"}),
             lazy=bool(flags & {"-l", "--lazy"}),
             wait=wait,
-            tell=print,
+            tell=say,
         ):
             return 0
     except Busy as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)
         return BUSY
-    print(f"{mountpoint} not mounted", file=sys.stderr)
+    print(f"{mountpoint} {why_not_ours(mountpoint)}", file=sys.stderr)
     return 1
+
+
+def _seconds(text: str) -> float:
+    """Raises UsageError."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= _LONGEST_S:  # nor "nan"
+        raise UsageError(f"-w expects seconds, 0 to {_LONGEST_S}, not {text!r}")
+    return seconds
 
 
 def _configured() -> str:

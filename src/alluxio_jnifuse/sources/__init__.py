@@ -60,4 +60,4 @@ def _factory(name: str) -> Factory:
 
 
 def _known(*plugins: str) -> str:
-    return ", ".join(["/absolute/path", *(f"{scheme}://" for scheme in sorted({*_SCHEMES, *plugins}))])
+    return ", ".join(["/absolute/path", *(f"{scheme}://" for scheme in sorted({*_SCHEMES, *plugins} - {"testing"}))])

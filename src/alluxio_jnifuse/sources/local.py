@@ -208,5 +208,5 @@ def _open_root(root: bytes) -> int:
             "this user may not read the directory", where=where, remedy="grant it r-x, or run as its owner"
         ) from exc
     except OSError as exc:
-        raise SourceError(f"cannot be opened: {exc.strerror}", where=where) from exc
+        raise SourceError(f"cannot be opened: {exc.strerror}", where=where, remedy="see whether ls shows it") from exc
     return fd

@@ -54,6 +54,8 @@ def why_gone(target: Target, disconnected: bool) -> str:
 
 
 def _target(path: str, entries: Sequence[MountEntry], by_device: dict[int, Record]) -> Target:
+    if not path:
+        raise MountError("a PATH is empty", remedy="name files and directories of a mount")
     resolved = os.path.realpath(path)
     above = [entry for entry in entries if is_beneath(resolved, entry.mountpoint)]
     entry = max(reversed(above), key=lambda entry: len(entry.mountpoint))  # of several at one place, the top one
@@ -62,7 +64,11 @@ def _target(path: str, entries: Sequence[MountEntry], by_device: dict[int, Recor
         return Target(resolved, entry.mountpoint, _device(entry), record)
     if entry.fstype != mounttable.FSTYPE:
         mounts = sorted(record.mountpoint for record in by_device.values())
-        there = f"name files and directories beneath {' or '.join(mounts)}" if mounts else "nothing is mounted"
+        there = (
+            f"name files and directories beneath {' or '.join(mounts)}"
+            if mounts
+            else "nothing is mounted: mount it first"
+        )
         raise MountError("is not on a mount of ours", where=path, remedy=there)
     if is_stale(entry.mountpoint):
         raise MountError("its mount has no process any more", where=path, remedy=f"mount {entry.mountpoint} again")

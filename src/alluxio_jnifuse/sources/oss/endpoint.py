@@ -41,6 +41,24 @@ def region_of(host: str) -> str:
     return match[1] if match else ""
 
 
+def check_bucket(name: str) -> None:
+    """Raises ConfigError for what cannot be the name of a bucket."""
+    if not name:
+        raise ConfigError("names no bucket", where="oss://", remedy="use oss://BUCKET/DIRECTORY/")
+    if "." in name:
+        raise ConfigError(
+            "the name of a bucket has no dots",
+            where=repr(name),
+            remedy="use oss://BUCKET/DIRECTORY/, and fs.oss.endpoint for the endpoint",
+        )
+    if not _BUCKET.fullmatch(name):
+        raise ConfigError(
+            "no bucket has such a name",
+            where=repr(name),
+            remedy="use 3 to 63 characters, a to z, 0 to 9 and -, the first and the last of which is no -",
+        )
+
+
 def endpoint_of(bucket: str, text: str, *, path_style: bool | None = None, region: str = "") -> Endpoint:
     """The endpoint `text`, `[http[s]://]host[:port]`, for `bucket`. Raises ConfigError.
 
@@ -49,12 +67,7 @@ def endpoint_of(bucket: str, text: str, *, path_style: bool | None = None, regio
     where = f"fs.oss.endpoint={text}"
     if "@" in text:  # it may be a password
         raise ConfigError("no user belongs into it", where="fs.oss.endpoint", remedy="use fs.oss.accessKeyId")
-    if not _BUCKET.fullmatch(bucket):
-        raise ConfigError(
-            "is not the name of a bucket",
-            where=repr(bucket),
-            remedy="use oss://BUCKET/DIRECTORY/; the endpoint belongs into fs.oss.endpoint",
-        )
+    check_bucket(bucket)
     try:
         parts = urlsplit(text if "://" in text else f"http://{text}")
         host, port = parts.hostname or "", parts.port

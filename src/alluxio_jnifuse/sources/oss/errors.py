@@ -197,7 +197,10 @@ def diagnose(error: Exception, settings: Settings) -> Diagnosis:
     if isinstance(error, Refused):
         return _of_refusal(error, settings)
     if isinstance(error, CredentialsError):
-        return Diagnosis(f"there are no credentials: {error.where}: {error.what}")
+        return Diagnosis(
+            f"there are no credentials: {error.where}: {error.what}",
+            "correct that, or set fs.oss.accessKeyId and fs.oss.accessKeySecret",
+        )
     if isinstance(error, ProxyRefused):
         return Diagnosis(describe(error), "correct HTTP_PROXY and HTTPS_PROXY, or name the endpoint in NO_PROXY")
     if isinstance(error, ConnectError):

@@ -12,7 +12,7 @@ from alluxio_jnifuse.errors import ConfigError
 from alluxio_jnifuse.loading import SITE_FILE, VARIABLE
 from alluxio_jnifuse.sources.oss import providers
 from alluxio_jnifuse.sources.oss.credentials import CredentialsError
-from alluxio_jnifuse.sources.oss.endpoint import endpoint_of
+from alluxio_jnifuse.sources.oss.endpoint import check_bucket, endpoint_of
 from alluxio_jnifuse.sources.oss.settings import Settings
 
 if TYPE_CHECKING:
@@ -31,9 +31,12 @@ _SHARE = 0.95  # of the core's own limit: who gives up before it can say why
 def settings(uri: str, config: Config) -> Settings:
     """The engine's settings for the directory `oss://bucket/directory/` (percent-encoded). Raises ConfigError."""
     bucket, prefix = split_uri(uri)
+    check_bucket(bucket)
     if not config.text(_ENDPOINT):
         raise ConfigError(
-            f"{_ENDPOINT} is not set", where=f"oss://{bucket}/", remedy="use that of its region, or https://HOST:PORT"
+            f"{_ENDPOINT} is not set",
+            where=f"oss://{bucket}/",
+            remedy="set it to that of the bucket's region (oss-cn-hangzhou.aliyuncs.com, say), or to https://HOST:PORT",
         )
     endpoint = endpoint_of(
         bucket,
@@ -73,7 +76,11 @@ def split_uri(uri: str) -> tuple[str, str]:
     try:
         prefix = unquote_to_bytes(os.fsencode(path)).decode().strip("/")
     except UnicodeDecodeError:
-        raise ConfigError("the keys of OSS are UTF-8", where=repr(uri)) from None
+        raise ConfigError(
+            "keys of OSS are UTF-8, and this directory is not",
+            where=repr(uri),
+            remedy="percent-encode its name in UTF-8",
+        ) from None
     return authority, f"{prefix}/" if prefix else ""
 
 
@@ -127,7 +134,8 @@ def _key(config: Config, above: int = -1) -> Provider | None:
     if max(config.settings[name].rank for name in (_KEY_ID, _SECRET)) <= above or not (key_id or secret):
         return None
     if not key_id or not secret:
-        raise ConfigError(f"{_SECRET if key_id else _KEY_ID} is not set", where=_KEY_ID if key_id else _SECRET)
+        given, missing = (_KEY_ID, _SECRET) if key_id else (_SECRET, _KEY_ID)
+        raise ConfigError(f"is set, and {missing} is not", where=f"{given} ({config.origin(given)})", remedy="set both")
     try:
         return providers.fixed(key_id, secret, config.text(_TOKEN), f"{_KEY_ID} ({config.origin(_KEY_ID)})")
     except CredentialsError as error:

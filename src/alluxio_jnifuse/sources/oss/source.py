@@ -81,7 +81,11 @@ class OssSource(Source):
                 except (*FAILURES, SourceError):
                     raise SourceError(diagnosis.what, where=where, remedy=diagnosis.remedy) from error
         if not found:
-            raise SourceError("no key of the bucket begins with that", where=where, remedy="correct the directory")
+            raise SourceError(
+                f"no key of the bucket begins with {self._settings.prefix!r}",
+                where=where,
+                remedy="correct the directory",
+            )
         log.info("%s: %s", where, self._how)
 
     # -------------------------------------------------------------------------------------------------- metadata
