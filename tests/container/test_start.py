@@ -127,5 +127,8 @@ def test_read_ahead(clients: Clients) -> None:
 def test_other_commands(host: Host, fuse_image: str) -> None:
     """The image is good for other commands of the package too."""
     assert "alluxio-jnifuse" in host.docker("run", "--rm", "--net=none", fuse_image, "alluxio-jnifuse", "version")
+    for kind in ("alluxio-jnifuse", "fuse.alluxio-fuse"):  # mount(8) looks there
+        told = host.docker("run", "--rm", "--net=none", fuse_image, f"/sbin/mount.{kind}", "--help")
+        assert told.startswith("Usage: mount.alluxio-jnifuse SOURCE")
     done = host.run("docker", "run", "--rm", "--net=none", fuse_image, "worker", check=False)
     assert (done.returncode, "another image" in done.stderr) == (1, True)
