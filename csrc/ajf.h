@@ -9,7 +9,8 @@
  *
  * Life:    ajf_new -> ajf_mount -> ajf_start -> ... -> ajf_stop -> ajf_free
  * Threads: ajf_fetch_*, ajf_stats, ajf_log_next, ajf_wait_* may be called from any thread between ajf_new and
- *          ajf_free, and block only where they say so. The life-cycle calls belong to one thread.
+ *          ajf_free, and block only where they say so. Of answers to a fetch that come at once the first counts; all have
+ *          returned before ajf_fetch_release is called. The life-cycle calls belong to one thread.
  * Errors:  0 or -errno; `ret_` parameters are left alone on failure.
  */
 #ifndef AJF_H

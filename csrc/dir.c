@@ -152,14 +152,15 @@ static int copy_sorted(struct ajf_listing *l, const struct ajf_entry *entries, s
     }
     size_t used = 0;
     for (size_t i = 0; i < n; i++) {
-        const struct ajf_entry *e = &entries[i];
-        if (e->name_off > names_len || e->name_len > names_len - e->name_off) {
+        const volatile struct ajf_entry *e = &entries[i];
+        uint32_t off = e->name_off, len = e->name_len;
+        if (off > names_len || len > names_len - off) {
             free(keys);
             return -EINVAL;
         }
-        const char *name = l->names + e->name_off;
-        if (is_name(name, e->name_len))
-            keys[used++] = (struct sort_key){head_of(name, e->name_len), name, e->name_len, (uint32_t)i};
+        const char *name = l->names + off;
+        if (is_name(name, len))
+            keys[used++] = (struct sort_key){head_of(name, len), name, len, (uint32_t)i};
     }
     qsort(keys, used, sizeof *keys, compare_keys);
     l->stamp = used;
@@ -168,7 +169,9 @@ static int copy_sorted(struct ajf_listing *l, const struct ajf_entry *entries, s
         if (i && !compare_names(k->name, k->len, keys[i - 1].name, keys[i - 1].len))
             continue; /* the same name twice: the first wins */
         const struct ajf_entry *e = &entries[k->index];
-        l->entries[l->n++] = *e;
+        l->entries[l->n] = *e;
+        l->entries[l->n].name_off = (uint32_t)(k->name - l->names); /* as checked: the caller's memory may change */
+        l->entries[l->n++].name_len = k->len;
         uint64_t h = mix(mix(l->stamp, k->head), identity(&e->attr)) ^ (e->attr.mode & 0170000);
         for (size_t c = 8; c < k->len; c++)
             h = (h ^ (unsigned char)k->name[c]) * UINT64_C(0x100000001b3);

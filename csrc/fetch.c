@@ -331,11 +331,10 @@ void ajf_fetch_info(const struct ajf_fetch *f, struct ajf_fetch_info *ret_info)
 
 int ajf_fetch_done(struct ajf_fetch *f, size_t filled)
 {
-    if (f->answered)
-        return -EINVAL;
     if (f->info.kind == AJF_FETCH_READ)
         return ajf_read_done(f, filled);
-    f->answered = true;
+    if (!ajf_fetch_claim(f))
+        return -EINVAL;
     if (f->info.kind == AJF_FETCH_CLOSE)
         return 0;
     if (f->info.kind == AJF_FETCH_FORGET)
@@ -347,23 +346,21 @@ int ajf_fetch_done(struct ajf_fetch *f, size_t filled)
 int ajf_fetch_opened(struct ajf_fetch *f, uint64_t handle, uint64_t version, uint64_t size,
                      const struct ajf_extent *extents, size_t n)
 {
-    if (f->answered || f->info.kind != AJF_FETCH_OPEN) {
+    if (f->info.kind != AJF_FETCH_OPEN || !ajf_fetch_claim(f)) {
         for (size_t i = 0; i < n; i++)
             close(extents[i].fd);
         ajf_fetch_fail(f, EIO);
         return -EINVAL;
     }
-    f->answered = true;
     return ajf_open_answered(f, handle, version, size, extents, n);
 }
 
 void ajf_fetch_fail(struct ajf_fetch *f, int err)
 {
-    if (f->answered)
+    if (!ajf_fetch_claim(f))
         return;
     if (err <= 0)
         err = EIO;
-    f->answered = true;
     if (err != ENOENT)
         AJF_COUNT(&f->m->stats, fetch_failed);
     switch (f->info.kind) {

@@ -6,8 +6,8 @@
  * metadata_fetchers fetches under way, at most `fetchers` are of data, half of these are prefetch or ahead, and one file
  * has at most 7/8 of them; so a hanging file never takes the last fetcher. Within a lane, files take turns.
  *
- * A fetch is owned by the queue while queued, by the fetcher while under way. `answered` is set once, by the answer;
- * ajf_fetch_release fails what was not answered. Nothing here calls out under queue->lock.
+ * A fetch is owned by the queue while queued, by the fetcher while under way. Threads may answer it at once: the first
+ * one counts. ajf_fetch_release, with which no other call may be under way, fails what was not answered. Nothing here calls out under queue->lock.
  *
  * Lock: queue->lock guards lists and counts, a leaf below cache->lock and meta->lock.
  */
@@ -15,6 +15,7 @@
 #define AJF_FETCH_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "ajf.h"
 #include "list.h"
@@ -30,7 +31,7 @@ struct ajf_fetch {
     enum ajf_fetch_state state; /* queue->lock */
     struct ajf_list link;       /* queue->lock; lane, or the file's pending list */
     bool counted;               /* queue->lock; among the running */
-    bool answered;              /* the holder's */
+    atomic_bool answered;       /* whoever sets it (ajf_fetch_claim) answers */
     /* metadata (meta.h) */
     uint64_t nodeid;            /* what is asked about; the parent for a lookup */
     char *name;                 /* owned; lookup: the name within nodeid, else NULL */
@@ -72,6 +73,12 @@ void ajf_file_queue_init(struct ajf_file_queue *fq);
 /* Takes `path`. NULL when out of memory (path is freed then). Counts it. */
 struct ajf_fetch *ajf_fetch_new(struct ajf *m, enum ajf_fetch_kind kind, enum ajf_lane lane, char *path);
 void ajf_fetch_free(struct ajf_fetch *f);
+
+/* True for one caller, who answers the fetch. */
+static inline bool ajf_fetch_claim(struct ajf_fetch *f)
+{
+    return !atomic_exchange(&f->answered, true);
+}
 
 /* False after ajf_queue_stop: the fetch stays the caller's. */
 bool ajf_queue_push(struct ajf_queue *q, struct ajf_fetch *f);

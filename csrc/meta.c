@@ -354,7 +354,8 @@ static void refuse(struct ajf *m, struct ajf_list *calls, int err)
 
 static int misfit(struct ajf_fetch *f)
 {
-    ajf_log(&f->m->log, AJF_LOG_ERROR, "%s: the source gave a malformed answer; EIO", f->path);
+    if (!f->answered)
+        ajf_log(&f->m->log, AJF_LOG_ERROR, "%s: the source gave a malformed answer; EIO", f->path);
     ajf_fetch_fail(f, EIO);
     return -EINVAL;
 }
@@ -444,11 +445,12 @@ static bool is_type(uint32_t mode)
 
 int ajf_fetch_attr(struct ajf_fetch *f, const struct ajf_attr *attr)
 {
-    if (f->answered || f->info.kind != AJF_FETCH_STAT || !is_type(attr->mode))
-        return f->answered ? -EINVAL : misfit(f);
+    if (f->info.kind != AJF_FETCH_STAT || !is_type(attr->mode))
+        return misfit(f);
+    if (!ajf_fetch_claim(f))
+        return -EINVAL;
     /* Counted from the question: it may have changed since then. */
     uint64_t expires = f->started_ns + (attr->nlink ? f->m->options.attr_timeout_ns : 0);
-    f->answered = true;
     if (f->name)
         attr_of_name(f, attr, expires);
     else
@@ -461,11 +463,12 @@ int ajf_fetch_list(struct ajf_fetch *f, const struct ajf_entry *entries, size_t 
     struct ajf *m = f->m;
     struct ajf_list calls;
     if (f->answered || f->info.kind != AJF_FETCH_LIST || n > UINT32_MAX)
-        return f->answered ? -EINVAL : misfit(f);
+        return misfit(f);
     int err = ajf_dir_listed(m, f->nodeid, entries, n, names, names_len, f->started_ns, false);
     if (err == -EINVAL)
         return misfit(f);
-    f->answered = true;
+    if (!ajf_fetch_claim(f))
+        return -EINVAL;
     take_calls(f, &calls);
     if (err) {
         refuse(m, &calls, -err);
@@ -489,9 +492,10 @@ int ajf_fetch_list(struct ajf_fetch *f, const struct ajf_entry *entries, size_t 
 int ajf_fetch_link(struct ajf_fetch *f, const char *target, size_t len)
 {
     struct ajf_list calls;
-    if (f->answered || f->info.kind != AJF_FETCH_READLINK || !len || len >= 4096 || memchr(target, '\0', len))
-        return f->answered ? -EINVAL : misfit(f);
-    f->answered = true;
+    if (f->info.kind != AJF_FETCH_READLINK || !len || len >= 4096 || memchr(target, '\0', len))
+        return misfit(f);
+    if (!ajf_fetch_claim(f))
+        return -EINVAL;
     take_calls(f, &calls);
     FOR_CALLS (f->m, call, &calls)
         fuse_reply_buf(call->wait.req, target, len);
@@ -501,8 +505,10 @@ int ajf_fetch_link(struct ajf_fetch *f, const char *target, size_t len)
 int ajf_fetch_statfs(struct ajf_fetch *f, const struct ajf_statfs *s)
 {
     struct ajf_list calls;
-    if (f->answered || f->info.kind != AJF_FETCH_STATFS)
-        return f->answered ? -EINVAL : misfit(f);
+    if (f->info.kind != AJF_FETCH_STATFS)
+        return misfit(f);
+    if (!ajf_fetch_claim(f))
+        return -EINVAL;
     struct statvfs st = {.f_bsize = s->block_size,
                          .f_frsize = s->block_size,
                          .f_blocks = s->blocks,
@@ -512,7 +518,6 @@ int ajf_fetch_statfs(struct ajf_fetch *f, const struct ajf_statfs *s)
                          .f_ffree = s->files_free,
                          .f_favail = s->files_free,
                          .f_namemax = s->name_max};
-    f->answered = true;
     take_calls(f, &calls);
     FOR_CALLS (f->m, call, &calls)
         fuse_reply_statfs(call->wait.req, &st);

@@ -256,10 +256,16 @@ static void grant_waiting_locked(struct ajf *m, struct ajf_file *file, struct aj
 
 static bool sane(const struct ajf_extent *extents, size_t n, uint64_t size)
 {
-    uint64_t total = 0;
-    for (size_t i = 0; i < n; i++)
-        total += extents[i].length;
-    return !n || total == size;
+    uint64_t left = size;
+    if (size > INT64_MAX)
+        return !n;
+    for (size_t i = 0; i < n; i++) {
+        const struct ajf_extent *x = &extents[i];
+        if (x->length > left || x->fd_offset > INT64_MAX - x->length)
+            return false;
+        left -= x->length;
+    }
+    return !n || !left;
 }
 
 int ajf_open_answered(struct ajf_fetch *f, uint64_t handle, uint64_t version, uint64_t size,

@@ -476,9 +476,13 @@ int ajf_fetch_progress(struct ajf_fetch *f, size_t filled)
 {
     struct ajf *m = f->m;
     struct ajf_file *file = f->file;
-    if (f->info.kind != AJF_FETCH_READ || f->answered || filled < f->filled || filled > f->info.length)
+    if (f->info.kind != AJF_FETCH_READ || f->answered || filled > f->info.length)
         return -EINVAL;
     pthread_mutex_lock(&m->cache.lock);
+    if (filled < f->filled) {
+        pthread_mutex_unlock(&m->cache.lock);
+        return -EINVAL;
+    }
     uint64_t end = f->info.offset + filled;
     size_t from = ajf_granule(f->info.offset + f->filled);
     size_t to = filled == f->info.length ? ajf_granule_up(end) : ajf_granule(end);
@@ -505,10 +509,19 @@ int ajf_read_done(struct ajf_fetch *f, size_t filled)
         ajf_fetch_fail(f, EIO);
         return err;
     }
-    f->answered = true;
-    if (f->filled < f->info.length)
+    if (!ajf_fetch_claim(f))
+        return -EINVAL;
+    if (filled < f->info.length)
         ajf_read_failed(f, err == -ECANCELED ? ECANCELED : EIO);
     return 0;
+}
+
+static size_t filled_of(struct ajf_fetch *f)
+{
+    pthread_mutex_lock(&f->m->cache.lock);
+    size_t filled = f->filled;
+    pthread_mutex_unlock(&f->m->cache.lock);
+    return filled;
 }
 
 /*
@@ -520,7 +533,7 @@ static void disown(struct ajf_fetch *f)
     struct ajf *m = f->m;
     struct ajf_file *file = f->file;
     struct ajf_list failed;
-    const uint64_t range[2] = {f->info.offset + f->filled, f->info.offset + f->info.length};
+    const uint64_t range[2] = {f->info.offset + filled_of(f), f->info.offset + f->info.length};
     ajf_list_init(&failed);
     pthread_mutex_lock(&m->cache.lock);
     take_readers_locked(m, file, &failed, is_hopeless, range);
@@ -547,7 +560,7 @@ void ajf_read_failed(struct ajf_fetch *f, int err)
         ajf_file_lost(f->m, f->file);
         err = EIO; /* a read has no name to look up */
     }
-    ajf_read_fail(f->m, f->file, f->info.offset + f->filled, f->info.offset + f->info.length, err);
+    ajf_read_fail(f->m, f->file, f->info.offset + filled_of(f), f->info.offset + f->info.length, err);
 }
 
 void ajf_read_end(struct ajf_fetch *f)

@@ -203,7 +203,7 @@ int ajf_device(const struct ajf *m, unsigned *ret_major, unsigned *ret_minor)
     int err = -ENOENT;
     if (!file)
         return -errno;
-    while (getline(&line, &size, file) > 0) {
+    while (m->session.mountpoint && getline(&line, &size, file) > 0) {
         unsigned id, parent, major, minor;
         int at = 0;
         char *where = NULL, *rest;

@@ -2,93 +2,123 @@
 # Glue between csrc/h2.h and Python, a part of _core.pyx.
 
 
+@cython.final
 cdef class BlockConnection:
     cdef c.ajf_h2 *_h
+    cdef bint _begun
+    cdef bint _busy  # a thread is inside of a call
+    cdef bint _over  # closed; that thread frees it
     cdef readonly size_t filled
-
-    def __cinit__(self):
-        self._h = NULL
 
     def __init__(self, str host not None, str port not None, double timeout):
         cdef bytes host_text = os.fsencode(host), port_text = port.encode()
-        cdef const char *where = host_text
-        cdef const char *service = port_text
+        cdef const char *where = _text(host_text)
+        cdef const char *service = _text(port_text)
+        cdef c.ajf_h2 *h = NULL
         cdef int err, ms = _ms(timeout)
-        if self._h is not NULL:
+        if self._begun:
             raise RuntimeError("BlockConnection is initialised once")
+        self._begun = True
         with nogil:
-            err = c.ajf_h2_connect(where, service, ms, &self._h)
+            err = c.ajf_h2_connect(where, service, ms, &h)
+        self._h = h
         if err < 0:
             raise OSError(-err, os.strerror(-err), f"{host}:{port}")
 
     def __dealloc__(self):
         c.ajf_h2_free(self._h)
 
+    cdef c.ajf_h2 *_enter(self) except NULL:
+        # For a call without the GIL, after which comes _leave.
+        if self._h is NULL or self._over:
+            raise ValueError("the connection was closed")
+        if self._busy:
+            raise RuntimeError("another thread uses the connection")
+        self._busy = True
+        return self._h
+
+    cdef _leave(self):
+        self._busy = False
+        if self._over:
+            self._free()
+
+    cdef _free(self):
+        cdef c.ajf_h2 *h = self._h
+        self._h = NULL
+        with nogil:
+            c.ajf_h2_free(h)
+
     def call(self, str path not None, str authority not None, str channel_id not None, bytes message not None,
              double timeout, bint nested=True):
         cdef bytes p = path.encode(), a = authority.encode(), i = channel_id.encode()
-        cdef const char *method = p
-        cdef const char *host = a
-        cdef const char *identity = i
+        cdef const char *method = _text(p)
+        cdef const char *host = _text(a)
+        cdef const char *identity = _text(i)
         cdef const char *request = message
         cdef size_t n = len(message)
         cdef c.bool deep = nested
         cdef int err, ms = _ms(timeout)
-        self._open()
+        cdef c.ajf_h2 *h = self._enter()
         with nogil:
-            err = c.ajf_h2_call(self._h, method, host, identity, request, n, deep, ms)
+            err = c.ajf_h2_call(h, method, host, identity, request, n, deep, ms)
+        self._leave()
         if err < 0:
             raise OSError(-err, os.strerror(-err))
 
-    def read_into(self, unsigned char[::1] buffer, size_t done, size_t end, size_t step, double timeout, progress):
+    def read_into(self, unsigned char[::1] buffer not None, size_t done, size_t end, size_t step, double timeout,
+                  progress):
         cdef int ms = _ms(timeout)
-        self.filled = done
-        self._open()
-        if end > <size_t>buffer.shape[0]:
-            raise ValueError(f"{end} bytes do not fit in a buffer of {buffer.shape[0]}")
+        cdef c.ajf_h2 *h
+        if not done <= end <= <size_t>buffer.shape[0]:
+            raise ValueError(f"bytes [{done}, {end}) do not fit in a buffer of {buffer.shape[0]}")
         if not step:
             raise ValueError("a step of no bytes")
         owner = getattr(progress, "__self__", None)
-        if isinstance(owner, Fetch) and progress == owner.progress:
-            return self._fill_fetch(buffer, end, step, ms, owner)
-        return self._fill(buffer, end, step, ms, progress)
+        if not self._busy:
+            self.filled = done
+        h = self._enter()
+        try:
+            if isinstance(owner, Fetch) and progress == owner.progress:
+                return self._fill_fetch(h, buffer, end, step, ms, owner)
+            return self._fill(h, buffer, end, step, ms, progress)
+        finally:
+            self._leave()
 
-    cdef _fill(self, unsigned char[::1] buffer, size_t end, size_t step, int ms, progress):
+    cdef _fill(self, c.ajf_h2 *h, unsigned char[::1] buffer, size_t end, size_t step, int ms, progress):
         cdef size_t done
         cdef ssize_t n = 1
         while self.filled < end and n > 0:
             with nogil:
-                n = self._step(&buffer[0], end, step, ms, &done)
+                n = self._step(h, &buffer[0], end, step, ms, &done)
             if done > self.filled:
                 self.filled = done
                 progress(done)
         return self._checked(n)
 
-    cdef _fill_fetch(self, unsigned char[::1] buffer, size_t end, size_t step, int ms, Fetch fetch):
+    cdef _fill_fetch(self, c.ajf_h2 *h, unsigned char[::1] buffer, size_t end, size_t step, int ms, Fetch fetch):
         # As _fill, without coming back to the interpreter for each step.
         cdef size_t done
         cdef ssize_t n = 1
         cdef int err = 0
-        cdef c.ajf_fetch *f = fetch._held()
-        fetch._exports += 1  # it cannot be given back meanwhile
-        try:
-            with nogil:
-                while self.filled < end and n > 0 and not err:
-                    n = self._step(&buffer[0], end, step, ms, &done)
-                    if done > self.filled:
-                        self.filled = done
-                        err = c.ajf_fetch_progress(f, done)
-        finally:
-            fetch._exports -= 1
+        cdef c.ajf_fetch *f = fetch._enter()
+        with nogil:
+            while self.filled < end and n > 0 and not err:
+                n = self._step(h, &buffer[0], end, step, ms, &done)
+                if done > self.filled:
+                    self.filled = done
+                    err = c.ajf_fetch_progress(f, done)
+        fetch._leave()
         fetch._check_progress(err, self.filled)
         return self._checked(n)
 
-    cdef ssize_t _step(self, unsigned char *buffer, size_t end, size_t step, int ms, size_t *ret_done) noexcept nogil:
+    cdef ssize_t _step(self, c.ajf_h2 *h, unsigned char *buffer, size_t end, size_t step, int ms,
+                       size_t *ret_done) noexcept nogil:
         cdef size_t done = self.filled
         cdef ssize_t n = 1
-        end = min(end, done + step)
+        if end - done > step:
+            end = done + step
         while done < end and n > 0:
-            n = c.ajf_h2_read(self._h, &buffer[done], end - done, ms)
+            n = c.ajf_h2_read(h, &buffer[done], end - done, ms)
             if n > 0:
                 done += <size_t>n
         ret_done[0] = done
@@ -100,24 +130,26 @@ cdef class BlockConnection:
         return self.filled
 
     def read_message(self, size_t size, double timeout):
+        cdef int ms = _ms(timeout)
+        if not size:
+            raise ValueError("a size of no bytes")
         cdef bytearray buffer = bytearray(size)
         cdef unsigned char[::1] view = buffer
         cdef ssize_t n
-        cdef int ms = _ms(timeout)
-        self._open()
-        if not size:
-            raise ValueError("a size of no bytes")
+        cdef c.ajf_h2 *h = self._enter()
         with nogil:
-            n = c.ajf_h2_read_message(self._h, &view[0], size, ms)
+            n = c.ajf_h2_read_message(h, &view[0], size, ms)
+        self._leave()
         if n < 0:
             raise OSError(-n, os.strerror(-n))
         return bytes(buffer[:n])
 
     def finish(self, double timeout):
         cdef int err, ms = _ms(timeout)
-        self._open()
+        cdef c.ajf_h2 *h = self._enter()
         with nogil:
-            err = c.ajf_h2_finish(self._h, ms)
+            err = c.ajf_h2_finish(h, ms)
+        self._leave()
         return err == 0
 
     def abort(self):
@@ -125,11 +157,8 @@ cdef class BlockConnection:
             c.ajf_h2_abort(self._h)
 
     def close(self):
-        cdef c.ajf_h2 *h = self._h
-        self._h = NULL
-        with nogil:
-            c.ajf_h2_free(h)
-
-    cdef _open(self):
-        if self._h is NULL:
-            raise ValueError("the connection was closed")
+        self._over = True
+        if self._busy:
+            self.abort()
+        else:
+            self._free()

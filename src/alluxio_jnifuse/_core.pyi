@@ -1,9 +1,13 @@
-"""Types of the compiled core; the contract is csrc/ajf.h."""
+"""Types of the compiled core; the contract is csrc/ajf.h.
+
+Any thread may call anything at any time, also what it should not: then ValueError or RuntimeError. Where a path or a
+name is text for C, a NUL in it is a ValueError, and so is a time that is NaN.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, final
 
 from alluxio_jnifuse.sources.base import Attr
 
@@ -47,6 +51,7 @@ IOC_REFRESH_BYTES: int
 class Cancelled(Exception):
     """Nobody wants the rest of this fetch; the fetcher should give it back."""
 
+@final
 class Fetch:
     """One piece of work for a fetcher; ended by exactly one answer, or failed with EIO when dropped.
 
@@ -64,7 +69,10 @@ class Fetch:
 
     def __buffer__(self, flags: int, /) -> memoryview: ...
     def release(self) -> None:
-        """Gives the fetch back now, as dropping it does later. Raises BufferError while there are views."""
+        """Gives the fetch back, as dropping it does later: now, or when the calls of other threads have returned.
+
+        Whatever is called after that is refused. Raises BufferError while there are views.
+        """
     def progress(self, filled: int) -> None:
         """The first `filled` bytes are final. Raises Cancelled, ValueError."""
     def answer_attr(self, attr: _AttrLike) -> None: ...
@@ -82,13 +90,18 @@ class Fetch:
         name_max: int,
     ) -> None: ...
     def answer_opened(self, handle: int, version: int, size: int, extents: Sequence[tuple[int, int, int]]) -> None:
-        """`extents`: (fd, offset in fd, length); takes the descriptors, also on failure, unless one is malformed."""
+        """`extents`: (fd, offset in fd, length); takes the descriptors, whatever the answer is worth."""
     def done(self, filled: int = 0) -> None: ...
     def fail(self, err: int) -> None:
         """`err`: positive errno."""
 
+@final
 class Core:
-    """One mount. `options` holds one number for every field of struct ajf_options."""
+    """One mount, which is made, mounted, started and stopped, each once; these calls wait for each other.
+
+    `options` holds one number for every field of struct ajf_options. A process that is forked has no part in the mount:
+    `stop` does nothing there, and neither does the end of the object.
+    """
 
     def __init__(self, options: Mapping[str, int]) -> None: ...
     def open_lazily(self, size: int, ahead: int) -> None:
@@ -149,11 +162,12 @@ def open_beneath(dirfd: int, path: bytes, flags: int) -> int:
 def punch_hole(fd: int, offset: int, length: int) -> None:
     """Gives the bytes of a range back to the file system; they read as zeros. Raises OSError."""
 
+@final
 class BlockConnection:
     """One plain HTTP/2 connection for one gRPC call at a time whose answer is a stream of chunks (csrc/h2.h).
 
     Times out after `timeout` s without a byte of data. Every failure is an OSError, and ends the connection.
-    One thread at a time, but `abort`.
+    One thread at a time (RuntimeError), but `abort` and `close`: they make the call of another thread fail at once.
     """
 
     filled: int  # what `read_into` called `progress` with last; its `done` when that was not called

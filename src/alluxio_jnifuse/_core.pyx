@@ -1,10 +1,18 @@
-# cython: language_level=3, freethreading_compatible=False
+# cython: language_level=3, freethreading_compatible=False, subinterpreters_compatible=no
 # SPDX-License-Identifier: Apache-2.0
-"""Glue between csrc/ajf.h and Python: convert, call without the GIL, check, convert back. No policy."""
+"""Glue between csrc/ajf.h and Python: convert, call without the GIL, check, convert back. No policy.
+
+Calls without the GIL are counted under it: an object that is given back meanwhile goes with the last of them. The
+classes are final and hidden from the cyclic collector: nothing that they hold refers back to them, and the collector
+would clear in any order, a fetch's core before the fetch.
+"""
 
 import os
+from _thread import allocate_lock
 
+cimport cython
 from cpython.buffer cimport PyBuffer_FillInfo
+from cpython.bytes cimport PyBytes_AsStringAndSize
 from libc.errno cimport EINVAL, ENOMEM, ESHUTDOWN, ETIMEDOUT, errno
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
@@ -65,31 +73,82 @@ cdef _raise(int err, what):
     raise OSError(-err, f"{what}: {os.strerror(-err)}")
 
 
-cdef int _ms(double timeout):
-    return -1 if timeout < 0 else <int>min(timeout * 1000, 2.0e9)
+cdef double _number(double seconds) except? -1:
+    if seconds != seconds:
+        raise ValueError("NaN is no time")
+    return seconds
 
 
-cdef _flat(entries):
-    flat = memoryview(entries).cast("B")
-    if len(flat) % sizeof(c.ajf_entry):
-        raise ValueError(f"{len(flat)} bytes of entries are not a multiple of {sizeof(c.ajf_entry)}")
+cdef int _ms(double timeout) except? -2:
+    return -1 if _number(timeout) < 0 else <int>min(timeout * 1000, 2.0e9)
+
+
+cdef uint64_t _ns(double age) except? 1:
+    return <uint64_t>(min(max(_number(age), 0.0), 1.8e10) * 1e9)
+
+
+cdef const char *_text(bytes text) except NULL:
+    cdef char *start
+    PyBytes_AsStringAndSize(text, &start, NULL)  # ValueError: a NUL would end it early
+    return start
+
+
+cdef const unsigned char[::1] _flat(entries):
+    view = memoryview(entries)
+    if not view.c_contiguous:
+        raise ValueError("entries are not C-contiguous")
+    if view.nbytes % sizeof(c.ajf_entry):
+        raise ValueError(f"{view.nbytes} bytes of entries are not a multiple of {sizeof(c.ajf_entry)}")
+    if not view.nbytes:
+        return b""
+    cdef const unsigned char[::1] flat = view.cast("B")
+    if <size_t>&flat[0] % sizeof(uint64_t):
+        flat = bytes(view)
     return flat
+
+
+# How often this process was forked: threads, mounts and requests stay with the parent.
+cdef int _forks = 0
+
+
+def _forked():
+    global _forks
+    _forks += 1
+
+
+os.register_at_fork(after_in_child=_forked)
 
 
 cdef frozenset _feature_names(unsigned bits):
     return frozenset(name for name, bit in _FEATURES.items() if bits & <unsigned>bit)
 
 
+cdef tuple _parts(extent, set mine):
+    # Of an extent, whose descriptor joins the others; (): it has none.
+    cdef int fd
+    try:
+        parts = tuple(extent)
+        fd = parts[0]
+    except Exception:
+        return ()
+    if fd >= 0:
+        mine.add(fd)
+    return parts
+
+
+cdef class Core
+
+
+@cython.final
+@cython.no_gc
 cdef class Fetch:
     cdef c.ajf_fetch *_f
     cdef c.ajf_fetch_info_s _info
-    cdef object _core  # the mount outlives its fetches
-    cdef int _exports  # views of the buffer
+    cdef Core _core  # the mount outlives its fetches
+    cdef int _views  # of the buffer
+    cdef int _calls  # under way, without the GIL
+    cdef bint _over  # given back, or to be by the last call
     cdef readonly bytes path
-
-    def __cinit__(self):
-        self._f = NULL
-        self._exports = 0
 
     def __init__(self):
         raise TypeError("fetches come from Core.next_fetch")
@@ -100,19 +159,30 @@ cdef class Fetch:
     cdef _give_back(self):
         cdef c.ajf_fetch *f = self._f
         self._f = NULL
-        if f is not NULL:
+        if f is not NULL and self._core._forks == _forks:
             with nogil:
                 c.ajf_fetch_release(f)
 
-    cdef c.ajf_fetch *_held(self) except NULL:
-        if self._f is NULL:
+    cdef c.ajf_fetch *_enter(self) except NULL:
+        # For a call without the GIL, after which comes _leave.
+        if self._f is NULL or self._over:
             raise ValueError("the fetch was given back")
+        if self._core._forks != _forks:
+            raise ValueError("the fetch is the parent process's")
+        self._calls += 1
         return self._f
 
+    cdef _leave(self):
+        self._calls -= 1
+        if self._over and not self._calls:
+            self._give_back()
+
     def release(self):
-        if self._exports:
-            raise BufferError(f"{self._exports} views of the buffer are left")
-        self._give_back()
+        if self._views:
+            raise BufferError(f"{self._views} views of the buffer are left")
+        self._over = True
+        if not self._calls:
+            self._give_back()
 
     @property
     def kind(self):
@@ -143,13 +213,13 @@ cdef class Fetch:
         return self._info.length
 
     def __getbuffer__(self, Py_buffer *view, int flags):
-        if self._f is NULL or self._info.buffer is NULL:
+        if self._f is NULL or self._over or self._info.buffer is NULL:
             raise BufferError("only a READ that was not given back has a buffer")
         PyBuffer_FillInfo(view, self, self._info.buffer, <Py_ssize_t>self._info.length, 0, flags)
-        self._exports += 1
+        self._views += 1
 
     def __releasebuffer__(self, Py_buffer *view):
-        self._exports -= 1
+        self._views -= 1
 
     cdef _check(self, int err):
         if err == -EINVAL:
@@ -160,9 +230,10 @@ cdef class Fetch:
     def progress(self, size_t filled):
         cdef c.ajf_fetch *f
         cdef int err
-        f = self._held()
+        f = self._enter()
         with nogil:
             err = c.ajf_fetch_progress(f, filled)
+        self._leave()
         self._check_progress(err, filled)
 
     cdef _check_progress(self, int err, size_t filled):
@@ -176,9 +247,10 @@ cdef class Fetch:
         cdef c.ajf_fetch *f
         cdef int err
         _fill(&a, attr)
-        f = self._held()
+        f = self._enter()
         with nogil:
             err = c.ajf_fetch_attr(f, &a)
+        self._leave()
         self._check(err)
 
     def answer_list(self, entries, bytes names not None):
@@ -186,10 +258,11 @@ cdef class Fetch:
         cdef size_t n = len(view) // sizeof(c.ajf_entry), names_len = len(names)
         cdef const char *blob = names
         cdef const c.ajf_entry *first = <const c.ajf_entry *>&view[0] if n else NULL
-        cdef c.ajf_fetch *f = self._held()
+        cdef c.ajf_fetch *f = self._enter()
         cdef int err
         with nogil:
             err = c.ajf_fetch_list(f, first, n, blob, names_len)
+        self._leave()
         self._check(err)
 
     def answer_link(self, bytes target not None):
@@ -197,9 +270,10 @@ cdef class Fetch:
         cdef size_t n = len(target)
         cdef c.ajf_fetch *f
         cdef int err
-        f = self._held()
+        f = self._enter()
         with nogil:
             err = c.ajf_fetch_link(f, text, n)
+        self._leave()
         self._check(err)
 
     def answer_statfs(self, uint64_t block_size, uint64_t blocks, uint64_t blocks_free, uint64_t blocks_available,
@@ -209,40 +283,56 @@ cdef class Fetch:
         cdef int err
         s.block_size, s.blocks, s.blocks_free, s.blocks_available = block_size, blocks, blocks_free, blocks_available
         s.files, s.files_free, s.name_max = files, files_free, name_max
-        f = self._held()
+        f = self._enter()
         with nogil:
             err = c.ajf_fetch_statfs(f, &s)
+        self._leave()
         self._check(err)
 
-    def answer_opened(self, uint64_t handle, uint64_t version, uint64_t size, extents):
-        cdef size_t n = len(extents), i
+    def answer_opened(self, handle, version, size, extents):
+        cdef uint64_t named, opened, length
+        cdef list lent = []
+        cdef set mine = set()  # descriptors that the core has not taken
+        cdef c.ajf_extent *copy = NULL
         cdef c.ajf_fetch *f
+        cdef size_t n, i
         cdef int err
-        cdef c.ajf_extent *copy = <c.ajf_extent *>malloc((n + 1) * sizeof(c.ajf_extent))
-        if copy is NULL:
-            raise MemoryError
         try:
+            for extent in extents:
+                lent.append(_parts(extent, mine))
+            named, opened, length, n = handle, version, size, len(lent)
+            if len(mine) != len(lent):
+                raise ValueError("each extent needs a descriptor of its own")
+            copy = <c.ajf_extent *>malloc((n + 1) * sizeof(c.ajf_extent))
+            if copy is NULL:
+                raise MemoryError
             for i in range(n):
-                copy[i].fd, copy[i].fd_offset, copy[i].length = extents[i]
-            f = self._held()
+                copy[i].fd, copy[i].fd_offset, copy[i].length = lent[i]
+            f = self._enter()
+            mine.clear()
             with nogil:
-                err = c.ajf_fetch_opened(f, handle, version, size, copy, n)
+                err = c.ajf_fetch_opened(f, named, opened, length, copy, n)
+            self._leave()
         finally:
             free(copy)
+            for fd in mine:
+                os.close(fd)
         self._check(err)
 
     def done(self, size_t filled=0):
         cdef c.ajf_fetch *f
         cdef int err
-        f = self._held()
+        f = self._enter()
         with nogil:
             err = c.ajf_fetch_done(f, filled)
+        self._leave()
         self._check(err)
 
     def fail(self, int err):
-        cdef c.ajf_fetch *f = self._held()
+        cdef c.ajf_fetch *f = self._enter()
         with nogil:
             c.ajf_fetch_fail(f, err)
+        self._leave()
 
 
 cdef _fill(c.ajf_attr *a, attr):
@@ -251,111 +341,163 @@ cdef _fill(c.ajf_attr *a, attr):
     a.mode, a.nlink, a.uid, a.gid = attr.mode, attr.nlink, attr.uid, attr.gid
 
 
+cdef enum _Stage:
+    MADE
+    MOUNTED
+    STARTED
+    STOPPED
+
+
+@cython.final
+@cython.no_gc
 cdef class Core:
     cdef c.ajf *_m
+    cdef object _life  # a lock: the calls that change the stage wait for each other
+    cdef _Stage _stage
+    cdef int _forks
 
     def __cinit__(self):
-        self._m = NULL
+        self._life = allocate_lock()
+        self._forks = _forks
 
     def __init__(self, options):
         cdef c.ajf_options o
-        cdef int err
-        if self._m is not NULL:
-            raise RuntimeError("Core is initialised once")
+        cdef c.ajf *m = NULL
+        cdef int err = 0
         given = dict(options)
         o = given  # every field, by name: KeyError-like ValueError when one is missing
         unknown = set(given) - set(option_names())
         if unknown:
             raise ValueError(f"unknown core options: {', '.join(sorted(unknown))}")
-        with nogil:
-            err = c.ajf_new(&o, &self._m)
+        with self._life:
+            if self._m is not NULL:
+                raise RuntimeError("Core is initialised once")
+            with nogil:
+                err = c.ajf_new(&o, &m)
+            self._m = m
         if err < 0:
             _raise(err, "creating the mount's tables")
 
     def __dealloc__(self):
-        if self._m is not NULL:
+        if self._m is not NULL and self._forks == _forks:
             with nogil:
                 c.ajf_free(self._m)
 
+    cdef c.ajf *_made(self) except NULL:
+        if self._m is NULL:
+            raise RuntimeError("Core was not initialised")
+        if self._forks != _forks:
+            raise RuntimeError("the mount is the parent process's")
+        return self._m
+
+    cdef c.ajf *_pass(self, _Stage before, _Stage after) except NULL:
+        cdef c.ajf *m = self._made()
+        if self._stage != before:
+            raise RuntimeError("a mount is made, mounted, started and stopped, each once")
+        self._stage = after
+        return m
+
     def open_lazily(self, uint64_t size, uint32_t ahead):
-        c.ajf_open_lazily(self._m, size, ahead)
+        with self._life:
+            c.ajf_open_lazily(self._pass(MADE, MADE), size, ahead)
 
     def set_root(self, attr):
         cdef c.ajf_attr a
         _fill(&a, attr)
-        c.ajf_set_root(self._m, &a)
+        with self._life:
+            c.ajf_set_root(self._pass(MADE, MADE), &a)
 
     def invalidate(self, bytes path not None):
+        cdef c.ajf *m = self._made()
         cdef const char *text = path
         cdef size_t n = len(path)
         with nogil:
-            c.ajf_invalidate(self._m, text, n)
+            c.ajf_invalidate(m, text, n)
 
     def expire(self, double age):
-        cdef uint64_t ns = <uint64_t>(age * 1e9)
+        cdef c.ajf *m = self._made()
+        cdef uint64_t ns = _ns(age)
         with nogil:
-            c.ajf_expire(self._m, ns)
+            c.ajf_expire(m, ns)
 
     def offer_list(self, bytes path not None, entries, bytes names not None, double age):
+        cdef c.ajf *m = self._made()
         cdef const unsigned char[::1] view = _flat(entries)
         cdef size_t n = len(view) // sizeof(c.ajf_entry), names_len = len(names), path_len = len(path)
         cdef const char *text = path
         cdef const char *blob = names
         cdef const c.ajf_entry *first = <const c.ajf_entry *>&view[0] if n else NULL
-        cdef uint64_t age_ns = <uint64_t>(max(age, 0.0) * 1e9)
+        cdef uint64_t age_ns = _ns(age)
         cdef int err
         with nogil:
-            err = c.ajf_offer_list(self._m, text, path_len, first, n, blob, names_len, age_ns)
+            err = c.ajf_offer_list(m, text, path_len, first, n, blob, names_len, age_ns)
         if err == -EINVAL:
             raise ValueError(f"malformed listing of {path!r}")
 
     def mount(self, bytes mountpoint not None, str mount_options not None):
-        cdef bytes text = mount_options.encode()
-        cdef const char *where = mountpoint
-        cdef const char *how = text
-        cdef int err
-        with nogil:
-            err = c.ajf_mount(self._m, where, how)
+        cdef bytes options = mount_options.encode()
+        cdef const char *where = _text(mountpoint)
+        cdef const char *how = _text(options)
+        cdef c.ajf *m
+        cdef int err = 0
+        with self._life:
+            m = self._pass(MADE, MOUNTED)
+            with nogil:
+                err = c.ajf_mount(m, where, how)
+            if err < 0:
+                self._stage = STOPPED
         if err < 0:
             _raise(err, f"mounting {os.fsdecode(mountpoint)}")
 
     def start(self, double timeout):
-        cdef int err, ms = _ms(timeout)
-        with nogil:
-            err = c.ajf_start(self._m, ms)
+        cdef c.ajf *m
+        cdef int err = 0, ms = _ms(timeout)
+        with self._life:
+            m = self._pass(MOUNTED, STARTED)
+            with nogil:
+                err = c.ajf_start(m, ms)
         if err < 0:
             _raise(err, "starting the session")
 
     def wait_end(self, double timeout):
+        cdef c.ajf *m = self._made()
         cdef int err, ms = _ms(timeout)
         with nogil:
-            err = c.ajf_wait_end(self._m, ms)
+            err = c.ajf_wait_end(m, ms)
         return err == 0
 
     def stop(self):
-        with nogil:
-            c.ajf_stop(self._m)
+        cdef c.ajf *m
+        if self._forks != _forks:
+            return
+        with self._life:
+            m = self._made()
+            self._stage = STOPPED
+            with nogil:
+                c.ajf_stop(m)
 
     def next_fetch(self, double timeout):
+        cdef c.ajf *m = self._made()
         cdef int err, ms = _ms(timeout)
         cdef Fetch fetch = Fetch.__new__(Fetch)
         cdef uint32_t missing = 0
+        fetch._core = self
         with nogil:
-            err = c.ajf_fetch_next(self._m, ms, &fetch._f, &missing)
+            err = c.ajf_fetch_next(m, ms, &fetch._f, &missing)
         if err == -ETIMEDOUT:
             return None, missing
         if err < 0:
             raise Stopped
         c.ajf_fetch_info(fetch._f, &fetch._info)
-        fetch._core = self
         fetch.path = fetch._info.path[:fetch._info.path_len]
         return fetch, missing
 
     def next_log(self, double timeout):
+        cdef c.ajf *m = self._made()
         cdef c.ajf_log_entry entry
         cdef int err, ms = _ms(timeout)
         with nogil:
-            err = c.ajf_log_next(self._m, ms, &entry)
+            err = c.ajf_log_next(m, ms, &entry)
         if err == -ETIMEDOUT:
             return None
         if err < 0:
@@ -363,17 +505,19 @@ cdef class Core:
         return <int>entry.level, entry.time_ns, (<bytes>entry.text).decode("utf-8", "backslashreplace")
 
     def stats(self):
+        cdef c.ajf *m = self._made()
         cdef size_t i
-        return {c.ajf_stats_name(i).decode(): c.ajf_stats_value(self._m, i) for i in range(c.ajf_stats_count())}
+        return {c.ajf_stats_name(i).decode(): c.ajf_stats_value(m, i) for i in range(c.ajf_stats_count())}
 
     def features(self):
-        return _feature_names(c.ajf_features_granted(self._m))
+        return _feature_names(c.ajf_features_granted(self._made()))
 
     def device(self):
+        cdef c.ajf *m = self._made()
         cdef unsigned major = 0, minor = 0
         cdef int err
         with nogil:
-            err = c.ajf_device(self._m, &major, &minor)
+            err = c.ajf_device(m, &major, &minor)
         if err < 0:
             _raise(err, "looking for the mount in /proc/self/mountinfo")
         return major, minor
@@ -394,7 +538,7 @@ def option_names():
 
 
 def unmount(bytes mountpoint not None, bint lazy):
-    cdef const char *where = mountpoint
+    cdef const char *where = _text(mountpoint)
     cdef c.bool detach = lazy
     cdef int err
     with nogil:

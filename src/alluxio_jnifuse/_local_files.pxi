@@ -21,7 +21,7 @@ def scan_directory(int dirfd, bint pin_contents, uint64_t home_dev, uint64_t hid
 
 def stat_local(int dirfd, bytes path not None, bint pin_contents, uint64_t home_dev, uint64_t hide_dev):
     cdef c.ajf_attr a
-    cdef const char *where = path
+    cdef const char *where = _text(path)
     cdef c.bool pin = pin_contents
     cdef int err
     with nogil:
