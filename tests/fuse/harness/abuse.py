@@ -508,7 +508,7 @@ def odd_arguments_of_functions(directory: str) -> None:
     os.mkdir(f"{directory}/a")
     for call in (
         (_core.unmount, where + b"\0b", False),
-        (_core.stat_local, fd, b"a\0b", False, 0),
+        (_core.stat_local, fd, b"a\0b", False, 0, 0),
         (new_core().mount, where + b"\0b", "ro"),
         (new_core().mount, where, "ro\0,suid"),
         (BlockConnection, "127.0.0.1\0x", "1", 0.0),
@@ -523,9 +523,9 @@ def odd_arguments_of_functions(directory: str) -> None:
     ):
         refused(ValueError, *call)
     for call in (
-        (_core.stat_local, -1, b"", False, 0),
-        (_core.stat_local, 2**31 - 1, b"a", False, 0),
-        (_core.scan_directory, -1, False, 0),
+        (_core.stat_local, -1, b"", False, 0, 0),
+        (_core.stat_local, 2**31 - 1, b"a", False, 0, 0),
+        (_core.scan_directory, -1, False, 0, 0),
         (_core.punch_hole, fd, 2**64 - 1, 1),
         (_core.punch_hole, fd, 0, 2**64 - 1),
         (_core.punch_hole, fd, 0, 0),
