@@ -95,8 +95,8 @@ _TAKEN = (
     Option(
         "max_readahead", "size", "1MB",
         "bytes the kernel reads ahead; also written to the mount's read_ahead_kb where permitted",
-        "sequential reads gain up to 1 MiB; more makes random faults of mmap read too much. Behind a read that is longer "
-        "the kernel asks for up to twice this in vain",
+        "sequential reads gain up to 1 MiB; more makes random faults of mmap read too much. Behind a read that is "
+        "longer the kernel asks for up to twice this in vain",
         "max_readahead", 0, 64 * MIB,
     ),
     Option(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 PAGE = 4096
+_PIECE = 1 << 20
+_RECORD_BYTES = 100_000  # and up to 21 KB more
 
 
 def scattered(number: int, length: int, within: int, seed: int = 1) -> list[int]:
@@ -75,3 +78,57 @@ def duckdb_column(path: str, column: str) -> int:
 
     query = f"select count({column}), sum({column}) from read_parquet('{path}')"
     return duckdb.connect(config={"threads": 2}).sql(query).fetchall()[0][0]
+
+
+# ------------------------------------------------------------------------------------------------ from start to end
+
+
+def cat(path: str, reference: str) -> None:
+    """The program; so are the next ones. What it reads is compared with a file that holds the same."""
+    _pipe(["cat", path], reference)
+
+
+def cmp(path: str, reference: str) -> None:
+    subprocess.run(["cmp", path, reference], check=True)
+
+
+def md5sum(path: str, reference: str) -> None:
+    sums = {subprocess.run(["md5sum", name], check=True, capture_output=True).stdout[:32] for name in (path, reference)}
+    assert len(sums) == 1, path
+
+
+def dd(path: str, reference: str) -> None:
+    _pipe(["dd", f"if={path}", "bs=4k", "status=none"], reference)
+
+
+def python_read(path: str, reference: str) -> None:
+    """All of it at once."""
+    with open(path, "rb") as file:
+        data = file.read()
+    with open(reference, "rb") as file:
+        while piece := file.read(_PIECE):
+            assert data[file.tell() - len(piece) : file.tell()] == piece, path
+
+
+def records(path: str, reference: str) -> None:
+    """As a reader of TFRecords: a header of 12 bytes, which tells the length, then the data and a sum of 4 bytes."""
+    with open(path, "rb") as file, open(reference, "rb") as expected:
+        at = 0
+        while header := file.read(12):
+            length = _RECORD_BYTES + sum(header) * 7  # whatever is in it
+            data = header + file.read(length) + file.read(4)
+            assert data == expected.read(len(data)), f"{path} differs in {at}+{len(data)}"
+            at += len(data)
+
+
+def head(path: str, reference: str) -> None:
+    """The first MiB."""
+    done = subprocess.run(["head", "-c", "1M", path], check=True, capture_output=True)
+    with open(reference, "rb") as file:
+        assert done.stdout == file.read(1 << 20), path
+
+
+def _pipe(words: list[str], reference: str) -> None:
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as program:
+        subprocess.run(["cmp", "-", reference], stdin=program.stdout, check=True)
+    assert program.returncode == 0, words

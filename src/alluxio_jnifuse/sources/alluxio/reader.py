@@ -12,7 +12,9 @@ the next ones are begun: their first bytes come while nobody waits for them.
                      └─ else a call for the range
 
 A block that no worker holds is *cold*. For each call the under store is asked for the rest of the block, however
-little of it is wanted, and the worker keeps it if one call took all of it. So pieces of it wait longer for the stream.
+little of it is wanted, and the worker keeps it if one call took all of it. So even a short read of its start begins a
+cursor, and a range a little ahead of a cursor does not wait for those before it, which may be other threads': the
+cursor goes there, and what it comes past is set aside for them. That takes memory, but depends on nobody's speed.
 
 When a worker fails, whatever was received stays; the rest is asked of another one (attempts.py).
 
@@ -32,7 +34,7 @@ from typing import TYPE_CHECKING
 
 from alluxio_jnifuse.errors import SourceError, forget_frames
 from alluxio_jnifuse.sources.alluxio.attempts import Effort, FileBlocks, is_silent
-from alluxio_jnifuse.sources.alluxio.cursor import Cursor, Racer
+from alluxio_jnifuse.sources.alluxio.cursor import Aside, Cursor, Racer
 from alluxio_jnifuse.sources.alluxio.streams import MalformedChunk, ShortStream
 
 if TYPE_CHECKING:
@@ -47,7 +49,8 @@ _MOST_ENDS = 8  # of ranges that may be gone on with
 _NEAR_BYTES = 16 << 20  # a piece that far behind a cursor's promises is likely to be reached by it: fetchers race
 _RACE_S = 0.03  # how long it is waited for, at first; half as long after each time that it was in vain, but
 _SHORTEST_RACE_S = 0.002  # no less than most races take
-_COLD_RACE_S = 1.0  # as _RACE_S, since the cursor of a cold block was used last: as long as reading 64 MB again takes
+_SKIP_BYTES = 32 << 20  # of a cold block that a cursor may come past for a piece, and that an open file sets aside
+_SHORT_SKIP_BYTES = 2 << 20  # for a shorter range: as far as the kernel reads ahead
 _AHEAD = 2  # blocks whose calls are begun before they are wanted
 _AHEAD_FROM_BYTES = 4 << 20  # of a block streamed before the next ones are begun
 _MOST_CURSORS = 8
@@ -68,6 +71,7 @@ class FileReader:
         self._ends: deque[tuple[int, int]] = deque(maxlen=_MOST_ENDS)  # of ranges read alone, block and place; lock
         self._begun: dict[int, int] = {}  # by block: number of the last cursor at its start; lock
         self._racing: list[Racer] = []  # who waits for a cursor to be promised up to his range; lock
+        self._aside = Aside(_SKIP_BYTES)  # lock
         self._hope = 1.0  # that a race is worth waiting for: halved by each that was in vain; lock
         self._local = local or {}
 
@@ -125,7 +129,18 @@ class FileReader:
         self, index: int, within: int, buffer: memoryview, done: int, end: int, progress: Callable[[int], None]
     ) -> None:
         length = self._blocks.status.block_lengths[index]
-        cursor = self._take_turn(index, within, end - done)
+        while done < end:
+            taken = self._take_turn(index, within, end - done)
+            if not isinstance(taken, tuple):
+                break
+            data, unverified = taken
+            buffer[done : done + len(data)] = data
+            done += len(data)
+            within += len(data)
+            self._report(unverified, done, progress)
+        else:
+            return
+        cursor = taken
         if cursor is None:
             cursor = Cursor(index, within, within + end - done)
             try:
@@ -135,6 +150,8 @@ class FileReader:
             self._report(unverified, end, progress)
             return
         try:
+            if cursor.position < within:
+                self._set_aside(cursor, within, length, lambda _: progress(done))
             unverified = self._fill(cursor, length, buffer, done, end, progress)
         except BaseException:
             self._drop(cursor)
@@ -145,20 +162,40 @@ class FileReader:
         if position - cursor.start >= _AHEAD_FROM_BYTES or position == length:
             self._begin_ahead(cursor)
 
-    def _take_turn(self, index: int, within: int, length: int) -> Cursor | None:
-        """A cursor that stands at `within`, for this thread alone; None: nothing is streamed there."""
+    def _set_aside(self, cursor: Cursor, within: int, length: int, progress: Callable[[int], None]) -> None:
+        """Takes what is before `within` from the cursor, for whoever comes for it."""
+        start = cursor.position
+        data = memoryview(bytearray(within - start))
+        unverified = self._fill(cursor, length, data, 0, len(data), progress)
         with self._lock:
-            cursor = self._find_locked(index, within)
-            if cursor is None and self._may_race_locked(index, within, length):
-                cursor = self._race_locked(index, within)
-            while cursor is not None:
+            self._aside.put(cursor.index, start, data, unverified)
+
+    def _take_turn(self, index: int, within: int, length: int) -> Cursor | tuple[memoryview, bool] | None:
+        """A cursor for this thread alone, which must set aside what is before `within`; or what was set aside for it.
+
+        None: nothing is streamed there.
+        """
+        with self._lock:
+            raced = False
+            while True:
+                kept = self._aside.take(index, within, length)
+                if kept is not None:
+                    return kept
+                cursor = self._find_locked(index, within) or self._find_before_locked(index, within, length)
+                if cursor is None and not raced and self._may_race_locked(index, within, length):
+                    raced = True
+                    cursor = self._race_locked(index, within)
+                if cursor is None:
+                    break
                 if self._wait_locked(cursor, within, length):
                     return cursor
-                cursor = self._find_locked(index, within)
             if not self._is_stream_locked(index, within, length):
                 self._ends.append((index, within + length))
                 return None
-            cursor = Cursor(index, within, within + length)
+            cold = self._blocks.is_cold(index)
+            first = cold and index not in self._begun and within <= _NEAR_BYTES and length >= _STREAM_BYTES
+            start = 0 if first and self._aside.has_room(within) else within
+            cursor = Cursor(index, start, within + length, skips=cold)
             old = self._make_room_locked()
             self._add_locked(cursor)
         for each in old:
@@ -168,10 +205,11 @@ class FileReader:
     def _may_race_locked(self, index: int, within: int, length: int) -> bool:
         """Whether a range looks like a piece of a stream whose piece before is another thread's, who is not here yet.
 
-        Pieces are long, but for the last one of a block: short reads beside a stream are not held up.
+        Short reads beside a stream are not held up.
         """
-        piece = length >= _STREAM_BYTES or within + length >= self._blocks.status.block_lengths[index]
-        return piece and self._is_near_locked(index, within)
+        if self._blocks.is_cold(index):
+            return False  # it has been set aside, or is too far away
+        return self._is_piece(index, within, length) and self._is_near_locked(index, within)
 
     def _race_locked(self, index: int, within: int) -> Cursor | None:
         """Waits for a cursor to be promised up to `within`."""
@@ -180,7 +218,7 @@ class FileReader:
         self._racing.append(racer)
         try:
             while self._is_near_locked(index, within):
-                left = self._race_end_locked(index, came) - time.monotonic()
+                left = came + max(_RACE_S * self._hope, _SHORTEST_RACE_S) - time.monotonic()
                 if left <= 0:
                     self._hope /= 2
                     return None
@@ -192,13 +230,6 @@ class FileReader:
         finally:
             self._racing.remove(racer)
         return None
-
-    def _race_end_locked(self, index: int, came: float) -> float:
-        """Until when (monotonic) one who came at `came` waits for a cursor of a block."""
-        used = [time.monotonic() if c.busy else c.used_at for c in self._cursors if c.index == index]
-        cold = used and self._blocks.is_cold(index)
-        since, longest = (max(came, *used), _COLD_RACE_S) if cold else (came, _RACE_S)
-        return since + max(longest * self._hope, _SHORTEST_RACE_S)
 
     def _add_locked(self, cursor: Cursor) -> None:
         self._made += 1
@@ -220,32 +251,48 @@ class FileReader:
                 return cursor
         return None
 
+    def _find_before_locked(self, index: int, within: int, length: int) -> Cursor | None:
+        """The cursor of a cold block that may come past what is before `within`."""
+        most = _SKIP_BYTES if self._is_piece(index, within, length) else _SHORT_SKIP_BYTES
+        found: Cursor | None = None
+        for cursor in self._cursors:
+            if cursor.index != index or not cursor.skips or within in cursor.waiting:
+                continue
+            gap = within - cursor.position
+            if 0 <= gap <= most and self._aside.has_room(gap) and (found is None or cursor.position > found.position):
+                found = cursor
+        return found
+
     def _wait_locked(self, cursor: Cursor, within: int, length: int) -> bool:
-        """Has the range promised by the cursor, and waits for its turn; False when the cursor died before."""
-        cursor.promised = within + length
+        """Has the range promised by the cursor, and waits for its turn; False when it does not come there any more."""
+        cursor.promised = max(cursor.promised, within + length)
         self._promised_locked(cursor)
-        if not cursor.dead and (cursor.busy or cursor.position != within):
-            turn = cursor.waiting[within] = threading.Condition(self._lock)
-            while not cursor.dead and (cursor.busy or cursor.position != within):
-                turn.wait()
-            del cursor.waiting[within]
-        if cursor.dead:
+        turn = cursor.waiting[within] = threading.Condition(self._lock)
+        while not cursor.dead and cursor.position <= within and not cursor.is_turn_of(within):
+            turn.wait()
+        del cursor.waiting[within]
+        if cursor.dead or cursor.position > within:
+            if not cursor.busy:
+                cursor.wake()
             return False
         cursor.busy = True
         return True
 
+    def _is_piece(self, index: int, within: int, length: int) -> bool:
+        """Whether a range looks like a piece of a stream. Those are long, but for the last one of a block."""
+        return length >= _STREAM_BYTES or within + length >= self._blocks.status.block_lengths[index]
+
     def _is_near_locked(self, index: int, within: int) -> bool:
         """Whether a cursor is likely to come there."""
-        cold = self._blocks.is_cold(index)
-        if cold and index not in self._begun and 0 < within <= _NEAR_BYTES:
-            return True
-        near = self._blocks.status.block_size if cold else _NEAR_BYTES
-        return any(c.index == index and c.promised < within <= c.promised + near for c in self._cursors)
+        return any(c.index == index and c.promised < within <= c.promised + _NEAR_BYTES for c in self._cursors)
 
     def _is_stream_locked(self, index: int, within: int, length: int) -> bool:
         """Whether more is likely to be wanted behind a range."""
+        goes_on = (index, within) in self._ends
+        if self._blocks.is_cold(index):
+            return not within or length >= _STREAM_BYTES or goes_on
         if within:
-            return length >= _STREAM_BYTES and ((index, within) in self._ends or self._blocks.is_cold(index))
+            return length >= _STREAM_BYTES and goes_on
         return length >= _STREAM_BYTES or any(cursor.index == index - 1 for cursor in self._cursors)
 
     def _make_room_locked(self) -> list[Cursor]:
@@ -279,9 +326,7 @@ class FileReader:
         with self._lock:
             cursor.busy = False
             cursor.used_at = time.monotonic()
-            turn = cursor.waiting.get(cursor.position)
-            if turn is not None:
-                turn.notify()
+            cursor.wake()
 
     def _fill(
         self,
@@ -356,7 +401,7 @@ class FileReader:
                     continue
                 if len(self._cursors) >= _MOST_CURSORS:
                     return
-                cursor = Cursor(ahead, 0, 0)
+                cursor = Cursor(ahead, 0, 0, skips=blocks.is_cold(ahead))
                 self._add_locked(cursor)
             attempt = None
             try:

@@ -1,0 +1,101 @@
+"""A cluster over a bucket, with cold blocks: how many bytes leave the bucket for those that programs need.
+
+A worker keeps every block that was read, whole. So whoever reads some of a block needs all of it, once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from cluster import dataset
+from cluster.cluster import Cluster
+from cluster.dataset import BLOCK, MIB
+from harness import patterns
+from harness.children import Children, results, until
+from harness.mounting import Mounts
+from on_cluster import mount
+from oss.server import OssServer
+
+pytestmark = [pytest.mark.cluster, pytest.mark.fuse]
+
+SIZE = 130 * MIB + 7  # three blocks, the last one short
+NAMES = [f"{number}.tfrecord" for number in range(4)]
+FREE_S = 60.0
+READ_S = 200.0
+MOST = 1.05
+# The mount line of the guide of ACK, and nothing.
+LINES = ["kernel_cache,ro,max_read=131072,attr_timeout=7200,entry_timeout=7200", ""]
+PROGRAMS = [
+    patterns.cat,
+    patterns.cmp,
+    patterns.md5sum,
+    patterns.dd,
+    patterns.python_read,
+    patterns.records,
+]
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the bucket holds."""
+    directory = tmp_path_factory.mktemp("files")
+    dataset.make(directory, dict.fromkeys(NAMES, SIZE))
+    return directory
+
+
+@pytest.fixture(scope="module")
+def bucket(files: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OssServer]:
+    """An object store with the bucket `data`."""
+    with OssServer(tmp_path_factory.mktemp("oss"), {"key": "secret"}) as server:
+        server.create_bucket("data")
+        server.put_tree("data", files, "set/train/")
+        yield server
+
+
+@pytest.fixture(scope="module")
+def cluster(bucket: OssServer) -> Iterator[Cluster]:
+    """A cluster whose root is a directory of the bucket."""
+    with Cluster(root="oss://data/set/", site=bucket.properties("key")) as made:
+        yield made
+
+
+@pytest.fixture
+def cold(cluster: Cluster, bucket: OssServer) -> Callable[[], bool]:
+    """No worker holds a block, and the master knows; nothing was sent yet."""
+    shell = cluster.shell
+    shell.fs("free", "/")
+    until(lambda: not any(any(shell.locations(f"/train/{name}")) for name in NAMES), "blocks to be freed", FREE_S)
+    bucket.reset()
+
+
+def sent(bucket: OssServer) -> tuple[int, str]:
+    """Bytes of objects, and for messages what was asked for."""
+    asked = [(entry.key, entry.range, entry.sent) for entry in bucket.requests() if entry.operation == "GET"]
+    return bucket.counts()["bytes_sent"], "\n".join(map(str, asked))
+
+
+@pytest.mark.usefixtures("cold")
+@pytest.mark.parametrize("readers", [1, 4])
+@pytest.mark.parametrize("line", LINES, ids=["guide", "defaults"])
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_program(
+    cluster: Cluster,
+    bucket: OssServer,
+    files: Path,
+    mounts: Mounts,
+    children: Children,
+    program: Callable[[str, str], None],
+    line: str,
+    readers: int,
+) -> None:
+    """From the start of a file to its end, and the file is closed: every byte left the bucket once."""
+    mounted = mount(mounts, cluster, options=line)
+    started = [children.start(program, mounted.join(f"train/{name}"), str(files / name)) for name in NAMES[:readers]]
+    results(started, READ_S)
+    mounted.closed()
+    held = lambda: [cluster.shell.locations(f"/train/{name}") for name in NAMES[:readers]]  # noqa: E731
+    until(lambda: all(all(blocks) for blocks in held()), "blocks to be kept", FREE_S)
+    count, asked = sent(bucket)
+    assert count <= MOST * readers * SIZE, asked
