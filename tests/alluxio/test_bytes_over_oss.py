@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from cluster import dataset
 from cluster.cluster import Cluster
-from cluster.dataset import BLOCK, MIB
+from cluster.dataset import MIB
 from harness import patterns
 from harness.children import Children, results, until
 from harness.mounting import Mounts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Iterator
 
@@ -15,7 +16,6 @@ from alluxio_jnifuse.sources.alluxio import reader
 
 BLOCK = 12 * MIB
 DATA = pattern("/f", 2 * BLOCK)
-NEVER_S = 1000.0
 
 
 @pytest.fixture
@@ -50,42 +50,72 @@ def read_late(file: File, early: list[int], late: list[int]) -> bytes:
     return b"".join(parts[at] for at in sorted(parts))
 
 
-def test_pieces_wait_for_the_stream_wherever_they_are(cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also far ahead of it, where others would not be waited for."""
-    monkeypatch.setattr(reader, "_COLD_RACE_S", NEVER_S)
-    monkeypatch.setattr(reader, "_NEAR_BYTES", 2 * MIB)
+@pytest.mark.parametrize("seed", range(5))
+def test_pieces_in_any_order(cluster: FakeCluster, seed: int) -> None:
+    """By one thread, so none can wait for another: what the call comes past is set aside for the others."""
+    order = list(range(0, BLOCK, MIB))
+    random.Random(seed).shuffle(order)
     file = File(cluster.source(), "/f")
-    file.read(0, MIB)
-    ahead = [5 * MIB, 9 * MIB, 10 * MIB]
-    between = [at * MIB for at in range(1, 12) if at * MIB not in ahead]
-    assert read_late(file, ahead, between) == DATA[MIB:BLOCK]
+    parts = {at: file.read(at, MIB) for at in order}
+    assert b"".join(parts[at] for at in sorted(parts)) == DATA[:BLOCK]
     assert [read[1:3] for read in reads(cluster)] == [(0, BLOCK)]
     file.close()
 
 
-def test_a_piece_that_comes_before_the_first_one(cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Waits for the stream to begin."""
-    monkeypatch.setattr(reader, "_RACE_S", NEVER_S)
+def test_pieces_by_many_threads(cluster: FakeCluster) -> None:
+    """Those that come while another one is read wait for their turn, the first of them first."""
     file = File(cluster.source(), "/f")
-    assert read_late(file, [2 * MIB, MIB], [0]) == DATA[: 3 * MIB]
+    early = [at * MIB for at in (11, 5, 2, 7, 9)]
+    assert read_late(file, early, [at for at in range(0, BLOCK, MIB) if at not in early]) == DATA[:BLOCK]
     assert [read[1:3] for read in reads(cluster)] == [(0, BLOCK)]
     file.close()
 
 
-def test_nobody_waits_for_ever(cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    """For a stream that nobody goes on with; less each time; and the call is a stream, for its end costs nothing."""
-    monkeypatch.setattr(reader, "_COLD_RACE_S", 0.05)
+def test_ranges_of_what_was_set_aside(cluster: FakeCluster) -> None:
+    """Other ones than those that were to come."""
     file = File(cluster.source(), "/f")
     file.read(0, MIB)
-    for at in (8 * MIB, 9 * MIB, 4 * MIB, 5 * MIB):
+    file.read(6 * MIB, MIB)
+    for at, length in ((2 * MIB + 5, 100), (MIB, MIB + 5), (5 * MIB, 3 * MIB), (2 * MIB + 105, 3 * MIB - 105)):
+        assert file.read(at, length) == DATA[at : at + length]
+    assert [read[1:3] for read in reads(cluster)][:1] == [(0, BLOCK)]
+    assert all(read[1] >= 6 * MIB for read in reads(cluster)[1:]), "only what was read before is asked for again"
+    file.close()
+
+
+def test_the_start_by_little_and_little(cluster: FakeCluster) -> None:
+    """As the kernel reads ahead: 16 KiB at first."""
+    file = File(cluster.source(), "/f")
+    at, length = 0, 16 << 10
+    while at < BLOCK:
+        assert file.read(at, min(length, BLOCK - at)) == DATA[at : min(at + length, BLOCK)]
+        at, length = at + length, min(2 * length, MIB)
+    assert [read[1:3] for read in reads(cluster)] == [(0, BLOCK)]
+    file.close()
+
+
+def test_a_short_read_that_is_gone_on_with(cluster: FakeCluster) -> None:
+    """In the middle: the second call is the last one."""
+    file = File(cluster.source(), "/f")
+    for at in range(5 * MIB, 6 * MIB, 64 << 10):
+        file.read(at, 64 << 10)
+    assert [read[1:3] for read in reads(cluster)] == [(5 * MIB, 64 << 10), (5 * MIB + (64 << 10), 7 * MIB - (64 << 10))]
+    file.close()
+
+
+def test_no_more_is_set_aside_than_there_is_room_for(cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is further away is another call, which is a stream: its end costs nothing."""
+    monkeypatch.setattr(reader, "_SKIP_BYTES", 3 * MIB)
+    file = File(cluster.source(), "/f")
+    file.read(0, MIB)
+    for at in (3 * MIB, 6 * MIB, 7 * MIB):
         assert file.read(at, MIB) == DATA[at : at + MIB]
-    assert [read[1:3] for read in reads(cluster)] == [(at, BLOCK - at) for at in (0, 8 * MIB, 4 * MIB)]
+    assert [read[1:3] for read in reads(cluster)] == [(0, BLOCK), (6 * MIB, BLOCK - 6 * MIB)]
     file.close()
 
 
-def test_short_reads_are_not_held_up(cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As beside any stream."""
-    monkeypatch.setattr(reader, "_COLD_RACE_S", NEVER_S)
+def test_short_reads_are_not_held_up(cluster: FakeCluster) -> None:
+    """As beside any stream: they do not take what is before them."""
     file = File(cluster.source(), "/f")
     file.read(0, MIB)
     run_all([lambda: file.read(8 * MIB, 4096)], timeout=10)
@@ -95,7 +125,7 @@ def test_short_reads_are_not_held_up(cluster: FakeCluster, monkeypatch: pytest.M
 
 def test_a_block_that_is_held_meanwhile_is_as_others(cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """As soon as the master says so: calls for parts of it cost no more than these."""
-    monkeypatch.setattr(reader, "_COLD_RACE_S", NEVER_S)
+    monkeypatch.setattr(reader, "_RACE_S", 0.0)
     file = File(cluster.source(), "/f")
     cluster.workers[0].blocks[cluster.master.files["/f"].blockIds[0]] = DATA[:BLOCK]
     cluster.locate("/f", 0)
@@ -107,7 +137,7 @@ def test_a_block_that_is_held_meanwhile_is_as_others(cluster: FakeCluster, monke
 
 def test_a_block_that_was_freed_and_is_held_again(cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """What its holder did not have counts until the master has heard of that."""
-    monkeypatch.setattr(reader, "_COLD_RACE_S", 0.05)
+    monkeypatch.setattr(reader, "_RACE_S", 0.0)
     blocks = cluster.put("/f", DATA, BLOCK, holders=[0])
     source = cluster.source()
     source.stat(b"/f")
@@ -135,8 +165,6 @@ def test_a_worker_that_fails_once(cluster: FakeCluster) -> None:
 
 def test_who_has_left_asks_for_nothing(cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pieces that wait for their turn when nobody wants them any more: each call would read the rest of the block."""
-    monkeypatch.setattr(reader, "_RACE_S", NEVER_S)
-    monkeypatch.setattr(reader, "_COLD_RACE_S", NEVER_S)
     waiting, left, wait = threading.Semaphore(0), threading.Event(), reader.FileReader._wait_locked
 
     def noted(*args: object) -> bool:

@@ -253,6 +253,8 @@ class FileReader:
 
     def _find_before_locked(self, index: int, within: int, length: int) -> Cursor | None:
         """The cursor of a cold block that may come past what is before `within`."""
+        if not self._blocks.is_cold(index):
+            return None
         most = _SKIP_BYTES if self._is_piece(index, within, length) else _SHORT_SKIP_BYTES
         found: Cursor | None = None
         for cursor in self._cursors:
