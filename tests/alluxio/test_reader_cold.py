@@ -114,12 +114,30 @@ def test_no_more_is_set_aside_than_there_is_room_for(cluster: FakeCluster, monke
     file.close()
 
 
-def test_short_reads_are_not_held_up(cluster: FakeCluster) -> None:
-    """As beside any stream: they do not take what is before them."""
+def test_short_ranges_go_by_the_call_too(cluster: FakeCluster) -> None:
+    """Each call of their own would read the rest of the block; and before it was begun, those near its start."""
+    file = File(cluster.source(), "/f")
+    for at in (MIB, 128 << 10, 0, 8 * MIB + 4096, 8 * MIB):
+        assert file.read(at, 4096) == DATA[at : at + 4096]
+    assert [read[1:3] for read in reads(cluster)] == [(0, BLOCK)]
+    file.close()
+
+
+def test_a_short_read_alone(cluster: FakeCluster) -> None:
+    """Far from the start of a block that nobody reads: no more is taken than it wants."""
+    file = File(cluster.source(), "/f")
+    assert file.read(8 * MIB, 4096) == DATA[8 * MIB :][:4096]
+    assert [read[1:3] for read in reads(cluster)] == [(8 * MIB, 4096)]
+    file.close()
+
+
+def test_the_next_block_is_begun_at_its_start(cluster: FakeCluster) -> None:
+    """When the first range of it that comes is a short one further on."""
     file = File(cluster.source(), "/f")
     file.read(0, MIB)
-    run_all([lambda: file.read(8 * MIB, 4096)], timeout=10)
-    assert [read[1:3] for read in reads(cluster)] == [(0, BLOCK), (8 * MIB, 4096)]
+    for at in (BLOCK + 5 * MIB, BLOCK, BLOCK + 4 * MIB):
+        assert file.read(at, 4096) == DATA[at : at + 4096]
+    assert [read[1:3] for read in reads(cluster, 1)] == [(0, BLOCK)]
     file.close()
 
 

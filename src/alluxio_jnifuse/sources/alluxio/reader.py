@@ -50,7 +50,7 @@ _NEAR_BYTES = 16 << 20  # a piece that far behind a cursor's promises is likely 
 _RACE_S = 0.03  # how long it is waited for, at first; half as long after each time that it was in vain, but
 _SHORTEST_RACE_S = 0.002  # no less than most races take
 _SKIP_BYTES = 32 << 20  # of a cold block that a cursor may come past for a piece, and that an open file sets aside
-_SHORT_SKIP_BYTES = 2 << 20  # for a shorter range: as far as the kernel reads ahead
+_SHORT_SKIP_BYTES = 2 << 20  # at the start of a block, for a shorter range: as far as the kernel reads ahead
 _AHEAD = 2  # blocks whose calls are begun before they are wanted
 _AHEAD_FROM_BYTES = 4 << 20  # of a block streamed before the next ones are begun
 _MOST_CURSORS = 8
@@ -181,7 +181,7 @@ class FileReader:
                 kept = self._aside.take(index, within, length)
                 if kept is not None:
                     return kept
-                cursor = self._find_locked(index, within) or self._find_before_locked(index, within, length)
+                cursor = self._find_locked(index, within) or self._find_before_locked(index, within)
                 if cursor is None and not raced and self._may_race_locked(index, within, length):
                     raced = True
                     cursor = self._race_locked(index, within)
@@ -189,13 +189,11 @@ class FileReader:
                     break
                 if self._wait_locked(cursor, within, length):
                     return cursor
-            if not self._is_stream_locked(index, within, length):
+            start = 0 if self._is_first_locked(index, within, length) else within
+            if not self._is_stream_locked(index, start, length):
                 self._ends.append((index, within + length))
                 return None
-            cold = self._blocks.is_cold(index)
-            first = cold and index not in self._begun and within <= _NEAR_BYTES and length >= _STREAM_BYTES
-            start = 0 if first and self._aside.has_room(within) else within
-            cursor = Cursor(index, start, within + length, skips=cold)
+            cursor = Cursor(index, start, within + length, skips=self._blocks.is_cold(index))
             old = self._make_room_locked()
             self._add_locked(cursor)
         for each in old:
@@ -251,17 +249,20 @@ class FileReader:
                 return cursor
         return None
 
-    def _find_before_locked(self, index: int, within: int, length: int) -> Cursor | None:
+    def _find_before_locked(self, index: int, within: int) -> Cursor | None:
         """The cursor of a cold block that may come past what is before `within`."""
         if not self._blocks.is_cold(index):
             return None
-        most = _SKIP_BYTES if self._is_piece(index, within, length) else _SHORT_SKIP_BYTES
         found: Cursor | None = None
         for cursor in self._cursors:
             if cursor.index != index or not cursor.skips or within in cursor.waiting:
                 continue
             gap = within - cursor.position
-            if 0 <= gap <= most and self._aside.has_room(gap) and (found is None or cursor.position > found.position):
+            if (
+                0 <= gap <= _SKIP_BYTES
+                and self._aside.has_room(gap)
+                and (found is None or cursor.position > found.position)
+            ):
                 found = cursor
         return found
 
@@ -283,6 +284,13 @@ class FileReader:
     def _is_piece(self, index: int, within: int, length: int) -> bool:
         """Whether a range looks like a piece of a stream. Those are long, but for the last one of a block."""
         return length >= _STREAM_BYTES or within + length >= self._blocks.status.block_lengths[index]
+
+    def _is_first_locked(self, index: int, within: int, length: int) -> bool:
+        """Whether a range of a cold block is likely to be one of those that the block is read with from its start."""
+        if not self._blocks.is_cold(index) or index in self._begun or not self._aside.has_room(within):
+            return False
+        piece = length >= _STREAM_BYTES or index - 1 in self._begun
+        return within <= (_NEAR_BYTES if piece else _SHORT_SKIP_BYTES)
 
     def _is_near_locked(self, index: int, within: int) -> bool:
         """Whether a cursor is likely to come there."""
