@@ -37,8 +37,8 @@ _TAKEN = (
         "attr_timeout", "seconds", "60",
         "how long the kernel trusts attributes (size, times, mode)",
         "listing 100,000 files must not ask again half-way, as with libfuse's 1 s; a change behind the mount is seen "
-        "within a minute (an open sees it at once). With 0 a bucket is sent a LIST for each component of each call, 579 "
-        "for `ls -l` of 100 files; with 1 it is 2",
+        "within a minute (an open sees it at once). With 0 a bucket is sent a LIST for each component of each call, "
+        "579 for `ls -l` of 100 files; with 1 it is 2",
         "attr_timeout_ns", 0, 10**18,
     ),
     Option(
