@@ -96,7 +96,7 @@ class Mounted:
         """Unmounts, by force if need be; returns what went wrong."""
         problems = []
         if not self.gone():
-            done = self.unmount("-w", f"{self.patience_s:g}")
+            done = self.unmount("-l", "-w", f"{self.patience_s:g}")  # somebody may hang in it
             if done.returncode or not self.gone():
                 problems.append(f"umount: {done.stdout}{done.stderr}")
                 self._force()
