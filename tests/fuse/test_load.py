@@ -31,8 +31,8 @@ TREE = {
     b"d": {b"%d" % number: Pattern(50_000) for number in range(20)},
     b"link": Link(b"large"),
 }
-FILES = 22  # with the link
-BYTES = 40 * MIB + 20 * 50_000
+FILES = 21  # the link is another name of one
+BYTES = 20 * MIB + 20 * 50_000
 FRESH = "attr_timeout=0,entry_timeout=0"
 
 
@@ -85,8 +85,8 @@ def test_what_was_loaded_is_in_the_client_cache(
     mounted = mounts.mount(source, "", {**CACHE, **where})
     done = load(mounted)
     assert (done.returncode, done.stderr) == (0, "")
-    assert re.fullmatch(rf"Loaded {FILES} files, 41\.0MB in \d+\.\d s \(.*B/s\)\.\n", done.stdout)
-    assert source.bytes_read() == BYTES - 20 * MIB  # the link costs nothing
+    assert re.fullmatch(rf"Loaded {FILES} files, 21\.0MB in \d+\.\d s \(.*B/s\)\.\n", done.stdout)
+    assert source.bytes_read() == BYTES
     assert not journal(mounted).exists()
     before = mounted.settled()
     children.run(check, mounted.join("large"), 20 * MIB)
@@ -94,9 +94,9 @@ def test_what_was_loaded_is_in_the_client_cache(
         children.run(check, mounted.join(f"d/{number}"), 50_000, MIB, 1, b"/d/%d" % number)
     assert load(mounted).stdout.startswith(f"Loaded {FILES} files, ")
     after = mounted.since(before)
-    assert source.bytes_read() == BYTES - 20 * MIB
+    assert source.bytes_read() == BYTES
     if mounted.has("passthrough"):
-        assert after["open_passthrough"] >= 3
+        assert after["open_passthrough"] >= 2
 
 
 def test_pages_of_the_kernel_do_not_hide_the_client_cache(mounts: Mounts, children: Children, remote: Remote) -> None:
@@ -142,7 +142,7 @@ def test_dry_run(mounts: Mounts, remote: Remote) -> None:
     source = remote(TREE)
     mounted = mounts.mount(source, "", CACHE)
     done = load(mounted, "--dry-run")
-    assert (done.returncode, done.stdout, done.stderr) == (0, f"Would load {FILES} files, 41.0MB.\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"Would load {FILES} files, 21.0MB.\n", "")
     assert source.bytes_read() == 0
     assert not journal(mounted).exists()
 
@@ -159,6 +159,25 @@ def test_some_of_several_mounts(mounts: Mounts, remote: Remote) -> None:
     assert found["files"] == 21  # 1 and 2 * 10, of each d: 1, 10, 11, 13 ... 19
     assert found["bytes"] == 20 * MIB + 20 * 50_000
     assert [source.bytes_read() for source in sources] == [20 * MIB + 10 * 50_000, 10 * 50_000]
+
+
+def test_each_file_is_read_once(mounts: Mounts, private: Path) -> None:
+    """By whichever name, and however often it is given; links that lead nowhere are no failures."""
+    source = private / "source"
+    (source / "blobs").mkdir(parents=True)
+    (source / "blobs" / "b").write_bytes(bytes(MIB))
+    os.link(source / "blobs" / "b", source / "hard")
+    os.makedirs(source / "snapshots")
+    for number in range(40):
+        (source / "snapshots" / str(number)).symlink_to("../blobs/b")
+    (source / "snapshots" / "long").symlink_to("x" * 4000)
+    (source / "snapshots" / "nowhere").symlink_to("../missing")
+    (source / "snapshots" / "through").symlink_to("../blobs/b/c")
+    mounted = mounts.mount(source)
+    for paths in ([""], ["snapshots"], ["snapshots", "", "", "snapshots/7", "blobs/b", "snapshots/../hard"]):
+        words = [*COMMAND, "load", "--json", *(f"{mounted.path}/{path}" for path in paths)]
+        found = told(run(words, mounted.environ))
+        assert (found["files"], found["bytes"], found["failed"], found["complete"]) == (1, MIB, 0, True), found
 
 
 def test_links_out_of_the_mount(mounts: Mounts, private: Path) -> None:
@@ -258,7 +277,7 @@ def test_two_at_once(mounts: Mounts, remote: Remote, start: Callable[..., subpro
         assert (process.returncode, err) == (0, "")
         said = json.loads(out)
         assert said["files"] + said["loaded_before"]["files"] == FILES
-    assert source.bytes_read() == BYTES - 20 * MIB
+    assert source.bytes_read() == BYTES
     assert not journal(mounted).exists()
 
 

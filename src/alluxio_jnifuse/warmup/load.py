@@ -143,8 +143,7 @@ class Load:
     # ------------------------------------------------------------------------------------------------- counting
 
     def _files(self, fail: Fail) -> Iterator[File]:
-        for target in self._targets:
-            yield from walk(target, self._globs, fail)
+        return walk(self._targets, self._globs, fail)
 
     def _count(self, fail: Fail, journals: dict[Record, Journal]) -> None:
         """Counts what is to be loaded; apart from that, what is in `journals`."""
