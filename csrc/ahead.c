@@ -63,7 +63,16 @@ static void fetch(struct ajf *m, const struct ajf_inode_view *v)
     pthread_mutex_unlock(&m->cache.lock);
 }
 
-void ajf_ahead_note(struct ajf *m, uint64_t nodeid)
+bool ajf_ahead_is_news_locked(struct ajf *m, struct ajf_file *file)
+{
+    if (!file->lazy || file->noted)
+        return false;
+    file->noted = true;
+    ajf_inode_ref(&m->inodes, file->nodeid);
+    return true;
+}
+
+static void look_ahead(struct ajf *m, uint64_t nodeid)
 {
     struct ajf_dir_pick picks[MOST_AT_ONCE];
     uint64_t parent, room = m->ahead.limit ? make_room(m) : 0;
@@ -82,4 +91,10 @@ void ajf_ahead_note(struct ajf *m, uint64_t nodeid)
             fetch(m, &v);
         ajf_inode_forget(&m->inodes, v.nodeid, 1);
     }
+}
+
+void ajf_ahead_note(struct ajf *m, uint64_t nodeid)
+{
+    look_ahead(m, nodeid);
+    ajf_inode_unref(&m->inodes, nodeid);
 }

@@ -18,6 +18,7 @@
 
 #include "list.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct ajf;
@@ -30,7 +31,12 @@ struct ajf_ahead {
 };
 
 void ajf_ahead_init(struct ajf *m);
-/* A file opened lazily is being read from its start, for the first time since it was opened. Takes locks. */
+/*
+ * A reader has come to the start of a file that is opened lazily, by READ or by an OPEN that waits for its bytes: whether
+ * that is news. Then its record is referenced for ajf_ahead_note, which the caller calls without the lock.
+ */
+bool ajf_ahead_is_news_locked(struct ajf *m, struct ajf_file *file);
+/* Fetches what is likely to be read after this file, and drops the reference. Takes locks. */
 void ajf_ahead_note(struct ajf *m, uint64_t nodeid);
 /* The file was opened, or is dropped. Idempotent. */
 void ajf_ahead_leave_locked(struct ajf *m, struct ajf_file *file);

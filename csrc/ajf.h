@@ -82,8 +82,9 @@ int ajf_new(const struct ajf_options *options, struct ajf **ret_m);
 
 /*
  * For a source whose versions never change in place: files of up to `bytes` are opened without asking it. Their READs
- * come with handle 0, no OPEN before and no CLOSE after; one that fails with ESTALE or ENOENT makes the kernel look
- * the name up again at the next open. Of those that are fetched before anybody asks for them, at most `ahead` are
+ * come with handle 0, no OPEN before and no CLOSE after. The first open of one is answered when its first bytes are
+ * there: a READ that fails with ESTALE or ENOENT before makes the kernel look the name up again at once, and a later one
+ * is EIO and makes it do so at the next open. Of those that are fetched before anybody asks for them, at most `ahead` are
  * fetched at once: as many as the source can wait for together. Before ajf_mount.
  */
 void ajf_open_lazily(struct ajf *m, uint64_t bytes, uint32_t ahead);

@@ -165,9 +165,10 @@ bool ajf_file_is_opening_long_locked(const struct ajf *m, const struct ajf_file 
            ajf_now_ns() - file->opening_ns >= m->waits.timeout_ns[class] / 2;
 }
 
-/* The OPEN of a file that nobody wants any more: taken back when no fetcher has it. The caller holds a reference. */
-void ajf_file_give_up_opening_locked(struct ajf *m, struct ajf_file *file)
+/* What was asked of the source is taken back, or given up when a fetcher has it. The caller holds a reference. */
+static void give_up_locked(struct ajf *m, struct ajf_file *file)
 {
+    ajf_read_cancel_locked(m, file);
     if (file->opening && ajf_queue_cancel(&m->queue, file->opening)) {
         ajf_fetch_free(file->opening);
         ajf_file_unref_locked(m, file);
@@ -176,11 +177,23 @@ void ajf_file_give_up_opening_locked(struct ajf *m, struct ajf_file *file)
         AJF_COUNT(&m->stats, fetch_abandoned);
     }
     file->opening = NULL;
+    AJF_LIST_FOR(f, &file->fetches)
+    {
+        ajf_queue_uncount(&m->queue, AJF_CONTAINER(f, struct ajf_fetch, by_file));
+        AJF_COUNT(&m->stats, fetch_abandoned);
+    }
 }
 
 void ajf_file_abandon_locked(struct ajf *m, struct ajf_file *file)
 {
-    struct ajf_file *fresh = file->abandoned ? NULL : file_new(m, file->nodeid, file->version, file->size);
+    if (file->abandoned)
+        return;
+    if (!file->opens && ajf_list_empty(&file->readers) && ajf_list_empty(&file->opens_waiting)) {
+        give_up_locked(m, file);
+        ajf_file_retire_locked(m, file);
+        return;
+    }
+    struct ajf_file *fresh = file_new(m, file->nodeid, file->version, file->size);
     if (!fresh || ajf_file_reopen_locked(m, fresh)) {
         if (fresh)
             ajf_file_unref_locked(m, fresh);
@@ -203,13 +216,7 @@ void ajf_file_abandon_locked(struct ajf *m, struct ajf_file *file)
         fresh->refs++;
         file->refs--;
     }
-    ajf_read_cancel_locked(m, file);
-    ajf_file_give_up_opening_locked(m, file);
-    AJF_LIST_FOR(f, &file->fetches)
-    {
-        ajf_queue_uncount(&m->queue, AJF_CONTAINER(f, struct ajf_fetch, by_file));
-        AJF_COUNT(&m->stats, fetch_abandoned);
-    }
+    give_up_locked(m, file);
     file->refs -= file->opens;
     fresh->refs += file->opens;
     file->opens = 0;

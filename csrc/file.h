@@ -12,7 +12,8 @@
  *        │ failed              └─ a page evicted, handle closed, read again ──► OPENING
  *        └──► dropped
  *
- * A small file of a source that allows it (ajf_open_lazily) begins in READY and is never OPENING.
+ * A small file of a source that allows it (ajf_open_lazily) begins in READY and is never OPENING. Its first open waits
+ * for its first bytes (open.h).
  *
  * The kernel allows an inode one I/O mode at a time (fuse-facts): the mode and the backing id are chosen at the first
  * open and kept until the last RELEASE. Handles are stateless: everything is found by nodeid.
@@ -57,6 +58,7 @@ struct ajf_file {
     uint64_t handle;
     bool lazy;              /* never opened at the source: it is read with handle 0 */
     bool noted;             /* lazy: read from its start since the first open (ahead.h) */
+    bool read;              /* the kernel was given bytes, or asked for some */
     bool complete;          /* every granule is there */
     bool ever_passthrough;  /* evict whole, by dropping: somebody may still hold its backing */
     bool abandoned;         /* out of its slot */
@@ -106,8 +108,6 @@ bool ajf_file_usable(const struct ajf_file *file);
 void ajf_file_grant_locked(struct ajf *m, struct ajf_file *file, struct fuse_file_info *fi);
 /* Nothing is open any more: ends the mode, and the file unless it has bytes worth keeping. */
 void ajf_file_last_release_locked(struct ajf *m, struct ajf_file *file);
-/* The OPEN of a file that nobody waits for: taken back, or given up when a fetcher has it. Needs a reference. */
-void ajf_file_give_up_opening_locked(struct ajf *m, struct ajf_file *file);
 /* Has the source forget a handle. */
 void ajf_file_push_close(struct ajf *m, const char *path, uint64_t handle);
 /* Asks the source to open the file (again). 0, -ENOMEM, or -ENOTCONN when the session has ended. */
@@ -120,7 +120,10 @@ void ajf_file_close_handle_locked(struct ajf *m, struct ajf_file *file);
 void ajf_file_lost(struct ajf *m, const struct ajf_file *file);
 /* Drops a file that nothing uses from its slot. */
 void ajf_file_retire_locked(struct ajf *m, struct ajf_file *file);
-/* Puts a fresh, empty file in the slot of one whose fetch is lost. */
+/*
+ * Takes a file out of its slot whose fetch is lost, or whose bytes are wrong; when somebody uses it, a fresh, empty one
+ * takes its place. Needs a reference.
+ */
 void ajf_file_abandon_locked(struct ajf *m, struct ajf_file *file);
 
 static inline size_t ajf_granule(uint64_t offset)

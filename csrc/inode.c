@@ -307,7 +307,8 @@ static void view_locked(const struct ajf_inodes *t, uint64_t n, struct ajf_inode
                                  .generation = i->generation,
                                  .expires_ns = i->expires_ns,
                                  .attr = i->attr,
-                                 .stale = !i->hashed && n != AJF_ROOT};
+                                 .stale = !i->hashed && n != AJF_ROOT,
+                                 .read = i->read};
 }
 
 /* ------------------------------------------------------------------------------------------------- attributes */
@@ -533,6 +534,13 @@ void ajf_inode_spoil(struct ajf_inodes *t, uint64_t nodeid)
 {
     pthread_mutex_lock(&t->lock);
     at(t, nodeid)->changed = true;
+    pthread_mutex_unlock(&t->lock);
+}
+
+void ajf_inode_was_read(struct ajf_inodes *t, uint64_t nodeid)
+{
+    pthread_mutex_lock(&t->lock);
+    at(t, nodeid)->read = true;
     pthread_mutex_unlock(&t->lock);
 }
 

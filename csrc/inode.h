@@ -46,6 +46,7 @@ struct ajf_inode {
     /* table->lock */
     bool hashed : 1;  /* reachable by (parent, name) */
     bool changed : 1; /* attributes (size, mtime, ctime) changed since the last open: the kernel's pages are stale */
+    bool read : 1;    /* file: the kernel has been given bytes of it */
     bool made : 1;    /* attr.ino is made up, and the record in table->numbers */
     /* constant */
     uint32_t generation;
@@ -91,6 +92,7 @@ struct ajf_inode_view {
     uint64_t expires_ns;
     struct ajf_attr attr;
     bool stale; /* no longer what its name stands for */
+    bool read;  /* the kernel may have bytes of it */
 };
 
 /* Looks up a name: 0, -ENOENT (a negative entry that is still valid), -EAGAIN (unknown or expired: ask the source).
@@ -149,6 +151,9 @@ void ajf_inode_saw(struct ajf_inodes *t, uint64_t nodeid, uint64_t stamp);
 
 /* What the kernel has of the file's contents is not to be relied on: as if it had changed. */
 void ajf_inode_spoil(struct ajf_inodes *t, uint64_t nodeid);
+
+/* The kernel is given bytes of the file. */
+void ajf_inode_was_read(struct ajf_inodes *t, uint64_t nodeid);
 
 /*
  * File: it is being opened. True: the kernel is to drop its pages, because the file has changed since the last open, or

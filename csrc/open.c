@@ -23,14 +23,11 @@ static void drop_open(struct ajf *m, struct ajf_wait *w, int err)
     pthread_mutex_lock(&m->cache.lock);
     struct ajf_file *file = call->file;
     ajf_list_del(&call->link);
-    /* The source hangs in open(): whoever comes next shall ask anew. */
-    if (err == EIO && !file->abandoned && ajf_file_is_opening_long_locked(m, file, AJF_WAIT_METADATA)) {
-        if (file->opens || !ajf_list_empty(&file->readers) || !ajf_list_empty(&file->opens_waiting)) {
-            ajf_file_abandon_locked(m, file);
-        } else {
-            ajf_file_give_up_opening_locked(m, file);
-            ajf_file_retire_locked(m, file);
-        }
+    /* The source hangs: whoever comes next shall ask anew. */
+    bool hangs = ajf_file_is_opening_long_locked(m, file, AJF_WAIT_METADATA) ||
+                 (w->class == AJF_WAIT_DATA && ajf_read_is_stuck_locked(m, file, 0, file->size));
+    if (err == EIO && !file->abandoned && hangs) {
+        ajf_file_abandon_locked(m, file);
     } else if (file->state == AJF_FILE_READY && !file->abandoned && !file->opens &&
                ajf_list_empty(&file->opens_waiting)) {
         ajf_file_last_release_locked(m, file); /* it was opened for this caller alone, who has gone meanwhile */
@@ -40,13 +37,14 @@ static void drop_open(struct ajf *m, struct ajf_wait *w, int err)
     free(call);
 }
 
-static int park_open_locked(struct ajf *m, struct ajf_file *file, fuse_req_t req, const struct fuse_file_info *fi)
+static int park_open_locked(struct ajf *m, struct ajf_file *file, fuse_req_t req, const struct fuse_file_info *fi,
+                            enum ajf_wait_class class)
 {
     struct ajf_call *call = calloc(1, sizeof *call);
     if (!call)
         return -ENOMEM;
     call->wait = (struct ajf_wait){
-        .req = req, .op = "Open", .nodeid = file->nodeid, .class = AJF_WAIT_METADATA, .drop = drop_open};
+        .req = req, .op = "Open", .nodeid = file->nodeid, .class = class, .drop = drop_open};
     call->file = file;
     call->fi = *fi;
     ajf_list_add(&file->opens_waiting, &call->link);
@@ -72,28 +70,50 @@ static void reply_open(struct ajf *m, fuse_req_t req, uint64_t nodeid, const str
     ajf_file_release(m, nodeid);
 }
 
+/* Whether its first bytes shall tell that the source has this version still. */
+static bool is_unproved(const struct ajf_file *file, const struct ajf_inode_view *v)
+{
+    return file->lazy && !v->read && !file->opens && !file->n_have && !file->complete;
+}
+
+/* Parks until they are there. */
+static int prove_locked(struct ajf *m, struct ajf_file *file, fuse_req_t req, const struct fuse_file_info *fi,
+                        bool *ret_noted)
+{
+    int err = park_open_locked(m, file, req, fi, AJF_WAIT_DATA);
+    if (err)
+        return err;
+    ajf_ahead_leave_locked(m, file); /* it has somebody now */
+    ajf_read_first_locked(m, file);  /* out of memory: the deadline answers */
+    *ret_noted = ajf_ahead_is_news_locked(m, file);
+    return 0;
+}
+
 void ajf_open(struct ajf *m, fuse_req_t req, uint64_t nodeid, const struct fuse_file_info *fi)
 {
     struct ajf_inode_view v;
     struct ajf_file *file = NULL;
     struct fuse_file_info granted = *fi;
-    bool now = false;
+    bool now = false, noted = false;
     ajf_wait_arm(m, req);
     int err = ajf_inode_get(&m->inodes, nodeid, &v);
     if (!err) {
         pthread_mutex_lock(&m->cache.lock);
         err = ajf_file_make_locked(m, &v, &file);
-        now = !err && ajf_file_usable(file);
+        now = !err && ajf_file_usable(file) && !is_unproved(file, &v);
         if (now)
             ajf_file_grant_locked(m, file, &granted);
         else if (!err)
-            err = park_open_locked(m, file, req, fi);
+            err = ajf_file_usable(file) ? prove_locked(m, file, req, fi, &noted)
+                                        : park_open_locked(m, file, req, fi, AJF_WAIT_METADATA);
         pthread_mutex_unlock(&m->cache.lock);
     }
     if (err)
         fuse_reply_err(req, -err);
     else if (now)
         reply_open(m, req, nodeid, &granted);
+    if (noted)
+        ajf_ahead_note(m, nodeid);
 }
 
 /* ------------------------------------------------------------------------------------- answers of the source */
@@ -252,6 +272,28 @@ static void grant_waiting_locked(struct ajf *m, struct ajf_file *file, struct aj
     end_opening_locked(m, file, ret_calls);
     AJF_LIST_FOR(l, ret_calls)
         ajf_file_grant_locked(m, file, &AJF_CONTAINER(l, struct ajf_call, link)->fi);
+}
+
+void ajf_open_proved(struct ajf *m, struct ajf_file *file)
+{
+    struct ajf_list calls;
+    ajf_list_init(&calls);
+    pthread_mutex_lock(&m->cache.lock);
+    if (file->state == AJF_FILE_READY && !file->abandoned)
+        grant_waiting_locked(m, file, &calls);
+    pthread_mutex_unlock(&m->cache.lock);
+    answer_calls(m, &calls, 0);
+}
+
+void ajf_open_refused(struct ajf *m, struct ajf_file *file, int err)
+{
+    struct ajf_list calls;
+    ajf_list_init(&calls);
+    pthread_mutex_lock(&m->cache.lock);
+    if (file->state == AJF_FILE_READY && !file->n_have)
+        end_opening_locked(m, file, &calls);
+    pthread_mutex_unlock(&m->cache.lock);
+    answer_calls(m, &calls, err);
 }
 
 static bool sane(const struct ajf_extent *extents, size_t n, uint64_t size)

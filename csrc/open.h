@@ -6,6 +6,12 @@
  * it. What the source opened must be the version that was asked for; otherwise the answer is ESTALE and the kernel
  * looks the name up again.
  *
+ * A file that is opened lazily is proved by its bytes: the source is not asked to open it, and whoever looked it up may
+ * have done so long ago. So its first open waits until the first of its bytes are there, which are wanted next in any
+ * case. When the source has another version by then, nothing of this one has been seen, and the answer is ESTALE here,
+ * too. An open does not wait when others are open, when there are bytes, or when the kernel was given some before and
+ * may have them still: it would be of no use then to learn that there are no more.
+ *
  * Threads: workers call ajf_open, fetchers the rest. Lock: cache->lock; requests are answered without it.
  */
 #ifndef AJF_OPEN_H
@@ -19,6 +25,10 @@ struct ajf;
 
 /* OPEN for reading: answers `req`, at once or when the source has opened the file. */
 void ajf_open(struct ajf *m, fuse_req_t req, uint64_t nodeid, const struct fuse_file_info *fi);
+
+/* The first bytes of a file are there, or will not come (`err`, positive): answers the opens that wait for them. */
+void ajf_open_proved(struct ajf *m, struct ajf_file *file);
+void ajf_open_refused(struct ajf *m, struct ajf_file *file, int err);
 
 /* A new file that the source need not open: READY, without a byte. 0 or -ENOMEM. */
 int ajf_open_lazily_locked(struct ajf *m, struct ajf_file *file);

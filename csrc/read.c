@@ -14,6 +14,7 @@
 #include "lent.h"
 #include "meta.h"
 #include "mount.h"
+#include "open.h"
 
 /* A window that one page more makes little wider. */
 #define WIDE_PAGES 4
@@ -85,6 +86,12 @@ static void promote_locked(struct ajf *m, struct ajf_file *file, uint64_t offset
         if (f->info.offset < end && offset < f->info.offset + f->info.length)
             ajf_queue_promote(&m->queue, f);
     }
+}
+
+int ajf_read_first_locked(struct ajf *m, struct ajf_file *file)
+{
+    promote_locked(m, file, 0, file->size);
+    return claim_locked(m, file, 0, file->n_granules, file->n_granules);
 }
 
 /* How far ahead of a read prefetch goes, bytes. */
@@ -248,13 +255,12 @@ void ajf_read_fail(struct ajf *m, struct ajf_file *file, uint64_t from, uint64_t
 
 /* ------------------------------------------------------------------------------------------------- the requests */
 
-/* A fetcher is inside the source with bytes that this read waits for: it may never come back. */
-static bool is_stuck_locked(const struct ajf *m, const struct ajf_file *file, const struct ajf_read *r)
+bool ajf_read_is_stuck_locked(const struct ajf *m, const struct ajf_file *file, uint64_t from, uint64_t to)
 {
     AJF_LIST_FOR(l, &file->fetches)
     {
         const struct ajf_fetch *f = AJF_CONTAINER(l, struct ajf_fetch, by_file);
-        if (f->prepared && f->info.offset < r->offset + r->length && r->offset < f->info.offset + f->info.length)
+        if (f->prepared && f->info.offset < to && from < f->info.offset + f->info.length)
             return true;
     }
     return ajf_file_is_opening_long_locked(m, file, AJF_WAIT_DATA);
@@ -267,7 +273,7 @@ static void drop_read(struct ajf *m, struct ajf_wait *w, int err)
     pthread_mutex_lock(&m->cache.lock);
     struct ajf_file *file = r->file;
     ajf_list_del(&r->link);
-    if (err == EIO && is_stuck_locked(m, file, r))
+    if (err == EIO && ajf_read_is_stuck_locked(m, file, r->offset, r->offset + r->length))
         ajf_file_abandon_locked(m, file);
     ajf_file_unref_locked(m, file);
     pthread_mutex_unlock(&m->cache.lock);
@@ -321,6 +327,8 @@ void ajf_read_resume_locked(struct ajf *m, struct ajf_file *file)
         size_t from = ajf_granule(r->offset), to = ajf_granule_up(r->offset + r->length);
         claim_locked(m, file, from, to, to); /* out of memory: the deadline answers */
     }
+    if (file->lazy && !file->n_have && !ajf_list_empty(&file->opens_waiting))
+        ajf_read_first_locked(m, file);
 }
 
 static bool is_any(const struct ajf_file *file, const struct ajf_read *r, const uint64_t *range)
@@ -348,16 +356,6 @@ void ajf_read_serve_borrowed(struct ajf *m, struct ajf_file *file)
 static size_t clamp(const struct ajf_file *file, size_t size, uint64_t offset)
 {
     return offset >= file->size ? 0 : (size_t)min_u64(size, file->size - offset);
-}
-
-/* A reader has come to a small file: the record is referenced for ajf_ahead_note. */
-static bool note_locked(struct ajf *m, struct ajf_file *file, uint64_t offset)
-{
-    if (!file->lazy || offset || file->noted)
-        return false;
-    file->noted = true;
-    ajf_inode_ref(&m->inodes, file->nodeid);
-    return true;
 }
 
 void ajf_read(struct ajf *m, fuse_req_t req, uint64_t nodeid, size_t size, uint64_t offset)
@@ -392,7 +390,11 @@ again:
         err = park_locked(m, file, req, offset, length);
     }
     if (file && !err)
-        noted = note_locked(m, file, offset);
+        noted = !offset && ajf_ahead_is_news_locked(m, file);
+    if (file && !file->read) {
+        file->read = true;
+        ajf_inode_was_read(&m->inodes, nodeid);
+    }
     pthread_mutex_unlock(&m->cache.lock);
     if (err) {
         fuse_reply_err(req, -err);
@@ -406,10 +408,8 @@ again:
         reply_pages(m, req, file, offset, length);
         unpin(m, file, offset, length);
     }
-    if (noted) {
+    if (noted)
         ajf_ahead_note(m, nodeid);
-        ajf_inode_unref(&m->inodes, nodeid);
-    }
 }
 
 /* ------------------------------------------------------------------------------------------- the fetchers' side */
@@ -496,7 +496,10 @@ int ajf_fetch_progress(struct ajf_fetch *f, size_t filled)
         AJF_COUNT_ADD(&m->stats, fetch_prefetch_bytes, filled - f->filled);
     f->filled = filled;
     bool wake = to > from && !ajf_list_empty(&file->readers), cancelled = f->cancelled && filled < f->info.length;
+    bool proved = to > from && !ajf_list_empty(&file->opens_waiting);
     pthread_mutex_unlock(&m->cache.lock);
+    if (proved)
+        ajf_open_proved(m, file);
     if (wake)
         ajf_read_wake(m, file);
     return cancelled ? -ECANCELED : 0;
@@ -553,13 +556,15 @@ void ajf_read_failed(struct ajf_fetch *f, int err)
     if (err == ECANCELED)
         return; /* who wants it by now asks again when the fetch is given back */
     if (err == EBADMSG) {
+        ajf_open_refused(f->m, f->file, EIO);
         disown(f);
         return;
     }
-    if (f->file->lazy && ajf_meta_is_lost(err)) {
+    bool lost = f->file->lazy && ajf_meta_is_lost(err);
+    if (lost)
         ajf_file_lost(f->m, f->file);
-        err = EIO; /* a read has no name to look up */
-    }
+    ajf_open_refused(f->m, f->file, lost ? ESTALE : err);
+    err = lost ? EIO : err; /* a read has no name to look up */
     ajf_read_fail(f->m, f->file, f->info.offset + filled_of(f), f->info.offset + f->info.length, err);
 }
 
@@ -572,7 +577,8 @@ void ajf_read_end(struct ajf_fetch *f)
     ajf_read_resume_locked(m, file); /* readers that came after the fetch had failed */
     if (ajf_list_empty(&file->fetches) && file->state == AJF_FILE_READY) {
         bool ahead = !ajf_list_empty(&file->ahead) && file->complete;
-        if (!file->opens && !ahead && ajf_list_empty(&file->readers) && (m->cache.transient || !file->n_have))
+        bool wanted = file->opens || !ajf_list_empty(&file->opens_waiting) || !ajf_list_empty(&file->readers);
+        if (!wanted && !ahead && (m->cache.transient || !file->n_have))
             ajf_file_retire_locked(m, file);
         else if (!file->opens || file->complete)
             ajf_file_close_handle_locked(m, file);

@@ -33,6 +33,10 @@ void ajf_read_end(struct ajf_fetch *f);
 
 /* Queues fetches of the whole file, which nobody waits for. 0 or -ENOMEM. */
 int ajf_read_ahead_locked(struct ajf *m, struct ajf_file *file);
+/* Sees to it that a small file comes as a whole: somebody waits for its first bytes. 0 or -ENOMEM. */
+int ajf_read_first_locked(struct ajf *m, struct ajf_file *file);
+/* Whether a fetcher is inside the source with bytes of [from, to): it may never come back. */
+bool ajf_read_is_stuck_locked(const struct ajf *m, const struct ajf_file *file, uint64_t from, uint64_t to);
 /* The file became READY: fetches what its parked readers want. */
 void ajf_read_resume_locked(struct ajf *m, struct ajf_file *file);
 /* The file turned out to be lent: serves its parked readers (lent.h), on a fetcher's thread. */

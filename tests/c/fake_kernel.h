@@ -143,6 +143,17 @@ static inline bool fake_take(struct fake *k, uint64_t unique, struct fake_reply 
     return false;
 }
 
+/* A reply that was taken, for whoever asks for it later. */
+static inline void fake_put_back(struct fake *k, struct fake_reply r)
+{
+    for (unsigned i = 0; i < FAKE_PENDING; i++)
+        if (!k->pending[i].unique) {
+            k->pending[i] = r;
+            return;
+        }
+    CHECK_SAY("no place for a reply");
+}
+
 /* The reply to a request, within the time; its bytes are to be freed. */
 static inline bool fake_reply_within(struct fake *k, uint64_t unique, int timeout_ms, struct fake_reply *ret_reply)
 {

@@ -53,15 +53,18 @@ static void start(const struct ajf_options *o, uint64_t size)
     CHECK_EQ(offer(size, 0), 0);
 }
 
-/* Looks a file up and opens it, which must need no fetch. */
-static uint64_t open_file(unsigned number)
+struct opening {
+    uint64_t nodeid, asked;
+};
+
+/* Looks a file up, which must need no fetch, and asks for it to be opened. */
+static struct opening begin(unsigned number)
 {
     char name[8];
     snprintf(name, sizeof name, "f%02u", number);
     uint64_t nodeid = fake_entry(&k, fake_lookup(&k, 1, name));
     CHECK(nodeid);
-    fake_expect_error(&k, fake_open(&k, nodeid), 0);
-    return nodeid;
+    return (struct opening){nodeid, fake_open(&k, nodeid)};
 }
 
 /* The number of the file of the next fetch, which is answered; -1 when there is none. */
@@ -81,16 +84,34 @@ static int answer_one(void)
     return (int)info.version - 1;
 }
 
-/* Reads a file through; whether its bytes were there. */
+/* Ends the opening, and reads the file, whose bytes are there then. */
+static void finish(struct opening reader, unsigned number, uint32_t size)
+{
+    fake_expect_error(&k, reader.asked, 0);
+    fake_expect_bytes(&k, fake_read(&k, reader.nodeid, 0, size), 0, size, number + 1);
+}
+
+/* Whether the open waits for the bytes of the file. */
+static bool waits(struct opening reader)
+{
+    struct fake_reply r;
+    struct fuse_getattr_in in = {0};
+    fake_expect_error(&k, fake_send(&k, FUSE_GETATTR, 999999, &in, sizeof in), ESTALE);
+    if (!fake_take(&k, reader.asked, &r))
+        return true;
+    fake_put_back(&k, r);
+    return false;
+}
+
+/* Reads a file through; whether its bytes were there when it was opened. */
 static bool read_file(unsigned number, uint32_t size)
 {
-    uint64_t nodeid = open_file(number), asked = fake_read(&k, nodeid, 0, size);
-    bool parked = fake_is_parked(&k, asked);
-    if (parked) {
+    struct opening reader = begin(number);
+    bool parked = waits(reader);
+    if (parked)
         CHECK_EQ(answer_one(), number);
-        fake_expect_bytes(&k, asked, 0, size, number + 1);
-    }
-    fake_release(&k, nodeid);
+    finish(reader, number, size);
+    fake_release(&k, reader.nodeid);
     while (answer_one() >= 0) {
     }
     return !parked;
@@ -129,10 +150,9 @@ static void what_is_offered_does_not_replace_what_is_newer(void)
     struct ajf_options o = options();
     start(&o, SIZE);
     CHECK_EQ(offer(2 * SIZE, AJF_NS_PER_S), 0);
-    open_file(7);
-    uint64_t nodeid = fake_entry(&k, fake_lookup(&k, 1, "f07")), asked = fake_read(&k, nodeid, 0, 4 * SIZE);
+    struct opening reader = begin(7);
     fake_answer_read(&k);
-    fake_expect_bytes(&k, asked, 0, SIZE, 8); /* as long as the newer listing says */
+    finish(reader, 7, SIZE); /* as long as the newer listing says */
     fake_end(&k);
 }
 
@@ -143,7 +163,7 @@ static void what_is_malformed_or_nowhere_is_refused(void)
     start(&o, SIZE);
     CHECK_EQ(ajf_offer_list(k.m, "/", 1, &entry, 1, "name", 4, 0), -EINVAL);
     CHECK_EQ(ajf_offer_list(k.m, "/nowhere", 8, NULL, 0, "", 0, 0), -ENOENT);
-    open_file(1);
+    CHECK(fake_entry(&k, fake_lookup(&k, 1, "f01")));
     CHECK_EQ(ajf_offer_list(k.m, "/f01", 4, NULL, 0, "", 0, 0), -ENOENT); /* no directory */
     fake_end(&k);
     fake_start(&k, &o);
@@ -261,23 +281,22 @@ static void a_reader_that_comes_early_waits_for_what_is_on_its_way(void)
     start(&o, SIZE);
     for (unsigned i = 0; i < 2; i++)
         read_file(i, SIZE);
-    uint64_t nodeid = open_file(2), asked = fake_read(&k, nodeid, 0, SIZE);
-    CHECK(fake_is_parked(&k, asked));
+    struct opening reader = begin(2);
+    CHECK(waits(reader));
     CHECK_EQ(answer_one(), 2); /* who waits comes first */
-    fake_expect_bytes(&k, asked, 0, SIZE, 3);
+    finish(reader, 2, SIZE);
     struct ajf_fetch *f = fake_fetch(&k, AJF_FETCH_READ, &info); /* f03 is on its way */
     CHECK_EQ(info.version, 4);
     CHECK_EQ(info.lane, AJF_LANE_AHEAD);
-    uint64_t next = open_file(3), read = fake_read(&k, next, 0, SIZE), last = open_file(30);
-    uint64_t far = fake_read(&k, last, 0, SIZE);
-    CHECK(fake_is_parked(&k, read));
-    CHECK(fake_is_parked(&k, far));
+    struct opening next = begin(3), far = begin(30);
+    CHECK(waits(next));
+    CHECK(waits(far));
     CHECK_EQ(answer_one(), 30); /* it was queued: now somebody waits for it */
-    fake_expect_bytes(&k, far, 0, SIZE, 31);
+    finish(far, 30, SIZE);
     fake_fill(&info, 0, info.length);
     CHECK_EQ(ajf_fetch_done(f, info.length), 0);
     ajf_fetch_release(f);
-    fake_expect_bytes(&k, read, 0, SIZE, 4);
+    finish(next, 3, SIZE);
     fake_end(&k);
 }
 
@@ -287,19 +306,19 @@ static void one_that_cannot_be_fetched_is_left_to_its_reader(void)
     start(&o, SIZE);
     for (unsigned i = 0; i < 2; i++)
         read_file(i, SIZE);
-    uint64_t nodeid = open_file(2), asked = fake_read(&k, nodeid, 0, SIZE);
-    CHECK(fake_is_parked(&k, asked));
+    struct opening reader = begin(2);
+    CHECK(waits(reader));
     CHECK_EQ(answer_one(), 2);
-    fake_expect_bytes(&k, asked, 0, SIZE, 3);
+    finish(reader, 2, SIZE);
     struct ajf_fetch *f = fake_fetch(&k, AJF_FETCH_READ, NULL);
     ajf_fetch_fail(f, EIO);
     ajf_fetch_release(f);
     while (answer_one() >= 0) {
     }
-    uint64_t next = open_file(3), read = fake_read(&k, next, 0, SIZE);
-    CHECK(fake_is_parked(&k, read));
+    struct opening next = begin(3);
+    CHECK(waits(next));
     CHECK_EQ(answer_one(), 3);
-    fake_expect_bytes(&k, read, 0, SIZE, 4);
+    finish(next, 3, SIZE);
     fake_end(&k);
 }
 
@@ -309,11 +328,11 @@ static void only_so_much_is_there_for_nobody(void)
     o.transient_bytes = 64 * MIB; /* of which a quarter */
     start(&o, MIB);
     for (unsigned i = 0; i < 3; i++) {
-        uint64_t nodeid = open_file(i), asked = fake_read(&k, nodeid, 0, 128 * KIB);
-        CHECK(fake_is_parked(&k, asked));
+        struct opening reader = begin(i);
+        CHECK(waits(reader));
         answer_one();
-        fake_expect_bytes(&k, asked, 0, 128 * KIB, i + 1);
-        fake_release(&k, nodeid);
+        finish(reader, i, 128 * KIB);
+        fake_release(&k, reader.nodeid);
     }
     int fetched = 0;
     while (answer_one() >= 0)
@@ -331,8 +350,7 @@ static void the_end_comes_while_they_are_on_their_way(void)
     start(&o, SIZE);
     for (unsigned i = 0; i < 2; i++)
         read_file(i, SIZE);
-    uint64_t nodeid = open_file(2);
-    CHECK(fake_is_parked(&k, fake_read(&k, nodeid, 0, SIZE)));
+    CHECK(waits(begin(2)));
     struct ajf_fetch *f = fake_fetch(&k, AJF_FETCH_READ, NULL), *g = fake_fetch(&k, AJF_FETCH_READ, NULL);
     fake_stop(&k);
     ajf_fetch_done(f, SIZE);

@@ -150,15 +150,22 @@ def test_a_look_up_is_one_request(bucket: Bucket, source: OssSource, path: bytes
     assert bucket.counts() == {"LIST": 1}
 
 
-def test_what_was_listed_is_opened_without_asking(bucket: Bucket) -> None:
-    """For as long as the kernel trusts attributes, up to a minute."""
+def test_an_open_relies_on_what_was_told_just_now(bucket: Bucket) -> None:
+    """What is older is confirmed by HeadObject; and always, where nothing that was told is to be believed."""
     bucket.put("file", b"1")
-    for options, requests in ((("attr_timeout=60",), 0), (("attr_timeout=0",), 1)):
-        source = bucket.source(bucket.config(options=options))
+    for options, age, requests in ((("attr_timeout=60",), 3600, 0), (("attr_timeout=60",), 0, 1), ((), 0, 1)):
+        source = bucket.source(bucket.config(options=options or ("attr_timeout=0",)))
         attr = entries(source.list(b"/"))[b"file"]
         bucket.server.reset()
+        source._just_now_s = age
         source.open(b"/file", attr.version)
-        assert bucket.counts()["LIST"] == requests
+        assert bucket.counts() == ({"HEAD": 1} if requests else {})
+        bucket.put("file", b"2")
+        source._just_now_s = 0
+        with pytest.raises(StaleVersion):
+            source.open(b"/file", attr.version)
+        assert source.stat(b"/file").version != attr.version
+        bucket.put("file", b"1")
         source.close()
 
 

@@ -134,8 +134,9 @@ def _keep_nothing(path: bytes, entries: Any, names: bytes, age: float) -> None:
 class Source(abc.ABC):
     """See the module's docstring for paths, threads and errors. `str(source)` names it in log lines.
 
-    `small_bytes`: files of up to this size (1 MiB at most) are never opened: each READ is one `read_small`. Only for
-    a source whose versions never change in place; 0: every file is opened.
+    `small_bytes`: files of up to this size (1 MiB at most) are never opened: each READ is one `read_small`, and the
+    first open waits for one of the whole file, which proves that the version is there still. Only for a source whose
+    versions never change in place; 0: every file is opened.
     `small_ahead`: how many calls of `read_small` may be made at once for files that nobody has asked for yet: as many
     as can wait together, for a server say; one that does not wait takes the interpreter from the others.
     `passthrough`: whether the kernel itself reads a file that is lent in one extent; set before the first request.

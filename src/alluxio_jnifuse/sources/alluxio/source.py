@@ -9,6 +9,10 @@ are read as they were, or not at all (attempts.py).
     all blocks on this machine     lent: one block goes to the kernel as it is (passthrough), several are spliced
     else                           a FileReader; blocks on this machine are read as files
 
+A file that was replaced since it was looked up is noticed before its open is answered, when nobody has seen anything of
+the old one: the core waits for the first bytes of a small file; a lent one stays as it was; for others the master is
+asked, unless the metadata cache says that what it knows counts.
+
 While no master answers, what is remembered answers however old it is, up to the store's own limit.
 """
 
@@ -50,6 +54,7 @@ _SMALL_BYTES = 1 << 20  # what the core takes at most
 _DIRECT_AHEAD = 2  # a block file that is opened without asking takes the interpreter's time, and no other
 _MOST_LENT_BLOCKS = 64  # each is a descriptor and a lock
 _OUTAGE_S = 600.0  # how old an answer may be while no master answers, where the metadata cache is off
+_JUST_NOW_S = 0.1  # how old what an open relies on may be that is to be read elsewhere: told to its own system call
 _LOOK_UP_AGE_S = 10.0  # how old an answer to a look-up may be; the kernel's timeout comes on top
 _MOST_SIBLINGS = 200_000  # entries of a directory that is listed though nobody asked for that
 _REMEMBERED = 500_000  # paths, where the metadata cache is off: 50 to 130 MB if they are ever needed
@@ -263,6 +268,8 @@ class AlluxioSource(Source):
         if status.length and len(local) == len(status.block_ids):
             extents = [Extent(local[index].detach(), 0, local[index].length) for index in range(len(local))]
             return OpenFile(_Lent(list(local.values())), version, status.length, extents)
+        if not self._settings.metadata_cache:
+            status = self._wanted(path, version, min(_JUST_NOW_S, self._settings.remembered_s))
         return OpenFile(_Opened(path, self._reader(path, status, local)), version, status.length)
 
     def read_into(self, handle: _Opened, offset: int, buffer: memoryview, progress: Callable[[int], None]) -> int:
@@ -306,9 +313,12 @@ class AlluxioSource(Source):
         self._workers.close()
         self._client.close()
 
-    def _wanted(self, path: bytes, wanted: int) -> FileStatus:
-        """The complete file of version `wanted`. Raises StaleVersion, OSError."""
-        known = self._metadata.get(path, time.monotonic(), self._open_age_s)
+    def _wanted(self, path: bytes, wanted: int, age_s: float | None = None) -> FileStatus:
+        """The complete file of version `wanted`, as it was told at most `age_s` ago; by default, as an open may.
+
+        Raises StaleVersion, OSError.
+        """
+        known = self._metadata.get(path, time.monotonic(), self._open_age_s if age_s is None else age_s)
         if isinstance(known, FileStatus) and version_of(known) == wanted:
             return known
         status = self._ask(path)

@@ -15,8 +15,9 @@ from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from alluxio_jnifuse.errors import SourceError
+from alluxio_jnifuse.errors import SourceError, StaleVersion
 from alluxio_jnifuse.sources.oss.connection import number
+from alluxio_jnifuse.sources.oss.errors import Refused
 from alluxio_jnifuse.sources.oss.listing import (
     Builder,
     Directory,
@@ -124,14 +125,33 @@ class Lookup:
     def _patience(self, path: bytes) -> Patience:
         return self._client.patience(self._settings.metadata_patience_s, repr(os.fsdecode(path)))
 
+    def confirm(self, path: bytes, record: Record) -> None:
+        """Makes sure that an object is what was remembered of it. Raises StaleVersion, Refused, SourceError."""
+        asked = time.monotonic()
+        try:
+            found = self._head(self.key(path), self._patience(path))
+        except Refused as error:
+            if not error.missing:
+                raise
+            same = False
+        else:
+            same = (found.etag, found.size) == (record.etag, record.size)
+        if not same:
+            self.remembered.drop(path, asked)
+            raise StaleVersion(repr(os.fsdecode(path)))
+        self.remembered.put(path, record, asked)
+
     def _file(self, key: str, found: Found, patience: Patience) -> Record:
         if not found.linked:
             return file_record(found.etag, found.size, found.mtime_s)
+        return self._head(key, patience)._replace(number=link_number(found.key))
+
+    def _head(self, key: str, patience: Patience) -> Record:
         headers, _ = self._client.ask("head", key, {}, patience)
         size = number(headers.get("content-length", ""))
         if size is None:
             raise SourceError("an answer without the size of its object", where=repr(key))
-        return record_of(headers, size, key)._replace(number=link_number(found.key))
+        return record_of(headers, size, key)
 
     def _nothing(self, path: bytes) -> OSError:
         """Why there is nothing at `path`. The kernel asks for names in directories; others may ask for more."""

@@ -4,7 +4,10 @@ An object never changes in place: who writes it again makes another version, wit
 listing told is enough to read it: each GetObject is pinned to the version, and one that finds another is StaleVersion.
 
     file of up to `small_bytes`    never opened: each read is one `read_small`, one GetObject without a look-up
-    else                           a handle; each range of a read is a GetObject
+    else                           a handle, for a HeadObject; each range of a read is a GetObject
+
+Either way an object that was replaced since it was looked up is noticed before the open is answered: the core waits for
+the first bytes of a small one. So nobody has seen anything of the old version, and the kernel looks the name up again.
 
 When a version turns out not to be there any more, core and kernel are told to forget the path.
 """
@@ -38,6 +41,7 @@ log = logging.getLogger(__name__)
 
 _SMALL_BYTES = 1 << 20  # what the core takes at most
 _SMALL_AHEAD = 32  # hides 10 ms of latency at 3,000 objects/s, which is as many as one interpreter can ask for
+_JUST_NOW_S = 0.1  # how old what an open relies on may be: told to its own system call
 _LOOK_UP_AGE_S = 10.0  # how old an answer to a look-up may be; the kernel's timeout comes on top
 _MOST_SIBLINGS = 100_000  # names in a directory that is listed though nobody asked for that: 100 requests
 _STATFS = StatFs(4096, 1 << 38, 1 << 38, 1 << 38, 0, 0, 255)  # a PiB: a bucket has no size
@@ -57,6 +61,7 @@ class OssSource(Source):
         self._lookup = Lookup(self._client, self._owner)
         self._reader = Reader(self._client)
         self._siblings = Siblings(self._remember_listing)
+        self._just_now_s = min(_JUST_NOW_S, settings.remembered_s)
         self._look_up_age_s = min(_LOOK_UP_AGE_S, settings.remembered_s)
         self._closed = threading.Event()
         self._how = f"signed ({settings.signature}) with {provider.name}" if provider is not None else "not signed"
@@ -139,9 +144,11 @@ class OssSource(Source):
 
     def open(self, path: bytes, version: int) -> OpenFile:
         remembered = self._lookup.remembered
-        record = remembered.get(path, time.monotonic() - self._settings.remembered_s)
+        record = remembered.get(path)
         if record is None or record.version != version:
             record = self._lookup.look_up(path) if path != b"/" else directory_record(self._owner)
+        elif remembered.get(path, time.monotonic() - self._just_now_s) is None and not record.directory:
+            self._lookup.confirm(path, record)
         if record.directory or record.version != version:
             raise StaleVersion(repr(os.fsdecode(path)))
         obj = OpenObject(path, self._lookup.key(path), version, record.size, record.etag)
