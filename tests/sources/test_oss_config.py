@@ -130,8 +130,10 @@ def test_patience() -> None:
     assert (found.stall_s, found.connect_timeout_s) == (2.0, 1.5)
     assert 90 <= found.read_patience_s < 100
     assert found.metadata_patience_s > 1e8
-    assert found.mount_patience_s == 10
+    assert found.mount_patience_s > 1e8
     assert settings("alluxio.user.rpc.retry.max.duration=1s").mount_patience_s < 1
+    assert 50 <= settings("alluxio.user.rpc.retry.max.duration=1min").mount_patience_s < 60
+    assert settings().mount_patience_s == 10
 
 
 def test_what_is_remembered_follows_the_kernel() -> None:

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 
 import pytest
 from oss.bucket import Bucket
-from oss.faults import Fault, Foreign, Status
+from oss.faults import Fault, Foreign, Silence, Status
 from oss.server import Rule
 from oss_reading import SMALL, entries, read, read_small
 
-from alluxio_jnifuse.errors import SourceError, StaleVersion, known_errno
+from alluxio_jnifuse import storage
+from alluxio_jnifuse.errors import SourceError, StaleVersion, Unreachable, known_errno
 from alluxio_jnifuse.sources.oss.connection import Head
 from alluxio_jnifuse.sources.oss.errors import Refused, is_transient
 from alluxio_jnifuse.sources.oss.source import OssSource
@@ -167,3 +168,26 @@ def told(code: str) -> str:
 )
 def test_what_an_application_is_told(error: Refused, number: int, transient: bool) -> None:
     assert (error.errno, is_transient(error)) == (number, transient)
+
+
+def test_a_store_that_is_silent_while_mounting(bucket: Bucket) -> None:
+    """It is given up after the time that was set, and waited for with the option `wait`; a wrong name is not."""
+    impatient = {"alluxio.underfs.oss.socket.timeout": "1s", "alluxio.user.rpc.retry.max.duration": "2s"}
+    properties = {**bucket.properties(), **impatient}
+    bucket.server.add_rule(Rule(Silence(), "LIST"))
+    with pytest.raises(Unreachable):
+        storage.open_storage(bucket.config(properties), lambda _text: None)
+
+    def heard(text: str) -> None:
+        told.append(text)
+        if len(told) == 3:
+            bucket.server.clear_rules()
+
+    told: list[str] = []
+    _, source = storage.open_storage(bucket.config(properties, options=("wait",)), heard)
+    source.close()
+    assert len(told) >= 3
+    bucket.server.add_rule(Rule(NO_BUCKET, "LIST"))
+    with pytest.raises(SourceError) as refused:
+        storage.open_storage(bucket.config(properties, options=("wait",)), lambda _text: None)
+    assert not isinstance(refused.value, Unreachable)

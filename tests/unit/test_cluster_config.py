@@ -193,6 +193,7 @@ def test_every_field_is_told() -> None:
         rpc_retry_base_s=0.003,
         rpc_retry_max_sleep_s=4,
         rpc_retry_max_duration_s=5,
+        mount_patience_s=5,
         read_retry_base_s=0.006,
         read_retry_max_sleep_s=0.007,
         read_retry_max_duration_s=8,
@@ -470,3 +471,12 @@ def test_a_missing_library_is_told() -> None:
         "alluxio_jnifuse.errors.ConfigError: reading from an Alluxio cluster needs grpc; "
         "pip install 'alluxio-jnifuse[alluxio]'"
     )
+
+
+def test_how_long_a_mount_is_tried() -> None:
+    """For as long as was set; else people are told soon."""
+    retry = "alluxio.user.rpc.retry.max.duration"
+    assert settings().mount_patience_s == 10
+    assert settings(f"{retry}=1min").mount_patience_s == 60
+    assert settings(f"{retry}=1s").mount_patience_s == 1
+    assert settings(f"{retry}=0").mount_patience_s > 1e8

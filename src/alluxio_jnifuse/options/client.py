@@ -55,7 +55,8 @@ CLIENT_PROPERTIES = (
     ),
     Option(
         "alluxio.user.rpc.retry.max.duration", "duration", "2min",
-        "a look-up, listing or open that waited this long answers EIO, and a mount fails; 0 or less = never",
+        "a look-up, listing or open that waited this long answers EIO, and a mount fails (after 10s, where this is not "
+        "set); 0 or less = never",
         "Alluxio's",
         "metadata_timeout_ms", 0, UINT32_MAX,
     ),

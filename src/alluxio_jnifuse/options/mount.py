@@ -162,7 +162,7 @@ _TAKEN = (
     _kernel("noatime", "do not update access times", "access times are never written in any case", "atime"),
     _flag("auto_unmount", "unmount when the daemon dies", "an empty directory invites rsync --delete"),
     _flag(
-        "wait", "a cluster that cannot be reached yet is waited for, for as long as it takes",
+        "wait", "a storage that cannot be reached yet is waited for, for as long as it takes",
         "who mounts wants to be told of a wrong name; in a container it is on", off="nowait",
     ),
     Option("uid", "count", "", "show this owner (number)", "the source's owner", "uid", 0, UINT32_MAX - 1),

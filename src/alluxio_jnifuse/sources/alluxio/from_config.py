@@ -20,6 +20,7 @@ _OURS = __name__.partition(".")[0]
 _POLICY = "alluxio.fuse.auth.policy.class"
 _CUSTOM = "alluxio.fuse.auth.policy.custom."
 _NOBODY = ("", "_NONE_", "_HDFS_USER_")  # the Hadoop user of a process that is no Hadoop's is its own
+_RETRY = "alluxio.user.rpc.retry.max.duration"
 _NOT_SET = "DEFAULT"  # a default of the cluster's release, which is no better than ours
 _TIER_PATHS = "alluxio.worker.tieredstore.level{}.dirs.path"
 _MOST_TIERS = 3  # Alluxio knows MEM, SSD and HDD
@@ -32,6 +33,8 @@ def settings(config: Config, masters: Sequence[str]) -> Settings:
     user = config.text("alluxio.security.login.username") or user_name()
     impersonated = config.text("alluxio.security.login.impersonation.username")
     uid, gid = _owner(config)
+    retry_s = _seconds(config, _RETRY) or _FOREVER_S
+    is_set = config.settings[_RETRY].rank > DEFAULT  # else who mounts wants to be told soon
     return Settings(
         masters=tuple(masters),
         user=user,
@@ -47,7 +50,8 @@ def settings(config: Config, masters: Sequence[str]) -> Settings:
         polling_timeout_s=_seconds(config, "alluxio.user.master.polling.timeout") or _FOREVER_S,
         rpc_retry_base_s=_seconds(config, "alluxio.user.rpc.retry.base.sleep"),
         rpc_retry_max_sleep_s=_seconds(config, "alluxio.user.rpc.retry.max.sleep"),
-        rpc_retry_max_duration_s=_seconds(config, "alluxio.user.rpc.retry.max.duration") or _FOREVER_S,
+        rpc_retry_max_duration_s=retry_s,
+        mount_patience_s=retry_s if is_set else min(Settings._field_defaults["mount_patience_s"], retry_s),
         read_retry_base_s=_seconds(config, "alluxio.user.block.read.retry.sleep.base"),
         read_retry_max_sleep_s=_seconds(config, "alluxio.user.block.read.retry.sleep.max"),
         read_retry_max_duration_s=_seconds(config, "alluxio.user.block.read.retry.max.duration") or _FOREVER_S,

@@ -58,8 +58,6 @@ _CONFIGURATION = "/alluxio.grpc.meta.MetaMasterConfigurationService/"
 _CALL_S = 120.0
 _LIST_S = 600.0
 
-_CONNECT_S = 10.0  # people wait for a mount
-
 
 class _Effort:
     """How long one call is tried, and how often."""
@@ -102,13 +100,14 @@ class MasterClient:
 
     # ------------------------------------------------------------------------------------------------- connection
 
-    def connect(self, timeout: float = _CONNECT_S) -> None:
-        """Finds the primary, introduces us, and checks that it is an Alluxio 2, all within `timeout` seconds,
-        or alluxio.user.rpc.retry.max.duration if that is less.
+    def connect(self, timeout: float | None = None) -> None:
+        """Finds the primary, introduces us, and checks that it is an Alluxio 2, all within `timeout` seconds, as many
+        as a mount has by default, or alluxio.user.rpc.retry.max.duration if that is less.
 
         Raises SourceError saying which masters were asked, what each answered, and what to do.
         """
-        effort = _Effort(self._settings, min(timeout, self._settings.rpc_retry_max_duration_s), hopeful=False)
+        patience = self._settings.mount_patience_s if timeout is None else timeout
+        effort = _Effort(self._settings, min(patience, self._settings.rpc_retry_max_duration_s), hopeful=False)
         try:
             version = self._try_master_info(effort)
         except CallError as error:

@@ -29,6 +29,7 @@ class Settings(NamedTuple):
     rpc_retry_base_s: float = 0.05
     rpc_retry_max_sleep_s: float = 3.0
     rpc_retry_max_duration_s: float = 120.0
+    mount_patience_s: float = 10.0  # before a mount fails
     read_retry_base_s: float = 0.25
     read_retry_max_sleep_s: float = 2.0
     read_retry_max_duration_s: float = 120.0

@@ -9,7 +9,7 @@ from urllib.parse import unquote_to_bytes
 
 from alluxio_jnifuse import trusted
 from alluxio_jnifuse.errors import ConfigError
-from alluxio_jnifuse.loading import SITE_FILE, VARIABLE
+from alluxio_jnifuse.loading import DEFAULT, SITE_FILE, VARIABLE
 from alluxio_jnifuse.sources.oss import providers
 from alluxio_jnifuse.sources.oss.credentials import CredentialsError
 from alluxio_jnifuse.sources.oss.endpoint import check_bucket, endpoint_of
@@ -23,6 +23,7 @@ _KEY_ID, _SECRET, _TOKEN = "fs.oss.accessKeyId", "fs.oss.accessKeySecret", "fs.o
 _ENDPOINT, _REGION, _VERSION = "fs.oss.endpoint", "fs.oss.region", "fs.oss.signature.version"
 _PROCESS, _ANONYMOUS = "fs.oss.credential.process", "fs.oss.anonymous"
 _STS = "alluxio.underfs.oss.sts."
+_RETRY = "alluxio.user.rpc.retry.max.duration"
 
 _FOREVER_S = 10 * 365 * 86400.0  # still a timeout that every clock can add
 _SHARE = 0.95  # of the core's own limit: who gives up before it can say why
@@ -49,7 +50,8 @@ def settings(uri: str, config: Config) -> Settings:
         version = "V4" if endpoint.region else "V1"
     if version == "V4" and not endpoint.region:
         raise ConfigError("V4 needs the region", where=_VERSION, remedy=f"set {_REGION}")
-    metadata_s = _patience(config, "alluxio.user.rpc.retry.max.duration")
+    metadata_s = _patience(config, _RETRY)
+    is_set = config.settings[_RETRY].rank > DEFAULT  # else who mounts wants to be told soon
     return Settings(
         endpoint=endpoint,
         prefix=prefix,
@@ -60,7 +62,7 @@ def settings(uri: str, config: Config) -> Settings:
         stall_s=config.number("alluxio.underfs.oss.socket.timeout") / 1000,
         read_patience_s=_patience(config, "alluxio.user.streaming.data.read.timeout"),
         metadata_patience_s=metadata_s,
-        mount_patience_s=min(Settings._field_defaults["mount_patience_s"], metadata_s),
+        mount_patience_s=metadata_s if is_set else min(Settings._field_defaults["mount_patience_s"], metadata_s),
         # Who lets the kernel forget at once wants to be told of changes at once.
         remembered_s=min(Settings._field_defaults["remembered_s"], config.number("attr_timeout") / 1e9),
     )

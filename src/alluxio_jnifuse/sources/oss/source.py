@@ -22,7 +22,7 @@ import time
 from typing import TYPE_CHECKING
 
 from alluxio_jnifuse import stacking
-from alluxio_jnifuse.errors import SourceError, StaleVersion
+from alluxio_jnifuse.errors import SourceError, StaleVersion, Unreachable
 from alluxio_jnifuse.sources.base import Attr, Listing, OpenFile, Source, StatFs
 from alluxio_jnifuse.sources.oss.client import Client
 from alluxio_jnifuse.sources.oss.errors import FAILURES, diagnose
@@ -84,7 +84,8 @@ class OssSource(Source):
                         raise
                     patience.failed(error)
                 except (*FAILURES, SourceError):
-                    raise SourceError(diagnosis.what, where=where, remedy=diagnosis.remedy) from error
+                    kind = SourceError if diagnosis.hopeless else Unreachable
+                    raise kind(diagnosis.what, where=where, remedy=diagnosis.remedy) from error
         if not found:
             raise SourceError(
                 f"no key of the bucket begins with {self._settings.prefix!r}",
