@@ -184,7 +184,7 @@ def test_a_store_that_is_silent_while_mounting(bucket: Bucket) -> None:
             bucket.server.clear_rules()
 
     told: list[str] = []
-    _, source = storage.open_storage(bucket.config(properties, options=("wait",)), heard)
+    _, source, *_ = storage.open_storage(bucket.config(properties, options=("wait",)), heard)
     source.close()
     assert len(told) >= 3
     bucket.server.add_rule(Rule(NO_BUCKET, "LIST"))
