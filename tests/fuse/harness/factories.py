@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection, Listener
 from typing import Any, NamedTuple
 
 from alluxio_jnifuse import testing
-from alluxio_jnifuse.sources.base import Extent, OpenFile, Source
+from alluxio_jnifuse.sources.base import Attr, Extent, Listing, OpenFile, Source
 
 
 class Plan(NamedTuple):
@@ -162,3 +162,24 @@ class Pieces(testing.MemorySource):
 def pieces(directory: str, skip: str) -> Source:
     """The pieces that lie in `directory` by now."""
     return Pieces(directory, int(skip))
+
+
+class Numberless(testing.MemorySource):
+    """Gives no inode numbers, and of the names that begin with ``u`` a listing has no attributes."""
+
+    def stat(self, path: bytes) -> Attr:
+        return super().stat(path)._replace(ino=0)
+
+    def list(self, path: bytes) -> Listing:
+        entries, names = super().list(path)
+        entries["ino"] = 0
+        for entry in entries:
+            if names[entry["name_off"] :].startswith(b"u"):
+                entry["nlink"] = 0
+        return Listing(entries, names)
+
+
+def numberless() -> Source:
+    """The same names in several directories."""
+    files = {b"%d" % i: b"x" * i for i in range(300)} | {b"u%d" % i: b"y" for i in range(20)}
+    return Numberless({b"a": files, b"d": {b"a": files, b"d": {}, b"u": {b"d": b""}}, b"f": b"f"})
