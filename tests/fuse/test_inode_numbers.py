@@ -126,17 +126,17 @@ def bucketful(bucket: Bucket, mounts: Mounts) -> Mounted:
 
 def test_du_while_the_kernel_drops_its_caches(bucketful: Mounted, children: Children) -> None:
     """It counts each file once, whatever the kernel has forgotten meanwhile."""
-    children.start(inodes.keep_dropping)
-    for _ in range(5):
-        done = children.command("du", "-scb", "t1", "t2", cwd=bucketful.path, timeout=inodes.TIMEOUT_S)
-        assert (done.returncode, done.stderr) == (0, "")
-        assert done.stdout.splitlines()[-1] == f"{sum(SIZES.values())}\ttotal"
+    with inodes.dropping(children):
+        for _ in range(5):
+            done = children.command("du", "-scb", "t1", "t2", cwd=bucketful.path, timeout=inodes.TIMEOUT_S)
+            assert (done.returncode, done.stderr) == (0, "")
+            assert done.stdout.splitlines()[-1] == f"{sum(SIZES.values())}\ttotal"
 
 
 def test_cp_while_the_kernel_drops_its_caches(bucketful: Mounted, children: Children, private: Path) -> None:
     """It finds no file replaced."""
-    children.start(inodes.keep_dropping)
-    done = children.command("cp", "-a", bucketful.path, private / "copy", timeout=inodes.TIMEOUT_S)
+    with inodes.dropping(children):
+        done = children.command("cp", "-a", bucketful.path, private / "copy", timeout=inodes.TIMEOUT_S)
     assert (done.returncode, done.stderr) == (0, "")
     assert {n: (private / "copy" / n).stat().st_size for n in SIZES} == SIZES
 
@@ -201,3 +201,37 @@ def test_git_reads_what_is_new(bucket: Bucket, mounts: Mounts, children: Childre
         assert len(done.stdout.splitlines()) == len(SIZES)
         assert bucket.counts()["GET"] == got
         assert not mounted.end()
+
+
+# ------------------------------------------------------------------------------------------- programs on a directory
+
+
+@pytest.mark.parametrize("how", LOCAL)
+@pytest.mark.parametrize(
+    "script",
+    [
+        "find . -xdev -printf '%i %n %y %p\\n' | sort",
+        "find . -inum $(stat -c %i d/e/f/file-9)",
+        "find . -samefile 'hard link' | sort",
+        "ls -lUi --time-style=+ a | sort",
+        "ls -ai d | sort",
+        "du -scb a d",
+        "tar -c --sort=name . | tar -tv",
+        "rsync -aHn --itemize-changes --out-format='%i %n %L' . NOWHERE | sort",
+        "python3 -c 'import os; print(sorted((e.name, e.inode()) for e in os.scandir(\"d\")))'",
+    ],
+)
+def test_programs_on_a_directory(
+    source: Path, mounts: Mounts, children: Children, private: Path, how: str, script: str
+) -> None:
+    """They print what they print in the directory itself, before and after the kernel drops its caches."""
+    options, properties = LOCAL[how]
+    mounted = mounts.mount(source, options, properties)
+    words = ("sh", "-c", script.replace("NOWHERE", str(private / "nowhere")))
+    native = children.command(*words, cwd=source, timeout=inodes.TIMEOUT_S)
+    assert (native.returncode, native.stderr) == (0, "")
+    assert native.stdout
+    for _ in range(2):
+        done = children.command(*words, cwd=mounted.path, timeout=inodes.TIMEOUT_S)
+        assert (done.returncode, done.stderr, done.stdout) == (0, "", native.stdout)
+        inodes.drop_caches()

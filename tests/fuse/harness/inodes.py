@@ -6,7 +6,8 @@ import ctypes
 import os
 import stat
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from harness.children import Children
@@ -106,8 +107,15 @@ def drop_caches() -> None:
         pass
 
 
-def keep_dropping() -> None:
-    """In a child, until it is killed."""
+@contextmanager
+def dropping(children: Children) -> Iterator[None]:
+    """The kernel drops its caches again and again."""
+    child = children.start(_keep_dropping)
+    yield
+    child.kill(TIMEOUT_S)
+
+
+def _keep_dropping() -> None:
     while True:
         drop_caches()
 
