@@ -40,8 +40,8 @@ REQUIRE_CLUSTER = "AJF_REQUIRE_CLUSTER"  # environment: 1 = a test that cannot s
 REQUIRE_CHART = "AJF_REQUIRE_CHART"  # environment: 1 = a test of the Helm chart fails where there is no helm
 REQUIRE_CONTAINER = "AJF_REQUIRE_CONTAINER"  # environment: 1 = a test that cannot run a container fails
 NUMBERS = itertools.count(1)  # of buckets
-CLUSTER_TIMEOUT_S = 240  # for a test that may have to start servers on a busy machine
-CONTAINER_TIMEOUT_S = 900  # for one that may have to build an image
+CLUSTER_TIMEOUT_S = 1200  # for a test that may have to start servers on a busy machine
+CONTAINER_TIMEOUT_S = 2400  # for one that may have to build an image
 
 
 def pytest_sessionstart() -> None:

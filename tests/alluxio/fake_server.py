@@ -23,7 +23,7 @@ VERSION = "getServiceVersion"
 WITHOUT_AUTHENTICATION = {AUTHENTICATE, VERSION, "GetConfiguration", "GetConfigHash"}
 STREAMS_OF_REPLIES = {"ListStatus"}
 STREAMS = {AUTHENTICATE, "ReadBlock", "OpenLocalBlock"}
-_WAIT_S = 20.0
+_WAIT_S = 100.0
 
 
 class FakeServer:

@@ -16,7 +16,7 @@ from alluxio_jnifuse.sources.alluxio.proto import common_pb2, worker_pb2
 
 MIB = 1 << 20
 _CHUNK_BYTES = 64 << 10
-_WAIT_S = 20.0
+_WAIT_S = 100.0
 
 
 class Read(NamedTuple):

@@ -52,7 +52,7 @@ def calls(stats: Mapping[str, int]) -> dict[str, int]:
 def calls_seen_by(cluster: Cluster, user: str, number: int = 0) -> dict[str, int]:
     """The calls of a user that a master has counted, by name."""
     url = f"http://127.0.0.1:{cluster.layout.masters[number].web}/metrics/json/"
-    with urllib.request.urlopen(url, timeout=20) as answer:
+    with urllib.request.urlopen(url, timeout=120) as answer:
         timers = json.load(answer)["timers"]
     found = {}
     for name, timer in timers.items():

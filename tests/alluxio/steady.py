@@ -38,7 +38,7 @@ class Readers:
         ]
         self.read_on(1)
 
-    def read_on(self, files: int = 3, timeout: float = 30.0) -> None:
+    def read_on(self, files: int = 3, timeout: float = 120.0) -> None:
         """Waits until each has read that many more files."""
         before = [_number(beat) for beat in self._beats]
         until(
@@ -47,7 +47,7 @@ class Readers:
             timeout,
         )
 
-    def stop(self, timeout: float = 30.0) -> Report:
+    def stop(self, timeout: float = 120.0) -> Report:
         """All of their reports in one."""
         self._flag.touch()
         reports = [child.result(timeout) for child in self._children]

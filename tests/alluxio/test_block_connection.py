@@ -25,7 +25,7 @@ from alluxio_jnifuse.sources.alluxio.streams import READ_BLOCK, ShortStream
 OPEN_LOCAL_BLOCK = "/alluxio.grpc.block.BlockWorker/OpenLocalBlock"
 BLOCK = 7
 DATA = random.Random(1).randbytes((4 << 20) + 77)
-SOON_S = 10.0  # much longer than anything takes here
+SOON_S = 100.0  # much longer than anything takes here
 SETTINGS = Settings(masters=(), user="alice")
 SIZES = (1, 2, 9, 127, 128, 4096, 16383, 16384, 16385, 65536, 1_000_003, len(DATA))
 CHUNKS = (100, 16 << 10, 1 << 20, 2 << 20)

@@ -43,7 +43,7 @@ GET_STATUS = "/alluxio.grpc.file.FileSystemMasterClientService/GetStatus"
 LIST_STATUS = "/alluxio.grpc.file.FileSystemMasterClientService/ListStatus"
 READ_BLOCK = "/alluxio.grpc.block.BlockWorker/ReadBlock"
 
-SOON_S = 10.0  # much longer than anything takes here, much shorter than what a mistake would wait for
+SOON_S = 100.0  # much longer than anything takes here, much shorter than what a mistake would wait for
 SETTINGS = Settings(masters=(), user="alice")
 
 

@@ -45,7 +45,7 @@ class OpenFile:
     def __init__(self, children: Children, path: str, directory: Path) -> None:
         self._asked = directory / "asked"
         self._child = children.start(_serve, path, str(self._asked), str(directory / "ready"))
-        until((directory / "ready").exists, "the file to be open", 10)
+        until((directory / "ready").exists, "the file to be open")
 
     def read_rest(self, timeout: float = 20.0) -> list[tuple[int, int, bytes]]:
         """All of it, as (offset, errno, bytes), after a few bytes that were read before."""
@@ -57,7 +57,7 @@ def _serve(path: str, asked: str, ready: str) -> list[tuple[int, int, bytes]]:
     fd = os.open(path, os.O_RDONLY)
     found = [(SIZE // 2, 0, os.pread(fd, 4096, SIZE // 2))]  # in the middle: nothing is read ahead of it
     Path(ready).touch()
-    until(lambda: os.path.exists(asked), "to be asked", 60)
+    until(lambda: os.path.exists(asked), "to be asked")
     for at in range(0, SIZE, 300_000):
         try:
             found.append((at, 0, os.pread(fd, 300_000, at)))
@@ -77,7 +77,7 @@ def test_freed_while_it_is_open(
     old = block_files(cluster) - before
     assert old
     cluster.shell.fs("free", "-f", f"{place.path}/file")
-    until(lambda: not old & block_files(cluster), "the blocks to go", 20)
+    until(lambda: not old & block_files(cluster), "the blocks to go")
     for at, number, data in opened.read_rest():
         assert (number, data) == (0, dataset.content("file", at, len(data)))
     children.run(read_through, mounted.join("file"), "file", SIZE)
@@ -107,7 +107,7 @@ def test_replaced_while_it_is_open(
     else:
         write(cluster, f"{place.path}/file", "other", SIZE + 100_000, kind)
     if properties is REMOTE:  # else they are lent
-        until(lambda: not old & block_files(cluster), "the old blocks to go", 20)
+        until(lambda: not old & block_files(cluster), "the old blocks to go")
     answers = opened.read_rest()
     for at, number, data in answers:
         assert number in (0, errno.EIO)

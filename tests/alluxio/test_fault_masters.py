@@ -61,7 +61,7 @@ def test_the_master_is_started_anew(
         each.read_on()
     began = time.monotonic()
     cluster.restart("master0")
-    number, data, _ = waiting.result(30)
+    number, data, _ = waiting.result(120)
     took = time.monotonic() - began
     assert (number, data) == (0, b"unknown")
     cluster.shell.write(f"{place.path}/later", b"later")

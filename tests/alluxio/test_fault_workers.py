@@ -85,7 +85,7 @@ def test_a_worker_is_killed_under_files_it_lent(
     def read_on() -> float:
         fds = {name: os.open(mounted.join(name), os.O_RDONLY) for name in opened}
         ready.touch()
-        until(go.exists, "the worker to be dead", 20)
+        until(go.exists, "the worker to be dead")
         for name, fd in fds.items():
             at = 0
             while data := os.pread(fd, 1 << 18, at):
@@ -95,10 +95,10 @@ def test_a_worker_is_killed_under_files_it_lent(
         return max(read_through(mounted.join(name), name, size) for name, size in FILES.items())
 
     reading = children.start(read_on)
-    until(lambda: ready.exists() or reading.ended(), "the files to be open", 20)
+    until(lambda: ready.exists() or reading.ended(), "the files to be open")
     cluster.kill9("worker0")
     go.touch()
-    assert reading.result(30) < 4
+    assert reading.result(120) < 4
 
 
 def test_a_worker_stalls(cluster: Cluster, filled: str, mounts: Mounts, children: Children, private: Path) -> None:
@@ -126,7 +126,7 @@ def test_the_only_worker_that_has_it_stalls(cluster: Cluster, place: Place, moun
     with cluster.paused("worker0"):
         waiting = children.start(timed_read, mounted.join("only"), 4096)
         time.sleep(2)
-    number, data, seconds = waiting.result(20)
+    number, data, seconds = waiting.result(120)
     assert (number, data) == (0, expected)
     assert seconds > 1.9
     with cluster.paused("worker0"):
@@ -175,8 +175,8 @@ def test_the_end_while_a_worker_stalls(
         else:
             mounted.killed = True
             assert mounted.unmount("-f").returncode == 0
-        assert all(child.result(5)[0] for child in waiting)
-        until(mounted.gone, "daemon and mount to be gone", 5)
+        assert all(child.result(120)[0] for child in waiting)
+        until(mounted.gone, "daemon and mount to be gone")
         took = time.monotonic() - began
     print(f"{ending} while reads hang: gone after {took:.2f} s")
     assert took < 4

@@ -20,7 +20,7 @@ from alluxio_jnifuse.sources.alluxio.master import MasterClient
 from alluxio_jnifuse.sources.alluxio.proto import block_pb2, common_pb2, file_pb2, meta_pb2
 from alluxio_jnifuse.sources.alluxio.settings import Settings
 
-SOON_S = 10.0  # much longer than anything takes here, much shorter than what a mistake would wait for
+SOON_S = 100.0  # much longer than anything takes here, much shorter than what a mistake would wait for
 SETTINGS = Settings(masters=(), user="alice", rpc_retry_base_s=0.02, rpc_retry_max_sleep_s=0.1)
 
 Client = Callable[..., MasterClient]
@@ -519,7 +519,7 @@ def test_waiting_would_not_help(client: Client) -> None:
     web = RawServer(lambda c: (c.recv(1000), c.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n"), c.close()))
     try:
         begin = time.monotonic()
-        text = told(client(web), timeout=60)
+        text = told(client(web), timeout=120)
         assert time.monotonic() - begin < 5
     finally:
         web.close()
@@ -530,7 +530,7 @@ def test_we_are_refused(server: FakeServer, client: Client) -> None:
     """At once, with the user, the server, its reason, and what to set."""
     server.authentication = "refuse"
     begin = time.monotonic()
-    text = told(client(server, impersonated="bob"), timeout=60)
+    text = told(client(server, impersonated="bob"), timeout=120)
     assert time.monotonic() - begin < 5
     for part in (server.target, "'alice' for 'bob'", "not configured to allow", "impersonation.alice.users"):
         assert part in text

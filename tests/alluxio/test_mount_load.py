@@ -30,6 +30,6 @@ def test_small_files(cluster: Cluster, small_files: DataSet, mounts: Mounts, chi
         for name, size in list(small_files.files.items())[::10]:
             check(mounted.join(name), name, size)
 
-    children.run(read, timeout=100)
+    children.run(read, timeout=120)
     asked = mounted.since(before)
     assert not {"fetch_bytes", "rpc_ReadBlock", "rpc_OpenLocalBlock"} & set(asked)

@@ -285,5 +285,5 @@ def test_while_the_master_is_away(cluster: Cluster, place: Place, mounts: Mounts
     command(mounted[0], children, "drop")
     for each in mounted:
         path, size = each.join("large"), LARGE + 2
-        until(lambda path=path, size=size: children.run(sizes, path) == (size, size), "the new file", 30)
+        until(lambda path=path, size=size: children.run(sizes, path) == (size, size), "the new file")
         assert children.run(generation, path) == 2

@@ -53,5 +53,5 @@ def test_files_that_were_replaced(
     assert children.run(list_long, mounted.join("d")) == {name: len(data) for name, data in old.items()}
     new = write(cluster, place, 2, growth)
     time.sleep(JUST_NOW_S)
-    found = children.run(read_all, mounted.join("d"), timeout=60.0)
+    found = children.run(read_all, mounted.join("d"), timeout=120)
     assert [name for name, data in found.items() if data not in (old[name], new[name])] == []

@@ -54,7 +54,7 @@ def doom(cluster: Cluster, name: str) -> Callable[[], bool]:
     path = cluster.ufs / name / "file"
     path.parent.mkdir()
     path.write_bytes(b"doomed")
-    done = subprocess.run([sys.executable, "-c", WITHOUT_TTL, cluster.masters[0], f"/{name}/file"], timeout=60)
+    done = subprocess.run([sys.executable, "-c", WITHOUT_TTL, cluster.masters[0], f"/{name}/file"], timeout=120)
     assert done.returncode == 0
     return lambda: not path.exists()
 
@@ -67,11 +67,11 @@ def test_nothing_disappears(clusters: Callable[..., Cluster], mounts: Mounts, ch
     before = snapshot(cluster.ufs)
     for kind, properties in KINDS.items():
         mounted = mount(mounts, cluster, f"/{kind}", "passthrough=off", properties)
-        listed = children.run(use, mounted.path, timeout=60)
+        listed = children.run(use, mounted.path, timeout=120)
         assert set(listed) == EVERYTHING
         assert {"GetStatus", "ListStatus", "GetBlockMasterInfo"} <= set(calls(mounted.stats()))
     for number in range(3):
-        until(doom(cluster, f"doomed{number}"), "a check for what has expired", timeout=60)
+        until(doom(cluster, f"doomed{number}"), "a check for what has expired", timeout=120)
     assert snapshot(cluster.ufs) == before
     for kind in KINDS:
         output = cluster.shell.fs("ls", "-R", f"/{kind}")

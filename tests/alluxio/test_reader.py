@@ -126,7 +126,7 @@ def test_a_piece_that_comes_before_the_one_it_continues(cluster: FakeCluster, mo
         parts[at] = file.read(at, length)
 
     def late() -> None:
-        early.wait(10)
+        early.wait(120)
         read(MIB, MIB)
 
     def piece(at: int, length: int) -> None:
@@ -151,7 +151,7 @@ def test_a_short_read_beside_a_stream_does_not_wait_for_it(
     def read() -> None:
         assert file.read(at, 128 << 10) == DATA[at:][: 128 << 10]
 
-    run_all([read], timeout=10)
+    run_all([read], timeout=120)
     file.close()
 
 
@@ -222,7 +222,7 @@ def test_whoever_waits_for_a_stream_that_is_cancelled_reads_on(file: File) -> No
     parts = {}
 
     def read(at: int) -> None:
-        first.wait(10)
+        first.wait(120)
         parts[at] = file.read(at, MIB)
 
     run_all([give_up, *(lambda at=at: read(at) for at in (MIB, 2 * MIB, 3 * MIB))])

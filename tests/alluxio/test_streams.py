@@ -21,7 +21,7 @@ from alluxio_jnifuse.sources.alluxio.streams import MalformedChunk, ReadStream, 
 
 BLOCK = 7
 DATA = bytes(range(251)) * 4000
-SOON_S = 10.0  # much longer than anything takes here
+SOON_S = 100.0  # much longer than anything takes here
 
 # ---------------------------------------------------------------------------------------------------------- messages
 

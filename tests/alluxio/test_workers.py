@@ -32,7 +32,7 @@ def is_here(address: tuple[int, tuple[str, int]]) -> bool:
 
 
 def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 100
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.005)

@@ -13,7 +13,7 @@ from alluxio_jnifuse.cache import guard as module
 from alluxio_jnifuse.cache.guard import Guard, Hanging, Refused
 from alluxio_jnifuse.errors import MountError
 
-WAIT_S = 20.0
+WAIT_S = 100.0
 SHORT_S = 0.05
 
 

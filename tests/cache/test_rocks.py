@@ -125,14 +125,14 @@ def test_a_disk_that_hangs_when_the_database_is_to_be_opened_again(
 
     def fsync(fd: int) -> None:
         asked.set()
-        go_on.wait(20)
+        go_on.wait(120)
 
     with monkeypatch.context() as hanging:
         hanging.setattr(os, "fsync", fsync)
         hanging.setattr(rocks_log, "Database", None)
         writer = threading.Thread(target=write, args=(store, "after", MIB))
         writer.start()
-        assert asked.wait(20)
+        assert asked.wait(120)
     assert store.figures().pages > 0
     go_on.set()
     writer.join()

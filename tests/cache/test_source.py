@@ -29,7 +29,7 @@ from alluxio_jnifuse.testing import MemorySource, Pattern
 MIB = 1 << 20
 PAGE = 64 << 10
 LARGE = 3 * MIB + 12345
-WAIT_S = 20.0
+WAIT_S = 100.0
 FILES = {b"large": Pattern(LARGE), b"small": Pattern(10_000), b"empty": b"", b"odd": Pattern(4097)}
 
 

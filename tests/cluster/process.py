@@ -12,7 +12,7 @@ from pathlib import Path
 from cluster.errors import ClusterError
 
 TERM_S = 10.0  # a worker often needs longer for an orderly end
-_KILL_S = 10.0
+_KILL_S = 60.0
 _TAIL_LINES = 40
 
 

@@ -16,7 +16,7 @@ from urllib.parse import quote, unquote_plus
 from cluster.errors import ClusterError
 from cluster.process import ending_with_us
 
-TIMEOUT_S = 120.0
+TIMEOUT_S = 400.0
 _CLASS = "ClusterShell"
 
 

@@ -167,7 +167,7 @@ def test_three_masters(clusters: Clusters) -> None:
     cluster.shell.write("/file", CONTENT)
     first = cluster.primary()
     cluster.kill9(first)
-    until(lambda: cluster.registered() == set(cluster.workers), "another primary", timeout=100)
+    until(lambda: cluster.registered() == set(cluster.workers), "another primary", timeout=120)
     assert cluster.primary() != first
     assert names(cluster, "") == {"file"}
     cluster.restart(first)
@@ -201,9 +201,9 @@ def test_the_job_service_and_properties_of_its_own(clusters: Clusters) -> None:
     """Files are persisted by it; the TTL check is as frequent as it was asked to be."""
     cluster = clusters(jobs=True, site={"alluxio.master.ttl.checker.interval": "1sec"})
     cluster.shell.write("/file", CONTENT, write_type="ASYNC_THROUGH")
-    until((cluster.ufs / "file").exists, "persisted", timeout=60)
+    until((cluster.ufs / "file").exists, "persisted", timeout=120)
     cluster.shell.fs("setTtl", "/file", "1")
-    until(lambda: cluster.shell.run("ls", "/file")[0] != 0, "expired", timeout=60)
+    until(lambda: cluster.shell.run("ls", "/file")[0] != 0, "expired", timeout=120)
 
 
 @pytest.mark.cluster("2.3.0")
@@ -279,6 +279,6 @@ def test_make_cluster() -> None:
     subprocess.run([script, "fs", "copyFromLocal", __file__, "/file"], check=True, capture_output=True)
     assert (Path(told["under-store"][0]) / "file").read_bytes() == Path(__file__).read_bytes()
     child.send_signal(signal.SIGINT)
-    assert child.wait(30) == 0
+    assert child.wait(120) == 0
     child.stdout.close()
     assert not Path(script).exists()

@@ -12,7 +12,7 @@ SHARED = ("--volume", "/mnt:/mnt:rshared")
 # A directory of the host instead of a cluster.
 DIRECTORY = ("--volume", "/mnt/data:/data:ro", "--env", "ALLUXIO_JAVA_OPTS=-Dalluxio.master.mount.table.root.ufs=/data")
 USUAL = (*NEEDED, *SHARED, *DIRECTORY)
-_PATIENCE_S = 60.0  # on a machine that is busy with other tests
+_PATIENCE_S = 300.0  # on a machine that is busy with other tests
 
 
 class Client:

@@ -18,8 +18,8 @@ from alluxio_jnifuse import mounttable
 from alluxio_jnifuse.mounttable import MountEntry
 
 TOOLS = ("dockerd", "docker", "buildah", "mmdebstrap", "docker-compose", "unshare", "nsenter", "ip")
-_READY_S = 60.0
-_END_S = 30.0
+_READY_S = 300.0
+_END_S = 120.0
 _POLL_S = 0.05
 # Java wants the host's name to have an address that others could reach: this one is for documentation (RFC 5737).
 # udev lets everybody open /dev/fuse.

@@ -13,8 +13,8 @@ FUSE, ALLUXIO = "fuse", "alluxio"
 _SCRIPT = Path(__file__).parents[2] / "scripts" / "build-image"
 # No registry is needed for `packages`.
 _BASE = os.environ.get("AJF_IMAGE_BASE", "packages")
-_BUILD_S = 900.0
-_LOAD_S = 120.0
+_BUILD_S = 1800.0
+_LOAD_S = 400.0
 
 
 def provide(host: Host, which: str) -> str:

@@ -38,7 +38,7 @@ def test_consumers(clients: Clients, host: Host, fuse_image: str) -> None:
     assert "No such file" in slave.says()
     client = clients()
     client.wait_mounted()
-    until(lambda: slave.says() == "one\n", "the mount to be seen", 60.0)
+    until(lambda: slave.says() == "one\n", "the mount to be seen")
     assert "No such file" in private.says()
     itself = Consumer(host, fuse_image, f"{MOUNT_POINT}:/data:rslave", f"/data/{FILE}")
     part = Consumer(host, fuse_image, f"{MOUNT_POINT}/train:/data:rslave", "/data/1")
@@ -46,7 +46,7 @@ def test_consumers(clients: Clients, host: Host, fuse_image: str) -> None:
     client.kill()
     assert "Transport endpoint is not connected" in slave.says()
     client.start()
-    until(lambda: slave.says() == "one\n", "the new mount to be seen", 60.0)
+    until(lambda: slave.says() == "one\n", "the new mount to be seen")
     assert "No such file" in private.says()
     for stuck in (itself, part):
         assert "Transport endpoint is not connected" in stuck.says()

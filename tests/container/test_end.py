@@ -92,4 +92,4 @@ def test_restart_policy(clients: Clients, host: Host) -> None:
 
 def wait_readable(host: Host) -> None:
     """The mount shows the directory."""
-    until(lambda: host.shell(f"cat {MOUNT_POINT}/train/2", check=False) == "two\n", "the file to be readable", 60)
+    until(lambda: host.shell(f"cat {MOUNT_POINT}/train/2", check=False) == "two\n", "the file to be readable")

@@ -39,7 +39,7 @@ class Place:
     def run(self, *arguments: object) -> subprocess.CompletedProcess[str]:
         """Runs a command to its end."""
         command = [*COMMAND, *map(str, arguments)]
-        return subprocess.run(command, env=self.environ, capture_output=True, text=True, timeout=50, check=False)
+        return subprocess.run(command, env=self.environ, capture_output=True, text=True, timeout=120, check=False)
 
     def start(self, *arguments: object) -> subprocess.Popen[str]:
         """Starts a mount in the foreground and waits until it is there."""
@@ -125,7 +125,7 @@ def test_foreground(place: Place, number: signal.Signals) -> None:
     assert place.read("file") == "contents\n"
     assert place.record() is not None
     process.send_signal(number)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=120)
     assert process.returncode == 0
     assert f"unmounting after {number.name}" in err
     assert not place.mounted()
@@ -138,7 +138,7 @@ def test_health(place: Place) -> None:
     done = place.run("health", place.mountpoint)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     process.kill()
-    process.communicate(timeout=30)
+    process.communicate(timeout=120)
     done = place.run("health", place.mountpoint)
     problem = f"{place.mountpoint}: Transport endpoint is not connected: {DIED.format(place.mountpoint)}"
     assert (done.returncode, done.stderr) == (1, f"{problem}\n")
@@ -153,7 +153,7 @@ def test_unmounted_by_somebody_else(place: Place) -> None:
     from alluxio_jnifuse import _core
 
     _core.unmount(os.fsencode(place.mountpoint), False)
-    assert process.wait(30) == 0
+    assert process.wait(120) == 0
     assert place.record() is None
     process.communicate()
 
@@ -290,7 +290,7 @@ def test_mount_inside_its_own_storage(place: Place) -> None:
     """A mount point inside the directory that it shows is left out of it."""
     place.mountpoint = place.data / "mnt"
     place.mount()
-    listed = subprocess.run(["ls", place.mountpoint], capture_output=True, text=True, timeout=30, check=True)
+    listed = subprocess.run(["ls", place.mountpoint], capture_output=True, text=True, timeout=120, check=True)
     assert listed.stdout.split() == ["file", "sub"]
 
 

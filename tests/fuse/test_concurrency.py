@@ -175,7 +175,7 @@ def test_pool_of_threads(mounts: Mounts, children: Children, private: Path) -> N
     burst = f"for i in $(seq 12); do dd if={mounted.join('file')} of=/dev/null bs=16k status=none & done; wait"
     for _ in range(10):
         assert children.command("sh", "-c", burst).returncode == 0
-        mounted.until(lambda s: s["threads"] == s["threads_idle"] == 2, "two threads to be left", 3)
+        mounted.until(lambda s: s["threads"] == s["threads_idle"] == 2, "two threads to be left")
         until(lambda: workers(mounted.pid) == 2, "the other threads to end")
     assert 2 < mounted.closed()["threads_peak"] <= 12
 

@@ -191,7 +191,7 @@ def test_a_process_that_is_killed_while_it_starts(mounts: Mounts, here: Path) ->
         assert process.stderr is not None
         assert process.stderr.readline().startswith("Waiting for the storage to answer")
         os.kill(child_of(process.pid), signal.SIGKILL)
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate(timeout=120)
     assert process.returncode == 1
     assert f"was ended by SIGKILL before the mount was ready; look into {here}/logs0/fuse.log" in said
 

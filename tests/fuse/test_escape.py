@@ -148,7 +148,7 @@ def test_a_race_is_not_won(
 
     looking = children.start(attacker, look)
     children.run(attacker, swap_and_say, timeout=120)
-    assert set(looking.result(60)) <= set(HIS.values()) | {""}
+    assert set(looking.result(120)) <= set(HIS.values()) | {""}
 
 
 def test_names_that_climb_are_refused(source: Path) -> None:

@@ -162,11 +162,11 @@ def test_ended_while_everything_hangs(
     mounted.until(lambda s: s["requests_born"] - s["requests_died"] == len(waiting), "all to wait")
     began = time.monotonic()
     os.kill(mounted.pid, number)
-    answers = results(waiting, 5)
+    answers = results(waiting)
     assert time.monotonic() - began < 3
     assert {answer for answer, _ in answers} <= {errno.ENOTCONN, errno.ECONNABORTED, errno.EIO, errno.EINTR}
     assert 0 not in {answer for answer, _ in answers}
-    gone(mounted, 10)
+    gone(mounted)
     assert mounted.lines("requests still hang in the storage")
 
 
@@ -187,8 +187,8 @@ def test_ended_under_load(mounts: Mounts, remote: Callable[..., RemoteSource], c
     mounted.until(lambda s: s["fetch_bytes"] > 50 * MIB, "load")
     os.kill(mounted.pid, signal.SIGTERM)
     expected = {errno.ENOTCONN, errno.ECONNABORTED, errno.EIO, errno.ENOENT}
-    assert set(results(readers, 10)) <= expected
-    gone(mounted, 10)
+    assert set(results(readers)) <= expected
+    gone(mounted)
 
 
 def test_unmounted_by_force_while_everything_hangs(mounts: Mounts, source: RemoteSource, children: Children) -> None:
@@ -199,8 +199,8 @@ def test_unmounted_by_force_while_everything_hangs(mounts: Mounts, source: Remot
     waiting = [children.start(timed, read, mounted) for _ in range(5)]
     mounted.until(lambda s: s["requests_born"] - s["requests_died"] == 5, "all to wait")
     assert mounted.unmount("-f").returncode == 0
-    assert all(answer for answer, _ in results(waiting, 5))
-    gone(mounted, 1)
+    assert all(answer for answer, _ in results(waiting))
+    gone(mounted)
 
 
 @pytest.mark.parametrize("kind", ["stat", "list"])
@@ -217,5 +217,5 @@ def test_a_root_that_hangs(mounts: Mounts, remote: Callable[..., RemoteSource], 
     assert not waiting.ended()
     done = mounted.unmount("-l", "-w", "10")
     assert done.returncode == 0, done.stderr
-    assert waiting.result(5) != 0
-    gone(mounted, 1)
+    assert waiting.result(120) != 0
+    gone(mounted)

@@ -83,13 +83,13 @@ def test_a_daemon_that_does_not_end(source: Path, mounts: Mounts) -> None:
 def collect() -> subprocess.CompletedProcess[str]:
     """A test session that only begins and ends."""
     command = [sys.executable, "-m", "pytest", "-q", "--collect-only", str(HERE / "test_api.py")]
-    return subprocess.run(command, cwd=HERE.parents[1], capture_output=True, text=True, timeout=50, check=True)
+    return subprocess.run(command, cwd=HERE.parents[1], capture_output=True, text=True, timeout=120, check=True)
 
 
 def test_mounts_of_dead_sessions(source: Path, mounts: Mounts, children: Children, private: Path) -> None:
     """A session takes away what a dead one left mounted, and leaves alone what belongs to one that lives."""
     dead = children.start(lambda: None)
-    dead.wait(5)
+    dead.wait(120)
     root = private.parents[1]
     stale = mounts.mount(source, at=root / str(dead.pid) / "mnt")
     live = mounts.mount(source)
@@ -113,7 +113,7 @@ def test_a_machine_that_cannot_mount(required: str, said: str) -> None:
         cwd=HERE.parents[1],
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=120,
         check=False,
     )
     assert said in done.stdout

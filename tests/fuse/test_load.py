@@ -216,7 +216,7 @@ def test_interrupted_and_resumed(
     process = start(mounted, "-j1")
     until(lambda: source.waiting("slow"), "the load to get to the file")
     process.send_signal(number)
-    out, err = process.communicate(timeout=10)
+    out, err = process.communicate(timeout=120)
     assert process.returncode == code
     assert re.match(r"Interrupted\. Loaded \d+ files, .* The same command goes on from there\.", out)
     assert err == ""
@@ -244,7 +244,7 @@ def test_a_listing_that_hangs(mounts: Mounts, remote: Remote, start: Callable[..
     process = start(mounted)
     until(lambda: source.waiting("slow"), "the load to get to the directory")
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=10)
+    process.communicate(timeout=120)
     assert process.returncode == 130
     source.release("slow")
 
@@ -273,7 +273,7 @@ def test_two_at_once(mounts: Mounts, remote: Remote, start: Callable[..., subpro
     mounted = mounts.mount(source, "", CACHE)
     running = [start(mounted, "--json"), start(mounted, "--json")]
     for process in running:
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=120)
         assert (process.returncode, err) == (0, "")
         said = json.loads(out)
         assert said["files"] + said["loaded_before"]["files"] == FILES
@@ -339,7 +339,7 @@ def test_a_mount_that_ends(
     else:
         mounted.unbalanced = ("fetches", "files", "backings", "pages")  # the thread that hangs keeps them
         assert mounted.unmount("-l").returncode == 0
-    out, err = process.communicate(timeout=10)
+    out, err = process.communicate(timeout=120)
     assert process.returncode == 1
     why = "has no process any more" if end == "kill" else "has been unmounted"
     assert err.splitlines()[-1] == f"alluxio-jnifuse: {mounted.path}: {why}; mount it again, then load again"
@@ -369,7 +369,7 @@ def test_a_terminal_shows_a_bar(mounts: Mounts, remote: Remote) -> None:
         while f"/{FILES} files" not in text or "/d/7\r" not in text:
             text += os.read(ours, 4096).decode()
         process.send_signal(signal.SIGINT)
-        process.wait(10)
+        process.wait(120)
         text = os.read(ours, 65536).decode()
     os.close(ours)
     assert process.returncode == 130

@@ -49,7 +49,7 @@ def locales(tmp_path_factory: pytest.TempPathFactory) -> Path:
         source, charmap = made_of
         words = ["localedef", "--no-archive", "-i", source, "-f", charmap, str(directory / name)]
         try:
-            done = subprocess.run(words, capture_output=True, timeout=60, check=False)
+            done = subprocess.run(words, capture_output=True, timeout=120, check=False)
         except FileNotFoundError:
             pytest.skip("there is no localedef")
         if not (directory / name).is_dir():  # warnings of its own are exit code 1
@@ -72,7 +72,7 @@ class Place:
 
     def run(self, *words: str | bytes) -> tuple[int, bytes, bytes]:
         """Exit code, stdout and stderr of a command."""
-        done = subprocess.run([*COMMAND, *words], env=self.environ, capture_output=True, timeout=50, check=False)
+        done = subprocess.run([*COMMAND, *words], env=self.environ, capture_output=True, timeout=120, check=False)
         return done.returncode, done.stdout, done.stderr
 
 
@@ -157,7 +157,7 @@ def test_the_foreground_and_failures(place: Place) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == b'Successfully mounted Alluxio path "/" to ' + place.mountpoint + b".\n"
         process.send_signal(signal.SIGTERM)
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=120)
         assert process.returncode == 0
         assert place.mountpoint in err
     for word in ([], ["-n"]):
@@ -189,7 +189,7 @@ assert not os.path.ismount(sys.argv[2])
         [sys.executable, "-c", program, str(place.data), place.mountpoint],
         env=place.environ,
         capture_output=True,
-        timeout=50,
+        timeout=120,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, b"")

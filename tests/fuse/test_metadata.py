@@ -154,7 +154,7 @@ def test_the_mount_inside_its_source(source: Path, mounts: Mounts, children: Chi
     inner = source / "d" / "deep" / "mnt"
     mounted = mounts.mount(source, at=inner)
     for _ in range(2):
-        found = children.command("find", mounted.path, timeout=10).stdout
+        found = children.command("find", mounted.path, timeout=120).stdout
         assert f"{mounted.path}/d/deep\n" in found
         assert f"{mounted.path}/d/deep/mnt" not in found
     assert children.run(errno_of, os.stat, mounted.join("d/deep/mnt")) == errno.ENOENT

@@ -60,7 +60,7 @@ def test_an_interrupted_mount_leaves_no_directory(
             if used:
                 (mounts.root / "new" / "mine").touch()
             process.send_signal(number)
-            _, err = process.communicate(timeout=20)
+            _, err = process.communicate(timeout=120)
         assert process.returncode == code, err
         assert not (mounts.root / "new" / "a").exists()
         assert (mounts.root / "new").exists() == used

@@ -84,7 +84,7 @@ def test_told_by_the_api(bucket: Bucket, mounts: Mounts, private: Path) -> None:
         env=mounts.environ(),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -153,7 +153,7 @@ def test_a_command_line_is_cleaned_in_place() -> None:
     )
     words = ["-D", "a.secret=x1", "-ofs.oss.securityToken=y=2,ro", "plain=z", "--", "accessKey"]
     done = subprocess.run(
-        [sys.executable, "-c", program, *words], capture_output=True, text=True, timeout=30, check=True
+        [sys.executable, "-c", program, *words], capture_output=True, text=True, timeout=120, check=True
     )
     assert done.stdout.strip() == repr(
         ["-D", "a.secret=**", "-ofs.oss.securityToken=******", "plain=z", "--", "accessKey"]

@@ -48,7 +48,7 @@ class Place(NamedTuple):
         """Runs a command of ours, as who this process is."""
         command = [self.python, "-m", "alluxio_jnifuse", *words]
         return subprocess.run(
-            command, env=self.environ, capture_output=True, text=True, timeout=30, check=False, **keywords
+            command, env=self.environ, capture_output=True, text=True, timeout=120, check=False, **keywords
         )
 
     def mount(self, *words: str) -> subprocess.CompletedProcess[str]:
@@ -153,7 +153,7 @@ def test_the_mount_of_a_user_is_his(place: Place, children: Children) -> None:
         him = {"user": SOMEBODY, "group": SOMEBODY, "extra_groups": []}
         done = place.run("mount", "-u", str(place.source), place.mountpoint, **him)
         assert done.returncode == 0, done.stderr
-        inside = subprocess.run(["ls", place.mountpoint], capture_output=True, timeout=10, **him).returncode
+        inside = subprocess.run(["ls", place.mountpoint], capture_output=True, timeout=120, **him).returncode
         outside = errno_of(os.listdir, place.mountpoint)
         assert place.run("umount", place.mountpoint, **him).returncode == 0
         return inside, outside

@@ -53,7 +53,7 @@ def needs(program: str) -> None:
 
 def same(children: Children, mounted: Mounted, source: Path, *words: str) -> str:
     """Runs a command in the mount and in the directory: equal output, no complaint; returns the output."""
-    seen, native = (children.command(*words, cwd=where, timeout=40) for where in (mounted.path, source))
+    seen, native = (children.command(*words, cwd=where, timeout=120) for where in (mounted.path, source))
     assert (seen.returncode, seen.stderr) == (0, "")
     assert seen.stdout == native.stdout
     assert seen.stdout
@@ -89,7 +89,7 @@ def test_commands(mounted: Mounted, source: Path, children: Children, script: st
 def test_tar(mounted: Mounted, source: Path, children: Children, private: Path) -> None:
     """An archive of the mount holds the files of the directory."""
     archive = private / "archive.tar"
-    done = children.command("tar", "-cf", archive, "-C", mounted.path, ".", timeout=40)
+    done = children.command("tar", "-cf", archive, "-C", mounted.path, ".", timeout=120)
     assert (done.returncode, done.stderr) == (0, "")
     with tarfile.open(archive) as tar:
         for member in tar:
@@ -103,7 +103,7 @@ def test_tar(mounted: Mounted, source: Path, children: Children, private: Path) 
 
 def test_cp(mounted: Mounted, source: Path, children: Children, private: Path) -> None:
     """cp -a makes a copy that rsync and diff find no difference in."""
-    done = children.command("cp", "-a", mounted.path, private / "copy", timeout=40)
+    done = children.command("cp", "-a", mounted.path, private / "copy", timeout=120)
     assert (done.returncode, done.stderr) == (0, "")
     done = children.command("diff", "-r", "--no-dereference", private / "copy", source)
     assert (done.returncode, done.stdout) == (0, "")
@@ -115,7 +115,7 @@ def test_rsync(mounted: Mounted, source: Path, children: Children) -> None:
     """rsync -n -c between mount and directory finds nothing to transfer, in either direction."""
     needs("rsync")
     for there, here in ((mounted.path, str(source)), (str(source), mounted.path)):
-        done = children.command("rsync", "-rlptgoHn", "-c", "--delete", "-i", f"{there}/", f"{here}/", timeout=40)
+        done = children.command("rsync", "-rlptgoHn", "-c", "--delete", "-i", f"{there}/", f"{here}/", timeout=120)
         assert (done.returncode, done.stderr) == (0, "")
         assert [line for line in done.stdout.splitlines() if not line.startswith(".d..t")] == []
 
@@ -128,7 +128,7 @@ def written(private: Path, children: Children) -> Path:
     """A directory with a file that fio has written, with a checksum in each block."""
     needs("fio")
     (private / "source").mkdir()
-    done = children.command("fio", *JOB, "--rw=write", "--do_verify=0", cwd=private / "source", timeout=40)
+    done = children.command("fio", *JOB, "--rw=write", "--do_verify=0", cwd=private / "source", timeout=120)
     assert done.returncode == 0, done.stderr
     return private / "source"
 
@@ -143,7 +143,7 @@ def test_fio(written: Path, mounts: Mounts, children: Children, engine: str) -> 
         mounted = mounts.mount(written, options, properties)
         for order in ("read", "randread"):
             words = [*JOB, f"--rw={order}", f"--ioengine={engine}", "--iodepth=8", "--readonly"]
-            done = children.command("fio", *words, cwd=mounted.path, timeout=40)
+            done = children.command("fio", *words, cwd=mounted.path, timeout=120)
             assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -155,7 +155,7 @@ def test_fio_would_find_a_mistake(written: Path, mounts: Mounts, children: Child
         file.seek(5 * MIB + 1234)
         file.write(bytes([byte[0] ^ 1]))
     mounted = mounts.mount(written)
-    done = children.command("fio", *JOB, "--rw=read", "--readonly", cwd=mounted.path, timeout=40)
+    done = children.command("fio", *JOB, "--rw=read", "--readonly", cwd=mounted.path, timeout=120)
     assert done.returncode != 0
     assert "verify" in done.stderr
 
@@ -217,7 +217,7 @@ def test_arrow(mounts: Mounts, children: Children, private: Path) -> None:
         "    with pa.ipc.new_file(f, t.schema) as w: w.write_table(t, 5000)\n"
         "pq.write_table(t, sys.argv[1] + '/t.parquet', row_group_size=20000)\n"
     )
-    subprocess.run([sys.executable, "-c", make, str(private / "source")], check=True, timeout=50)
+    subprocess.run([sys.executable, "-c", make, str(private / "source")], check=True, timeout=120)
     use = (
         "import pyarrow as pa, pyarrow.parquet as pq, sys\n"
         "with pa.memory_map(sys.argv[1] + '/t.arrow') as f: t = pa.ipc.open_file(f).read_all()\n"
@@ -228,7 +228,7 @@ def test_arrow(mounts: Mounts, children: Children, private: Path) -> None:
     )
     for options, properties in (("", {}), ("passthrough=off", {}), ("", CACHE)):
         mounted = mounts.mount(private / "source", options, properties)
-        done = children.command(sys.executable, "-c", use, mounted.path, timeout=40)
+        done = children.command(sys.executable, "-c", use, mounted.path, timeout=120)
         assert done.stdout == f"200000 {sum(range(200000))} 199999\n", done.stderr
 
 

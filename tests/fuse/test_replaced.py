@@ -98,7 +98,7 @@ def test_small_objects(bucket: Bucket, mounts: Mounts, children: Children, chang
     mounted = mount(mounts, bucket)
     assert children.run(list_long, mounted.join("d")) == sizes
     new = put(bucket, {name: max(1, int(size * TIMES[change])) for name, size in sizes.items()}, 2)
-    found = children.run(read_all, mounted.join("d"), sorted(sizes), WAYS, timeout=60.0)
+    found = children.run(read_all, mounted.join("d"), sorted(sizes), WAYS, timeout=120)
     assert differing(found, new) == []
     assert children.run(list_long, mounted.join("d")) == {name: len(data) for name, data in new.items()}
 
@@ -111,7 +111,7 @@ def test_large_objects(bucket: Bucket, mounts: Mounts, children: Children, chang
     mounted = mount(mounts, bucket)
     assert children.run(list_long, mounted.join("d")) == sizes
     new = put(bucket, {name: max(1, int(size * TIMES[change])) for name, size in sizes.items()}, 2)
-    found = children.run(read_all, mounted.join("d"), sorted(sizes), WAYS, timeout=60.0)
+    found = children.run(read_all, mounted.join("d"), sorted(sizes), WAYS, timeout=120)
     assert differing(found, new) == []
 
 
@@ -123,7 +123,7 @@ def test_no_request_more_than_objects(bucket: Bucket, mounts: Mounts, children: 
     bucket.server.reset()
     children.run(list_long, mounted.join("d"))
     for _ in range(2):
-        found = children.run(read_all, mounted.join("d"), sorted(sizes), (by_read, by_cat), timeout=60.0)
+        found = children.run(read_all, mounted.join("d"), sorted(sizes), (by_read, by_cat), timeout=120)
         assert differing(found, files) == []
         counts = bucket.counts()
         assert counts["GET"] == len(sizes)
@@ -157,10 +157,10 @@ def test_what_was_read_is_not_continued_by_another_version(
     """Some bytes were handed out, the others are nowhere: EIO, for this handle and for one opened meanwhile."""
     put(bucket, {"file": size}, 1)
     mounted = mount(mounts, bucket, "prefetch_window=0")
-    read = children.run(read_in_two, mounted.join("d/file"), lambda: put(bucket, {"file": size}, 2), timeout=60.0)
+    read = children.run(read_in_two, mounted.join("d/file"), lambda: put(bucket, {"file": size}, 2), timeout=120)
     old, new = body("file", 1, size), body("file", 2, size)
     assert read == old[: len(read)]
-    assert children.run(by_read, mounted.join("d/file"), timeout=60.0) in ((new,) if len(read) < size else (new, old))
+    assert children.run(by_read, mounted.join("d/file"), timeout=120) in ((new,) if len(read) < size else (new, old))
 
 
 def read_in_two(path: str, between: Callable[[], object]) -> bytes:

@@ -77,7 +77,7 @@ def test_what_is_in_use_stays(source: Path, mounts: Mounts, children: Children) 
             )
             assert mounttable.top_at(mounted.path) is not None
             assert is_running(mounted.pid)
-            out, _ = process.communicate(timeout=30)
+            out, _ = process.communicate(timeout=120)
             assert (process.returncode, out) == (0, f"{said}\n")
     children.run(check, mounted.join("file"), 3 * MIB)
     assert mounted.end() == []
@@ -90,7 +90,7 @@ def test_an_open_file(source: Path, mounts: Mounts, remote: Callable[..., Remote
     with user(OPEN, mounted.join("file")) as process:
         for words in ((), ("-w", "1")):
             assert mounted.unmount(*words).returncode == 32
-        out, _ = process.communicate(timeout=30)
+        out, _ = process.communicate(timeout=120)
         assert (process.returncode, out) == (0, f"{3 * MIB}\n")
     assert mounted.unmount().returncode == 0
     assert mounted.gone()
@@ -140,7 +140,7 @@ def test_detached(source: Path, mounts: Mounts, word: str) -> None:
         done = mounted.unmount(word)
         assert (done.returncode, done.stderr) == (0, "")
         assert mounted.gone()
-        out, _ = process.communicate(timeout=30)
+        out, _ = process.communicate(timeout=120)
         if passthrough:
             assert (process.returncode, out) == (0, f"{3 * MIB}\n")
 

@@ -164,9 +164,9 @@ def test_updatedb(source: Path, mounts: Mounts, private: Path) -> None:
 def indexed(mounted: Mounted, top: Path, pruned: str) -> list[str]:
     """The names in a mount that updatedb finds beneath a directory."""
     words = ["updatedb", "-l", "0", "-U", top, "-o", top / "db", "--prunefs", pruned, "--prunepaths", ""]
-    subprocess.run(words, check=True, timeout=60)
+    subprocess.run(words, check=True, timeout=120)
     found = subprocess.run(
-        ["plocate", "-d", top / "db", f"{mounted.path}/"], capture_output=True, text=True, timeout=60, check=False
+        ["plocate", "-d", top / "db", f"{mounted.path}/"], capture_output=True, text=True, timeout=120, check=False
     )
     return found.stdout.splitlines()
 
@@ -216,7 +216,7 @@ def git(top: Path, home: Path, *words: str, index: Path | None = None) -> str:
         **({"GIT_INDEX_FILE": str(index)} if index else {}),
     }
     done = subprocess.run(
-        ["git", "-C", top, *words], env=environ, capture_output=True, text=True, timeout=60, check=False
+        ["git", "-C", top, *words], env=environ, capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -59,7 +59,7 @@ def raw(server: OssServer) -> Iterator[Callable[[], http.client.HTTPConnection]]
     made = []
 
     def connect() -> http.client.HTTPConnection:
-        made.append(http.client.HTTPConnection("127.0.0.1", server.port, timeout=10))
+        made.append(http.client.HTTPConnection("127.0.0.1", server.port, timeout=120))
         return made[-1]
 
     yield connect

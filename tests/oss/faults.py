@@ -27,7 +27,7 @@ from oss.errors import OssError
 if TYPE_CHECKING:
     from oss.wire import Request
 
-_FLUSH_S = 5.0
+_FLUSH_S = 30.0
 _POLL_S = 0.001
 
 

@@ -24,7 +24,7 @@ from oss.store import PRIVATE
 __all__ = ["OssServer", "Rule", "Token"]
 
 _TESTS = Path(__file__).parents[1]
-_END_S = 10.0
+_END_S = 100.0
 
 
 class OssServer:

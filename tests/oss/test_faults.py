@@ -260,7 +260,7 @@ def test_chance(server: OssServer, raw: Connect) -> None:
 def test_requests_in_one_packet(server: OssServer) -> None:
     """Are answered one after the other; what is no HTTP ends the connection."""
     request = b"GET /public/key HTTP/1.1\r\nHost: localhost\r\nRange: bytes=0-0\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=120) as connection:
         connection.sendall(request * 3 + b"no HTTP\r\n\r\n")
         received = b"".join(iter(lambda: connection.recv(1 << 16), b""))
     assert received.count(b"HTTP/1.1 206") == 3
@@ -269,7 +269,7 @@ def test_requests_in_one_packet(server: OssServer) -> None:
 def test_a_client_that_asks_whether_it_may_send(server: OssServer) -> None:
     """And one that closes."""
     request = b"PUT /public/new HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\nExpect: 100-continue\r\n"
-    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=120) as connection:
         connection.sendall(request + b"Connection: close\r\n\r\n")
         assert connection.recv(1 << 16).startswith(b"HTTP/1.1 100 ")
         connection.sendall(b"data")

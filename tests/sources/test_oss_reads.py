@@ -413,7 +413,7 @@ def test_the_end_of_the_mount_ends_what_is_under_way(bucket: Bucket, source: Oss
             pass
         slow.close()
         with pytest.raises(OSError, match="the mount ends"):
-            pending.result(10)
+            pending.result(120)
 
 
 def test_nobody_wants_it_any_more_while_it_is_tried_again(bucket: Bucket, source: OssSource) -> None:

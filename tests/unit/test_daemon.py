@@ -16,7 +16,7 @@ import os, select, sys, time
 from alluxio_jnifuse import daemon
 from alluxio_jnifuse.errors import MountError
 
-def launch(work, mountpoint, timeout=20.0):
+def launch(work, mountpoint, timeout=120):
     try:
         print("pid", daemon.launch(work, mountpoint, timeout), flush=True)
     except MountError as error:
@@ -29,7 +29,7 @@ def run(body: str, *arguments: object, pass_fds: tuple[int, ...] = ()) -> subpro
     """Runs a program that launches a daemon, in a process of its own: this one may have threads."""
     program = HEAD + textwrap.dedent(body)
     command = [sys.executable, "-c", program, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=50, check=True, pass_fds=pass_fds)
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True, pass_fds=pass_fds)
 
 
 def wait_gone(pid: int) -> None:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-TIMEOUT_S = 20.0
+TIMEOUT_S = 120.0  # of what hangs; nothing takes a tenth of it on an idle machine
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -59,7 +59,7 @@ class Child:
             raise Failed(f"{self.name} ended without a result: {self.ended_by()}")
         self.close()
         done, value = pickle.loads(received)
-        self.wait(5.0)
+        self.wait(120)
         if not done:
             raise value
         return value
@@ -92,7 +92,7 @@ class Child:
         """Sends it a signal."""
         os.kill(self.pid, number)
 
-    def kill(self, timeout: float = 5.0) -> float:
+    def kill(self, timeout: float = TIMEOUT_S) -> float:
         """Kills it and what it started; returns the seconds until it was dead. Raises Hung."""
         began = time.monotonic()
         if not self.ended():
@@ -149,7 +149,7 @@ class Children:
             os.killpg(child.pid, signal.SIGKILL)
         for child in left:
             try:
-                child.wait(5.0)
+                child.wait(120)
             except Hung as error:
                 problems.append(f"cannot be killed: {error}")
         for child in self._all:
@@ -172,7 +172,7 @@ def where(pid: int) -> str:
         return "no such process, or not ours to look at"
 
 
-def until(condition: Callable[[], Any], what: str, timeout: float = 10.0) -> Any:
+def until(condition: Callable[[], Any], what: str, timeout: float = TIMEOUT_S) -> Any:
     """Waits until `condition()` is true, and returns that; an assertion about `what` when it is not in time."""
     deadline = time.monotonic() + timeout
     while True:

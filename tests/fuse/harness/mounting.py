@@ -20,7 +20,7 @@ from harness.children import until
 from harness.command import FINAL_STATS
 
 COMMAND = [sys.executable, str(Path(__file__).with_name("command.py"))]
-COMMAND_TIMEOUT_S = 30.0
+COMMAND_TIMEOUT_S = 120.0
 CACHE = {"alluxio.user.client.cache.enabled": "true"}
 # What is born and dies, of csrc/stats.def.
 BOOKS = ("requests", "fetches", "pages", "backings", "backing_ids", "files", "inodes", "listings", "threads")
@@ -51,7 +51,7 @@ class Mounted:
         """What has been counted since `before`, without what has not changed."""
         return {name: value - before[name] for name, value in self.stats().items() if value != before[name]}
 
-    def until(self, condition: Callable[[dict[str, int]], Any], what: str, timeout: float = 10.0) -> dict[str, int]:
+    def until(self, condition: Callable[[dict[str, int]], Any], what: str, timeout: float = 120.0) -> dict[str, int]:
         """Waits until the counters fulfil a condition; returns them."""
         seen: dict[str, int] = {}
 

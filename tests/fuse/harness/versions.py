@@ -36,7 +36,7 @@ class Reader:
         if not self._ours.closed:
             self._ours.send(None)
             self._ours.close()
-            self._child.result(10)
+            self._child.result(120)
 
     def _answer(self) -> int:
         assert self._ours.poll(10), "the reader does not answer"
