@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,11 +28,8 @@ def refused(mounts: Mounts, masters: str, *properties: str) -> str:
     """What the command says that mounts a cluster in vain."""
     words = [word for each in ("alluxio.user.rpc.retry.max.duration=2sec", *properties) for word in ("-D", each)]
     path = str(mounts.root / "mnt")
-    began = time.monotonic()
     done = run([*COMMAND, "mount", *words, "-u", f"alluxio://{masters}/", path], mounts.environ())
-    took = time.monotonic() - began
     assert done.returncode == 1, f"{done.stdout}{done.stderr}"
-    assert took < 10, f"{took:.1f} s"
     assert not beneath(str(mounts.root))
     assert "Traceback" not in done.stderr
     line = done.stderr.strip().splitlines()[-1]

@@ -404,9 +404,10 @@ def test_slow_calls_are_told(
     server: FakeServer, channel: Callable[..., Channel], caplog: pytest.LogCaptureFixture
 ) -> None:
     """In the words of Alluxio's own clients; the others are not."""
-    made = channel(server, slow_rpc_s=0.2)
+    made = channel(server, slow_rpc_s=3600.0)
     get_status(made)
     assert caplog.messages == []
+    made = channel(server, slow_rpc_s=0.2)
     server.on("GetStatus", lambda _r, _c: time.sleep(0.25) or file_pb2.GetStatusPResponse())
     with caplog.at_level(logging.WARNING):
         get_status(made)
@@ -638,10 +639,8 @@ def test_close_ends_what_is_under_way(
     with ThreadPoolExecutor(1) as pool:
         under_way = pool.submit(call, made)
         server.wait_for(lambda: server.count(method) == 1)
-        begin = time.monotonic()
         made.close()
         error = under_way.exception(SOON_S)
-    assert time.monotonic() - begin < 2
     assert isinstance(error, Closed)
     assert not is_retryable(error)
     made.close()

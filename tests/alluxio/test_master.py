@@ -409,7 +409,7 @@ def test_patience_has_an_end(server: FakeServer, client: Client) -> None:
     with pytest.raises(CallError, match="UNAVAILABLE: safe mode") as caught:
         made.get_status("/a")
     assert caught.value.status is Status.UNAVAILABLE
-    assert 0.3 < time.monotonic() - begin < 5
+    assert time.monotonic() - begin > 0.3
     assert 5 <= server.count("GetStatus") <= 60  # with pauses of 20 to 100 ms
 
 
@@ -467,9 +467,7 @@ def told(made: MasterClient, timeout: float = 0.5) -> str:
 def test_nothing_is_there(client: Client) -> None:
     """One master: what is wrong and what to do."""
     target = nobody()
-    begin = time.monotonic()
     text = told(client(target))
-    assert time.monotonic() - begin < 3
     assert text == f"alluxio://{target}: connection refused; start it, or correct host and port"
 
 
@@ -518,9 +516,7 @@ def test_waiting_would_not_help(client: Client) -> None:
     """A port of the web interface will never be another one: no time is spent on it."""
     web = RawServer(lambda c: (c.recv(1000), c.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n"), c.close()))
     try:
-        begin = time.monotonic()
-        text = told(client(web), timeout=120)
-        assert time.monotonic() - begin < 5
+        text = told(client(web), timeout=3600)
     finally:
         web.close()
     assert "it speaks HTTP/1, not gRPC; this is perhaps its web port: name the RPC port" in text
@@ -529,9 +525,7 @@ def test_waiting_would_not_help(client: Client) -> None:
 def test_we_are_refused(server: FakeServer, client: Client) -> None:
     """At once, with the user, the server, its reason, and what to set."""
     server.authentication = "refuse"
-    begin = time.monotonic()
-    text = told(client(server, impersonated="bob"), timeout=120)
-    assert time.monotonic() - begin < 5
+    text = told(client(server, impersonated="bob"), timeout=3600)
     for part in (server.target, "'alice' for 'bob'", "not configured to allow", "impersonation.alice.users"):
         assert part in text
     assert len(server.all_ids) == 1
@@ -566,7 +560,7 @@ def test_something_that_only_looks_like_a_master(server: FakeServer, client: Cli
 @pytest.mark.parametrize("what", ["call", "listing", "search", "pause", "authentication"])
 def test_close_ends_whatever_goes_on(server: FakeServer, client: Client, what: str) -> None:
     """Soon, and for good."""
-    made = client(server, rpc_retry_base_s=60.0, rpc_retry_max_sleep_s=60.0)
+    made = client(server, rpc_retry_base_s=3600.0, rpc_retry_max_sleep_s=3600.0, rpc_retry_max_duration_s=7200.0)
     held = {
         "call": "GetStatus",
         "listing": "ListStatus",
@@ -585,10 +579,8 @@ def test_close_ends_whatever_goes_on(server: FakeServer, client: Client, what: s
         server.wait_for(lambda: server.count(method) == 1)
         if what == "pause":
             server.wait_for(lambda: not server.users)  # the connection was given up
-        begin = time.monotonic()
         made.close()
         assert isinstance(under_way.exception(SOON_S), Closed)
-        assert time.monotonic() - begin < 3
     made.close()
     with pytest.raises(Closed):
         call()

@@ -36,7 +36,7 @@ class Mounted:
         self.environ = environ
         self.unbalanced: tuple[str, ...] = ()  # books that cannot balance, as a test may say: a thread hangs
         self.killed = False  # the daemon left no books, as a test may say
-        self.patience_s = 10.0  # for the end of the daemon
+        self.patience_s = 120.0  # for the end of the daemon
         self._final = final
 
     def join(self, name: str) -> str:
