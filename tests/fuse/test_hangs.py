@@ -137,9 +137,9 @@ def test_slow_requests_are_logged(mounts: Mounts, source: RemoteSource, children
     assert "(>=100 ms)" in line
 
 
-def gone(mounted: Mounted, timeout: float) -> None:
+def gone(mounted: Mounted) -> None:
     """Waits until neither daemon nor mount is left."""
-    until(mounted.gone, "daemon and mount to be gone", timeout)
+    until(mounted.gone, "daemon and mount to be gone")
     assert mounttable.top_at(mounted.path) is None
 
 
@@ -212,7 +212,7 @@ def test_a_root_that_hangs(mounts: Mounts, remote: Callable[..., RemoteSource], 
     done = mounted.unmount()
     assert done.returncode == 32, done.stderr
     assert not waiting.ended()
-    done = mounted.unmount("-l", "-w", "10")
+    done = mounted.unmount("-l", "-w", "120")
     assert done.returncode == 0, done.stderr
     assert waiting.result(120) != 0
     gone(mounted)
