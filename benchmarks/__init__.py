@@ -14,4 +14,5 @@ results.py   results/*.jsonl and RESULTS.md
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))  # for its package "cluster"
+_TESTS = Path(__file__).parents[1] / "tests"
+sys.path[:0] = [str(_TESTS), str(_TESTS / "fuse")]  # for the packages "cluster", "oss" and "harness"

@@ -16,4 +16,5 @@ NAMES = (
     "remote",
     "oss",
     "osscluster",
+    "fetched",
 )
