@@ -77,6 +77,7 @@ struct ajf_file {
     size_t n_pages;
     uint32_t pins; /* of all its pages */
     struct ajf_prefetch prefetch;
+    uint64_t read_ns; /* when somebody wanted bytes that are fetched, last */
     uint64_t gap; /* where prefetch found no room; what is not far behind it waits until that is asked for again. 0: none */
     struct ajf_list opens_waiting; /* struct ajf_call, each with a reference */
     struct ajf_list readers;       /* struct ajf_read */

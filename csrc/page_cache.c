@@ -336,10 +336,14 @@ static bool evict_page_locked(struct ajf *m, struct ajf_page *page)
     return true;
 }
 
-/* Whether a page is likely to be handed to the kernel yet. */
-static bool is_awaited(const struct ajf_page *page)
+/* Whether a page is likely to be handed to the kernel yet: it is new, or before a reader who is still there. */
+static bool is_awaited(const struct ajf_cache *c, const struct ajf_page *page)
 {
-    return !page->spent && page->grown_ns + AJF_AWAITED_NS > ajf_now_ns();
+    uint64_t since = ajf_now_ns() - AJF_AWAITED_NS, start = page->index * c->page_bytes;
+    if (page->spent)
+        return false;
+    return page->grown_ns > since || (page->file && page->file->read_ns > since &&
+                                      ajf_prefetch_expects(&page->file->prefetch, start, start + c->page_bytes));
 }
 
 /* From `rank` on. `polite`: nothing that is awaited. */
@@ -347,7 +351,7 @@ static bool evict_from_locked(struct ajf *m, struct ajf_rank *rank, bool polite)
 {
     for (; rank; rank = ajf_order_next(&m->cache.order, rank)) {
         struct ajf_page *page = AJF_CONTAINER(rank, struct ajf_page, rank);
-        if (polite && is_awaited(page))
+        if (polite && is_awaited(&m->cache, page))
             return false;
         if (!page->pins && evict_page_locked(m, page)) {
             AJF_COUNT(&m->stats, pages_evicted);
@@ -403,7 +407,7 @@ bool ajf_cache_has_room_locked(struct ajf_cache *c, uint64_t bytes)
     uint64_t room = c->limit / 2 > c->used ? c->limit / 2 - c->used : 0;
     for (struct ajf_rank *rank = ajf_order_first(&c->order); rank && room < bytes; rank = ajf_order_next(&c->order, rank)) {
         const struct ajf_page *page = AJF_CONTAINER(rank, struct ajf_page, rank);
-        if (is_awaited(page))
+        if (is_awaited(c, page))
             break;
         room += page->pins ? 0 : page->charged;
     }

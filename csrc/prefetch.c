@@ -114,3 +114,12 @@ uint64_t ajf_prefetch_note(struct ajf_prefetch *p, uint64_t offset, uint64_t len
     s->used_at = ++p->clock;
     return min_u64(s->window ? s->front + s->window : end, size);
 }
+
+bool ajf_prefetch_expects(const struct ajf_prefetch *p, uint64_t from, uint64_t to)
+{
+    const struct ajf_stream *last = &p->stream[0];
+    for (int i = 1; i < AJF_STREAMS; i++)
+        if (p->stream[i].used_at > last->used_at)
+            last = &p->stream[i];
+    return last->window && from < last->front + last->window && to + NEAR_BYTES > last->front;
+}

@@ -49,4 +49,10 @@ struct ajf_prefetch {
  */
 uint64_t ajf_prefetch_note(struct ajf_prefetch *p, uint64_t offset, uint64_t length, uint64_t size, uint64_t limit);
 
+/*
+ * Whether the stream that was read last is to come to any of [from, to): it is within its window, or so little behind its
+ * front that a read may have been overtaken.
+ */
+bool ajf_prefetch_expects(const struct ajf_prefetch *p, uint64_t from, uint64_t to);
+
 #endif

@@ -104,6 +104,7 @@ static uint64_t furthest(const struct ajf *m)
 static int want_locked(struct ajf *m, struct ajf_file *file, uint64_t offset, uint64_t length, bool hit)
 {
     uint64_t end = offset + length, page = m->cache.page_bytes;
+    file->read_ns = ajf_now_ns();
     uint64_t to = ajf_prefetch_note(&file->prefetch, offset, length, file->size, furthest(m));
     if (to - end >= page && to < file->size) /* whole pages: they can be huge; but only of a wide window one more */
         to = min_u64((to + (to - end >= WIDE_PAGES * page ? page - 1 : 0)) / page * page, file->size);

@@ -140,8 +140,11 @@ def _settled(mount: alluxio_jnifuse.Mount) -> dict[str, int]:
 
 
 def _free(cluster: Cluster) -> None:
-    cluster.shell.fs("free", "/")
-    _until(lambda: _locations(cluster, data.LARGE_FILES), lambda blocks: not any(blocks))
+    def freed() -> list[set[str]]:
+        cluster.shell.fs("free", "/")  # again: the worker may just have been fetching one
+        return _locations(cluster, data.LARGE_FILES)
+
+    _until(freed, lambda blocks: not any(blocks))
 
 
 def _kept(cluster: Cluster, readers: int, needed: int) -> None:

@@ -305,8 +305,23 @@ static void offsets_near_the_top_do_not_wrap(void)
         CHECK(ajf_prefetch_note(&p, at + i * 64 * KIB, 128 * KIB, size, LIMIT) <= size);
 }
 
+static void what_a_reader_is_coming_to_is_expected(void)
+{
+    struct ajf_prefetch p = fresh();
+    CHECK(!ajf_prefetch_expects(&p, 0, SIZE));
+    for (uint64_t at = 0; at < 20 * MIB; at += MIB)
+        note(&p, at, MIB, SIZE, LIMIT);
+    CHECK(ajf_prefetch_expects(&p, 27 * MIB, 29 * MIB)); /* its window ends at 28 */
+    CHECK(!ajf_prefetch_expects(&p, 28 * MIB, 30 * MIB));
+    CHECK(ajf_prefetch_expects(&p, 18 * MIB, 20 * MIB)); /* some of it may have been overtaken */
+    CHECK(!ajf_prefetch_expects(&p, 16 * MIB, 18 * MIB));
+    note(&p, 500 * MIB, MIB, SIZE, LIMIT); /* he is elsewhere */
+    CHECK(!ajf_prefetch_expects(&p, 20 * MIB, 28 * MIB));
+}
+
 int main(void)
 {
+    RUN(what_a_reader_is_coming_to_is_expected);
     RUN(a_stream_is_read_ahead_of_itself_up_to_the_limit);
     RUN(a_single_pread_is_no_stream_however_it_comes);
     RUN(preads_far_apart_stay_no_streams);
