@@ -352,7 +352,7 @@ static bool evict_from_locked(struct ajf *m, struct ajf_rank *rank, bool polite)
     for (; rank; rank = ajf_order_next(&m->cache.order, rank)) {
         struct ajf_page *page = AJF_CONTAINER(rank, struct ajf_page, rank);
         if (polite && is_awaited(&m->cache, page))
-            return false;
+            continue;
         if (!page->pins && evict_page_locked(m, page)) {
             AJF_COUNT(&m->stats, pages_evicted);
             return true;
@@ -408,7 +408,7 @@ bool ajf_cache_has_room_locked(struct ajf_cache *c, uint64_t bytes)
     for (struct ajf_rank *rank = ajf_order_first(&c->order); rank && room < bytes; rank = ajf_order_next(&c->order, rank)) {
         const struct ajf_page *page = AJF_CONTAINER(rank, struct ajf_page, rank);
         if (is_awaited(c, page))
-            break;
+            continue;
         room += page->pins ? 0 : page->charged;
     }
     return room >= bytes;

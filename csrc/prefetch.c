@@ -10,8 +10,8 @@
 /* Files up to this size are fetched whole: one request costs more than its bytes. */
 #define WHOLE_BYTES (128 * KIB)
 
-/* From the start of a file. For a read of up to 64 KiB the kernel asks for 128. */
-#define EAGER_BYTES (256 * KIB)
+/* From the start of a file. For a read of up to 32 KiB the kernel asks for 64. */
+#define EAGER_BYTES (128 * KIB)
 #define HEAD_BYTES (1 * MIB)
 #define HEAD_PART 4
 #define HEAD_LONG_BYTES (2 * MIB)
@@ -80,7 +80,7 @@ static uint64_t worth(const struct ajf_stream *s)
     if (s->first && !s->start) {
         if (run <= s->longest && run < EAGER_BYTES)
             return 0;
-        return max_u64(run / HEAD_PART + HEAD_GROWTH * excess(run, HEAD_LONG_BYTES), excess(HEAD_BYTES, s->front));
+        return max_u64(run / HEAD_PART + HEAD_GROWTH * excess(run, HEAD_LONG_BYTES), HEAD_BYTES);
     }
     if (s->longest <= PIECE_BYTES && run >= MANY * s->longest)
         return run;

@@ -12,7 +12,7 @@
  *
  *   somewhere in the file      a sixteenth of the run, and when it is longer than 18 MiB, twice what it exceeds that by.
  *                              As much as the run if it is many reads of 32 KiB at most: preads come in larger pieces.
- *   from the start of a file   a quarter of the run, the first MiB at least; and when it is longer than 2 MiB, eight
+ *   from the start of a file   a quarter of the run, a MiB at least; and when it is longer than 2 MiB, eight
  *   that is read there first   times what it exceeds that by. Most files are read to their end.
  *
  * A read that stands alone fetches itself and nothing else, unless it begins a file and is longer than programs read
