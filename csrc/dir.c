@@ -17,12 +17,17 @@ static struct ajf_list *bucket(struct ajf_dirs *d, uint64_t nodeid)
     return &d->bucket[nodeid * UINT64_C(0x9e3779b97f4a7c15) >> 54];
 }
 
+static struct ajf_list *seats(struct ajf_dirs *d, uint64_t nodeid)
+{
+    return &d->seats[nodeid * UINT64_C(0x9e3779b97f4a7c15) >> 54];
+}
+
 void ajf_dirs_init(struct ajf_dirs *d)
 {
     memset(d, 0, sizeof *d);
     pthread_mutex_init(&d->lock, NULL);
     for (int i = 0; i < AJF_DIR_BUCKETS; i++)
-        ajf_list_init(&d->bucket[i]);
+        ajf_list_init(&d->bucket[i]), ajf_list_init(&d->seats[i]);
     ajf_list_init(&d->by_age);
 }
 
@@ -61,6 +66,9 @@ void ajf_dirs_clear(struct ajf *m)
             l->refs = 1;
             unref_locked(m, l);
         }
+        struct ajf_list *seat;
+        while ((seat = ajf_list_pop(&d->seats[i])))
+            free(AJF_CONTAINER(seat, struct ajf_seat, by_node));
     }
     d->kept_bytes = 0;
     d->closed = true;
@@ -247,7 +255,7 @@ static void compare_snapshots(struct ajf *m, const struct ajf_listing *old, cons
 }
 
 int ajf_dir_listed(struct ajf *m, uint64_t nodeid, const struct ajf_entry *entries, size_t n, const char *names,
-                   size_t names_len, uint64_t asked_ns, bool offered)
+                   size_t names_len, uint64_t asked_ns, bool offered, struct ajf_listing **ret_l)
 {
     struct ajf_dirs *d = &m->dirs;
     struct ajf_listing *l;
@@ -259,9 +267,10 @@ int ajf_dir_listed(struct ajf *m, uint64_t nodeid, const struct ajf_entry *entri
     struct ajf_listing *old = current_locked(d, nodeid);
     bool outdated = offered && (asked_ns <= d->dropped_ns || (old && old->expires_ns >= l->expires_ns));
     if (d->closed || outdated) {
+        err = offered ? 0 : -ENOTCONN;
         unref_locked(m, l);
         pthread_mutex_unlock(&d->lock);
-        return 0;
+        return err;
     }
     /* What has expired here has expired in the kernel. */
     bool compared = old && !offered && l->asked_ns < old->expires_ns;
@@ -276,8 +285,12 @@ int ajf_dir_listed(struct ajf *m, uint64_t nodeid, const struct ajf_entry *entri
         l->negative_expires_ns = 0;
     l->dropped = asked_ns <= d->forgotten_ns;
     l->id = count_up(&d->next_id);
-    l->edition = m->options.entry_timeout_ns ? mix(l->stamp, l->id) : l->stamp;
+    l->edition = mix(l->stamp, l->id);
     l->current = true;
+    if (ret_l) {
+        l->refs++;
+        *ret_l = l;
+    }
     d->kept_bytes += l->bytes;
     ajf_list_add(bucket(d, nodeid), &l->by_node);
     ajf_list_add(&d->by_age, &l->by_age);
@@ -318,57 +331,69 @@ void ajf_dirs_forget(struct ajf_dirs *d)
 /* -------------------------------------------------------------------------------------------- open and release */
 
 /*
- * Somebody is reading another state of the directory. The kernel's cache is one for all handles and finds its place in
- * it by offset: it must not get entries of both, or names that never changed would show twice or not at all.
+ * Somebody is reading another state of the directory, or will read who knows which: the kernel must not get entries of
+ * both, or names that never changed would show twice or not at all. Without `mine` any state is another one.
  */
-static bool is_disputed_locked(struct ajf_dirs *d, const struct ajf_listing *current)
+static bool is_disputed_locked(struct ajf_dirs *d, uint64_t nodeid, const struct ajf_listing *mine)
 {
-    AJF_LIST_FOR(n, bucket(d, current->nodeid))
+    AJF_LIST_FOR(n, bucket(d, nodeid))
     {
         const struct ajf_listing *l = AJF_CONTAINER(n, struct ajf_listing, by_node);
-        if (l->nodeid == current->nodeid && l->stamp != current->stamp)
+        if (l->nodeid == nodeid && (mine ? l->stamp != mine->stamp : l->refs > l->current))
+            return true;
+    }
+    AJF_LIST_FOR(n, seats(d, nodeid))
+    {
+        const struct ajf_seat *seat = AJF_CONTAINER(n, struct ajf_seat, by_node);
+        if (seat->nodeid == nodeid && seat->fills && !seat->l)
             return true;
     }
     return false;
 }
 
-static bool open_current(struct ajf *m, uint64_t nodeid, uint64_t now, const struct fuse_file_info *fi,
-                         struct fuse_file_info *ret_fi)
+static struct ajf_listing *good_locked(struct ajf_dirs *d, uint64_t nodeid)
+{
+    struct ajf_listing *l = current_locked(d, nodeid);
+    return l && !l->dropped && ajf_now_ns() < l->expires_ns ? l : NULL;
+}
+
+int ajf_dir_open(struct ajf *m, uint64_t nodeid, const struct fuse_file_info *fi, struct fuse_file_info *ret_fi)
 {
     struct ajf_dirs *d = &m->dirs;
-    uint64_t edition = 0;
-    uint32_t token = 0;
-    bool found = false, disputed = false;
+    enum ajf_dir_cache is = AJF_DIR_UNSETTLED;
+    struct ajf_seat *seat = calloc(1, sizeof *seat);
+    if (!seat)
+        return -ENOMEM;
     pthread_mutex_lock(&d->lock);
-    struct ajf_listing *l = current_locked(d, nodeid);
-    if (l && !l->dropped && now < l->expires_ns) {
-        disputed = is_disputed_locked(d, l);
+    struct ajf_listing *l = good_locked(d, nodeid);
+    uint32_t token = count_up(&d->next_token), id = l ? l->id : count_up(&d->next_id);
+    if (!is_disputed_locked(d, nodeid, l))
+        is = ajf_inode_dir_open(&m->inodes, nodeid, l ? l->edition : 0, token);
+    if (l) {
         l->refs++;
-        *ret_fi = *fi;
-        ret_fi->fh = l->id;
-        edition = l->edition;
-        token = count_up(&d->next_token);
-        found = true;
+    } else {
+        *seat = (struct ajf_seat){.id = id, .nodeid = nodeid, .fills = is == AJF_DIR_FRESH};
+        ajf_list_add(seats(d, nodeid), &seat->by_node);
     }
     pthread_mutex_unlock(&d->lock);
-    if (!found)
-        return false;
-    enum ajf_dir_cache is = disputed ? AJF_DIR_UNSETTLED : ajf_inode_dir_open(&m->inodes, nodeid, edition, token);
+    if (l)
+        free(seat);
+    *ret_fi = *fi;
     ret_fi->cache_readdir = is != AJF_DIR_UNSETTLED;
     ret_fi->keep_cache = is != AJF_DIR_FRESH;
-    if (is == AJF_DIR_FRESH)
-        ret_fi->fh |= (uint64_t)token << 32;
-    return true;
+    ret_fi->fh = id | (is == AJF_DIR_FRESH ? (uint64_t)token << 32 : 0);
+    return 0;
 }
 
-bool ajf_dir_open(struct ajf *m, uint64_t nodeid, const struct fuse_file_info *fi, struct fuse_file_info *ret_fi)
+static struct ajf_seat *seat_locked(struct ajf_dirs *d, uint64_t nodeid, uint32_t id)
 {
-    return open_current(m, nodeid, ajf_now_ns(), fi, ret_fi);
-}
-
-bool ajf_dir_open_new(struct ajf *m, uint64_t nodeid, const struct fuse_file_info *fi, struct fuse_file_info *ret_fi)
-{
-    return open_current(m, nodeid, 0, fi, ret_fi);
+    AJF_LIST_FOR(n, seats(d, nodeid))
+    {
+        struct ajf_seat *seat = AJF_CONTAINER(n, struct ajf_seat, by_node);
+        if (seat->nodeid == nodeid && seat->id == id)
+            return seat;
+    }
+    return NULL;
 }
 
 static struct ajf_listing *find_locked(struct ajf_dirs *d, uint64_t nodeid, uint32_t id)
@@ -398,12 +423,30 @@ void ajf_dir_release(struct ajf *m, uint64_t nodeid, uint64_t fh)
 {
     struct ajf_dirs *d = &m->dirs;
     uint32_t id = (uint32_t)fh;
-    ajf_inode_settle(&m->inodes, nodeid, (uint32_t)(fh >> 32));
     pthread_mutex_lock(&d->lock);
-    struct ajf_listing *l = find_locked(d, nodeid, id);
-    if (l && l->id == id)
+    ajf_inode_settle(&m->inodes, nodeid, (uint32_t)(fh >> 32));
+    struct ajf_seat *seat = seat_locked(d, nodeid, id);
+    struct ajf_listing *l = seat ? seat->l : find_locked(d, nodeid, id);
+    if (seat)
+        ajf_list_del(&seat->by_node);
+    if (l && (seat || l->id == id))
         leave_locked(m, l);
     pthread_mutex_unlock(&d->lock);
+    free(seat);
+}
+
+void ajf_dir_unopen(struct ajf *m, uint64_t nodeid, uint64_t fh)
+{
+    if (fh >> 32)
+        ajf_inode_dir_read(&m->inodes, nodeid, 0, 0);
+    ajf_dir_release(m, nodeid, fh);
+}
+
+void ajf_dir_unref(struct ajf *m, struct ajf_listing *l)
+{
+    pthread_mutex_lock(&m->dirs.lock);
+    leave_locked(m, l);
+    pthread_mutex_unlock(&m->dirs.lock);
 }
 
 /* ---------------------------------------------------------------------------------------------------- reading */
@@ -514,23 +557,39 @@ static int read_listing(struct ajf *m, fuse_req_t req, const struct ajf_listing 
     return err;
 }
 
-bool ajf_dir_read(struct ajf *m, fuse_req_t req, uint64_t nodeid, uint64_t fh, size_t size, uint64_t offset, bool plus)
+/* What a handle reads from, with one reference more: what it has, or for a seat, from now on, what is good now. */
+static struct ajf_listing *take_locked(struct ajf *m, uint64_t nodeid, uint64_t fh, struct ajf_listing *listed)
 {
     struct ajf_dirs *d = &m->dirs;
-    pthread_mutex_lock(&d->lock);
-    struct ajf_listing *l = find_locked(d, nodeid, (uint32_t)fh);
-    if (l)
+    struct ajf_seat *seat = seat_locked(d, nodeid, (uint32_t)fh);
+    struct ajf_listing *l = seat ? seat->l : find_locked(d, nodeid, (uint32_t)fh);
+    if (!l)
+        l = listed ? listed : seat ? good_locked(d, nodeid) : NULL;
+    if (!l)
+        return NULL;
+    l->refs++;
+    if (seat && !seat->l) {
+        seat->l = l;
         l->refs++;
-    pthread_mutex_unlock(&d->lock);
+    }
+    /* What the kernel caches from now on may be an older snapshot's; of a seat that fills nothing it caches none. */
+    if (!seat || seat->fills)
+        ajf_inode_dir_read(&m->inodes, nodeid, l->edition, (uint32_t)(fh >> 32));
+    return l;
+}
+
+bool ajf_dir_read(struct ajf *m, fuse_req_t req, uint64_t nodeid, uint64_t fh, size_t size, uint64_t offset, bool plus,
+                  struct ajf_listing *listed)
+{
+    pthread_mutex_lock(&m->dirs.lock);
+    struct ajf_listing *l = take_locked(m, nodeid, fh, listed);
+    pthread_mutex_unlock(&m->dirs.lock);
     if (!l)
         return false;
-    ajf_inode_dir_read(&m->inodes, nodeid, l->edition, (uint32_t)(fh >> 32)); /* what the kernel caches now may be an older snapshot's */
     int err = read_listing(m, req, l, size, offset, plus);
     if (err)
         fuse_reply_err(req, -err);
-    pthread_mutex_lock(&d->lock);
-    leave_locked(m, l); /* the reply was quicker than this: the last RELEASEDIR may have come and gone */
-    pthread_mutex_unlock(&d->lock);
+    ajf_dir_unref(m, l); /* the reply was quicker than this: the last RELEASEDIR may have come and gone */
     return true;
 }
 
@@ -726,7 +785,7 @@ int ajf_offer_list(struct ajf *m, const char *path, size_t len, const struct ajf
     if (!nodeid)
         return err;
     if (!ajf_inode_get(&m->inodes, nodeid, &v) && S_ISDIR(v.attr.mode) && n <= UINT32_MAX)
-        err = ajf_dir_listed(m, nodeid, entries, n, names, names_len, now > age_ns ? now - age_ns : 0, true);
+        err = ajf_dir_listed(m, nodeid, entries, n, names, names_len, now > age_ns ? now - age_ns : 0, true, NULL);
     ajf_inode_unref(&m->inodes, nodeid);
     return err;
 }

@@ -6,10 +6,14 @@
  * that a LOOKUP behind a listing is a binary search. A snapshot is valid for new OPENDIRs until it expires; while it
  * is open it stays as it is. Inode records are made when an entry is handed to the kernel, not before.
  *
+ * OPENDIR never asks the source. Where no snapshot is good it gives a *seat*, which gets a snapshot when it is read: many
+ * open a directory and never list it.
+ *
  * The kernel caches what it read (FOPEN_CACHE_DIR); it may keep that while the snapshot is the same (`edition`). From
  * the next one it reads anew, and gets attributes and timeouts with the names (READDIRPLUS); names that it kept would
- * each cost a LOOKUP, as their timeouts passed with the snapshot's. With entry_timeout 0 they cost that anyway: then it
- * keeps what has the same names, inode numbers and types (`stamp`).
+ * each cost a LOOKUP, as their timeouts passed with the snapshot's. Its cache is one for all handles, and finds its place
+ * by offset: it must never get entries of two snapshots. So who takes a seat makes it drop its cache and fills it, but
+ * only where nobody else has the directory open who may do so; and while he has not read, nobody else uses or fills it.
  *
  * What is told of one name, by a look-up or a newer listing, and a snapshot that says otherwise are not both believed:
  * the older one counts no longer (ajf_dir_hear, ajf_dir_denies, ajf_dir_listed).
@@ -52,6 +56,15 @@ struct ajf_listing {
     char *names;
 };
 
+/* A directory that is open, but had no snapshot that was good when it was opened. */
+struct ajf_seat {
+    struct ajf_list by_node;
+    uint32_t id;           /* as that of a snapshot */
+    uint64_t nodeid;
+    bool fills;            /* what is read through it the kernel caches */
+    struct ajf_listing *l; /* lock; a reference; NULL: it has not been read */
+};
+
 /* A file that ajf_dir_ahead found worth fetching. */
 struct ajf_dir_pick {
     struct ajf_attr attr;
@@ -62,6 +75,7 @@ struct ajf_dir_pick {
 struct ajf_dirs {
     pthread_mutex_t lock;
     struct ajf_list bucket[AJF_DIR_BUCKETS]; /* lock; by nodeid */
+    struct ajf_list seats[AJF_DIR_BUCKETS];  /* lock; by nodeid */
     struct ajf_list by_age;                  /* lock; current ones, oldest first */
     uint64_t kept_bytes;                     /* lock */
     uint32_t next_id, next_token;            /* lock; never 0 */
@@ -77,22 +91,28 @@ void ajf_dirs_init(struct ajf_dirs *d);
 void ajf_dirs_clear(struct ajf *m);
 void ajf_dirs_done(struct ajf_dirs *d);
 
-/* OPENDIR from the current snapshot: true and ret_fi filled, or false: a LIST is needed. */
-bool ajf_dir_open(struct ajf *m, uint64_t nodeid, const struct fuse_file_info *fi, struct fuse_file_info *ret_fi);
-/* The same for a snapshot that has just been built: however short its life. */
-bool ajf_dir_open_new(struct ajf *m, uint64_t nodeid, const struct fuse_file_info *fi, struct fuse_file_info *ret_fi);
+/* OPENDIR, with the current snapshot or a seat: 0 and ret_fi filled, or -ENOMEM. */
+int ajf_dir_open(struct ajf *m, uint64_t nodeid, const struct fuse_file_info *fi, struct fuse_file_info *ret_fi);
 void ajf_dir_release(struct ajf *m, uint64_t nodeid, uint64_t fh);
+/* As ajf_dir_release, of an open whose reply the kernel did not take: it has dropped nothing. */
+void ajf_dir_unopen(struct ajf *m, uint64_t nodeid, uint64_t fh);
 
-/* READDIR or READDIRPLUS: answers `req`. False: there is no snapshot (any more); a LIST is needed. */
-bool ajf_dir_read(struct ajf *m, fuse_req_t req, uint64_t nodeid, uint64_t fh, size_t size, uint64_t offset, bool plus);
+/*
+ * READDIR or READDIRPLUS: answers `req`. False: there is no snapshot (any more); a LIST is needed, and `listed` is what it
+ * brought (else NULL), however short its life.
+ */
+bool ajf_dir_read(struct ajf *m, fuse_req_t req, uint64_t nodeid, uint64_t fh, size_t size, uint64_t offset, bool plus,
+                  struct ajf_listing *listed);
 
 /*
  * Builds the snapshot of what the source was asked at asked_ns, and makes it current; one that was `offered` only where
  * nothing newer is known, and without saying what does not exist. The kernel is told of names that the one before it
- * had and it lacks, or the other way round. 0, -ENOMEM, -EINVAL (offsets outside the blob).
+ * had and it lacks, or the other way round. 0, -ENOMEM, -ENOTCONN, -EINVAL (offsets outside the blob). The caller may
+ * have a reference (ret_l), to be given back by ajf_dir_unref.
  */
 int ajf_dir_listed(struct ajf *m, uint64_t nodeid, const struct ajf_entry *entries, size_t n, const char *names,
-                   size_t names_len, uint64_t asked_ns, bool offered);
+                   size_t names_len, uint64_t asked_ns, bool offered, struct ajf_listing **ret_l);
+void ajf_dir_unref(struct ajf *m, struct ajf_listing *l);
 
 /* A name in the current snapshot of its directory: 0, -ENOENT, or -EAGAIN (not known, or too old). */
 int ajf_dir_find(struct ajf *m, uint64_t parent, const char *name, size_t len, uint64_t now_ns,

@@ -561,8 +561,10 @@ enum ajf_dir_cache ajf_inode_dir_open(struct ajf_inodes *t, uint64_t nodeid, uin
     enum ajf_dir_cache is = AJF_DIR_FRESH;
     pthread_mutex_lock(&t->lock);
     struct ajf_inode *i = at(t, nodeid);
-    if (i->stamp == stamp) {
-        is = i->unsettled ? AJF_DIR_UNSETTLED : AJF_DIR_KEEP;
+    if (i->unsettled) {
+        is = AJF_DIR_UNSETTLED;
+    } else if (stamp && i->stamp == stamp) {
+        is = AJF_DIR_KEEP;
     } else {
         i->stamp = stamp;
         i->unsettled = token;
@@ -575,9 +577,12 @@ void ajf_inode_dir_read(struct ajf_inodes *t, uint64_t nodeid, uint64_t stamp, u
 {
     pthread_mutex_lock(&t->lock);
     struct ajf_inode *i = at(t, nodeid);
+    bool first = token && i->unsettled == token;
+    if (first && !i->stamp)
+        i->stamp = stamp;
     if (i->stamp != stamp)
         i->stamp = 0;
-    if (token && i->unsettled == token)
+    if (first)
         i->unsettled = 0;
     pthread_mutex_unlock(&t->lock);
 }

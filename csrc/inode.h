@@ -165,9 +165,10 @@ bool ajf_inode_take_changed(struct ajf_inodes *t, uint64_t nodeid, uint32_t toke
 void ajf_inode_settle(struct ajf_inodes *t, uint64_t nodeid, uint32_t token);
 
 /*
- * Directory: the kernel's cache of it. An OPENDIR of the listing `stamp` is FRESH when the kernel has another one: its
- * reply makes the kernel drop that, and `token` (not 0) names the open. Until it has read (ajf_inode_dir_read) the
- * dropping may still be to come, and other opens must neither use nor fill the cache (UNSETTLED).
+ * Directory: the kernel's cache of it. An OPENDIR of the listing `stamp` (0: of one that is not known yet) is FRESH when
+ * the kernel has another one: its reply makes the kernel drop that, and `token` (not 0) names the open. Until it has read
+ * (ajf_inode_dir_read), or has ended (ajf_inode_settle), the dropping may still be to come, and other opens must neither
+ * use nor fill the cache (UNSETTLED).
  */
 enum ajf_dir_cache { AJF_DIR_KEEP, AJF_DIR_FRESH, AJF_DIR_UNSETTLED };
 enum ajf_dir_cache ajf_inode_dir_open(struct ajf_inodes *t, uint64_t nodeid, uint64_t stamp, uint32_t token);

@@ -12,6 +12,7 @@
 void ajf_meta_init(struct ajf_meta *meta)
 {
     pthread_mutex_init(&meta->lock, NULL);
+    meta->statfs = (struct statvfs){.f_bsize = 4096, .f_frsize = 4096, .f_namemax = AJF_NAME_MAX};
     for (int i = 0; i < AJF_META_BUCKETS; i++)
         ajf_list_init(&meta->joinable[i]);
 }
@@ -149,7 +150,7 @@ static void park(struct ajf *m, struct ajf_call *call, enum ajf_fetch_kind kind,
     struct ajf_meta *meta = &m->meta;
     fuse_req_t req = call->wait.req;
     call->wait.drop = drop_call;
-    call->wait.class = AJF_WAIT_METADATA;
+    call->wait.class = call->wait.late ? AJF_WAIT_BRIEF : AJF_WAIT_METADATA;
     call->wait.nodeid = nodeid;
     ajf_wait_arm(m, req);
     pthread_mutex_lock(&meta->lock);
@@ -195,6 +196,50 @@ void ajf_meta_begin(struct ajf *m, struct ajf_fetch *f)
     pthread_mutex_lock(&m->meta.lock);
     ajf_list_del(&f->by_key);
     pthread_mutex_unlock(&m->meta.lock);
+}
+
+static const struct ajf_fetch **overdue(struct ajf_meta *meta, const struct ajf_call *call)
+{
+    return call->attributes ? &meta->overdue_root : &meta->overdue_statfs;
+}
+
+static void answer_with_what_was_known(struct ajf *m, const struct ajf_call *call)
+{
+    struct ajf_inode_view v;
+    if (call->attributes) {
+        ajf_inode_get(&m->inodes, AJF_ROOT, &v);
+        reply_attr(m, call->wait.req, &v);
+        return;
+    }
+    pthread_mutex_lock(&m->meta.lock);
+    struct statvfs st = m->meta.statfs;
+    pthread_mutex_unlock(&m->meta.lock);
+    fuse_reply_statfs(call->wait.req, &st);
+}
+
+static void answer_late(struct ajf *m, struct ajf_wait *w)
+{
+    struct ajf_call *call = AJF_CONTAINER(w, struct ajf_call, wait);
+    pthread_mutex_lock(&m->meta.lock);
+    if (call->fetch)
+        *overdue(&m->meta, call) = call->fetch;
+    pthread_mutex_unlock(&m->meta.lock);
+    answer_with_what_was_known(m, call);
+}
+
+/* As park, of a question about the mount as a whole; not for long, and not at all while it has been long already. */
+static void park_briefly(struct ajf *m, struct ajf_call *call, enum ajf_fetch_kind kind)
+{
+    pthread_mutex_lock(&m->meta.lock);
+    bool late = *overdue(&m->meta, call);
+    pthread_mutex_unlock(&m->meta.lock);
+    call->wait.late = answer_late;
+    if (!late) {
+        park(m, call, kind, AJF_ROOT, NULL);
+        return;
+    }
+    answer_with_what_was_known(m, call);
+    free(call);
 }
 
 /* ------------------------------------------------------------------------------------------------ the requests */
@@ -257,8 +302,12 @@ void ajf_meta_getattr(struct ajf *m, fuse_req_t req, uint64_t nodeid)
         reply_attr(m, req, &v);
     } else {
         struct ajf_call *call = call_new(req, "Getattr");
-        if (call)
+        if (call && nodeid == AJF_ROOT) {
+            call->attributes = true;
+            park_briefly(m, call, AJF_FETCH_STAT);
+        } else if (call) {
             park(m, call, AJF_FETCH_STAT, nodeid, NULL);
+        }
     }
 }
 
@@ -273,7 +322,7 @@ void ajf_meta_statfs(struct ajf *m, fuse_req_t req)
 {
     struct ajf_call *call = call_new(req, "Statfs");
     if (call)
-        park(m, call, AJF_FETCH_STATFS, AJF_ROOT, NULL);
+        park_briefly(m, call, AJF_FETCH_STATFS);
 }
 
 void ajf_meta_refresh(struct ajf *m, fuse_req_t req, uint64_t nodeid, const char *name)
@@ -286,11 +335,10 @@ void ajf_meta_refresh(struct ajf *m, fuse_req_t req, uint64_t nodeid, const char
 void ajf_meta_list(struct ajf *m, fuse_req_t req, uint64_t nodeid, const struct fuse_file_info *fi, size_t size,
                    uint64_t offset, bool plus)
 {
-    struct ajf_call *call = call_new(req, size ? "Readdir" : "Opendir");
+    struct ajf_call *call = call_new(req, "Readdir");
     if (!call)
         return;
     call->fi = *fi;
-    call->reading = size != 0;
     call->plus = plus;
     call->wait.size = size;
     call->wait.offset = offset;
@@ -464,28 +512,23 @@ int ajf_fetch_list(struct ajf_fetch *f, const struct ajf_entry *entries, size_t 
     struct ajf_list calls;
     if (f->answered || f->info.kind != AJF_FETCH_LIST || n > UINT32_MAX)
         return misfit(f);
-    int err = ajf_dir_listed(m, f->nodeid, entries, n, names, names_len, f->started_ns, false);
+    struct ajf_listing *listed;
+    int err = ajf_dir_listed(m, f->nodeid, entries, n, names, names_len, f->started_ns, false, &listed);
     if (err == -EINVAL)
         return misfit(f);
-    if (!ajf_fetch_claim(f))
+    if (!ajf_fetch_claim(f)) {
+        if (!err)
+            ajf_dir_unref(m, listed);
         return -EINVAL;
+    }
     take_calls(f, &calls);
     if (err) {
         refuse(m, &calls, -err);
-        return err;
+        return err == -ENOTCONN ? 0 : err;
     }
-    FOR_CALLS (m, call, &calls) {
-        struct fuse_file_info fi;
-        const struct ajf_wait *w = &call->wait;
-        if (call->reading) {
-            if (!ajf_dir_read(m, w->req, f->nodeid, 0, w->size, w->offset, call->plus))
-                fuse_reply_err(w->req, ESTALE);
-        } else if (!ajf_dir_open_new(m, f->nodeid, &call->fi, &fi)) {
-            fuse_reply_err(w->req, ESTALE); /* dropped between here and there: memory is very short */
-        } else if (fuse_reply_open(w->req, &fi) < 0) {
-            ajf_dir_release(m, f->nodeid, fi.fh);
-        }
-    }
+    FOR_CALLS (m, call, &calls)
+        ajf_dir_read(m, call->wait.req, f->nodeid, call->fi.fh, call->wait.size, call->wait.offset, call->plus, listed);
+    ajf_dir_unref(m, listed);
     return 0;
 }
 
@@ -518,6 +561,9 @@ int ajf_fetch_statfs(struct ajf_fetch *f, const struct ajf_statfs *s)
                          .f_ffree = s->files_free,
                          .f_favail = s->files_free,
                          .f_namemax = s->name_max};
+    pthread_mutex_lock(&f->m->meta.lock);
+    f->m->meta.statfs = st;
+    pthread_mutex_unlock(&f->m->meta.lock);
     take_calls(f, &calls);
     FOR_CALLS (f->m, call, &calls)
         fuse_reply_statfs(call->wait.req, &st);
@@ -563,6 +609,11 @@ void ajf_meta_failed(struct ajf_fetch *f, int err)
     struct ajf_list calls;
     bool missing = err == ENOENT && f->name && f->info.kind == AJF_FETCH_STAT;
     uint64_t expires = missing ? no_such_name(f) : 0;
+    if (f->info.kind == AJF_FETCH_LIST && ajf_meta_is_lost(err) && f->nodeid != AJF_ROOT)
+        inode_lost(m, f->nodeid);
+    /* The C library takes ENOENT for the end of a directory, and whoever mirrors the mount would take it for empty. */
+    if (f->info.kind == AJF_FETCH_LIST && err == ENOENT)
+        err = ESTALE;
     take_calls(f, &calls);
     if (missing) {
         FOR_CALLS (m, call, &calls)
@@ -584,7 +635,12 @@ void ajf_meta_failed(struct ajf_fetch *f, int err)
 
 void ajf_meta_end(struct ajf_fetch *f)
 {
+    struct ajf_meta *meta = &f->m->meta;
     pthread_mutex_lock(&f->m->meta.lock);
+    if (meta->overdue_statfs == f)
+        meta->overdue_statfs = NULL;
+    if (meta->overdue_root == f)
+        meta->overdue_root = NULL;
     ajf_list_del(&f->by_key);
     pthread_mutex_unlock(&f->m->meta.lock);
     ajf_inode_unref(&f->m->inodes, f->nodeid);

@@ -12,6 +12,7 @@
 #define AJF_META_H
 
 #include <errno.h>
+#include <sys/statvfs.h>
 
 #include "ajf.h"
 #include "fetch.h"
@@ -28,7 +29,8 @@ struct ajf_call {
     struct ajf_file *file;    /* OPEN */
     struct fuse_file_info fi;
     bool lookup;              /* STAT: answer with an entry instead of attributes */
-    bool reading, plus;       /* LIST: answer READDIR(PLUS) of wait.size at wait.offset instead of OPENDIR */
+    bool attributes;          /* STAT that may be answered with what was known: the root's */
+    bool plus;                /* LIST: answer READDIRPLUS of wait.size at wait.offset instead of READDIR */
 };
 
 #define AJF_META_BUCKETS 64
@@ -36,6 +38,9 @@ struct ajf_call {
 struct ajf_meta {
     pthread_mutex_t lock;
     struct ajf_list joinable[AJF_META_BUCKETS]; /* lock; queued fetches, by kind and nodeid */
+    /* lock; a STATFS, and a STAT of the root, for whose answer nobody waited any longer: nobody waits for another one */
+    const struct ajf_fetch *overdue_statfs, *overdue_root;
+    struct statvfs statfs; /* lock; what was told last */
     _Atomic uint64_t forgotten_ns; /* what was asked until then, and is answered later, is true for that once */
 };
 
@@ -45,15 +50,17 @@ void ajf_meta_init(struct ajf_meta *meta);
 void ajf_meta_done(struct ajf_meta *meta);
 
 void ajf_meta_lookup(struct ajf *m, fuse_req_t req, uint64_t parent, const char *name);
+/* The root's are like ajf_meta_statfs: it is there as long as the mount is. */
 void ajf_meta_getattr(struct ajf *m, fuse_req_t req, uint64_t nodeid);
 void ajf_meta_readlink(struct ajf *m, fuse_req_t req, uint64_t nodeid);
+/* Who watches a mount must not hang with its source: after a while the figures are those that were told last. */
 void ajf_meta_statfs(struct ajf *m, fuse_req_t req);
 /*
  * Forgets a directory, or `name` in it if that is not empty, and everything below: daemon, source and kernel. Answered
  * when whoever looks next asks the source.
  */
 void ajf_meta_refresh(struct ajf *m, fuse_req_t req, uint64_t nodeid, const char *name);
-/* LIST of a directory, to answer OPENDIR, or READDIR(PLUS) when `size` is not 0. */
+/* LIST of a directory, to answer READDIR(PLUS). */
 void ajf_meta_list(struct ajf *m, fuse_req_t req, uint64_t nodeid, const struct fuse_file_info *fi, size_t size,
                    uint64_t offset, bool plus);
 

@@ -90,23 +90,24 @@ static void opendir_(fuse_req_t req, fuse_ino_t nodeid, struct fuse_file_info *f
 {
     struct fuse_file_info granted;
     ENTER(req, op_opendir, "Opendir", nodeid, "");
-    if (!ajf_dir_open(m, nodeid, fi, &granted))
-        ajf_meta_list(m, req, nodeid, fi, 0, 0, false);
+    int err = ajf_dir_open(m, nodeid, fi, &granted);
+    if (err)
+        fuse_reply_err(req, -err);
     else if (fuse_reply_open(req, &granted) < 0)
-        ajf_dir_release(m, nodeid, granted.fh);
+        ajf_dir_unopen(m, nodeid, granted.fh);
 }
 
 static void readdir_(fuse_req_t req, fuse_ino_t nodeid, size_t size, off_t offset, struct fuse_file_info *fi)
 {
     ENTER(req, op_readdir, "Readdir", nodeid, "");
-    if (!ajf_dir_read(m, req, nodeid, fi->fh, size, (uint64_t)offset, false))
+    if (!ajf_dir_read(m, req, nodeid, fi->fh, size, (uint64_t)offset, false, NULL))
         ajf_meta_list(m, req, nodeid, fi, size, (uint64_t)offset, false);
 }
 
 static void readdirplus(fuse_req_t req, fuse_ino_t nodeid, size_t size, off_t offset, struct fuse_file_info *fi)
 {
     ENTER(req, op_readdirplus, "Readdirplus", nodeid, "");
-    if (!ajf_dir_read(m, req, nodeid, fi->fh, size, (uint64_t)offset, true))
+    if (!ajf_dir_read(m, req, nodeid, fi->fh, size, (uint64_t)offset, true, NULL))
         ajf_meta_list(m, req, nodeid, fi, size, (uint64_t)offset, true);
 }
 

@@ -31,6 +31,9 @@ int ajf_waits_init(struct ajf_waits *t, struct ajf *m)
     for (int i = 0; i < AJF_WAIT_CLASSES; i++)
         ajf_list_init(&t->by_age[i]);
     t->timeout_ns[AJF_WAIT_METADATA] = m->options.metadata_timeout_ms * AJF_NS_PER_MS;
+    uint32_t patience_ms = m->options.metadata_timeout_ms;
+    bool brief = patience_ms && patience_ms < AJF_WAIT_BRIEF_MS;
+    t->timeout_ns[AJF_WAIT_BRIEF] = (brief ? patience_ms : AJF_WAIT_BRIEF_MS) * AJF_NS_PER_MS;
     t->timeout_ns[AJF_WAIT_DATA] = m->options.read_timeout_ms * AJF_NS_PER_MS;
     t->m = m;
     return 0;
@@ -218,9 +221,15 @@ static void answer_all(struct ajf *m, struct ajf_list *list, int err)
     struct ajf_list *l;
     while ((l = ajf_list_pop(list))) {
         struct ajf_wait *w = AJF_CONTAINER(l, struct ajf_wait, by_age);
-        if (err == EINTR)
+        if (err == EIO && w->late) {
+            w->late(m, w);
+            ajf_wait_answered(m, w, 0);
+            w->drop(m, w, err);
+            continue;
+        }
+        if (err == EINTR) {
             AJF_COUNT(&m->stats, op_interrupted);
-        else if (err == EIO) {
+        } else if (err == EIO) {
             AJF_COUNT(&m->stats, op_timed_out);
             char *path = ajf_inode_path(&m->inodes, w->nodeid, NULL, 0);
             ajf_log(&m->log, AJF_LOG_ERROR, "%s of %s at %llu+%zu: no answer from the source within %llu ms; EIO", w->op,

@@ -31,7 +31,10 @@
 struct ajf;
 struct ajf_wait;
 
-enum ajf_wait_class { AJF_WAIT_METADATA, AJF_WAIT_DATA, AJF_WAIT_CLASSES };
+/* BRIEF: something is known that will do as an answer, if the source does not give one soon. */
+enum ajf_wait_class { AJF_WAIT_METADATA, AJF_WAIT_DATA, AJF_WAIT_BRIEF, AJF_WAIT_CLASSES };
+
+#define AJF_WAIT_BRIEF_MS 1000
 
 /*
  * Called by the table's own thread (or ajf_waits_stop, or libfuse's interrupt path) after it took and answered `w`:
@@ -46,6 +49,7 @@ struct ajf_wait {
     size_t size;
     enum ajf_wait_class class;
     ajf_wait_drop drop;
+    void (*late)(struct ajf *m, struct ajf_wait *w); /* answers when the deadline has passed; NULL: with EIO */
     /* the table's */
     uint64_t start_ns, deadline_ns;
     uint64_t interrupted_ns; /* 0 = not */

@@ -42,22 +42,39 @@ static inline void list_free(struct source_list *l)
     *l = (struct source_list){0};
 }
 
-/* OPENDIR of the root; with a list it must come to a LIST, without to none. */
-static inline struct fuse_open_out open_dir(const struct source_list *l)
+static inline struct fake_reply ask_dir(const struct fuse_open_out *opened, uint64_t offset, uint32_t size, bool plus,
+                                        const struct source_list *l)
 {
-    struct fuse_open_in in = {0};
-    struct fuse_open_out out = {0};
-    uint64_t asked = fake_send(&k, FUSE_OPENDIR, 1, &in, sizeof in);
+    struct fuse_read_in in = {.fh = opened->fh, .offset = offset, .size = size};
+    uint64_t asked = fake_send(&k, plus ? FUSE_READDIRPLUS : FUSE_READDIR, 1, &in, sizeof in);
     if (l) {
         struct ajf_fetch *f = fake_fetch(&k, AJF_FETCH_LIST, NULL);
         CHECK_EQ(ajf_fetch_list(f, l->entries, l->n, l->names, l->names_len), 0);
         ajf_fetch_release(f);
     }
-    struct fake_reply r = fake_reply(&k, asked);
+    return fake_reply(&k, asked);
+}
+
+/* OPENDIR of the root, which asks nothing. */
+static inline struct fuse_open_out take_seat(void)
+{
+    struct fuse_open_in in = {0};
+    struct fuse_open_out out = {0};
+    struct fake_reply r = fake_reply(&k, fake_send(&k, FUSE_OPENDIR, 1, &in, sizeof in));
     CHECK_EQ(r.error, 0);
     NEED(r.length >= sizeof out);
     memcpy(&out, r.bytes, sizeof out);
     free(r.bytes);
+    CHECK(fake_no_fetch(&k));
+    return out;
+}
+
+/* And reads some of it: with a list that must come to a LIST, without to none. */
+static inline struct fuse_open_out open_dir(const struct source_list *l)
+{
+    struct fuse_open_out out = take_seat();
+    if (l)
+        free(ask_dir(&out, 0, 512, false, l).bytes);
     CHECK(fake_no_fetch(&k));
     return out;
 }
@@ -79,9 +96,7 @@ struct seen {
 static inline size_t read_dir(const struct fuse_open_out *opened, uint64_t offset, uint32_t size, bool plus, struct seen *seen,
                        size_t room, uint64_t *ret_next)
 {
-    struct fuse_read_in in = {.fh = opened->fh, .offset = offset, .size = size};
-    struct fake_reply r =
-        fake_reply(&k, fake_send(&k, plus ? FUSE_READDIRPLUS : FUSE_READDIR, 1, &in, sizeof in));
+    struct fake_reply r = ask_dir(opened, offset, size, plus, NULL);
     size_t n = 0, at = 0;
     CHECK_EQ(r.error, 0);
     CHECK(r.length <= size);

@@ -137,33 +137,151 @@ static void an_open_directory_stays_as_it_was(void)
 /* The kernel has one cache for all handles and finds its place by offset: it must not get entries of two states. */
 static void the_kernel_caches_one_state_at_a_time(void)
 {
-    struct seen seen[20];
-    struct ajf_options o = fake_options();
+    struct ajf_options o = long_lived();
     struct source_list first = {0}, second = {0};
+    struct seen seen[20];
     list_add_text(&first, "a", 1);
     list_add_text(&first, "b", 2);
     list_add_text(&second, "b", 2);
     fake_start(&k, &o);
     struct fuse_open_out a = open_dir(&first);
-    CHECK(is_cached(&a));
-    CHECK(!keeps_cache(&a));
-    struct fuse_open_out early = open_dir(&first); /* the kernel may not have dropped what it has, as `a` told it */
-    CHECK(!is_cached(&early) && keeps_cache(&early));
-    CHECK_EQ(read_all(&a, 4096, false, seen, 20), 4);
-    close_dir(&early);
-    struct fuse_open_out b = open_dir(&first); /* unchanged: what is cached may stay */
+    CHECK(is_cached(&a) && !keeps_cache(&a));
+    struct fuse_open_out b = open_dir(NULL); /* unchanged: what is cached may stay */
     CHECK(is_cached(&b) && keeps_cache(&b));
-    struct fuse_open_out c = open_dir(&second); /* changed, and the old state is still being read */
+    ajf_dirs_drop(&k.m->dirs, 1);
+    struct fuse_open_out c = open_dir(&second); /* who knows what that will be, and the old state is still being read */
     CHECK(!is_cached(&c));
     CHECK(keeps_cache(&c)); /* and is left alone */
+    struct fuse_open_out d = open_dir(NULL); /* that it is another one is known by now */
+    CHECK(!is_cached(&d) && keeps_cache(&d));
+    CHECK_EQ(read_all(&b, 4096, false, seen, 20), 4);
     close_dir(&a);
     close_dir(&b);
-    struct fuse_open_out d = open_dir(&second);
-    CHECK(is_cached(&d) && !keeps_cache(&d));
+    struct fuse_open_out e = open_dir(NULL);
+    CHECK(is_cached(&e) && !keeps_cache(&e));
+    struct fuse_open_out early = open_dir(NULL); /* the kernel may not have dropped what it has, as `e` told it */
+    CHECK(!is_cached(&early) && keeps_cache(&early));
+    CHECK_EQ(read_all(&e, 4096, false, seen, 20), 3);
+    struct fuse_open_out f = open_dir(NULL);
+    CHECK(is_cached(&f) && keeps_cache(&f));
     close_dir(&c);
     close_dir(&d);
+    close_dir(&e);
+    close_dir(&f);
+    close_dir(&early);
     list_free(&first);
     list_free(&second);
+    fake_end(&k);
+}
+
+/* df, dirfd, cd, find -maxdepth 0 ... */
+static void who_opens_a_directory_and_does_not_read_it_costs_nothing(void)
+{
+    struct ajf_options o = long_lived();
+    struct source_list l = {0};
+    list_add_text(&l, "a", 1);
+    fake_start(&k, &o);
+    for (int i = 0; i < 10; i++) {
+        struct fuse_open_out d = take_seat();
+        CHECK(is_cached(&d) && !keeps_cache(&d));
+        close_dir(&d);
+    }
+    CHECK_EQ(fake_stat(&k, "fetch_list"), 0);
+    struct fuse_open_out d = open_dir(&l);
+    close_dir(&d);
+    d = open_dir(NULL);
+    CHECK(is_cached(&d) && keeps_cache(&d)); /* the second reader asks nobody */
+    close_dir(&d);
+    list_free(&l);
+    fake_end(&k);
+}
+
+static void while_one_has_yet_to_read_others_neither_use_nor_fill_the_kernels_cache(void)
+{
+    struct ajf_options o = long_lived();
+    struct source_list l = {0};
+    struct seen seen[20];
+    list_add_text(&l, "a", 1);
+    fake_start(&k, &o);
+    struct fuse_open_out a = take_seat(), b = open_dir(&l), c = open_dir(NULL);
+    CHECK(is_cached(&a) && !keeps_cache(&a));
+    CHECK(!is_cached(&b) && keeps_cache(&b));
+    CHECK(!is_cached(&c) && keeps_cache(&c));
+    CHECK_EQ(read_all(&c, 4096, true, seen, 20), 3);
+    struct fuse_open_out d = open_dir(NULL);
+    CHECK(!is_cached(&d));
+    CHECK_EQ(read_all(&a, 4096, true, seen, 20), 3); /* what was listed meanwhile is good for it, too */
+    struct fuse_open_out e = open_dir(NULL);
+    CHECK(is_cached(&e) && keeps_cache(&e));
+    close_dir(&a);
+    close_dir(&b);
+    close_dir(&c);
+    close_dir(&d);
+    close_dir(&e);
+    list_free(&l);
+    fake_end(&k);
+}
+
+/* Seats that read at the same time share the listing; each keeps it, whatever comes after. */
+static void seats_share_a_listing_and_keep_it(void)
+{
+    struct ajf_options o = fake_options(); /* timeouts 0: it has expired before it is there */
+    struct source_list first = {0}, second = {0};
+    struct seen seen[20];
+    list_add_text(&first, "a", 1);
+    list_add_text(&second, "b", 2);
+    list_add_text(&second, "c", 3);
+    fake_start(&k, &o);
+    struct fuse_open_out a = take_seat(), b = take_seat();
+    struct fuse_read_in in = {.fh = a.fh, .size = 4096};
+    uint64_t read_a = fake_send(&k, FUSE_READDIR, 1, &in, sizeof in);
+    in.fh = b.fh;
+    uint64_t read_b = fake_send(&k, FUSE_READDIRPLUS, 1, &in, sizeof in);
+    CHECK(fake_is_parked(&k, read_a) && fake_is_parked(&k, read_b));
+    struct ajf_fetch *f = fake_fetch(&k, AJF_FETCH_LIST, NULL);
+    CHECK(fake_no_fetch(&k));
+    CHECK_EQ(ajf_fetch_list(f, first.entries, first.n, first.names, first.names_len), 0);
+    ajf_fetch_release(f);
+    fake_expect_error(&k, read_a, 0);
+    fake_expect_error(&k, read_b, 0);
+    struct fuse_open_out c = open_dir(&second);
+    CHECK_EQ(read_all(&c, 4096, false, seen, 20), 4);
+    CHECK_EQ(read_all(&a, 4096, false, seen, 20), 3);
+    CHECK_EQ(read_all(&b, 4096, true, seen, 20), 3);
+    CHECK(!strcmp(seen[2].name, "a"));
+    close_dir(&a);
+    CHECK_EQ(read_all(&b, 4096, false, seen, 20), 3);
+    close_dir(&b);
+    close_dir(&c);
+    list_free(&first);
+    list_free(&second);
+    fake_end(&k);
+}
+
+static void a_listing_that_fails_is_told_to_the_reader_and_asked_for_again(void)
+{
+    struct ajf_options o = long_lived();
+    struct source_list l = {0};
+    struct seen seen[20];
+    list_add_text(&l, "a", 1);
+    fake_start(&k, &o);
+    struct fuse_open_out d = take_seat();
+    struct fuse_read_in in = {.fh = d.fh, .size = 4096};
+    uint64_t asked = fake_send(&k, FUSE_READDIR, 1, &in, sizeof in);
+    struct ajf_fetch *f = fake_fetch(&k, AJF_FETCH_LIST, NULL);
+    ajf_fetch_fail(f, EACCES);
+    ajf_fetch_release(f);
+    fake_expect_error(&k, asked, EACCES);
+    asked = fake_send(&k, FUSE_READDIR, 1, &in, sizeof in);
+    f = fake_fetch(&k, AJF_FETCH_LIST, NULL);
+    ajf_fetch_fail(f, ENOENT);
+    ajf_fetch_release(f);
+    fake_expect_error(&k, asked, ESTALE); /* of ENOENT the C library makes an empty directory */
+    free(ask_dir(&d, 0, 4096, false, &l).bytes);
+    CHECK_EQ(read_all(&d, 4096, false, seen, 20), 3);
+    close_dir(&d);
+    d = take_seat(); /* nobody has read through it when the session ends */
+    list_free(&l);
     fake_end(&k);
 }
 
@@ -179,12 +297,12 @@ static void the_kernel_reads_a_new_listing_anew(void)
     CHECK_EQ(read_all(&a, 4096, true, seen, 20), 3);
     struct fuse_open_out b = open_dir(NULL);
     CHECK(is_cached(&b) && keeps_cache(&b));
+    close_dir(&a);
     close_dir(&b);
     ajf_dirs_drop(&k.m->dirs, 1); /* as when it expires */
     b = open_dir(&l);
     CHECK(is_cached(&b) && !keeps_cache(&b));
     CHECK_EQ(read_all(&b, 4096, true, seen, 20), 3);
-    close_dir(&a);
     close_dir(&b);
     b = open_dir(NULL);
     CHECK(is_cached(&b) && keeps_cache(&b));
@@ -248,19 +366,18 @@ static void a_slow_listing_does_not_overrule_a_newer_stat(void)
 {
     struct ajf_options o = long_lived();
     struct source_list l = {0};
-    struct fuse_open_in in = {0};
+    struct fuse_read_in in = {.size = 4096};
     struct seen seen[8];
     list_add_text(&l, "a", 1); /* version 1 */
     fake_start(&k, &o);
-    uint64_t asked = fake_send(&k, FUSE_OPENDIR, 1, &in, sizeof in);
+    struct fuse_open_out d = take_seat();
+    in.fh = d.fh;
+    uint64_t asked = fake_send(&k, FUSE_READDIR, 1, &in, sizeof in);
     struct ajf_fetch *f = fake_fetch(&k, AJF_FETCH_LIST, NULL);
     uint64_t new = fake_find(&k, "a", 20, 2);
     CHECK_EQ(ajf_fetch_list(f, l.entries, l.n, l.names, l.names_len), 0);
     ajf_fetch_release(f);
-    struct fake_reply r = fake_reply(&k, asked);
-    struct fuse_open_out d = {0};
-    memcpy(&d, r.bytes, sizeof d);
-    free(r.bytes);
+    fake_expect_error(&k, asked, 0);
     CHECK_EQ(read_all(&d, 4096, true, seen, 8), 3);
     CHECK_EQ(seen[2].nodeid, new);
     CHECK_EQ(fake_entry(&k, fake_lookup(&k, 1, "a")), new);
@@ -305,6 +422,10 @@ int main(void)
     RUN(pages_of_any_size_give_every_entry_once);
     RUN(an_open_directory_stays_as_it_was);
     RUN(the_kernel_caches_one_state_at_a_time);
+    RUN(who_opens_a_directory_and_does_not_read_it_costs_nothing);
+    RUN(while_one_has_yet_to_read_others_neither_use_nor_fill_the_kernels_cache);
+    RUN(seats_share_a_listing_and_keep_it);
+    RUN(a_listing_that_fails_is_told_to_the_reader_and_asked_for_again);
     RUN(the_kernel_reads_a_new_listing_anew);
     RUN(one_listing_serves_opens_and_lookups_while_it_is_fresh);
     RUN(readdirplus_counts_lookups_and_forgetting_frees);

@@ -409,6 +409,11 @@ static void the_kernels_listing_is_known_by_its_stamp(void)
     CHECK(ajf_inode_dir_open(table, d, 8, 6) == AJF_DIR_KEEP);
     ajf_inode_dir_read(table, d, 7, 0); /* an older listing */
     CHECK(ajf_inode_dir_open(table, d, 8, 7) == AJF_DIR_FRESH);
+    ajf_inode_settle(table, d, 7);
+    CHECK(ajf_inode_dir_open(table, d, 0, 8) == AJF_DIR_FRESH); /* one that is not known yet */
+    CHECK(ajf_inode_dir_open(table, d, 9, 9) == AJF_DIR_UNSETTLED); /* whatever it will be */
+    ajf_inode_dir_read(table, d, 9, 8);
+    CHECK(ajf_inode_dir_open(table, d, 9, 10) == AJF_DIR_KEEP);
     teardown();
 }
 

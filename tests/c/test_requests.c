@@ -387,6 +387,56 @@ static void a_stat_that_hangs_times_out_and_its_late_answer_is_harmless(void)
 
 /* --------------------------------------------------------------------------------------------------- metadata */
 
+static uint64_t blocks_of(uint64_t unique)
+{
+    struct fake_reply r = fake_reply(&k, unique);
+    struct fuse_statfs_out out = {0};
+    CHECK_EQ(r.error, 0);
+    NEED(r.length >= sizeof out);
+    memcpy(&out, r.bytes, sizeof out);
+    free(r.bytes);
+    return out.st.blocks;
+}
+
+/* Who watches mounts asks for figures and attributes of their roots, and must not hang with a source. */
+static void a_source_that_is_silent_does_not_keep_a_watcher_waiting(void)
+{
+    struct ajf_options o = with_deadlines();
+    struct fuse_getattr_in in = {0};
+    struct ajf_statfs figures = {.block_size = 4096, .blocks = 1000, .name_max = 255};
+    fake_start(&k, &o);
+    for (uint64_t told = 0; told <= 1000; told += 1000) { /* nothing was told before; something was */
+        uint64_t asked = fake_send(&k, FUSE_STATFS, 1, NULL, 0);
+        struct ajf_fetch *f = fake_fetch(&k, AJF_FETCH_STATFS, NULL);
+        CHECK(fake_is_parked(&k, asked));
+        fake_time_passes(&k);
+        CHECK_EQ(blocks_of(asked), told);
+        CHECK_EQ(blocks_of(fake_send(&k, FUSE_STATFS, 1, NULL, 0)), told); /* at once, while nobody knows better */
+        CHECK(fake_no_fetch(&k));
+        CHECK_EQ(ajf_fetch_statfs(f, &figures), 0);
+        ajf_fetch_release(f);
+    }
+    uint64_t asked = fake_send(&k, FUSE_STATFS, 1, NULL, 0);
+    struct ajf_fetch *f = fake_fetch(&k, AJF_FETCH_STATFS, NULL);
+    ajf_fetch_fail(f, EACCES); /* that is an answer */
+    ajf_fetch_release(f);
+    fake_expect_error(&k, asked, EACCES);
+    asked = fake_send(&k, FUSE_GETATTR, 1, &in, sizeof in);
+    f = fake_fetch(&k, AJF_FETCH_STAT, NULL);
+    fake_time_passes(&k);
+    fake_expect_error(&k, asked, 0);
+    fake_expect_error(&k, fake_send(&k, FUSE_GETATTR, 1, &in, sizeof in), 0);
+    CHECK(fake_no_fetch(&k));
+    ajf_fetch_release(f);
+    asked = fake_send(&k, FUSE_GETATTR, 1, &in, sizeof in);
+    f = fake_fetch(&k, AJF_FETCH_STAT, NULL);
+    ajf_fetch_fail(f, EACCES);
+    ajf_fetch_release(f);
+    fake_expect_error(&k, asked, EACCES);
+    CHECK_EQ(fake_stat(&k, "op_timed_out"), 0);
+    fake_end(&k);
+}
+
 static void equal_questions_share_a_fetch_until_it_is_taken(void)
 {
     struct ajf_options o = fake_options();
@@ -464,8 +514,8 @@ static void malformed_answers_are_errors_of_the_caller_and_of_the_request(void)
     CHECK_EQ(ajf_fetch_link(f, "x", 1), -EINVAL); /* another question's answer */
     ajf_fetch_release(f);
     fake_expect_error(&k, l, EIO);
-    struct fuse_open_in in = {0};
-    l = fake_send(&k, FUSE_OPENDIR, 1, &in, sizeof in);
+    struct fuse_read_in in = {.size = 4096};
+    l = fake_send(&k, FUSE_READDIR, 1, &in, sizeof in);
     f = fake_fetch(&k, AJF_FETCH_LIST, NULL);
     CHECK_EQ(ajf_fetch_list(f, &entry, 1, "short", 5), -EINVAL);
     ajf_fetch_release(f);
@@ -529,7 +579,7 @@ static void the_stop_answers_everything_and_late_answers_leave_nothing(void)
 {
     struct ajf_options o = fake_options();
     struct ajf_attr attr = fake_attr(10, 1);
-    struct fuse_open_in in = {0};
+    struct fuse_read_in in = {.size = 4096};
     struct ajf_fetch_info info;
     o.negative_timeout_ns = o.attr_timeout_ns = o.entry_timeout_ns = UINT64_C(3600) * 1000000000;
     fake_start(&k, &o);
@@ -538,7 +588,7 @@ static void the_stop_answers_everything_and_late_answers_leave_nothing(void)
     struct ajf_fetch *read = fake_fetch(&k, AJF_FETCH_READ, &info);
     asked[1] = fake_open(&k, b);
     struct ajf_fetch *open = fake_fetch(&k, AJF_FETCH_OPEN, NULL);
-    asked[2] = fake_send(&k, FUSE_OPENDIR, 1, &in, sizeof in);
+    asked[2] = fake_send(&k, FUSE_READDIR, 1, &in, sizeof in);
     struct ajf_fetch *list = fake_fetch(&k, AJF_FETCH_LIST, NULL);
     asked[3] = fake_lookup(&k, 1, "found");
     struct ajf_fetch *stat = fake_fetch(&k, AJF_FETCH_STAT, NULL);
@@ -638,6 +688,7 @@ int main(void)
     RUN(readers_that_time_out_together_start_afresh_once);
     RUN(an_open_that_hangs_is_given_up_and_asked_anew);
     RUN(a_stat_that_hangs_times_out_and_its_late_answer_is_harmless);
+    RUN(a_source_that_is_silent_does_not_keep_a_watcher_waiting);
     RUN(equal_questions_share_a_fetch_until_it_is_taken);
     RUN(a_missing_name_is_remembered_as_long_as_said);
     RUN(another_version_at_open_is_stale_and_the_name_is_asked_for_again);

@@ -121,7 +121,7 @@ def test_a_directory_is_read_on_after_it_has_changed(private: Path, mounts: Moun
             return sorted([first] + [entry.name for entry in entries])
 
     reader = children.start(read)
-    mounted.until(lambda s: s["op_readdirplus"] + s["op_readdir"] > 0, "the first part to be read")
+    mounted.until(lambda s: s["listings_born"] > 0, "it to be listed")
     for name in names[::2]:
         (source / name).unlink()
     (source / "new").touch()
