@@ -213,7 +213,7 @@ asan tsan ubsan: .venv/.tools ## the C stress test, and those of parsers, under 
 
 # ---- packages
 
-wheel: .venv/.installed .venv/.wheel ## wheels with libfuse inside, in dist/: make wheel [WHEEL_PYTHONS="python3.9 python3.13"]
+wheel: .venv/.installed .venv/.wheel ## wheels with libfuse inside, in dist/: make wheel [WHEEL_PYTHONS="python3.11 python3.13"]
 	@AJF_LIBFUSE_PREFIX=$$(scripts/ensure-libfuse)
 	export AJF_LIBFUSE_PREFIX
 	for python in $(WHEEL_PYTHONS); do

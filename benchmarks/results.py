@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ The newest full run of each suite; how it is measured and what the columns mean 
 def append(suite: str, title: str, how: str, runs: int, rows: Sequence[Row], peer: str = tables.PEER) -> None:
     """Adds a run to the suite's file."""
     record = {
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _commit(),
         **machine.facts(),
         "title": title,

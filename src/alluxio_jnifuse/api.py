@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING
 
 from alluxio_jnifuse import metrics, mounttable
 from alluxio_jnifuse.errors import MountError
@@ -14,7 +14,7 @@ from alluxio_jnifuse.umount import WAIT_S, unmount
 if TYPE_CHECKING:
     from types import TracebackType
 
-    Path = Union[str, bytes, os.PathLike[str], os.PathLike[bytes]]
+    Path = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 # The command, without the working directory among the places of modules: `python -m` would import a getopt.py from it.
 _PROGRAM = "import sys; sys.path[:] = filter(None, sys.path); from alluxio_jnifuse.cli import main; sys.exit(main())"

@@ -7,7 +7,7 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple, Union
+from typing import NamedTuple
 
 from alluxio_jnifuse import units
 from alluxio_jnifuse.errors import ConfigError
@@ -22,7 +22,7 @@ from alluxio_jnifuse.properties import (
     read_site_file,
 )
 
-Value = Union[int, str, None]  # flags and switches are 0 or 1; None = unset
+Value = int | str | None  # flags and switches are 0 or 1; None = unset
 
 _ADDRESS = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[^\s:,/\[\]]+)(?::(\d{1,5}))?")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import stat
 from collections.abc import Iterator
@@ -337,7 +338,7 @@ def test_what_progress_calls_final_is_final(source: Source) -> None:
 
     assert source.read_into(opened.handle, 0, memoryview(buffer), progress) == len(LARGE)
     assert told[-1] == len(LARGE)
-    assert max(b - a for a, b in zip(told, told[1:])) <= 1 << 20
+    assert max(b - a for a, b in itertools.pairwise(told)) <= 1 << 20
     release(source, opened)
 
 

@@ -21,7 +21,6 @@ import os
 import struct
 import time
 from collections.abc import Callable, Iterator
-from typing import Union
 
 from alluxio_jnifuse.cache.directory import remove
 from alluxio_jnifuse.cache.evictors import Key
@@ -49,7 +48,7 @@ _NOT_DAMAGED = tuple(map(os.strerror, (errno.EMFILE, errno.ENFILE, errno.ENOMEM,
 _LAST = b"\xff" * 25
 
 RunId = tuple[int, bytes, int]  # segment, digest, granule of the file
-Value = Union[bytes, OSError, None]
+Value = bytes | OSError | None
 
 
 class _Segment:

@@ -10,7 +10,7 @@ import stat
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Union
+from typing import Any, NamedTuple
 
 from alluxio_jnifuse.errors import StaleVersion
 from alluxio_jnifuse.sources.base import (
@@ -57,7 +57,7 @@ class Link(NamedTuple):
 
 
 # What a tree is made of: bytes are a file, a mapping of names is a directory.
-Node = Union[bytes, Pattern, Link, Mapping[bytes, Any]]
+Node = bytes | Pattern | Link | Mapping[bytes, Any]
 
 
 class _Inode:

@@ -14,7 +14,7 @@ import logging
 import queue
 import random
 import time
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING
 
 from alluxio_jnifuse.errors import SourceError, Unreachable
 from alluxio_jnifuse.sources.alluxio import requests
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from alluxio_jnifuse.sources.alluxio.calls import Calls
     from alluxio_jnifuse.sources.alluxio.settings import Settings
 
-    Outcome = Union[version_pb2.GetServiceVersionPResponse, CallError]
+    Outcome = version_pb2.GetServiceVersionPResponse | CallError
 
 log = logging.getLogger(__name__)
 
