@@ -23,7 +23,7 @@ JOBS ?=
 MAKEFLAGS += --no-builtin-rules
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help build run cluster cluster-jars helm test test-quick test-needs test-images python-tests quick-tests server-tests test-k8s check ci lint wheel asan tsan ubsan bench clean distclean c-tests c-warnings system-build system-test system-cluster system-container image image-alluxio
+.PHONY: help build run cluster cluster-jars helm test test-quick test-needs test-images python-tests quick-tests server-tests test-k8s check ci newest-python lint wheel asan tsan ubsan bench clean distclean c-tests c-warnings system-build system-test system-cluster system-container image image-alluxio
 
 CSRC := $(wildcard csrc/*.c)
 C_INPUTS := csrc/cflags $(wildcard csrc/*.[ch] csrc/*.def)
@@ -112,8 +112,11 @@ test-quick: .venv/.built .venv/.test | system-test ## those that take seconds: n
 check: test-needs .venv/.dev ## linters, types, C warnings as errors, and the tests
 	@MAKE="$(MAKE)" scripts/run-parts $(CHECK_PARTS) $(TEST_PARTS)
 
-ci: test-needs .venv/.dev ## all that is checked of a change: check, and the sanitizers
-	@MAKE="$(MAKE)" scripts/run-parts $(CHECK_PARTS) $(TEST_PARTS) $(SANITIZERS)
+ci: test-needs .venv/.dev ## all that is checked of a change: check, the sanitizers, the newest Python
+	@MAKE="$(MAKE)" scripts/run-parts $(CHECK_PARTS) $(TEST_PARTS) $(SANITIZERS) newest-python
+
+newest-python: | system-container
+	@scripts/test-python trixie
 
 test-needs: .venv/.built .venv/.test cluster-jars helm | system-test system-container
 

@@ -308,7 +308,7 @@ static void drip_data(int fd)
 static void each_byte_of_data_renews_the_patience(void)
 {
     char buffer[DRIPS];
-    ssize_t got;
+    ssize_t length;
     do { /* again where this peer itself was kept waiting */
         begin();
         put_message(&data, true, "01234567890123456789", DRIPS);
@@ -316,11 +316,11 @@ static void each_byte_of_data_renews_the_patience(void)
         script.len -= DRIPS;
         struct ajf_h2 *h = start_call(drip_data);
         uint64_t before = ajf_now_ns();
-        got = ajf_h2_read(h, buffer, sizeof buffer, DRIP_PATIENCE_MS);
-        CHECK(got < 0 || ajf_now_ns() - before >= (DRIPS - 1) * DRIP_MS * AJF_NS_PER_MS);
+        length = ajf_h2_read(h, buffer, sizeof buffer, DRIP_PATIENCE_MS);
+        CHECK(length < 0 || ajf_now_ns() - before >= (DRIPS - 1) * DRIP_MS * AJF_NS_PER_MS);
         end(h);
-    } while (got == -ETIMEDOUT && longest_drip_ns > (DRIP_PATIENCE_MS - DRIP_MS) * AJF_NS_PER_MS);
-    CHECK_EQ(got, DRIPS);
+    } while (length == -ETIMEDOUT && longest_drip_ns > (DRIP_PATIENCE_MS - DRIP_MS) * AJF_NS_PER_MS);
+    CHECK_EQ(length, DRIPS);
 }
 
 static void *abort_later(void *h)

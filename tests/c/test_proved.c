@@ -3,6 +3,8 @@
  * Opens that wait for the first bytes of a file that is opened lazily (open.h), against a kernel that the test plays.
  */
 #include "check.h"
+#include <sched.h>
+
 #include "fake_kernel.h"
 #include "file.h"
 
@@ -151,15 +153,19 @@ static void the_end_answers_it(void)
 static void a_source_that_hangs_does_not_keep_the_next_one(void)
 {
     struct ajf_options o = options();
-    o.read_timeout_ms = 100;
+    o.read_timeout_ms = 3600000; /* it comes with fake_time_passes */
     for (int i = 0; i < 1; i++) {
         fake_start(&k, &o);
         ajf_open_lazily(k.m, MIB, 8);
         uint64_t nodeid = fake_find(&k, "file", SIZE, 5), asked = fake_open(&k, nodeid);
         struct ajf_fetch *hanging = fake_fetch(&k, AJF_FETCH_READ, NULL);
+        CHECK(fake_is_parked(&k, asked));
+        fake_time_passes(&k);
         fake_expect_error(&k, asked, EIO);
+        uint64_t until = ajf_deadline_ns(FAKE_WAIT_MS); /* it is abandoned after the answer */
+        while (!fake_stat(&k, "fetch_abandoned") && ajf_now_ns() < until)
+            sched_yield();
         CHECK_EQ(fake_stat(&k, "fetch_abandoned"), 1);
-        k.m->waits.timeout_ns[AJF_WAIT_DATA] = 0; /* none */
         asked = fake_open(&k, nodeid);
         fake_answer_read(&k);
         fake_expect_error(&k, asked, 0);
