@@ -106,20 +106,21 @@ def _cluster(bench: Bench, stack: ExitStack, server: OssServer, site: dict[str, 
     files.mkdir()
     size = bench.scaled(_FILE_BYTES)
     data.make_large(files, size)
-    server.put_tree("bench", files, "dataset/train/")
+    server.put_tree("bench", files, "dataset/0/")
     cluster = stack.enter_context(Cluster(ramdisk_size="2GB", root="oss://bench/dataset/", site=site))
-    cluster.shell.fs("ls", "/train")
+    case = 0
     for name, program in _PROGRAMS.items():
         for line, options in _LINES.items():
             for readers in (1, data.LARGE_FILES):
-                _free(cluster)
+                case += 1
+                server.put_tree("bench", files, f"dataset/{case}/")
                 server.reset()
                 with bench.mount(cluster.uri(), options, cluster.client_properties()) as mount:
-                    each = [bench.mountpoint / "train" / f"large-{number}" for number in range(readers)]
+                    each = [bench.mountpoint / str(case) / f"large-{number}" for number in range(readers)]
                     results([_child(program, str(path), str(files / path.name)) for path in each], _TIMEOUT_S)
                     _settled(mount)
                     needed = readers * (min(BLOCK, size) if program is patterns.head else size)
-                    _kept(cluster, readers, needed)
+                    _kept(cluster, case, readers, needed)
                 plural = "s" if readers > 1 else ""
                 ratio = server.counts()["bytes_sent"] / needed
                 what = f"cold cluster: {name}, {line}, {readers} reader{plural}"
@@ -139,22 +140,15 @@ def _settled(mount: alluxio_jnifuse.Mount) -> dict[str, int]:
     )
 
 
-def _free(cluster: Cluster) -> None:
-    def freed() -> list[set[str]]:
-        cluster.shell.fs("free", "/")  # again: the worker may just have been fetching one
-        return _locations(cluster, data.LARGE_FILES)
-
-    _until(freed, lambda blocks: not any(blocks))
-
-
-def _kept(cluster: Cluster, readers: int, needed: int) -> None:
+def _kept(cluster: Cluster, case: int, readers: int, needed: int) -> None:
     """Waits for the worker to have what was read: it may fetch it for itself."""
-    number = -(-needed // BLOCK // readers) * readers
-    _until(lambda: _locations(cluster, readers), lambda blocks: sum(map(bool, blocks)) >= number)
+    number = -(-needed // readers // BLOCK) * readers
 
+    def held() -> int:
+        paths = [f"/{case}/large-{number}" for number in range(readers)]
+        return sum(bool(holders) for path in paths for holders in cluster.shell.locations(path))
 
-def _locations(cluster: Cluster, files: int) -> list[set[str]]:
-    return [holders for n in range(files) for holders in cluster.shell.locations(f"/train/large-{n}")]
+    _until(held, lambda blocks: blocks >= number)
 
 
 def _until(look: Callable[[], _T], good: Callable[[_T], bool]) -> _T:
