@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import os
+import sys
 import threading
 import time
+import types
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -247,3 +250,16 @@ def run_all(functions: Sequence[Callable[[], None]], timeout: float = 30.0) -> N
     for thread in made:
         thread.join(max(0.0, deadline - time.monotonic()))
     assert not any(thread.is_alive() for thread in made), f"threads still run after {timeout:g} s"
+
+
+def waiting_in(module: str) -> int:
+    """How many threads wait for an event or a condition, in code of a module ("attempts.py")."""
+    count = 0
+    for frame in sys._current_frames().values():
+        if os.path.basename(frame.f_code.co_filename) != "threading.py":
+            continue
+        caller: types.FrameType | None = frame
+        while caller is not None and os.path.basename(caller.f_code.co_filename) == "threading.py":
+            caller = caller.f_back
+        count += caller is not None and os.path.basename(caller.f_code.co_filename) == module
+    return count

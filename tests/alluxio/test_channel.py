@@ -18,6 +18,7 @@ from typing import Any
 import grpc
 import pytest
 from certificates import CERTIFICATE, KEY
+from fake_cluster import waiting_in
 from fake_server import FakeServer, RawServer, unused_port
 
 from alluxio_jnifuse.errors import ConfigError, known_errno
@@ -166,8 +167,7 @@ def test_many_threads_are_refused_at_once(server: FakeServer, channel: Callable[
     server.hold("authenticate")
     with ThreadPoolExecutor(8) as pool:
         calls = [pool.submit(get_status, made) for _ in range(8)]
-        eventually(lambda: made._users == 8)
-        time.sleep(0.2)  # from there to the wait is no event; too short would let the assertion on all_ids fail
+        eventually(lambda: waiting_in("flight.py") == 7)
         server.release("authenticate")
         errors = [call.exception(SOON_S) for call in calls]
     assert {type(error) for error in errors} == {Refused}

@@ -147,14 +147,12 @@ def test_a_file_that_is_being_written(cluster: Cluster, place: Place, mounts: Mo
     unfinished = cluster.shell.begin(f"{place.path}/file", block_size=BLOCK)
     unfinished.append(dataset.content("file", 0, BLOCK))
     mounted = mount(mounts, cluster, place.path, UNCACHED, REMOTE)
-    number, data, seconds = children.run(timed_read, mounted.join("file"), 100)
+    number, data, _ = children.run(timed_read, mounted.join("file"), 100)
     assert (number, data) in ((errno.EIO, b""), (0, b""))
-    assert seconds < 12
     unfinished.finish()
     until(
         lambda: children.run(timed_read, mounted.join("file"), 100)[1] == dataset.content("file", 0, 100),
         "the file to be complete",
-        20,
     )
 
 
@@ -174,9 +172,8 @@ def test_workers_with_too_little_room(
         Readers(children, lent.path, files, private / "b", 2),
     )
     for each in readers:
-        each.read_on(8, 60)
+        each.read_on(8)
     for each in readers:
         report = each.stop()
         assert not report.errors
-        assert report.longest_s < 10
     assert calls(mounted.stats())["ReadBlock"] > 40

@@ -74,19 +74,19 @@ def test_expiry(cluster: Cluster, place: Place, mounts: Mounts, children: Childr
     Meanwhile it is read as it was, or fails with EIO.
     """
     write(cluster, f"{place.path}/file", 1, size)
-    expiry = {**CACHED, "alluxio.user.metadata.cache.expiration.time": "3sec"}
+    expiry = {**CACHED, "alluxio.user.metadata.cache.expiration.time": "10sec"}
     mounted = mount(mounts, cluster, place.path, NOW, expiry)
     path = mounted.join("file")
-    assert children.run(sizes, path) == (size + 1, size + 1)
     began = time.monotonic()
+    assert children.run(sizes, path) == (size + 1, size + 1)
     assert children.run(generation, path) == 1
     write(cluster, f"{place.path}/file", 2, size)
-    assert children.run(sizes, path) == (size + 1, size + 1)
+    seen = children.run(sizes, path)
     assert children.run(generation, path) in (1, 2, -errno.EIO)
-    assert time.monotonic() - began < 3, "this machine is too slow"
+    assert seen == (size + 1, size + 1) or time.monotonic() - began > 9
     until(lambda: children.run(generation, path) == 2, "the new file")
     assert children.run(sizes, path) == (size + 2, size + 2)
-    assert time.monotonic() - began > 2
+    assert time.monotonic() - began > 9
 
 
 @pytest.mark.parametrize("what", ["drop", "dropAll"])
