@@ -141,6 +141,23 @@ def test_the_next_block_is_begun_at_its_start(cluster: FakeCluster) -> None:
     file.close()
 
 
+def test_what_was_begun_ahead_waits_for_a_slow_reader(cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is on the way to it, be it for longer than an idle call is kept."""
+    monkeypatch.setattr(reader, "_AHEAD_FROM_BYTES", MIB)
+    file = File(cluster.source(), "/f")
+    for at in range(0, 11 * MIB, MIB):
+        file.read(at, MIB)
+    for cursor in file.opened.handle.reader._cursors:  # type: ignore[union-attr]
+        if cursor.index:
+            cursor.used_at -= 1000.0
+    monkeypatch.setattr(reader, "_SKIP_BYTES", 0)
+    file.read(5 * MIB, MIB // 2)  # makes a call, and room for it
+    for at in range(11 * MIB, 2 * BLOCK, MIB):
+        assert file.read(at, MIB) == DATA[at : at + MIB]
+    assert [read[1:3] for read in reads(cluster, 1)] == [(0, BLOCK)]
+    file.close()
+
+
 def test_a_block_that_is_held_meanwhile_is_as_others(cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """As soon as the master says so: calls for parts of it cost no more than these."""
     monkeypatch.setattr(reader, "_RACE_S", 0.0)

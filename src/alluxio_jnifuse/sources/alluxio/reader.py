@@ -310,10 +310,15 @@ class FileReader:
         now = time.monotonic()
         idle = sorted((c for c in self._cursors if not c.busy and c.promised == c.position), key=lambda c: c.used_at)
         excess = len(self._cursors) + 1 - _MOST_CURSORS
-        old = [c for i, c in enumerate(idle) if i < excess or now - c.used_at > _IDLE_S]
+        old = [c for i, c in enumerate(idle) if i < excess or now - self._last_use_locked(c, now) > _IDLE_S]
         for cursor in old:
             self._drop_locked(cursor)
         return old
+
+    def _last_use_locked(self, cursor: Cursor, now: float) -> float:
+        """When a cursor was used last, or one of the blocks before, from which a reader is to come to it."""
+        used = [now if c.busy else c.used_at for c in self._cursors if 0 < cursor.index - c.index <= _AHEAD]
+        return max(cursor.used_at, *used) if cursor.position == cursor.start and used else cursor.used_at
 
     def _drop(self, cursor: Cursor) -> None:
         with self._lock:
