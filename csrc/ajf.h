@@ -170,6 +170,12 @@ void ajf_fetch_info(const struct ajf_fetch *f, struct ajf_fetch_info *ret_info);
  */
 int ajf_fetch_progress(struct ajf_fetch *f, size_t filled);
 
+/*
+ * Whether anybody waits for what the fetch will bring: 0, or -ECANCELED (end it). For a source that is long about an
+ * answer, between its questions. Whoever asks for figures, opens, closes or forgets waits to the end.
+ */
+int ajf_fetch_wanted(struct ajf_fetch *f);
+
 /* The answers, one per kind. -EINVAL: a malformed answer; the fetch was failed with EIO instead. */
 int ajf_fetch_attr(struct ajf_fetch *f, const struct ajf_attr *attr);
 int ajf_fetch_list(struct ajf_fetch *f, const struct ajf_entry *entries, size_t n, const char *names,

@@ -329,6 +329,19 @@ void ajf_fetch_info(const struct ajf_fetch *f, struct ajf_fetch_info *ret_info)
     *ret_info = f->info;
 }
 
+int ajf_fetch_wanted(struct ajf_fetch *f)
+{
+    bool wanted = true;
+    if (f->info.kind == AJF_FETCH_READ) {
+        pthread_mutex_lock(&f->m->cache.lock);
+        wanted = !f->cancelled;
+        pthread_mutex_unlock(&f->m->cache.lock);
+    } else if (f->info.kind == AJF_FETCH_STAT || f->info.kind == AJF_FETCH_LIST) {
+        wanted = ajf_meta_is_wanted(f);
+    }
+    return wanted ? 0 : -ECANCELED;
+}
+
 int ajf_fetch_done(struct ajf_fetch *f, size_t filled)
 {
     if (f->info.kind == AJF_FETCH_READ)
@@ -361,7 +374,9 @@ void ajf_fetch_fail(struct ajf_fetch *f, int err)
         return;
     if (err <= 0)
         err = EIO;
-    if (err != ENOENT)
+    if (err == ECANCELED && f->info.kind != AJF_FETCH_READ)
+        AJF_COUNT(&f->m->stats, fetch_cancelled);
+    else if (err != ENOENT)
         AJF_COUNT(&f->m->stats, fetch_failed);
     switch (f->info.kind) {
     case AJF_FETCH_READ:

@@ -242,6 +242,14 @@ static void park_briefly(struct ajf *m, struct ajf_call *call, enum ajf_fetch_ki
     free(call);
 }
 
+bool ajf_meta_is_wanted(struct ajf_fetch *f)
+{
+    pthread_mutex_lock(&f->m->meta.lock);
+    bool wanted = !ajf_list_empty(&f->calls) || (f->info.kind == AJF_FETCH_STAT && f->nodeid == AJF_ROOT && !f->name);
+    pthread_mutex_unlock(&f->m->meta.lock);
+    return wanted;
+}
+
 /* ------------------------------------------------------------------------------------------------ the requests */
 
 /* 0, -ENOENT until ret_view->expires_ns, or -EAGAIN: the source is to be asked. */

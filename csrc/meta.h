@@ -80,6 +80,8 @@ void ajf_meta_forget(struct ajf_meta *meta);
 
 /* A fetcher took the fetch: nobody joins it any more. */
 void ajf_meta_begin(struct ajf *m, struct ajf_fetch *f);
+/* Whether anybody waits for its answer. What is asked of the root serves those who come later, too. */
+bool ajf_meta_is_wanted(struct ajf_fetch *f);
 void ajf_meta_failed(struct ajf_fetch *f, int err);
 /* The source has forgotten what ajf_meta_refresh named. */
 int ajf_meta_forgotten(struct ajf_fetch *f);

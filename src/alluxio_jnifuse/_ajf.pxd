@@ -117,6 +117,7 @@ cdef extern from "ajf.h" nogil:
     int ajf_fetch_next(ajf *m, int timeout_ms, ajf_fetch **ret_fetch, uint32_t *ret_missing)
     void ajf_fetch_info(const ajf_fetch *f, ajf_fetch_info_s *ret_info)
     int ajf_fetch_progress(ajf_fetch *f, size_t filled)
+    int ajf_fetch_wanted(ajf_fetch *f)
     int ajf_fetch_attr(ajf_fetch *f, const ajf_attr *attr)
     int ajf_fetch_list(ajf_fetch *f, const ajf_entry *entries, size_t n, const char *names, size_t names_len)
     int ajf_fetch_link(ajf_fetch *f, const char *target, size_t len)

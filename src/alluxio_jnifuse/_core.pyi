@@ -75,6 +75,8 @@ class Fetch:
         """
     def progress(self, filled: int) -> None:
         """The first `filled` bytes are final. Raises Cancelled, ValueError."""
+    def check_wanted(self) -> None:
+        """Raises Cancelled when nobody waits for the answer any more."""
     def answer_attr(self, attr: _AttrLike) -> None: ...
     def answer_list(self, entries: object, names: bytes) -> None:
         """`entries`: C-contiguous buffer of ENTRY_BYTES * n bytes. Raises ValueError when malformed."""

@@ -120,6 +120,16 @@ cdef class Fetch:
         if err < 0:
             raise Cancelled
 
+    def check_wanted(self):
+        cdef c.ajf_fetch *f
+        cdef int err
+        f = self._enter()
+        with nogil:
+            err = c.ajf_fetch_wanted(f)
+        self._leave()
+        if err < 0:
+            raise Cancelled
+
     def answer_attr(self, attr):
         cdef c.ajf_attr a
         cdef c.ajf_fetch *f

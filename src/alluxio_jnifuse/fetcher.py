@@ -63,6 +63,12 @@ class FetchQueue(Protocol):
     def next_fetch(self, timeout: float) -> tuple[_core.Fetch | None, int]: ...
 
 
+class _Present(threading.local):
+    """The fetch that the calling thread is at."""
+
+    fetch: _core.Fetch | None = None
+
+
 class Fetchers:
     """The threads between one mount's core and its source: up to `maximum` at work, as many again lost in it."""
 
@@ -86,6 +92,8 @@ class Fetchers:
             _core.FORGET: self._forget,
         }
 
+        self._present = _Present()
+        source.check_wanted = self._check_wanted
         self._lock = threading.Lock()  # guards what follows; no call into core or source under it
         self._arrived = threading.Condition(self._lock)
         self._threads: set[threading.Thread] = set()
@@ -210,6 +218,7 @@ class Fetchers:
 
     def _serve(self, fetch: _core.Fetch) -> None:
         try:
+            self._present.fetch = fetch
             self._kinds[fetch.kind](fetch)
         except BaseException as exc:  # whatever a source raises, its fetch is ended and this thread lives on
             err = errno.EIO
@@ -218,6 +227,14 @@ class Fetchers:
             finally:
                 fetch.fail(err)
                 forget_frames(exc)
+        finally:
+            self._present.fetch = None
+
+    def _check_wanted(self) -> None:
+        """For the source, between its questions; raises Cancelled. Its own threads are always wanted."""
+        fetch = self._present.fetch
+        if fetch is not None:
+            fetch.check_wanted()
 
     def _explain(self, fetch: _core.Fetch, exc: BaseException) -> int:
         """The errno for a failure; leaves a log line when there is none that describes it."""
@@ -264,6 +281,7 @@ class Fetchers:
         self._answer(fetch, fetch.answer_attr, self._source.stat(fetch.path) if answer is None else answer)
 
     def _list(self, fetch: _core.Fetch) -> None:
+        fetch.check_wanted()  # it may have been waiting for long
         listing = self._source.list(fetch.path)
         self._answer(fetch, fetch.answer_list, listing.entries, listing.names)
 

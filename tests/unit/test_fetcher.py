@@ -63,6 +63,10 @@ class QueuedFetch(bytearray):
         if self.cancelled:
             raise _core.Cancelled
 
+    def check_wanted(self) -> None:
+        if self.cancelled:
+            raise _core.Cancelled
+
     def _end(self, *ending: Any) -> None:
         self.endings.append(ending)
         if self.malformed and ending[0] not in ("done", "fail"):

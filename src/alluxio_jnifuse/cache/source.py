@@ -91,6 +91,15 @@ class CachedSource(Source):
     def offer_list(self, function: Callable[[bytes, Any, bytes, float], None]) -> None:
         self._inner.offer_list = function
 
+    @property
+    def check_wanted(self) -> Callable[[], None]:
+        """As Source.check_wanted: the source itself calls it."""
+        return self._inner.check_wanted
+
+    @check_wanted.setter
+    def check_wanted(self, function: Callable[[], None]) -> None:
+        self._inner.check_wanted = function
+
     def mounted(self, device: int) -> None:
         self._inner.mounted(device)
 

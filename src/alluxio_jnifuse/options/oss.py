@@ -66,7 +66,8 @@ OSS_PROPERTIES = (
     # Patience; alluxio.user.streaming.data.read.timeout and alluxio.user.rpc.retry.max.duration limit it all.
     _row(
         "alluxio.underfs.oss.socket.timeout", "duration", "10s",
-        "a request that brought not a byte for so long is sent again, for what has not come yet",
+        "a request that brought not a byte for so long, or less than 4 KiB, is sent again, for what has not come yet; "
+        "the head of an answer has twice, a listing six times as long to come in",
         "Alluxio's 50sec is longer than people wait", low=1000, high=UINT32_MAX,
     ),
     _row(

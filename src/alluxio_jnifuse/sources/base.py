@@ -131,6 +131,10 @@ def _keep_nothing(path: bytes, entries: Any, names: bytes, age: float) -> None:
     """Before the mount there is nobody to offer anything to."""
 
 
+def _always_wanted() -> None:
+    """Before the mount nobody gives up."""
+
+
 class Source(abc.ABC):
     """See the module's docstring for paths, threads and errors. `str(source)` names it in log lines.
 
@@ -145,6 +149,8 @@ class Source(abc.ABC):
     it. Set before the first request; returns at once, from any thread.
     `offer_list(path, *listing, age)`: gives the core a listing that it did not ask for, and that is `age` s old, so
     that look-ups in that directory need not ask; as `invalidate`.
+    `check_wanted()`: raises Cancelled, which must pass, when nobody waits any more for what the calling thread is
+    doing; for a source that is long about an answer. Set before the first request.
     """
 
     small_bytes: int = 0
@@ -153,6 +159,7 @@ class Source(abc.ABC):
     stack_depth: int = stacking.PLAIN
     invalidate: Callable[[bytes], None] = staticmethod(_forget_nothing)
     offer_list: Callable[[bytes, Any, bytes, float], None] = staticmethod(_keep_nothing)
+    check_wanted: Callable[[], None] = staticmethod(_always_wanted)
 
     def __str__(self) -> str:
         return type(self).__name__

@@ -24,7 +24,7 @@ from alluxio_jnifuse.sources.oss.route import Route
 from alluxio_jnifuse.sources.oss.signing import Signer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from types import TracebackType
 
     from alluxio_jnifuse.sources.oss.connection import Connection, Head
@@ -70,21 +70,25 @@ class Answer:
 
 
 class Client:
-    """See the module's docstring. `provider` None: requests are not signed. Raises ConfigError."""
+    """See the module's docstring. `provider` None: requests are not signed. Raises ConfigError.
 
-    def __init__(self, settings: Settings, provider: Provider | None) -> None:
+    `check` is called by whoever has been waiting for long, and raises when nobody wants the answer any more.
+    """
+
+    def __init__(self, settings: Settings, provider: Provider | None, check: Callable[[], None] | None = None) -> None:
         self.settings = settings
+        self._check = check
         self.counters = Counters()
         self._closed = threading.Event()
         self._signer = Signer(settings, provider)
-        self._route = Route(settings.endpoint, settings.connect_timeout_s, settings.stall_s)
+        self._route = Route(settings.endpoint, settings.connect_timeout_s, settings.stall_s, check)
         self._pool = Pool(self._route, self.counters)
         lines = {"host": settings.endpoint.authority, "user-agent": f"alluxio-jnifuse/{__version__}"}
         self._always = "".join(f"{name}: {value}\r\n" for name, value in {**lines, **self._route.headers}.items())
 
     def patience(self, limit_s: float, where: str) -> Patience:
         """For a request that is repeated for up to `limit_s`."""
-        return Patience(limit_s, where, self._closed, self.counters)
+        return Patience(limit_s, where, self._closed, self.counters, self._check)
 
     def impatience(self) -> Patience:
         """For a request that is not repeated: what is wrong is raised as it is."""
@@ -160,5 +164,6 @@ class Client:
             body = connection.read_body()
         except Broken:
             body = b""  # the status has to do
-        self._pool.give_back(connection, reusable=connection.reusable)
+        finally:
+            self._pool.give_back(connection, reusable=connection.reusable)
         return Refused(kind, subject, head, body, (credentials.secret, credentials.token) if credentials else ())

@@ -5,7 +5,10 @@ call waits in the kernel until a piece is there, or until its time is over, when
 would copy them, wake up for every few packets, and take longer for the headers of a small object than its bytes take.
 
 Silence is noticed by two such waits in vain, one after the other, each half as long as a stall: that is after one stall
-to one and a half.
+to one and a half. So is an answer that drips: for a head, interim answers included, two stalls are waited, for a body
+that is read as a whole six, and a body that is read in pieces has to bring 4 KiB, or its rest, in each stall; a byte
+more prolongs none of them. What is read as a whole has a limit, and so have the numbers of interim answers, lines and
+chunks: they cost time without bringing anything.
 
 Threads: one at a time, but `abort`.
 """
@@ -18,13 +21,23 @@ import socket
 import ssl
 import struct
 import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # What is received together with the head of an answer is copied, which takes less than receiving it for itself.
 _HEAD_BYTES = 64 << 10
 _LARGEST_BODY_BYTES = 16 << 20  # of what is read as a whole: a page of 1,000 keys of 1,023 bytes, each thrice as long
 _LINE_BYTES = 1 << 10  # of a chunk's size
+_MOST_LINES = 1000  # of a head, and of trailers: 8 KiB of user metadata are some hundreds
+_MOST_INTERIM = 16
+_LEAST_CHUNK_BYTES = 128  # what a chunk counts for at least
 _NO_BODY = (204, 304)
 _WAITS = 2  # in vain, before a connection is given up
+_HEAD_STALLS = 2
+_BODY_STALLS = 6  # of what is read as a whole
+LEAST_BYTES = 4 << 10  # in each stall, of what is read in pieces
 _NUMBER = re.compile("[0-9]{1,20}")
 _CHUNK = re.compile(b"[0-9A-Fa-f]{1,8}")
 
@@ -53,6 +66,8 @@ class Head:
         code = number(status)
         if not version.startswith("HTTP/1.") or code is None:
             raise Malformed("the answer is no HTTP")
+        if len(lines) > _MOST_LINES:
+            raise Malformed(f"a head of {len(lines)} lines")
         self.status = code
         self.headers: dict[str, str] = {}
         for line in lines:
@@ -65,14 +80,28 @@ class Head:
 class Connection:
     """See the module's docstring. `sock` is connected; TLS is its own affair.
 
+    `check` is called while an answer is waited for, and raises when nobody wants it any more. `most`: bytes of what is
+    read as a whole.
     `left`: bytes of the present answer that have not been read; None: it comes in chunks, or until the end.
     """
 
-    def __init__(self, sock: socket.socket, stall_s: float) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        stall_s: float,
+        check: Callable[[], None] | None = None,
+        most: int = _LARGEST_BODY_BYTES,
+    ) -> None:
         self.used = False  # for an answer that was read to its end
         self.left: int | None = 0
         self._sock = sock
+        self._stall_s = stall_s
         self._wait_s = stall_s / _WAITS
+        self._check = check
+        self._most = most
+        self._limit_s = 0.0  # how long one may wait altogether for what is being received,
+        self._waited_s = 0.0  # and has waited
+        self._came = 0  # bytes in the meantime
         self._in_one_call = False  # whether the kernel waits for a whole piece
         self._keep = True
         self._chunked = False
@@ -88,10 +117,10 @@ class Connection:
         sock.settimeout(None)
         self._in_one_call = True
 
-    def ask(self, head: bytes, *, body: bool = True) -> Head:
+    def ask(self, head: bytes, *, body: bool = True, within_s: float = 0.0) -> Head:
         """Sends a request and returns the head of its answer, which has a body unless the request was for none.
 
-        Raises Broken.
+        `within_s`: how long the head may take, where that is not two stalls. Raises Broken.
         """
         self._begin = self._end = 0
         self._keep = False  # until the end of the answer is reached
@@ -99,10 +128,16 @@ class Connection:
             self._sock.sendall(head)
         except OSError as error:
             raise _broken(error) from error
+        self._be_patient(within_s or _HEAD_STALLS * self._stall_s)
         answer = self._read_head()
+        interim = 0
         while 100 <= answer.status < 200:
+            interim += 1
+            if interim > _MOST_INTERIM:
+                raise Malformed("interim answers without an end")
             answer = self._read_head()
         self._expect(answer, body)
+        self._be_patient(self._stall_s)
         return answer
 
     def read_into(self, buffer: memoryview) -> int:
@@ -128,23 +163,22 @@ class Connection:
                 raise  # else the next call will
         self.left -= count
         self.used = not self.left
+        self._came += count
+        if self._came >= LEAST_BYTES or count == wanted:
+            self._be_patient(self._limit_s)
         return count
 
-    def read_body(self) -> bytes:
-        """All of the body. Raises Broken."""
+    def read_body(self, within_s: float = 0.0) -> bytes:
+        """All of the body. `within_s`: how long it may take, where that is not six stalls. Raises Broken."""
+        self._be_patient(within_s or _BODY_STALLS * self._stall_s)
         if self._chunked:
             body = self._read_chunks()
         elif self.left is None:
             body = self._read_to_end()
         else:
-            if self.left > _LARGEST_BODY_BYTES:
+            if self.left > self._most:
                 raise Malformed(f"an answer of {self.left} bytes")
-            data = bytearray(self.left)
-            view = memoryview(data)
-            done = 0
-            while done < len(data):
-                done += self.read_into(view[done:])
-            body = bytes(data)
+            body = self._read_exactly(self.left)
         self.left = 0
         self.used = True
         return body
@@ -183,14 +217,27 @@ class Connection:
             raise Broken("the server hung up")
         return count
 
+    def _be_patient(self, limit_s: float) -> None:
+        """Begins to count anew how long it takes."""
+        self._limit_s = limit_s
+        self._waited_s = 0.0
+        self._came = 0
+
     def _receive_any(self, buffer: memoryview | bytearray, flags: int = 0) -> int:
-        """0 when the server hung up. Raises Broken."""
+        """0 when the server hung up. Raises Broken, and what `check` raises."""
         for wait in range(1, _WAITS + 1):
+            if self._waited_s >= self._limit_s:
+                raise Stalled("too little came")
+            if self._waited_s >= self._wait_s and self._check is not None:
+                self._check()
+            began = time.monotonic()
             try:
                 return self._sock.recv_into(buffer, 0, flags) if flags else self._sock.recv_into(buffer)
             except OSError as error:
                 if wait == _WAITS or not _is_late(error):
                     raise _broken(error) from error
+            finally:
+                self._waited_s += time.monotonic() - began
         raise AssertionError("the last wait returns or raises")
 
     def _read_head(self) -> Head:
@@ -230,21 +277,19 @@ class Connection:
             self._keep = False
 
     def _read_to_end(self) -> bytes:
-        parts = [bytes(self._buffer[self._begin : self._end])]
+        body = self._buffer[self._begin : self._end]
         self._begin = self._end
-        total = len(parts[0])
-        while total <= _LARGEST_BODY_BYTES:
-            piece = bytearray(_HEAD_BYTES)
+        piece = memoryview(bytearray(_HEAD_BYTES))
+        while len(body) <= self._most:
             count = self._receive_any(piece)
             if not count:
-                return b"".join(parts)
-            parts.append(bytes(piece[:count]))
-            total += count
-        raise Malformed(f"an answer of more than {_LARGEST_BODY_BYTES} bytes")
+                return bytes(body)
+            body += piece[:count]
+        raise Malformed(f"an answer of more than {self._most} bytes")
 
     def _read_chunks(self) -> bytes:
-        parts = []
-        total = 0
+        body = bytearray()
+        counted = 0
         while True:
             line = self._read_line()
             digits = line.partition(b";")[0].strip()
@@ -253,15 +298,18 @@ class Connection:
             size = int(digits, 16)
             if not size:
                 break
-            total += size
-            if total > _LARGEST_BODY_BYTES:
-                raise Malformed(f"an answer of {total} bytes")
-            parts.append(self._read_exactly(size))
+            counted += max(size, _LEAST_CHUNK_BYTES)
+            if counted > self._most:
+                raise Malformed(f"an answer of {len(body) + size} bytes in chunks")
+            body += self._read_exactly(size)
             if self._read_line():
                 raise Malformed("a chunk longer than its size")
+        trailers = 0
         while self._read_line():
-            pass  # trailers
-        return b"".join(parts)
+            trailers += 1
+            if trailers > _MOST_LINES:
+                raise Malformed("trailers without an end")
+        return bytes(body)
 
     def _read_line(self) -> bytes:
         while True:

@@ -126,19 +126,18 @@ class Provider:
 
     def _fetch_locked(self) -> bool:
         """Fetches new ones, unless that was tried in vain a moment ago; whether there are new ones."""
-        now = time.monotonic()
-        if now < self._not_before:
+        if time.monotonic() < self._not_before:
             return False
         try:
             fetched = self._fetch()
         except CredentialsError as error:
             self._problem, self._failed = error.what, True
-            self._not_before = now + _AGAIN_S
+            self._not_before = time.monotonic() + _AGAIN_S  # who waited meanwhile does not wait again
             log.warning("no new credentials from %s: %s", self.name, error.what)
             return False
         if self._current is not None and fetched.same_as(self._current):
             self._problem, self._failed = "they are the same again", False
-            self._not_before = now + _AGAIN_S
+            self._not_before = time.monotonic() + _AGAIN_S
             return False
         self._current = fetched
         return True

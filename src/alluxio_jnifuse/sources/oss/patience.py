@@ -1,7 +1,7 @@
 """How often and for how long a request is sent again: exponential back-off with full jitter, within a limit.
 
-The limit begins anew with each byte that comes. What a server asks for (Retry-After) is waited at least. Nothing is
-gained by repeating often what no server of OSS would say: that has a number of attempts, too.
+The limit begins anew when something has come, which is more than a byte. What a server asks for (Retry-After) is waited
+at least. Nothing is gained by repeating often what no server of OSS would say: that has a number of attempts, too.
 """
 
 from __future__ import annotations
@@ -27,9 +27,20 @@ _MOST_MALFORMED = 5
 
 
 class Patience:
-    """For one read, look-up or listing of `where`; `closed` is set when the mount ends. One thread's."""
+    """For one read, look-up or listing of `where`; `closed` is set when the mount ends. One thread's.
 
-    def __init__(self, limit_s: float, where: str, closed: threading.Event, counters: Counters) -> None:
+    `check` raises when nobody wants the answer any more.
+    """
+
+    def __init__(
+        self,
+        limit_s: float,
+        where: str,
+        closed: threading.Event,
+        counters: Counters,
+        check: Callable[[], object] | None = None,
+    ) -> None:
+        self._check = check
         self._limit_s = limit_s
         self._where = where
         self._closed = closed
@@ -45,8 +56,9 @@ class Patience:
     def failed(self, error: Exception, check: Callable[[], object] | None = None) -> None:
         """Waits until the request may be sent again; raises when it may not: `error` itself, or SourceError.
 
-        `check` raises when nobody wants the answer any more.
+        `check`: as that of the constructor, which it takes the place of.
         """
+        check = check or self._check
         if not is_transient(error):
             raise error
         self._malformed += isinstance(error, Malformed)

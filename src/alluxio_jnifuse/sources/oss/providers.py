@@ -6,9 +6,10 @@ All but the first two are JSON with the same four names: AccessKeyId, AccessKeyS
 from __future__ import annotations
 
 import calendar
-import http.client
 import json
 import shlex
+import socket
+import ssl
 import subprocess
 import time
 import uuid
@@ -16,11 +17,13 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+from alluxio_jnifuse.sources.oss.connection import Connection
 from alluxio_jnifuse.sources.oss.credentials import Credentials, CredentialsError, Provider
 
 _COMMAND_S = 30.0  # a command may have to ask a server far away
 _METADATA_S = 5.0  # the metadata service is on this machine's own network
 _STS_S = 10.0
+_AT_ONCE_S = 0.01  # what has come already
 _LARGEST_BYTES = 1 << 16  # of an answer
 
 # The variables of oss2, then those of the newer SDKs: ID, secret, token.
@@ -117,26 +120,44 @@ def service_account(environ: Mapping[str, str]) -> Provider | None:
 
 
 def _ask(method: str, url: str, name: str, timeout: float, body: bytes | None = None) -> bytes:
-    """The answer of a server that is asked directly: neither service can be reached through a proxy."""
+    """The answer of a server that is asked directly: neither service can be reached through a proxy.
+
+    Connecting has `timeout`, and so has the answer, however it comes.
+    """
     try:
         parts = urlsplit(url)
-        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        connection = kind(parts.hostname or "", parts.port, timeout=timeout)
-    except (ValueError, http.client.InvalidURL):
+        host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+        target = parts.path + (f"?{parts.query}" if parts.query else "")
+        if not host or not target.isascii() or not target.isprintable() or " " in target:
+            raise ValueError
+    except ValueError:
         raise CredentialsError("the address of that service is none", where=name) from None
-    headers = {"Content-Type": "application/x-www-form-urlencoded"} if body else {}
+    lines = [f"{method} {target or '/'} HTTP/1.1", f"Host: {parts.netloc.rpartition('@')[2]}", "Connection: close"]
+    if body is not None:
+        lines += ["Content-Type: application/x-www-form-urlencoded", f"Content-Length: {len(body)}"]
+    request = "\r\n".join([*lines, "", ""]).encode("latin-1", "replace") + (body or b"")
     try:
-        connection.request(method, parts.path + (f"?{parts.query}" if parts.query else ""), body, headers)
-        answer = connection.getresponse()
-        said = answer.read(_LARGEST_BYTES)
-        if answer.status != 200:
-            raise CredentialsError(f"{parts.netloc} answers {answer.status} {answer.reason}", where=name)
-        return said
-    except (OSError, ValueError, http.client.HTTPException) as error:  # ValueError: it cannot be put into a request
-        reason = (error.strerror if isinstance(error, OSError) else "") or type(error).__name__
+        with socket.create_connection((host, port), timeout) as plain:
+            context = ssl.create_default_context() if parts.scheme == "https" else None
+            sock = context.wrap_socket(plain, server_hostname=host) if context is not None else plain
+            connection = Connection(sock, timeout, most=_LARGEST_BYTES)
+            try:
+                began = time.monotonic()
+                answer = connection.ask(request, within_s=timeout)
+                said = connection.read_body(max(0.0, began + timeout - time.monotonic()) or _AT_ONCE_S)
+            finally:
+                connection.close()
+    except (OSError, UnicodeError) as error:  # UnicodeError: no name of a host
+        reason = (error.strerror if isinstance(error, OSError) else "") or str(error)
         raise CredentialsError(f"{parts.netloc} cannot be asked: {reason}", where=name) from None
-    finally:
-        connection.close()
+    if answer.status != 200:
+        raise CredentialsError(f"{parts.netloc} answers {answer.status} {_shown(answer.reason)}", where=name)
+    return said
+
+
+def _shown(text: str) -> str:
+    """One short line."""
+    return "".join(each if each.isprintable() else " " for each in text[:100])
 
 
 def _parse(said: bytes, name: str, within: str = "") -> Credentials:
@@ -153,5 +174,5 @@ def _parse(said: bytes, name: str, within: str = "") -> Credentials:
         return Credentials(str(key_id), str(secret), str(token), expires_at)
     except CredentialsError as error:
         raise CredentialsError(error.what, where=name) from None
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
         raise CredentialsError("what it says is no JSON with AccessKeyId and AccessKeySecret", where=name) from None

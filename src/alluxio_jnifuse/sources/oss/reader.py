@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from alluxio_jnifuse._core import crc64
 from alluxio_jnifuse.errors import CorruptContents, StaleVersion, forget_frames
 from alluxio_jnifuse.sources.oss.checksum import Checksum, Damaged
-from alluxio_jnifuse.sources.oss.connection import Broken, Malformed, number
+from alluxio_jnifuse.sources.oss.connection import LEAST_BYTES, Broken, Malformed, number
 from alluxio_jnifuse.sources.oss.errors import FAILURES, Refused
 from alluxio_jnifuse.sources.oss.lookup import record_of
 
@@ -99,7 +99,7 @@ class Reader:
         """Reads an object from its start to its end; not a byte counts before it returns, when all are checked."""
         again = False
         while True:
-            done = self._fill(obj, 0, buffer, lambda begin, end: None, lambda _: progress(0))
+            done = self._fill(obj, 0, buffer, lambda begin, end: progress(0), lambda _: progress(0))
             expected = number(obj.crc or "")
             if expected is None:
                 break
@@ -125,7 +125,7 @@ class Reader:
         """
         self._check_trust(obj)
         end = min(len(buffer), obj.size - offset)
-        done = 0
+        done = came = 0
         step = _FIRST_BYTES
         patience = self._client.patience(self._patience_s, obj.where)
         while done < end:
@@ -137,8 +137,11 @@ class Reader:
                         self._client.counters.add("bytes", count)
                         take(done, done + count)
                         done += count
+                        came += count
                         step = _PIECE_BYTES
-                        patience.came()
+                        if came >= LEAST_BYTES:
+                            patience.came()
+                            came = 0
             except FAILURES as error:
                 forget_frames(error)
                 if isinstance(error, Refused) and (error.missing or error.status in _OTHER_VERSION):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import socket
 import ssl
+import time
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -17,6 +18,8 @@ from alluxio_jnifuse.errors import ConfigError
 from alluxio_jnifuse.sources.oss.connection import Broken, Connection
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from alluxio_jnifuse.sources.oss.endpoint import Endpoint
 
 
@@ -39,10 +42,14 @@ class Route:
     `headers`: for the proxy, in every request.
     """
 
-    def __init__(self, endpoint: Endpoint, connect_timeout_s: float, stall_s: float) -> None:
+    def __init__(
+        self, endpoint: Endpoint, connect_timeout_s: float, stall_s: float, check: Callable[[], None] | None = None
+    ) -> None:
+        """`check`: as that of Connection."""
         self._endpoint = endpoint
         self._timeout_s = connect_timeout_s
         self._stall_s = stall_s
+        self._check = check
         self._context = ssl.create_default_context() if endpoint.secure else None
         self._peer = (endpoint.host, endpoint.port)
         self._tunnel = b""
@@ -71,7 +78,7 @@ class Route:
                 self._open_tunnel(sock)
             if self._context is not None:
                 sock = self._context.wrap_socket(sock, server_hostname=self._endpoint.host)
-            return Connection(sock, self._stall_s)
+            return Connection(sock, self._stall_s, self._check)
         except ConnectError:
             sock.close()
             raise
@@ -108,12 +115,15 @@ class Route:
         self._tunnel = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
     def _open_tunnel(self, sock: socket.socket) -> None:
+        until = time.monotonic() + self._timeout_s
         sock.sendall(self._tunnel)
         head = b""
         while not head.endswith(b"\r\n\r\n"):  # byte by byte: what follows is for TLS
             byte = sock.recv(1)
             if not byte or len(head) > 1 << 14:
                 raise ConnectError("it hung up", self.peer)
+            if time.monotonic() > until:
+                raise ConnectError("it does not answer", self.peer)
             head += byte
         status = head.partition(b" ")[2][:3].decode("latin-1")
         if status != "200":

@@ -56,7 +56,7 @@ class OssSource(Source):
 
     def __init__(self, settings: Settings, provider: Provider | None) -> None:
         self._settings = settings
-        self._client = Client(settings, provider)
+        self._client = Client(settings, provider, lambda: self.check_wanted())
         self._owner = Owner(settings.uid, settings.gid, int(time.time()))
         self._lookup = Lookup(self._client, self._owner)
         self._reader = Reader(self._client)
