@@ -57,6 +57,11 @@ fail_log:
     return err;
 }
 
+void ajf_follow_growth(struct ajf *m)
+{
+    m->follows_growth = true;
+}
+
 void ajf_open_lazily(struct ajf *m, uint64_t bytes, uint32_t ahead)
 {
     m->queue.max_ahead = ahead;

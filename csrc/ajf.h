@@ -93,6 +93,12 @@ void ajf_open_lazily(struct ajf *m, uint64_t bytes, uint32_t ahead);
 void ajf_set_root(struct ajf *m, const struct ajf_attr *attr);
 
 /*
+ * For a source whose files may be appended to: when attributes of a file are asked for that is open, STAT tells its
+ * version, also when its name leads to another one by now. Before ajf_mount.
+ */
+void ajf_follow_growth(struct ajf *m);
+
+/*
  * Mounts on an absolute path. `mount_options` is the comma list for mount(2) and libfuse (ro, allow_other, fsname=,
  * max_read= ...). The kernel queues requests from here on; nothing answers before ajf_start.
  */
@@ -147,7 +153,7 @@ struct ajf_fetch_info {
     enum ajf_lane lane;
     const char *path; /* from the root of the mount, "/" or "/a/b"; bytes as the kernel gave them */
     size_t path_len;
-    uint64_t version; /* OPEN, READ: the identity that is wanted */
+    uint64_t version; /* OPEN, READ: the identity that is wanted; STAT: see ajf_follow_growth, else 0 */
     uint64_t handle;  /* READ, CLOSE: what ajf_fetch_opened was given; 0: opened lazily */
     uint64_t size;    /* OPEN, READ: size of that version, bytes */
     uint64_t offset;  /* READ: of the first byte of the buffer within the file */
@@ -178,6 +184,11 @@ int ajf_fetch_wanted(struct ajf_fetch *f);
 
 /* The answers, one per kind. -EINVAL: a malformed answer; the fetch was failed with EIO instead. */
 int ajf_fetch_attr(struct ajf_fetch *f, const struct ajf_attr *attr);
+/*
+ * The other answer to STAT of a `version`, which somebody has open: the file is another version now, no shorter, and begins
+ * with all that READs of `version` made final. The open files go on in it, where that can be done.
+ */
+int ajf_fetch_grown(struct ajf_fetch *f, const struct ajf_attr *attr);
 int ajf_fetch_list(struct ajf_fetch *f, const struct ajf_entry *entries, size_t n, const char *names,
                    size_t names_len);
 int ajf_fetch_link(struct ajf_fetch *f, const char *target, size_t len);

@@ -184,20 +184,14 @@ static void give_up_locked(struct ajf *m, struct ajf_file *file)
     }
 }
 
-void ajf_file_abandon_locked(struct ajf *m, struct ajf_file *file)
+/* A fresh, empty file takes the place of one that is in use. */
+static int replace_locked(struct ajf *m, struct ajf_file *file, uint64_t version, uint64_t size)
 {
-    if (file->abandoned)
-        return;
-    if (!file->opens && ajf_list_empty(&file->readers) && ajf_list_empty(&file->opens_waiting)) {
-        give_up_locked(m, file);
-        ajf_file_retire_locked(m, file);
-        return;
-    }
-    struct ajf_file *fresh = file_new(m, file->nodeid, file->version, file->size);
+    struct ajf_file *fresh = file_new(m, file->nodeid, version, size);
     if (!fresh || ajf_file_reopen_locked(m, fresh)) {
         if (fresh)
             ajf_file_unref_locked(m, fresh);
-        return; /* it stays as it is; the next read times out as this one did */
+        return -ENOMEM;
     }
     fresh->opens = file->opens;
     fresh->mode = file->mode;
@@ -224,6 +218,33 @@ void ajf_file_abandon_locked(struct ajf *m, struct ajf_file *file)
     ajf_file_retire_locked(m, file);
     occupy_locked(m, fresh);
     ajf_inode_unref(&m->inodes, fresh->nodeid);
+    return 0;
+}
+
+void ajf_file_abandon_locked(struct ajf *m, struct ajf_file *file)
+{
+    if (file->abandoned)
+        return;
+    if (file->opens || !ajf_list_empty(&file->readers) || !ajf_list_empty(&file->opens_waiting)) {
+        replace_locked(m, file, file->version, file->size); /* out of memory: the next read times out as this one did */
+        return;
+    }
+    give_up_locked(m, file);
+    ajf_file_retire_locked(m, file);
+}
+
+bool ajf_file_grow(struct ajf *m, uint64_t nodeid, uint64_t from, const struct ajf_attr *attr, uint64_t expires_ns)
+{
+    pthread_mutex_lock(&m->cache.lock);
+    struct ajf_file *file = ajf_file_of_locked(m, nodeid);
+    bool quiet = file && file->opens && file->refs == 1 + file->opens; /* the slot's, and theirs */
+    bool grows = quiet && file->state == AJF_FILE_READY && file->version == from && attr->size >= file->size &&
+                 file->store != AJF_STORE_BORROWED && file->mode != AJF_MODE_PASSTHROUGH &&
+                 !replace_locked(m, file, attr->version, attr->size);
+    if (grows)
+        ajf_inode_renew(&m->inodes, nodeid, attr, expires_ns);
+    pthread_mutex_unlock(&m->cache.lock);
+    return grows;
 }
 
 /* -------------------------------------------------------------------------------------------------- granting */
@@ -383,4 +404,13 @@ bool ajf_file_is_open(struct ajf *m, uint64_t nodeid)
     bool open = file && file->opens;
     pthread_mutex_unlock(&m->cache.lock);
     return open;
+}
+
+uint64_t ajf_file_open_version(struct ajf *m, uint64_t nodeid)
+{
+    pthread_mutex_lock(&m->cache.lock);
+    struct ajf_file *file = ajf_file_of_locked(m, nodeid);
+    uint64_t version = file && file->opens ? file->version : 0;
+    pthread_mutex_unlock(&m->cache.lock);
+    return version;
 }

@@ -96,6 +96,8 @@ void ajf_file_release(struct ajf *m, uint64_t nodeid);
 struct ajf_file *ajf_file_of_locked(struct ajf *m, uint64_t nodeid);
 /* True when some handle of this nodeid is open. Takes the lock. */
 bool ajf_file_is_open(struct ajf *m, uint64_t nodeid);
+/* The version of a file that is open; 0: none is. Takes the lock. */
+uint64_t ajf_file_open_version(struct ajf *m, uint64_t nodeid);
 void ajf_file_ref_locked(struct ajf_file *file);
 void ajf_file_unref_locked(struct ajf *m, struct ajf_file *file);
 /* The file in the slot, or a new one in it; OPENING where the source must be asked. 0, -ESTALE, -ENOMEM, -ENOTCONN. */
@@ -126,6 +128,14 @@ void ajf_file_retire_locked(struct ajf *m, struct ajf_file *file);
  * takes its place. Needs a reference.
  */
 void ajf_file_abandon_locked(struct ajf *m, struct ajf_file *file);
+
+/*
+ * The source says that version `from` of an open file has become `attr`, which begins with all that was read of it: a
+ * fresh, empty file of that version takes its place under those who have it open, and its record says so. The kernel
+ * drops its pages when it is told of another size. False: it stays what it is, because another version is open, the
+ * kernel reads it itself, or an answer is under way, which would end a page where the old version ended.
+ */
+bool ajf_file_grow(struct ajf *m, uint64_t nodeid, uint64_t from, const struct ajf_attr *attr, uint64_t expires_ns);
 
 static inline size_t ajf_granule(uint64_t offset)
 {

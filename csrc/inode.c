@@ -454,6 +454,13 @@ void ajf_inode_expire(struct ajf_inodes *t, uint64_t nodeid)
     pthread_mutex_unlock(&t->lock);
 }
 
+void ajf_inode_renew(struct ajf_inodes *t, uint64_t nodeid, const struct ajf_attr *attr, uint64_t expires_ns)
+{
+    pthread_mutex_lock(&t->lock);
+    set_attr_locked(t, (uint32_t)nodeid, attr, expires_ns);
+    pthread_mutex_unlock(&t->lock);
+}
+
 void ajf_inode_gone(struct ajf_inodes *t, uint64_t nodeid)
 {
     if (nodeid == AJF_ROOT)

@@ -130,6 +130,9 @@ int ajf_inode_update(struct ajf_inodes *t, uint64_t nodeid, const struct ajf_att
 /* What is known of a record counts no longer. */
 void ajf_inode_expire(struct ajf_inodes *t, uint64_t nodeid);
 
+/* A file's record is of another version from now on, and keeps its number, its name if it has it still, and its place. */
+void ajf_inode_renew(struct ajf_inodes *t, uint64_t nodeid, const struct ajf_attr *attr, uint64_t expires_ns);
+
 /* The source says the record's file is gone. */
 void ajf_inode_gone(struct ajf_inodes *t, uint64_t nodeid);
 

@@ -126,6 +126,8 @@ static struct ajf_fetch *fetch_for(struct ajf *m, enum ajf_fetch_kind kind, uint
         return NULL;
     }
     ajf_inode_ref(&m->inodes, nodeid); /* until meta_end: the answer may bind a name in it */
+    if (kind == AJF_FETCH_STAT && !name && m->follows_growth)
+        f->info.version = ajf_file_open_version(m, nodeid);
     return f;
 }
 
@@ -306,7 +308,7 @@ void ajf_meta_getattr(struct ajf *m, fuse_req_t req, uint64_t nodeid)
         fuse_reply_err(req, -err);
     } else if (v.stale && !ajf_file_is_open(m, nodeid) && !S_ISDIR(v.attr.mode)) {
         fuse_reply_err(req, ESTALE); /* a path walk: the kernel looks the name up again */
-    } else if (v.stale || ajf_now_ns() < v.expires_ns) {
+    } else if ((v.stale && (!m->follows_growth || S_ISDIR(v.attr.mode))) || ajf_now_ns() < v.expires_ns) {
         reply_attr(m, req, &v);
     } else {
         struct ajf_call *call = call_new(req, "Getattr");
@@ -464,6 +466,8 @@ static void inode_lost(struct ajf *m, uint64_t nodeid)
     size_t len;
     char name[AJF_NAME_MAX];
     struct ajf_inode_view v;
+    if (!ajf_inode_get(&m->inodes, nodeid, &v) && v.stale)
+        return; /* that is known */
     if (!ajf_inode_name(&m->inodes, nodeid, &parent, name, &len)) {
         bool directory = !ajf_inode_get(&m->inodes, nodeid, &v) && S_ISDIR(v.attr.mode);
         ajf_dirs_drop(&m->dirs, parent);
@@ -472,15 +476,11 @@ static void inode_lost(struct ajf *m, uint64_t nodeid)
     ajf_inode_gone(&m->inodes, nodeid);
 }
 
-static void attr_of_inode(struct ajf_fetch *f, const struct ajf_attr *attr, uint64_t expires)
+static void answer_inode(struct ajf_fetch *f)
 {
     struct ajf *m = f->m;
     struct ajf_list calls;
-    int err = ajf_inode_update(&m->inodes, f->nodeid, attr, expires);
-    if (err) {
-        ajf_meta_failed(f, ESTALE);
-        return;
-    }
+    int err;
     if (is_outdated(f))
         ajf_inode_expire(&m->inodes, f->nodeid);
     take_calls(f, &calls);
@@ -492,6 +492,14 @@ static void attr_of_inode(struct ajf_fetch *f, const struct ajf_attr *attr, uint
         else
             reply_attr(m, call->wait.req, &v);
     }
+}
+
+static void attr_of_inode(struct ajf_fetch *f, const struct ajf_attr *attr, uint64_t expires)
+{
+    if (ajf_inode_update(&f->m->inodes, f->nodeid, attr, expires))
+        ajf_meta_failed(f, ESTALE);
+    else
+        answer_inode(f);
 }
 
 static bool is_type(uint32_t mode)
@@ -509,6 +517,20 @@ int ajf_fetch_attr(struct ajf_fetch *f, const struct ajf_attr *attr)
     uint64_t expires = f->started_ns + (attr->nlink ? f->m->options.attr_timeout_ns : 0);
     if (f->name)
         attr_of_name(f, attr, expires);
+    else
+        attr_of_inode(f, attr, expires);
+    return 0;
+}
+
+int ajf_fetch_grown(struct ajf_fetch *f, const struct ajf_attr *attr)
+{
+    if (f->info.kind != AJF_FETCH_STAT || !f->info.version || !S_ISREG(attr->mode))
+        return misfit(f);
+    if (!ajf_fetch_claim(f))
+        return -EINVAL;
+    uint64_t expires = f->started_ns + f->m->options.attr_timeout_ns;
+    if (ajf_file_grow(f->m, f->nodeid, f->info.version, attr, expires))
+        answer_inode(f);
     else
         attr_of_inode(f, attr, expires);
     return 0;

@@ -78,6 +78,8 @@ class Fetch:
     def check_wanted(self) -> None:
         """Raises Cancelled when nobody waits for the answer any more."""
     def answer_attr(self, attr: _AttrLike) -> None: ...
+    def answer_grown(self, attr: _AttrLike) -> None:
+        """STAT of an open file, of `version`: it is `attr` now, and begins with all that was read of it."""
     def answer_list(self, entries: object, names: bytes) -> None:
         """`entries`: C-contiguous buffer of ENTRY_BYTES * n bytes. Raises ValueError when malformed."""
     def answer_link(self, target: bytes) -> None: ...
@@ -106,6 +108,9 @@ class Core:
     """
 
     def __init__(self, options: Mapping[str, int]) -> None: ...
+    def follow_growth(self) -> None:
+        """Before `mount`: STAT of an open file says which version that is, and may be answered by `answer_grown`."""
+
     def open_lazily(self, size: int, ahead: int) -> None:
         """Before `mount`: files of up to `size` bytes (at most 1 MiB) have handle 0, and are never opened or closed.
 

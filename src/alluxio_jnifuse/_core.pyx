@@ -186,6 +186,10 @@ cdef class Core:
         with self._life:
             c.ajf_open_lazily(self._pass(MADE, MADE), size, ahead)
 
+    def follow_growth(self):
+        with self._life:
+            c.ajf_follow_growth(self._pass(MADE, MADE))
+
     def set_root(self, attr):
         cdef c.ajf_attr a
         _fill(&a, attr)

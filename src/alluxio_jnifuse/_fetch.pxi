@@ -141,6 +141,17 @@ cdef class Fetch:
         self._leave()
         self._check(err)
 
+    def answer_grown(self, attr):
+        cdef c.ajf_attr a
+        cdef c.ajf_fetch *f
+        cdef int err
+        _fill(&a, attr)
+        f = self._enter()
+        with nogil:
+            err = c.ajf_fetch_grown(f, &a)
+        self._leave()
+        self._check(err)
+
     def answer_list(self, entries, bytes names not None):
         cdef const unsigned char[::1] view = _flat(entries)
         cdef size_t n = len(view) // sizeof(c.ajf_entry), names_len = len(names)

@@ -278,7 +278,14 @@ class Fetchers:
 
     def _stat(self, fetch: _core.Fetch) -> None:
         answer = self._obey(fetch.path) if self._obey is not None else None
-        self._answer(fetch, fetch.answer_attr, self._source.stat(fetch.path) if answer is None else answer)
+        if answer is None:
+            answer = self._source.stat(fetch.path)
+            if fetch.version and fetch.version != answer.version:  # of a file that is open
+                grown = self._source.grown(fetch.path, fetch.version)
+                if grown is not None:
+                    self._answer(fetch, fetch.answer_grown, grown)
+                    return
+        self._answer(fetch, fetch.answer_attr, answer)
 
     def _list(self, fetch: _core.Fetch) -> None:
         fetch.check_wanted()  # it may have been waiting for long

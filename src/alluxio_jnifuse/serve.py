@@ -124,6 +124,8 @@ class _Session:
             raise MountError(f"what its storage says of the root is malformed: {error}", where=config.ufs) from error
         if source.small_bytes:
             self._core.open_lazily(source.small_bytes, source.small_ahead)
+        if source.follows_growth:
+            self._core.follow_growth()
         source.invalidate = self._core.invalidate
         source.offer_list = self._core.offer_list
         threads = config.number("fetchers") + config.number("metadata_fetchers")

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Opens that wait for the first bytes of a file that is opened lazily (open.h), against a kernel that the test plays.
+ * Opens that wait for the first bytes of a file that is opened lazily (open.h), and open files that go on in the version
+ * that they have grown to (file.h), against a kernel that the test plays.
  */
 #include "check.h"
 #include <sched.h>
@@ -177,6 +178,108 @@ static void a_source_that_hangs_does_not_keep_the_next_one(void)
     }
 }
 
+/* Asks for the attributes of a file, which expire at once. */
+static uint64_t ask_attr(uint64_t nodeid)
+{
+    struct fuse_getattr_in in = {0};
+    return fake_send(&k, FUSE_GETATTR, nodeid, &in, sizeof in);
+}
+
+static uint64_t size_of(uint64_t asked)
+{
+    struct fake_reply r = fake_reply(&k, asked);
+    struct fuse_attr_out out = {0};
+    CHECK_EQ(r.error, 0);
+    if (r.length >= sizeof out)
+        memcpy(&out, r.bytes, sizeof out);
+    free(r.bytes);
+    return out.attr.size;
+}
+
+static void answer_grown(uint64_t from, uint64_t version, uint64_t size)
+{
+    struct ajf_attr attr = fake_attr(size, version);
+    struct ajf_fetch_info info;
+    struct ajf_fetch *f = fake_fetch(&k, AJF_FETCH_STAT, &info);
+    CHECK_EQ(info.version, from);
+    CHECK_EQ(ajf_fetch_grown(f, &attr), 0);
+    ajf_fetch_release(f);
+}
+
+static uint64_t open_growing(void)
+{
+    struct ajf_options o = fake_options();
+    o.max_threads = o.max_idle_threads = 1;
+    o.attr_timeout_ns = o.entry_timeout_ns = 0;
+    fake_start(&k, &o);
+    ajf_follow_growth(k.m);
+    uint64_t nodeid = fake_find_and_open(&k, "log", SIZE, 1), asked = fake_read(&k, nodeid, 0, 4 * SIZE);
+    fake_answer_read(&k);
+    fake_expect_bytes(&k, asked, 0, SIZE, 1);
+    fake_answer_close(&k, 101);
+    return nodeid;
+}
+
+static void an_open_file_goes_on_in_what_it_has_grown_to(void)
+{
+    uint64_t nodeid = open_growing(), asked = 0;
+    for (uint64_t version = 2; version < 5; version++) {
+        asked = ask_attr(nodeid);
+        answer_grown(version - 1, version, SIZE * version);
+        CHECK_EQ(size_of(asked), SIZE * version);
+        fake_answer_open(&k, 100 + version, version, SIZE * version);
+        asked = fake_read(&k, nodeid, 0, (uint32_t)(4 * SIZE));
+        fake_answer_read(&k);
+        fake_expect_bytes(&k, asked, 0, SIZE * version, version);
+        fake_answer_close(&k, 100 + version);
+        CHECK_EQ(fake_find(&k, "log", SIZE * version, version), nodeid);
+    }
+    fake_release(&k, nodeid);
+    asked = ask_attr(nodeid);
+    struct ajf_fetch_info info;
+    struct ajf_fetch *f = fake_fetch(&k, AJF_FETCH_STAT, &info);
+    CHECK_EQ(info.version, 0); /* nobody has it open */
+    ajf_fetch_release(f);
+    fake_expect_error(&k, asked, EIO);
+    fake_end(&k);
+}
+
+static void so_does_one_whose_name_leads_to_the_new_version(void)
+{
+    uint64_t nodeid = open_growing(), other = fake_find(&k, "log", 2 * SIZE, 2), asked = ask_attr(nodeid);
+    CHECK(other != nodeid);
+    answer_grown(1, 2, 2 * SIZE);
+    CHECK_EQ(size_of(asked), 2 * SIZE);
+    fake_answer_open(&k, 102, 2, 2 * SIZE);
+    CHECK_EQ(fake_find(&k, "log", 2 * SIZE, 2), other);
+    asked = ask_attr(nodeid); /* the source knows of nothing to go on in */
+    struct ajf_attr attr = fake_attr(3 * SIZE, 3);
+    struct ajf_fetch_info info;
+    struct ajf_fetch *f = fake_fetch(&k, AJF_FETCH_STAT, &info);
+    CHECK_EQ(info.version, 2);
+    CHECK_EQ(ajf_fetch_attr(f, &attr), 0);
+    ajf_fetch_release(f);
+    CHECK_EQ(size_of(asked), 2 * SIZE);
+    fake_end(&k);
+}
+
+static void not_while_an_answer_is_under_way(void)
+{
+    uint64_t nodeid = open_growing(), asked = 0;
+    uint64_t large = fake_find_and_open(&k, "large", 3 * MIB, 1), reader = fake_read(&k, large, 0, 4096);
+    CHECK(fake_is_parked(&k, reader));
+    struct ajf_fetch *f = fake_fetch(&k, AJF_FETCH_READ, NULL);
+    asked = ask_attr(large);
+    answer_grown(1, 2, 4 * MIB);
+    CHECK_EQ(size_of(asked), 3 * MIB);
+    ajf_fetch_release(f);
+    fake_expect_error(&k, reader, EIO);
+    asked = ask_attr(nodeid);
+    answer_grown(1, 2, SIZE - 1); /* shorter is something else */
+    CHECK_EQ(size_of(asked), SIZE);
+    fake_end(&k);
+}
+
 int main(void)
 {
     RUN(it_is_answered_with_the_first_bytes);
@@ -186,6 +289,9 @@ int main(void)
     RUN(an_empty_file_needs_no_bytes);
     RUN(a_fetch_that_was_given_back_is_made_again);
     RUN(the_end_answers_it);
+    RUN(an_open_file_goes_on_in_what_it_has_grown_to);
+    RUN(so_does_one_whose_name_leads_to_the_new_version);
+    RUN(not_while_an_answer_is_under_way);
     RUN(a_source_that_hangs_does_not_keep_the_next_one);
     CHECK_END();
 }

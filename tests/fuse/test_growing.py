@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from harness.children import until
-from harness.mounting import Mounted, Mounts
+from harness.children import Children, until
+from harness.mounting import CACHE, Mounted, Mounts
 from oss.bucket import Bucket
+
+from alluxio_jnifuse.testing import pattern
 
 pytestmark = [pytest.mark.fuse, pytest.mark.timeout(120)]
 
+SIZE = 8 << 20  # far more than the kernel reads ahead
+READ = 100_000
 SOON = "attr_timeout=1,entry_timeout=1"
 LENT = [pytest.param("", id="passthrough"), pytest.param(",passthrough=off", id="no-passthrough")]
 READLINE = """
@@ -97,6 +104,110 @@ def test_a_lent_file(
     follower.has("line 29")
     assert follower.lines == numbered(0, 30)
     assert follower.runs
+
+
+@pytest.mark.parametrize("options", LENT)
+@pytest.mark.parametrize("way", ["renamed", "truncated"])
+def test_a_lent_file_that_is_rotated(
+    private: Path, mounts: Mounts, follow: Callable[[str, str], Follower], way: str, options: str
+) -> None:
+    """`tail -F` goes on in what has the name then."""
+    top = private / "top"
+    top.mkdir()
+    append(top / "log", 0, 20)
+    mounted = mounts.mount(top, SOON + options)
+    follower = follow("tail-F", mounted.join("log"))
+    follower.has("line 19")
+    if way == "renamed":
+        (top / "log").rename(top / "log.1")
+    else:
+        os.truncate(top / "log", 0)
+    append(top / "log", 20, 23)
+    follower.has("line 22")
+    assert follower.lines == numbered(0, 23)
+
+
+@pytest.mark.parametrize("name", FOLLOWERS)
+def test_a_copied_file(private: Path, mounts: Mounts, follow: Callable[[str, str], Follower], name: str) -> None:
+    """Goes on, too, under whoever has it open: what he has read is in the new version, unchanged."""
+    top = private / "top"
+    top.mkdir()
+    append(top / "log", 0, 3)
+    mounted = mounts.mount(top, SOON, CACHE)
+    follower = follow(name, mounted.join("log"))
+    for number in range(3, 30, 9):
+        follower.has(f"line {number - 1}")
+        append(top / "log", number, number + 9)
+    follower.has("line 29")
+    assert follower.lines == numbered(0, 30)
+    assert follower.runs
+
+
+def test_a_copied_file_that_is_renamed(private: Path, mounts: Mounts, follow: Callable[[str, str], Follower]) -> None:
+    """`tail -F` goes on in the one that has its name then."""
+    top = private / "top"
+    top.mkdir()
+    append(top / "log", 0, 20)
+    mounted = mounts.mount(top, SOON, CACHE)
+    follower = follow("tail-F", mounted.join("log"))
+    follower.has("line 19")
+    (top / "log").rename(top / "log.1")
+    append(top / "log", 20, 23)
+    follower.has("line 22")
+    assert follower.lines == numbered(0, 23)
+
+
+OLD = pattern(b"/file", 1, 0, SIZE)
+
+
+@pytest.mark.parametrize("looked_up", [False, True], ids=["by descriptor", "after a look-up"])
+@pytest.mark.parametrize("rewritten", [0, SIZE // 2, SIZE - 100, SIZE], ids=["all", "unread", "the end", "nothing"])
+def test_a_copied_file_is_of_one_version(
+    private: Path, mounts: Mounts, children: Children, rewritten: int, looked_up: bool
+) -> None:
+    """Whatever part of it is written anew before it grows: who has read of that part does not see the new end."""
+    top = private / "top"
+    top.mkdir()
+    file = top / "file"
+    file.write_bytes(OLD)
+    mounted = mounts.mount(top, f"{SOON},prefetch_window=0", CACHE)
+    new = OLD[:rewritten] + pattern(b"/file", 2, rewritten, SIZE + 5000 - rewritten)
+    size, found = children.run(read_across, mounted.join("file"), file, new, looked_up, timeout=60.0)
+    if rewritten < READ:
+        assert size == SIZE
+        assert found == OLD[: len(found)]
+    else:
+        assert size == len(new)
+        assert found == new
+
+
+def read_across(path: str, file: Path, new: bytes, looked_up: bool) -> tuple[int, bytes]:
+    """Size and contents in the descriptor through which something was read before the file changed."""
+    with open(path, "rb", buffering=0) as reader:
+        fd = reader.fileno()
+        found = os.pread(fd, READ, 0)
+        with open(file, "r+b") as writer:
+            same = next(at for at in range(0, len(new), 100) if new[at : at + 100] != OLD[at : at + 100])
+            writer.seek(same)
+            writer.write(new[same:])
+        with open(file, "rb") as whole:
+            assert whole.read() == new
+        for _ in range(30):  # the attributes that the kernel had expire, and may be asked for again
+            if os.fstat(fd).st_size != SIZE:
+                break
+            if looked_up:
+                os.stat(path)
+            time.sleep(0.1)
+        size = os.fstat(fd).st_size
+        while len(found) < size:
+            try:
+                data = os.pread(fd, 1 << 16, len(found))
+            except OSError as error:
+                if error.errno != errno.EIO:
+                    raise
+                break
+            found += data
+        return size, found
 
 
 def mount(mounts: Mounts, bucket: Bucket) -> Mounted:

@@ -143,6 +143,7 @@ class Source(abc.ABC):
     versions never change in place; 0: every file is opened.
     `small_ahead`: how many calls of `read_small` may be made at once for files that nobody has asked for yet: as many
     as can wait together, for a server say; one that does not wait takes the interpreter from the others.
+    `follows_growth`: whether `grown` may say anything of a file that is open.
     `passthrough`: whether the kernel itself reads a file that is lent in one extent; set before the first request.
     `stack_depth`: what the mount's must be for passthrough of what is lent: a constant of stacking.py. Set when made.
     `invalidate(path)`: makes core and kernel, but not the source, forget what they know of `path` and everything below
@@ -153,6 +154,7 @@ class Source(abc.ABC):
     doing; for a source that is long about an answer. Set before the first request.
     """
 
+    follows_growth: bool = False
     small_bytes: int = 0
     small_ahead: int = 8
     passthrough: bool = False
@@ -219,6 +221,13 @@ class Source(abc.ABC):
         Cancelled, which must pass. Raises StaleVersion rather than call bytes of another version final. Keeps no
         reference to the buffer.
         """
+
+    def grown(self, path: bytes, version: int) -> Attr | None:
+        """Attributes of the file at `path` when it begins with every byte that was read of `version`; else None.
+
+        Whoever has that version open goes on in the new one, which is another one and no shorter.
+        """
+        return None
 
     def read_small(
         self,

@@ -9,6 +9,8 @@ size, mtime, ctime), and it is compared after each piece was read and before the
 stamps a file before it changes its bytes, so bytes of a later write always come with a later stamp. Two stamps of
 one clock tick look the same; hence a file that was changed within the last ticks is opened when they are over.
 Stores through a writable mapping are the exception: the kernel stamps those once per page and write-back.
+A file that has another version, but the same inode and no fewer bytes, may have been appended to. When all that was
+read of the old version is found in the new one (seen.py), whoever has it open goes on in that one.
 
 Inode numbers are the files' own, on the device of the root. What is mounted below it from another device could have the
 same ones; there they are hashes of device and inode number (csrc/scan.c).
@@ -30,15 +32,19 @@ from alluxio_jnifuse import _core, stacking
 from alluxio_jnifuse.errors import ConfigError, SourceError, StaleVersion
 from alluxio_jnifuse.sources import setting
 from alluxio_jnifuse.sources.base import Attr, Extent, Listing, OpenFile, Source, StatFs
+from alluxio_jnifuse.sources.seen import Seen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from alluxio_jnifuse.sources.seen import Runs
 
 # O_NONBLOCK: a FIFO put in place of a file must not hang us. It means nothing to regular files.
 _FILE_FLAGS = os.O_RDONLY | os.O_NONBLOCK
 _DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY
 
 _PIECE_BYTES = 1 << 20  # large enough to hide the system call, small enough to wake readers early
+_TRIES = 10  # of a file that is written while it is read again
 _SETTLE_NS = 20_000_000  # two ticks of the slowest kernel clock, HZ=100
 
 
@@ -58,12 +64,14 @@ def open_uri(uri: str, config: object) -> LocalSource:
 class _Handle:
     """An open file, and the attributes it had when it was last known to be the version that was opened."""
 
-    __slots__ = ("attr", "fd", "path")
+    __slots__ = ("attr", "fd", "path", "runs", "version")
 
-    def __init__(self, fd: int, path: bytes, attr: Attr) -> None:
+    def __init__(self, fd: int, path: bytes, version: int, attr: Attr, runs: Runs) -> None:
         self.fd = fd
         self.path = path
+        self.version = version  # that was opened
         self.attr = attr
+        self.runs = runs
 
 
 class LocalSource(Source):
@@ -72,6 +80,8 @@ class LocalSource(Source):
     def __init__(self, root: bytes, *, lend: bool) -> None:
         self._name = os.fsdecode(root)
         self._lend = lend
+        self.follows_growth = not lend
+        self._seen = Seen()
         self._hidden_device = 0
         self._root = _open_root(root)
         self.stack_depth = stacking.depth_over(self._root) if lend else stacking.NOTHING
@@ -119,7 +129,13 @@ class LocalSource(Source):
             raise
         try:
             attr = self._settled(fd)
-            if attr.version != version or not stat.S_ISREG(attr.mode):
+            size = attr.size
+            if attr.version != version:
+                known, now = self._seen.get(version), self._followed(fd, version)
+                if known is None or now is None:
+                    raise StaleVersion(self._where(path))
+                attr, size = now, known.size
+            if not stat.S_ISREG(attr.mode):
                 raise StaleVersion(self._where(path))
         except FileNotFoundError as exc:  # a device or a FIFO: what is hidden is not there
             os.close(fd)
@@ -129,17 +145,34 @@ class LocalSource(Source):
             raise
         if self._lend:
             return OpenFile(None, version, attr.size, (Extent(fd, 0, attr.size),))
-        return OpenFile(_Handle(fd, path, attr), version, attr.size)
+        runs = self._seen.opened(version, size, attr.ino, attr.ctime_ns)
+        return OpenFile(_Handle(fd, path, version, attr, runs), version, size)
+
+    def grown(self, path: bytes, version: int) -> Attr | None:
+        try:
+            fd = _core.open_beneath(self._root, path[1:], _FILE_FLAGS)
+        except OSError:
+            return None
+        try:
+            return self._continued(fd, version)
+        finally:
+            os.close(fd)
 
     def read_into(self, handle: _Handle, offset: int, buffer: memoryview, progress: Callable[[int], None]) -> int:
         fd = handle.fd
         filled = 0
         while filled < len(buffer):
             count = os.preadv(fd, [buffer[filled : filled + _PIECE_BYTES]], offset + filled)
+            # Before the version is compared: whoever finds another one afterwards finds this, too.
+            handle.runs.add(offset + filled, buffer[filled : filled + count])
             attr = self._attr(fd, b"")
             if attr.version != handle.attr.version:
                 if not _only_unlinked(handle.attr, attr):
-                    raise StaleVersion(self._where(handle.path))
+                    now = self._followed(fd, handle.version)
+                    if now is None:
+                        raise StaleVersion(self._where(handle.path))
+                    handle.attr = now
+                    continue  # what was just read may be of something in between
                 handle.attr = attr
             if count == 0:
                 break
@@ -169,8 +202,47 @@ class LocalSource(Source):
         time.sleep((_SETTLE_NS - age_ns) / 1e9)
         return self._attr(fd, b"")
 
+    def _followed(self, fd: int, version: int) -> Attr | None:
+        """As `_continued`, if somebody goes on in `version`; for others it is what they opened."""
+        known = self._seen.get(version)
+        return self._continued(fd, version) if known is not None and known.followed else None
+
+    def _continued(self, fd: int, version: int) -> Attr | None:
+        """Attributes of an open file that begins with all that was read of `version`; None when that is not known."""
+        known = self._seen.get(version)
+        if self._lend or known is None:
+            return None
+        for _ in range(_TRIES):
+            attr = self._settled(fd)
+            if not stat.S_ISREG(attr.mode) or attr.ino != known.number or attr.size < known.size:
+                return None
+            if attr.version != version:
+                if self._seen.is_refuted(version, attr.version):
+                    return None
+                same = known.runs.are_in(lambda offset, length: _read(fd, offset, length))
+                if self._attr(fd, b"").version != attr.version:
+                    continue  # it changes all the time
+                if not same:
+                    self._seen.refute(version, attr.version)
+                    return None
+                self._seen.go_on(known, attr.version, attr.size, attr.ctime_ns)
+            return attr
+        return None
+
     def _where(self, path: bytes) -> str:
         return f"{self}: {os.fsdecode(path)!r}"
+
+
+def _read(fd: int, offset: int, length: int) -> memoryview:
+    """As many bytes as there are."""
+    data = memoryview(bytearray(length))
+    done = 0
+    while done < length:
+        count = os.preadv(fd, [data[done:]], offset + done)
+        if not count:
+            break
+        done += count
+    return data[:done]
 
 
 def _only_unlinked(before: Attr, after: Attr) -> bool:
