@@ -7,10 +7,9 @@
 
 #include "meta.h"
 #include "mount.h"
+#include "readdir.h"
 
-#define LEAST_PLUS_BYTES 128 /* one READDIRPLUS entry of the protocol, without its name, has 152 */
 #define MOST_ASTRAY 4 /* files not read in the order of names, the first two of any reader, before another is tried */
-#define FIRST_ENTRY 2 /* offsets 0 and 1 are "." and ".." */
 
 static struct ajf_list *bucket(struct ajf_dirs *d, uint64_t nodeid)
 {
@@ -38,12 +37,7 @@ static void unref_locked(struct ajf *m, struct ajf_listing *l)
     ajf_list_del(&l->by_node);
     ajf_inode_unref(&m->inodes, l->nodeid);
     AJF_COUNT(&m->stats, listings_died);
-    ajf_run_done(&l->run);
-    ajf_run_done(&l->run_by_number);
-    ajf_ranks_done(&l->by_number);
-    free(l->entries);
-    free(l->names);
-    free(l);
+    ajf_listing_free(l);
 }
 
 static void retire_locked(struct ajf *m, struct ajf_listing *l)
@@ -99,134 +93,6 @@ static uint32_t count_up(uint32_t *counter)
 
 /* --------------------------------------------------------------------------------------------------- building */
 
-struct sort_key {
-    uint64_t head; /* first eight bytes of the name, big-endian: decides most comparisons */
-    const char *name;
-    uint32_t len, index;
-};
-
-static uint64_t mix(uint64_t h, uint64_t v)
-{
-    h = (h ^ v) * UINT64_C(0x9e3779b97f4a7c15);
-    return h ^ h >> 29;
-}
-
-static int compare_names(const char *a, size_t a_len, const char *b, size_t b_len)
-{
-    int c = memcmp(a, b, a_len < b_len ? a_len : b_len);
-    return c ? c : (a_len > b_len) - (a_len < b_len);
-}
-
-static int compare_keys(const void *va, const void *vb)
-{
-    const struct sort_key *a = va, *b = vb;
-    if (a->head != b->head)
-        return a->head < b->head ? -1 : 1;
-    int c = compare_names(a->name, a->len, b->name, b->len);
-    return c ? c : (a->index > b->index) - (a->index < b->index); /* of equals the first stays first */
-}
-
-static uint64_t head_of(const char *name, size_t len)
-{
-    unsigned char head[8] = {0};
-    memcpy(head, name, len < 8 ? len : 8);
-    uint64_t h = 0;
-    for (int i = 0; i < 8; i++)
-        h = h << 8 | head[i];
-    return h;
-}
-
-static bool is_name(const char *name, size_t len)
-{
-    return len && len <= AJF_NAME_MAX && !memchr(name, '/', len) && !memchr(name, '\0', len) &&
-           !(name[0] == '.' && (len == 1 || (len == 2 && name[1] == '.')));
-}
-
-/* What the inode number is (inode.h), or is made of beside the name. */
-static uint64_t identity(const struct ajf_attr *a)
-{
-    return a->ino ? a->ino : S_ISDIR(a->mode) ? 0 : a->version;
-}
-
-/* Copies the entries in order of their names; names that no file can have are left out and counted. */
-static int copy_sorted(struct ajf_listing *l, const struct ajf_entry *entries, size_t n, size_t names_len,
-                       size_t *ret_skipped)
-{
-    struct sort_key *keys = malloc((n + 1) * sizeof *keys);
-    l->entries = malloc((n + 1) * sizeof *l->entries);
-    if (!keys || !l->entries) {
-        free(keys);
-        return -ENOMEM;
-    }
-    size_t used = 0;
-    for (size_t i = 0; i < n; i++) {
-        const volatile struct ajf_entry *e = &entries[i];
-        uint32_t off = e->name_off, len = e->name_len;
-        if (off > names_len || len > names_len - off) {
-            free(keys);
-            return -EINVAL;
-        }
-        const char *name = l->names + off;
-        if (is_name(name, len))
-            keys[used++] = (struct sort_key){head_of(name, len), name, len, (uint32_t)i};
-    }
-    qsort(keys, used, sizeof *keys, compare_keys);
-    l->stamp = used;
-    for (size_t i = 0; i < used; i++) {
-        const struct sort_key *k = &keys[i];
-        if (i && !compare_names(k->name, k->len, keys[i - 1].name, keys[i - 1].len))
-            continue; /* the same name twice: the first wins */
-        const struct ajf_entry *e = &entries[k->index];
-        l->entries[l->n] = *e;
-        l->entries[l->n].name_off = (uint32_t)(k->name - l->names); /* as checked: the caller's memory may change */
-        l->entries[l->n++].name_len = k->len;
-        uint64_t h = mix(mix(l->stamp, k->head), identity(&e->attr)) ^ (e->attr.mode & 0170000);
-        for (size_t c = 8; c < k->len; c++)
-            h = (h ^ (unsigned char)k->name[c]) * UINT64_C(0x100000001b3);
-        l->stamp = mix(h, k->len);
-    }
-    *ret_skipped = n - used;
-    free(keys);
-    return 0;
-}
-
-static int listing_new(struct ajf *m, uint64_t nodeid, const struct ajf_entry *entries, size_t n, const char *names,
-                       size_t names_len, uint64_t asked_ns, struct ajf_listing **ret_l)
-{
-    struct ajf_listing *l = calloc(1, sizeof *l);
-    size_t skipped = 0;
-    if (!l)
-        return -ENOMEM;
-    l->names = malloc(names_len + 1);
-    if (l->names && names_len) /* without entries there may be no names at all */
-        memcpy(l->names, names, names_len);
-    int err = l->names ? copy_sorted(l, entries, n, names_len, &skipped) : -ENOMEM;
-    if (err) {
-        free(l->entries);
-        free(l->names);
-        free(l);
-        return err;
-    }
-    if (skipped) {
-        char *path = ajf_inode_path(&m->inodes, nodeid, NULL, 0);
-        ajf_log(&m->log, AJF_LOG_WARN, "%s: %zu entries have names that no file can have; they are not shown",
-                path ? path : "?", skipped);
-        free(path);
-    }
-    l->nodeid = nodeid;
-    l->asked_ns = asked_ns;
-    l->bytes = sizeof *l + l->n * sizeof *l->entries + names_len;
-    l->expires_ns = asked_ns + m->options.entry_timeout_ns;
-    l->attr_expires_ns = asked_ns + m->options.attr_timeout_ns;
-    l->negative_expires_ns = asked_ns + m->options.negative_timeout_ns;
-    l->refs = 1;
-    ajf_list_init(&l->by_node);
-    ajf_list_init(&l->by_age);
-    AJF_COUNT(&m->stats, listings_born);
-    *ret_l = l;
-    return 0;
-}
-
 /* A name that one of two snapshots has: what was learnt of it before the newer one counts no longer. */
 static void renounce(struct ajf *m, const struct ajf_listing *l, size_t i, uint64_t learnt_ns)
 {
@@ -244,7 +110,7 @@ static void compare_snapshots(struct ajf *m, const struct ajf_listing *old, cons
         const struct ajf_entry *ea = &old->entries[a], *eb = &new->entries[b];
         int c = a == old->n ? 1
                 : b == new->n ? -1
-                              : compare_names(old->names + ea->name_off, ea->name_len, new->names + eb->name_off, eb->name_len);
+                              : ajf_listing_compare(old->names + ea->name_off, ea->name_len, new->names + eb->name_off, eb->name_len);
         if (c < 0)
             renounce(m, old, a, learnt_ns);
         else if (c > 0)
@@ -259,7 +125,7 @@ int ajf_dir_listed(struct ajf *m, uint64_t nodeid, const struct ajf_entry *entri
 {
     struct ajf_dirs *d = &m->dirs;
     struct ajf_listing *l;
-    int err = listing_new(m, nodeid, entries, n, names, names_len, asked_ns, &l);
+    int err = ajf_listing_new(m, nodeid, entries, n, names, names_len, asked_ns, &l);
     if (err)
         return err;
     ajf_inode_ref(&m->inodes, nodeid);
@@ -285,7 +151,7 @@ int ajf_dir_listed(struct ajf *m, uint64_t nodeid, const struct ajf_entry *entri
         l->negative_expires_ns = 0;
     l->dropped = asked_ns <= d->forgotten_ns;
     l->id = count_up(&d->next_id);
-    l->edition = mix(l->stamp, l->id);
+    l->edition = ajf_listing_edition(l);
     l->current = true;
     if (ret_l) {
         l->refs++;
@@ -451,112 +317,6 @@ void ajf_dir_unref(struct ajf *m, struct ajf_listing *l)
 
 /* ---------------------------------------------------------------------------------------------------- reading */
 
-struct packing {
-    struct ajf *m;
-    fuse_req_t req;
-    const struct ajf_listing *l;
-    uint64_t now;
-    bool plus;
-    char *buffer;
-    size_t size, used;
-    uint64_t *given; /* nodeids whose lookup count this reply carries */
-    size_t n_given;
-};
-
-static bool pack_dot(struct packing *p, const char *name, uint64_t number, uint64_t next)
-{
-    struct fuse_entry_param e = {.attr = {.st_ino = number, .st_mode = S_IFDIR}};
-    size_t left = p->size - p->used;
-    size_t n = p->plus ? fuse_add_direntry_plus(p->req, p->buffer + p->used, left, name, &e, (off_t)next)
-                       : fuse_add_direntry(p->req, p->buffer + p->used, left, name, &e.attr, (off_t)next);
-    if (n > left)
-        return false;
-    p->used += n;
-    return true;
-}
-
-/* 1 packed, 0 full, -errno. */
-static int pack_entry(struct packing *p, size_t i)
-{
-    const struct ajf_entry *entry = &p->l->entries[i];
-    const char *at = p->l->names + entry->name_off;
-    char name[AJF_NAME_MAX + 1];
-    size_t left = p->size - p->used, n;
-    off_t next = (off_t)(i + 1 + FIRST_ENTRY);
-    memcpy(name, at, entry->name_len);
-    name[entry->name_len] = '\0';
-    struct stat st = {.st_mode = entry->attr.mode};
-    if (!p->plus || !entry->attr.nlink)
-        st.st_ino = ajf_inode_number(&p->m->inodes, p->l->nodeid, name, entry->name_len, &entry->attr);
-    struct fuse_entry_param e = {.attr = st};
-    if (!p->plus) {
-        n = fuse_add_direntry(p->req, p->buffer + p->used, left, name, &st, next);
-        if (n > left)
-            return 0;
-        p->used += n;
-        return 1;
-    }
-    if (fuse_add_direntry_plus(p->req, NULL, 0, name, &e, next) > left)
-        return 0;
-    if (!entry->attr.nlink) { /* attributes unknown: inode 0 makes it a plain entry */
-        p->used += fuse_add_direntry_plus(p->req, p->buffer + p->used, left, name, &e, next);
-        return 1;
-    }
-    struct ajf_inode_view v;
-    int err = ajf_inode_bind(&p->m->inodes, p->l->nodeid, name, entry->name_len, &entry->attr, p->l->attr_expires_ns,
-                             true, &v);
-    if (err == -ENOENT) { /* since then it was told to be gone */
-        p->used += fuse_add_direntry_plus(p->req, p->buffer + p->used, left, name, &e, next);
-        return 1;
-    }
-    if (err)
-        return err;
-    /* Looked at after binding: whoever drops it and then forgets the names finds this one, or this finds it dropped. */
-    if (p->l->dropped && ajf_inode_outdate(&p->m->inodes, p->l->nodeid, name, entry->name_len, p->l->attr_expires_ns + 1))
-        v.expires_ns = 0;
-    ajf_meta_fill_entry(p->m, &v, p->now, &e);
-    p->used += fuse_add_direntry_plus(p->req, p->buffer + p->used, left, name, &e, next);
-    p->given[p->n_given++] = v.nodeid;
-    return 1;
-}
-
-static int pack(struct packing *p, uint64_t offset)
-{
-    struct ajf_inodes *inodes = &p->m->inodes;
-    struct ajf_inode_view v;
-    int err = ajf_inode_get(inodes, p->l->nodeid, &v);
-    if (err)
-        return err;
-    if (offset == 0 && !pack_dot(p, ".", v.attr.ino, 1))
-        return 0;
-    if (offset <= 1 && !pack_dot(p, "..", ajf_inode_number_above(inodes, p->l->nodeid), FIRST_ENTRY))
-        return 0;
-    size_t i = offset > FIRST_ENTRY ? (size_t)(offset - FIRST_ENTRY) : 0;
-    for (int more = 1; i < p->l->n && more > 0; i++) {
-        more = pack_entry(p, i);
-        if (more < 0)
-            return p->used ? 0 : more;
-    }
-    return 0;
-}
-
-static int read_listing(struct ajf *m, fuse_req_t req, const struct ajf_listing *l, size_t size, uint64_t offset,
-                        bool plus)
-{
-    struct packing p = {.m = m, .req = req, .l = l, .now = ajf_now_ns(), .plus = plus, .size = size};
-    p.buffer = malloc(size);
-    p.given = malloc((size / LEAST_PLUS_BYTES + 1) * sizeof *p.given);
-    int err = p.buffer && p.given ? pack(&p, offset) : -ENOMEM;
-    if (!err && fuse_reply_buf(req, p.buffer, p.used) < 0) {
-        AJF_COUNT_ADD(&m->stats, lookup_undone, p.n_given);
-        for (size_t i = 0; i < p.n_given; i++)
-            ajf_inode_forget(&m->inodes, p.given[i], 1);
-    }
-    free(p.given);
-    free(p.buffer);
-    return err;
-}
-
 /* What a handle reads from, with one reference more: what it has, or for a seat, from now on, what is good now. */
 static struct ajf_listing *take_locked(struct ajf *m, uint64_t nodeid, uint64_t fh, struct ajf_listing *listed)
 {
@@ -586,29 +346,11 @@ bool ajf_dir_read(struct ajf *m, fuse_req_t req, uint64_t nodeid, uint64_t fh, s
     pthread_mutex_unlock(&m->dirs.lock);
     if (!l)
         return false;
-    int err = read_listing(m, req, l, size, offset, plus);
+    int err = ajf_readdir_reply(m, req, l, size, offset, plus);
     if (err)
         fuse_reply_err(req, -err);
     ajf_dir_unref(m, l); /* the reply was quicker than this: the last RELEASEDIR may have come and gone */
     return true;
-}
-
-/* The index of a name; n when it is not there. */
-static size_t index_of(const struct ajf_listing *l, const char *name, size_t len)
-{
-    size_t lo = 0, hi = l->n;
-    while (lo < hi) {
-        size_t mid = lo + (hi - lo) / 2;
-        const struct ajf_entry *e = &l->entries[mid];
-        int c = compare_names(name, len, l->names + e->name_off, e->name_len);
-        if (!c)
-            return mid;
-        if (c > 0)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return l->n;
 }
 
 int ajf_dir_find(struct ajf *m, uint64_t parent, const char *name, size_t len, uint64_t now_ns,
@@ -619,7 +361,7 @@ int ajf_dir_find(struct ajf *m, uint64_t parent, const char *name, size_t len, u
     pthread_mutex_lock(&d->lock);
     const struct ajf_listing *l = current_locked(d, parent);
     if (l && !l->dropped && (now_ns < l->attr_expires_ns || now_ns < l->negative_expires_ns)) {
-        size_t i = index_of(l, name, len);
+        size_t i = ajf_listing_find(l, name, len);
         if (i < l->n && now_ns < l->attr_expires_ns && l->entries[i].attr.nlink) {
             *ret_attr = l->entries[i].attr;
             *ret_expires_ns = l->attr_expires_ns;
@@ -652,7 +394,7 @@ enum ajf_dir_said ajf_dir_hear(struct ajf *m, uint64_t parent, const char *name,
         return said;
     pthread_mutex_lock(&d->lock);
     struct ajf_listing *l = current_locked(d, parent);
-    size_t i = l && !l->dropped ? index_of(l, name, len) : 0;
+    size_t i = l && !l->dropped ? ajf_listing_find(l, name, len) : 0;
     if (l && !l->dropped && !says_so(l, i, attr)) {
         bool newer = l->asked_ns > asked_ns && !(l->offered && i == l->n);
         said = newer ? AJF_DIR_KNOWS_BETTER : AJF_DIR_SAID_OTHERWISE;
@@ -669,7 +411,7 @@ bool ajf_dir_denies(struct ajf *m, uint64_t parent, const char *name, size_t len
     pthread_mutex_lock(&d->lock);
     const struct ajf_listing *l = current_locked(d, parent);
     bool denies = l && !l->dropped && !l->offered && now_ns < l->expires_ns && expires_ns < l->attr_expires_ns &&
-                  index_of(l, name, len) == l->n;
+                  ajf_listing_find(l, name, len) == l->n;
     pthread_mutex_unlock(&d->lock);
     return denies;
 }
@@ -748,7 +490,7 @@ size_t ajf_dir_ahead(struct ajf *m, uint64_t parent, const char *name, size_t le
     pthread_mutex_lock(&d->lock);
     struct ajf_listing *l = current_locked(d, parent);
     bool known = l && !l->dropped && ajf_now_ns() < l->attr_expires_ns;
-    size_t i = known ? index_of(l, name, len) : 0;
+    size_t i = known ? ajf_listing_find(l, name, len) : 0;
     if (known && i < l->n) {
         struct ordered named = {l, &l->run, NULL}, numbered = {l, &l->run_by_number, l->by_number.entry_at};
         bool more = note_locked(m, &named, i, &from, &to);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * dir.h - one directory listing: an immutable snapshot, sorted by name, with an offset for every entry.
+ * dir.h - the listings of directories: which one counts, who has it open, what the kernel may keep of it.
  *
  * Sorted, so that offsets mean the same in the next listing of an unchanged directory (handles are stateless), and so
  * that a LOOKUP behind a listing is a binary search. A snapshot is valid for new OPENDIRs until it expires; while it
@@ -30,31 +30,10 @@
 #include "fuse.h"
 #include "inode.h"
 #include "list.h"
-#include "ranks.h"
-#include "run.h"
+#include "listing.h"
 
 #define AJF_DIR_BUCKETS 1024
 #define AJF_DIR_KEEP_BYTES (UINT64_C(64) << 20) /* of snapshots that nobody has open: 600 k entries or so */
-
-struct ajf_listing {
-    struct ajf_list by_node, by_age;
-    uint32_t id;     /* low half of fi->fh of who opened it; the high half is the token of a FRESH open (inode.h) */
-    uint64_t nodeid;
-    uint64_t stamp, edition;
-    uint64_t asked_ns, expires_ns, attr_expires_ns, negative_expires_ns;
-    uint64_t bytes;
-    uint32_t refs;   /* lock; opens and readers, and 1 while current */
-    bool current;    /* lock; what new opens get */
-    bool offered;    /* lock; that a name is missing in it says nothing */
-    _Atomic bool dropped; /* written with the lock; known to be out of date */
-    struct ajf_run run; /* lock; which of its files are being read, in the order of their names ... */
-    struct ajf_run run_by_number; /* lock; ... and of their inode numbers, once that order is known */
-    struct ajf_ranks by_number;   /* lock; made when the files are read, but not in the order of their names */
-    uint32_t astray;              /* lock; how many were not */
-    size_t n;
-    struct ajf_entry *entries;
-    char *names;
-};
 
 /* A directory that is open, but had no snapshot that was good when it was opened. */
 struct ajf_seat {

@@ -7,24 +7,13 @@
  * Made-up numbers are hashes of paths, not of the parent's number, which may be the source's own and become known late.
  * Records of one identity share theirs: one may live on, nameless, while its name leads to the next.
  */
-#include "inode.h"
+#include "inode_table.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define NAME_UNIT_BYTES 16
 #define FIRST_BUCKETS 4096 /* 16 KiB; doubled whenever there are as many names */
-
-static struct ajf_inode *at(const struct ajf_inodes *t, uint64_t nodeid)
-{
-    return (struct ajf_inode *)t->records.base + nodeid;
-}
-
-static char *name_of(const struct ajf_inodes *t, const struct ajf_inode *i)
-{
-    return (char *)t->names.base + (size_t)i->name_at * NAME_UNIT_BYTES;
-}
 
 static uint32_t hash_name(uint64_t parent, const char *name, size_t len)
 {
@@ -52,14 +41,14 @@ int ajf_inodes_init(struct ajf_inodes *t, struct ajf_stats *stats)
     t->stats = stats;
     t->used = AJF_ROOT + 1;
     t->name_used = 1; /* 0 = no name */
-    struct ajf_inode *root = at(t, AJF_ROOT);
+    struct ajf_inode *root = ajf_inode_at(t, AJF_ROOT);
     root->attr.mode = 0040555; /* until the source has said */
     root->attr.nlink = 2;
     root->attr.ino = ajf_number_of(0);
     root->refs = 1;
     root->made = true;
     t->number_mask = UINT64_MAX;
-    if (ajf_numbers_add(&t->numbers, at(t, 0), AJF_ROOT)) {
+    if (ajf_numbers_add(&t->numbers, ajf_inode_at(t, 0), AJF_ROOT)) {
         ajf_inodes_done(t);
         return -ENOMEM;
     }
@@ -71,7 +60,7 @@ void ajf_inodes_sweep(struct ajf_inodes *t)
 {
     pthread_mutex_lock(&t->lock);
     for (uint32_t n = AJF_ROOT + 1; n < t->used; n++)
-        if (at(t, n)->state != AJF_INODE_FREE)
+        if (ajf_inode_at(t, n)->state != AJF_INODE_FREE)
             AJF_COUNT(t->stats, inodes_died);
     t->swept = true;
     pthread_mutex_unlock(&t->lock);
@@ -93,11 +82,11 @@ static uint32_t *bucket(struct ajf_inodes *t, uint64_t parent, const char *name,
     return &t->buckets[hash_name(parent, name, len) & (t->n_buckets - 1)];
 }
 
-static uint32_t find_locked(struct ajf_inodes *t, uint64_t parent, const char *name, size_t len)
+uint32_t ajf_inode_find_locked(struct ajf_inodes *t, uint64_t parent, const char *name, size_t len)
 {
-    for (uint32_t n = *bucket(t, parent, name, len); n; n = at(t, n)->hash_next) {
-        const struct ajf_inode *i = at(t, n);
-        if (i->parent == parent && i->name_len == len && !memcmp(name_of(t, i), name, len))
+    for (uint32_t n = *bucket(t, parent, name, len); n; n = ajf_inode_at(t, n)->hash_next) {
+        const struct ajf_inode *i = ajf_inode_at(t, n);
+        if (i->parent == parent && i->name_len == len && !memcmp(ajf_inode_name_of(t, i), name, len))
             return n;
     }
     return 0;
@@ -112,9 +101,9 @@ static void grow_index_locked(struct ajf_inodes *t)
     t->n_buckets = old_n * 2;
     for (uint32_t b = 0; b < old_n; b++) {
         for (uint32_t n = old[b], next; n; n = next) {
-            struct ajf_inode *i = at(t, n);
+            struct ajf_inode *i = ajf_inode_at(t, n);
             next = i->hash_next;
-            uint32_t *to = bucket(t, i->parent, name_of(t, i), i->name_len);
+            uint32_t *to = bucket(t, i->parent, ajf_inode_name_of(t, i), i->name_len);
             i->hash_next = *to;
             *to = n;
         }
@@ -126,8 +115,8 @@ static void hash_locked(struct ajf_inodes *t, uint32_t n)
 {
     if (t->n_hashed >= t->n_buckets)
         grow_index_locked(t);
-    struct ajf_inode *i = at(t, n);
-    uint32_t *b = bucket(t, i->parent, name_of(t, i), i->name_len);
+    struct ajf_inode *i = ajf_inode_at(t, n);
+    uint32_t *b = bucket(t, i->parent, ajf_inode_name_of(t, i), i->name_len);
     i->hash_next = *b;
     *b = n;
     i->hashed = true;
@@ -136,12 +125,12 @@ static void hash_locked(struct ajf_inodes *t, uint32_t n)
 
 static void unhash_locked(struct ajf_inodes *t, uint32_t n)
 {
-    struct ajf_inode *i = at(t, n);
+    struct ajf_inode *i = ajf_inode_at(t, n);
     if (!i->hashed)
         return;
-    uint32_t *p = bucket(t, i->parent, name_of(t, i), i->name_len);
+    uint32_t *p = bucket(t, i->parent, ajf_inode_name_of(t, i), i->name_len);
     while (*p != n)
-        p = &at(t, *p)->hash_next;
+        p = &ajf_inode_at(t, *p)->hash_next;
     *p = i->hash_next;
     i->hash_next = 0;
     i->hashed = false;
@@ -170,22 +159,22 @@ static uint64_t hash_of(const struct ajf_inodes *t, uint64_t parent, const char 
 {
     uint64_t h = ajf_number_mix(type_of(attr), is_dir(attr) ? 0 : attr->version);
     h = ajf_number_mix_name(h, name, len);
-    for (uint64_t n = parent; n != AJF_ROOT && n; n = at(t, n)->parent)
-        h = ajf_number_mix_name(h, name_of(t, at(t, n)), at(t, n)->name_len);
+    for (uint64_t n = parent; n != AJF_ROOT && n; n = ajf_inode_at(t, n)->parent)
+        h = ajf_number_mix_name(h, ajf_inode_name_of(t, ajf_inode_at(t, n)), ajf_inode_at(t, n)->name_len);
     return h & t->number_mask;
 }
 
 static bool is_of(const struct ajf_inodes *t, uint32_t n, uint64_t parent, const char *name, size_t len,
                   const struct ajf_attr *attr)
 {
-    const struct ajf_inode *i = at(t, n);
-    return i->parent == parent && i->name_len == len && !memcmp(name_of(t, i), name, len) && same_file(&i->attr, attr);
+    const struct ajf_inode *i = ajf_inode_at(t, n);
+    return i->parent == parent && i->name_len == len && !memcmp(ajf_inode_name_of(t, i), name, len) && same_file(&i->attr, attr);
 }
 
 static bool is_free_locked(const struct ajf_inodes *t, uint64_t number, uint64_t parent, const char *name, size_t len,
                            const struct ajf_attr *attr)
 {
-    const struct ajf_inode *records = at(t, 0);
+    const struct ajf_inode *records = ajf_inode_at(t, 0);
     uint32_t n = ajf_numbers_first(&t->numbers, records, number);
     while (n && is_of(t, n, parent, name, len, attr))
         n = ajf_numbers_after(records, n);
@@ -197,9 +186,9 @@ static uint64_t number_locked(struct ajf_inodes *t, uint64_t parent, const char 
 {
     if (attr->ino)
         return attr->ino;
-    uint32_t n = t->n_displaced ? find_locked(t, parent, name, len) : 0;
-    if (n && at(t, n)->made && same_file(&at(t, n)->attr, attr))
-        return at(t, n)->attr.ino;
+    uint32_t n = t->n_displaced ? ajf_inode_find_locked(t, parent, name, len) : 0;
+    if (n && ajf_inode_at(t, n)->made && same_file(&ajf_inode_at(t, n)->attr, attr))
+        return ajf_inode_at(t, n)->attr.ino;
     uint64_t number = ajf_number_of(hash_of(t, parent, name, len, attr));
     while (!is_free_locked(t, number, parent, name, len, attr))
         number = ajf_number_next(number);
@@ -209,25 +198,25 @@ static uint64_t number_locked(struct ajf_inodes *t, uint64_t parent, const char 
 /* Record `n`, which is new and has the attributes `attr`, gets its number. */
 static void make_locked(struct ajf_inodes *t, uint32_t n, const struct ajf_attr *attr)
 {
-    struct ajf_inode *i = at(t, n);
-    i->attr.ino = number_locked(t, i->parent, name_of(t, i), i->name_len, attr);
+    struct ajf_inode *i = ajf_inode_at(t, n);
+    i->attr.ino = number_locked(t, i->parent, ajf_inode_name_of(t, i), i->name_len, attr);
     i->made = !attr->ino;
     if (i->made) {
-        bool displaced = i->attr.ino != ajf_number_of(hash_of(t, i->parent, name_of(t, i), i->name_len, attr));
+        bool displaced = i->attr.ino != ajf_number_of(hash_of(t, i->parent, ajf_inode_name_of(t, i), i->name_len, attr));
         t->n_displaced += displaced;
-        ajf_numbers_add(&t->numbers, at(t, 0), n); /* there is an index: the root is in it */
+        ajf_numbers_add(&t->numbers, ajf_inode_at(t, 0), n); /* there is an index: the root is in it */
     }
 }
 
 /* The number of record `n` is not a made-up one any more. */
 static void unmake_locked(struct ajf_inodes *t, uint32_t n)
 {
-    struct ajf_inode *i = at(t, n);
+    struct ajf_inode *i = ajf_inode_at(t, n);
     if (!i->made)
         return;
-    if (n != AJF_ROOT && i->attr.ino != ajf_number_of(hash_of(t, i->parent, name_of(t, i), i->name_len, &i->attr)))
+    if (n != AJF_ROOT && i->attr.ino != ajf_number_of(hash_of(t, i->parent, ajf_inode_name_of(t, i), i->name_len, &i->attr)))
         t->n_displaced--;
-    ajf_numbers_remove(&t->numbers, at(t, 0), n);
+    ajf_numbers_remove(&t->numbers, ajf_inode_at(t, 0), n);
     i->made = false;
 }
 
@@ -235,23 +224,23 @@ static void unmake_locked(struct ajf_inodes *t, uint32_t n)
 
 static uint32_t take_name_locked(struct ajf_inodes *t, const char *name, size_t len)
 {
-    uint32_t units = (uint32_t)((len + NAME_UNIT_BYTES - 1) / NAME_UNIT_BYTES), where = t->name_free[units];
+    uint32_t units = (uint32_t)((len + AJF_NAME_UNIT_BYTES - 1) / AJF_NAME_UNIT_BYTES), where = t->name_free[units];
     if (where) {
-        memcpy(&t->name_free[units], t->names.base + (size_t)where * NAME_UNIT_BYTES, sizeof where);
+        memcpy(&t->name_free[units], t->names.base + (size_t)where * AJF_NAME_UNIT_BYTES, sizeof where);
     } else {
-        if ((uint64_t)(t->name_used + units) * NAME_UNIT_BYTES > AJF_NAMES_BYTES)
+        if ((uint64_t)(t->name_used + units) * AJF_NAME_UNIT_BYTES > AJF_NAMES_BYTES)
             return 0;
         where = t->name_used;
         t->name_used += units;
     }
-    memcpy(t->names.base + (size_t)where * NAME_UNIT_BYTES, name, len);
+    memcpy(t->names.base + (size_t)where * AJF_NAME_UNIT_BYTES, name, len);
     return where;
 }
 
 static void free_name_locked(struct ajf_inodes *t, const struct ajf_inode *i)
 {
-    uint32_t units = (uint32_t)((i->name_len + NAME_UNIT_BYTES - 1) / NAME_UNIT_BYTES);
-    memcpy(name_of(t, i), &t->name_free[units], sizeof(uint32_t));
+    uint32_t units = (uint32_t)((i->name_len + AJF_NAME_UNIT_BYTES - 1) / AJF_NAME_UNIT_BYTES);
+    memcpy(ajf_inode_name_of(t, i), &t->name_free[units], sizeof(uint32_t));
     t->name_free[units] = i->name_at;
 }
 
@@ -266,14 +255,14 @@ static uint32_t take_locked(struct ajf_inodes *t, uint64_t parent, const char *n
     if (!name_at)
         return 0;
     if (n)
-        t->free_head = at(t, n)->hash_next;
+        t->free_head = ajf_inode_at(t, n)->hash_next;
     else
         n = t->used++;
-    struct ajf_inode *i = at(t, n);
+    struct ajf_inode *i = ajf_inode_at(t, n);
     uint32_t generation = i->generation + 1;
     *i = (struct ajf_inode){.generation = generation, .parent = (uint32_t)parent, .name_at = name_at};
     i->name_len = (uint8_t)len;
-    at(t, parent)->refs++;
+    ajf_inode_at(t, parent)->refs++;
     hash_locked(t, n);
     atomic_store_explicit(&i->state, state, memory_order_release);
     AJF_COUNT(t->stats, inodes_born);
@@ -284,7 +273,7 @@ static uint32_t take_locked(struct ajf_inodes *t, uint64_t parent, const char *n
 static void release_locked(struct ajf_inodes *t, uint64_t n)
 {
     while (n != AJF_ROOT && n) {
-        struct ajf_inode *i = at(t, n);
+        struct ajf_inode *i = ajf_inode_at(t, n);
         if (i->nlookup || i->refs || i->state == AJF_INODE_FREE || t->swept)
             return;
         uint32_t parent = i->parent;
@@ -295,14 +284,14 @@ static void release_locked(struct ajf_inodes *t, uint64_t n)
         i->hash_next = t->free_head;
         t->free_head = (uint32_t)n;
         AJF_COUNT(t->stats, inodes_died);
-        at(t, parent)->refs--;
+        ajf_inode_at(t, parent)->refs--;
         n = parent;
     }
 }
 
 static void view_locked(const struct ajf_inodes *t, uint64_t n, struct ajf_inode_view *v)
 {
-    const struct ajf_inode *i = at(t, n);
+    const struct ajf_inode *i = ajf_inode_at(t, n);
     *v = (struct ajf_inode_view){.nodeid = n,
                                  .generation = i->generation,
                                  .expires_ns = i->expires_ns,
@@ -316,7 +305,7 @@ static void view_locked(const struct ajf_inodes *t, uint64_t n, struct ajf_inode
 /* Of the same file: a number that was shown stays. */
 static void set_attr_locked(struct ajf_inodes *t, uint32_t n, const struct ajf_attr *attr, uint64_t expires_ns)
 {
-    struct ajf_inode *i = at(t, n);
+    struct ajf_inode *i = ajf_inode_at(t, n);
     uint64_t number = attr->ino ? attr->ino : i->attr.ino;
     if (attr->ino)
         unmake_locked(t, n);
@@ -330,7 +319,7 @@ static void set_attr_locked(struct ajf_inodes *t, uint32_t n, const struct ajf_a
 /* Knowledge in the order in which it was learnt: when its attributes expire, or would. */
 static uint64_t learnt_locked(const struct ajf_inodes *t, uint32_t n)
 {
-    const struct ajf_inode *i = at(t, n);
+    const struct ajf_inode *i = ajf_inode_at(t, n);
     return i->state == AJF_INODE_NEGATIVE ? i->stamp : i->expires_ns;
 }
 
@@ -341,8 +330,8 @@ int ajf_inode_find(struct ajf_inodes *t, uint64_t parent, const char *name, size
 {
     int err = -EAGAIN;
     pthread_mutex_lock(&t->lock);
-    uint32_t n = find_locked(t, parent, name, len);
-    struct ajf_inode *i = at(t, n);
+    uint32_t n = ajf_inode_find_locked(t, parent, name, len);
+    struct ajf_inode *i = ajf_inode_at(t, n);
     if (n && now_ns < i->expires_ns) {
         if (i->state == AJF_INODE_NEGATIVE) {
             *ret_view = (struct ajf_inode_view){.expires_ns = i->expires_ns};
@@ -362,27 +351,27 @@ int ajf_inode_bind(struct ajf_inodes *t, uint64_t parent, const char *name, size
 {
     int err = 0;
     pthread_mutex_lock(&t->lock);
-    uint32_t n = find_locked(t, parent, name, len);
+    uint32_t n = ajf_inode_find_locked(t, parent, name, len);
     bool newer = n && learnt_locked(t, n) > expires_ns; /* a listing may be older than a stat */
-    if (n && !newer && (at(t, n)->state == AJF_INODE_NEGATIVE || !same_file(&at(t, n)->attr, attr))) {
+    if (n && !newer && (ajf_inode_at(t, n)->state == AJF_INODE_NEGATIVE || !same_file(&ajf_inode_at(t, n)->attr, attr))) {
         unhash_locked(t, n);
         release_locked(t, n);
         n = 0;
     }
-    if (n && at(t, n)->state == AJF_INODE_NEGATIVE) {
+    if (n && ajf_inode_at(t, n)->state == AJF_INODE_NEGATIVE) {
         err = -ENOENT;
     } else if (n) {
         if (!newer)
             set_attr_locked(t, n, attr, expires_ns);
     } else if ((n = take_locked(t, parent, name, len, AJF_INODE_LIVE))) {
-        at(t, n)->attr = *attr;
-        at(t, n)->expires_ns = expires_ns;
+        ajf_inode_at(t, n)->attr = *attr;
+        ajf_inode_at(t, n)->expires_ns = expires_ns;
         make_locked(t, n, attr);
     } else {
         err = -ENOMEM;
     }
     if (!err) {
-        at(t, n)->nlookup += lookup;
+        ajf_inode_at(t, n)->nlookup += lookup;
         view_locked(t, n, ret_view);
     }
     pthread_mutex_unlock(&t->lock);
@@ -393,12 +382,12 @@ bool ajf_inode_unbind(struct ajf_inodes *t, uint64_t parent, const char *name, s
                       uint64_t expires_ns, uint64_t learnt_ns)
 {
     pthread_mutex_lock(&t->lock);
-    uint32_t n = find_locked(t, parent, name, len);
+    uint32_t n = ajf_inode_find_locked(t, parent, name, len);
     bool newer = n && learnt_locked(t, n) > learnt_ns;
-    if (n && at(t, n)->state == AJF_INODE_NEGATIVE) {
+    if (n && ajf_inode_at(t, n)->state == AJF_INODE_NEGATIVE) {
         if (!newer) {
-            at(t, n)->expires_ns = expires_ns;
-            at(t, n)->stamp = learnt_ns;
+            ajf_inode_at(t, n)->expires_ns = expires_ns;
+            ajf_inode_at(t, n)->stamp = learnt_ns;
         }
     } else if (!newer) {
         if (n) {
@@ -406,12 +395,12 @@ bool ajf_inode_unbind(struct ajf_inodes *t, uint64_t parent, const char *name, s
             release_locked(t, n);
         }
         if (keep && !t->swept && (n = take_locked(t, parent, name, len, AJF_INODE_NEGATIVE))) {
-            at(t, n)->expires_ns = expires_ns;
-            at(t, n)->stamp = learnt_ns;
+            ajf_inode_at(t, n)->expires_ns = expires_ns;
+            ajf_inode_at(t, n)->stamp = learnt_ns;
             uint32_t *slot = &t->negative[t->negative_at++ % AJF_INODE_NEGATIVES];
             uint32_t oldest = *slot;
             *slot = n;
-            if (oldest && at(t, oldest)->state == AJF_INODE_NEGATIVE)
+            if (oldest && ajf_inode_at(t, oldest)->state == AJF_INODE_NEGATIVE)
                 release_locked(t, oldest);
         }
     }
@@ -422,10 +411,10 @@ bool ajf_inode_unbind(struct ajf_inodes *t, uint64_t parent, const char *name, s
 uint64_t ajf_inode_outdate(struct ajf_inodes *t, uint64_t parent, const char *name, size_t len, uint64_t learnt_ns)
 {
     pthread_mutex_lock(&t->lock);
-    uint32_t n = find_locked(t, parent, name, len);
+    uint32_t n = ajf_inode_find_locked(t, parent, name, len);
     bool older = n && learnt_locked(t, n) < learnt_ns;
     if (older)
-        at(t, n)->expires_ns = 0;
+        ajf_inode_at(t, n)->expires_ns = 0;
     pthread_mutex_unlock(&t->lock);
     return older ? n : 0;
 }
@@ -434,7 +423,7 @@ int ajf_inode_update(struct ajf_inodes *t, uint64_t nodeid, const struct ajf_att
 {
     int err = 0;
     pthread_mutex_lock(&t->lock);
-    struct ajf_inode *i = at(t, nodeid);
+    struct ajf_inode *i = ajf_inode_at(t, nodeid);
     if (i->expires_ns > expires_ns) {
         /* learnt before what is known */
     } else if (nodeid == AJF_ROOT || same_file(&i->attr, attr)) {
@@ -450,7 +439,7 @@ int ajf_inode_update(struct ajf_inodes *t, uint64_t nodeid, const struct ajf_att
 void ajf_inode_expire(struct ajf_inodes *t, uint64_t nodeid)
 {
     pthread_mutex_lock(&t->lock);
-    at(t, nodeid)->expires_ns = 0;
+    ajf_inode_at(t, nodeid)->expires_ns = 0;
     pthread_mutex_unlock(&t->lock);
 }
 
@@ -485,7 +474,7 @@ uint64_t ajf_inode_number(struct ajf_inodes *t, uint64_t parent, const char *nam
 uint64_t ajf_inode_number_above(struct ajf_inodes *t, uint64_t nodeid)
 {
     pthread_mutex_lock(&t->lock);
-    uint64_t number = at(t, nodeid == AJF_ROOT ? AJF_ROOT : at(t, nodeid)->parent)->attr.ino;
+    uint64_t number = ajf_inode_at(t, nodeid == AJF_ROOT ? AJF_ROOT : ajf_inode_at(t, nodeid)->parent)->attr.ino;
     pthread_mutex_unlock(&t->lock);
     return number;
 }
@@ -493,7 +482,7 @@ uint64_t ajf_inode_number_above(struct ajf_inodes *t, uint64_t nodeid)
 int ajf_inode_get(struct ajf_inodes *t, uint64_t nodeid, struct ajf_inode_view *ret_view)
 {
     if (!nodeid || nodeid >= AJF_INODES_MAX ||
-        atomic_load_explicit(&at(t, nodeid)->state, memory_order_acquire) != AJF_INODE_LIVE)
+        atomic_load_explicit(&ajf_inode_at(t, nodeid)->state, memory_order_acquire) != AJF_INODE_LIVE)
         return -ESTALE;
     pthread_mutex_lock(&t->lock);
     view_locked(t, nodeid, ret_view);
@@ -506,7 +495,7 @@ void ajf_inode_forget(struct ajf_inodes *t, uint64_t nodeid, uint64_t nlookup)
     if (nodeid == AJF_ROOT)
         return;
     pthread_mutex_lock(&t->lock);
-    struct ajf_inode *i = at(t, nodeid);
+    struct ajf_inode *i = ajf_inode_at(t, nodeid);
     i->nlookup -= nlookup < i->nlookup ? nlookup : i->nlookup;
     release_locked(t, nodeid);
     pthread_mutex_unlock(&t->lock);
@@ -515,180 +504,24 @@ void ajf_inode_forget(struct ajf_inodes *t, uint64_t nodeid, uint64_t nlookup)
 void ajf_inode_ref(struct ajf_inodes *t, uint64_t nodeid)
 {
     pthread_mutex_lock(&t->lock);
-    at(t, nodeid)->refs++;
+    ajf_inode_at(t, nodeid)->refs++;
     pthread_mutex_unlock(&t->lock);
 }
 
 void ajf_inode_unref(struct ajf_inodes *t, uint64_t nodeid)
 {
     pthread_mutex_lock(&t->lock);
-    at(t, nodeid)->refs--;
+    ajf_inode_at(t, nodeid)->refs--;
     release_locked(t, nodeid);
     pthread_mutex_unlock(&t->lock);
-}
-
-void ajf_inode_saw(struct ajf_inodes *t, uint64_t nodeid, uint64_t stamp)
-{
-    pthread_mutex_lock(&t->lock);
-    struct ajf_inode *i = at(t, nodeid);
-    if (i->stamp && i->stamp != stamp)
-        i->changed = true;
-    i->stamp = stamp;
-    pthread_mutex_unlock(&t->lock);
-}
-
-void ajf_inode_spoil(struct ajf_inodes *t, uint64_t nodeid)
-{
-    pthread_mutex_lock(&t->lock);
-    at(t, nodeid)->changed = true;
-    pthread_mutex_unlock(&t->lock);
-}
-
-void ajf_inode_was_read(struct ajf_inodes *t, uint64_t nodeid)
-{
-    pthread_mutex_lock(&t->lock);
-    at(t, nodeid)->read = true;
-    pthread_mutex_unlock(&t->lock);
-}
-
-bool ajf_inode_take_changed(struct ajf_inodes *t, uint64_t nodeid, uint32_t token)
-{
-    pthread_mutex_lock(&t->lock);
-    struct ajf_inode *i = at(t, nodeid);
-    if (i->changed)
-        i->unsettled = token;
-    i->changed = false;
-    bool drop = i->unsettled;
-    pthread_mutex_unlock(&t->lock);
-    return drop;
-}
-
-enum ajf_dir_cache ajf_inode_dir_open(struct ajf_inodes *t, uint64_t nodeid, uint64_t stamp, uint32_t token)
-{
-    enum ajf_dir_cache is = AJF_DIR_FRESH;
-    pthread_mutex_lock(&t->lock);
-    struct ajf_inode *i = at(t, nodeid);
-    if (i->unsettled) {
-        is = AJF_DIR_UNSETTLED;
-    } else if (stamp && i->stamp == stamp) {
-        is = AJF_DIR_KEEP;
-    } else {
-        i->stamp = stamp;
-        i->unsettled = token;
-    }
-    pthread_mutex_unlock(&t->lock);
-    return is;
-}
-
-void ajf_inode_dir_read(struct ajf_inodes *t, uint64_t nodeid, uint64_t stamp, uint32_t token)
-{
-    pthread_mutex_lock(&t->lock);
-    struct ajf_inode *i = at(t, nodeid);
-    bool first = token && i->unsettled == token;
-    if (first && !i->stamp)
-        i->stamp = stamp;
-    if (i->stamp != stamp)
-        i->stamp = 0;
-    if (first)
-        i->unsettled = 0;
-    pthread_mutex_unlock(&t->lock);
-}
-
-void ajf_inode_settle(struct ajf_inodes *t, uint64_t nodeid, uint32_t token)
-{
-    pthread_mutex_lock(&t->lock);
-    struct ajf_inode *i = at(t, nodeid);
-    if (token && i->unsettled == token)
-        i->unsettled = 0;
-    pthread_mutex_unlock(&t->lock);
-}
-
-int ajf_inode_name(struct ajf_inodes *t, uint64_t nodeid, uint64_t *ret_parent, char *ret_name, size_t *ret_len)
-{
-    if (nodeid == AJF_ROOT)
-        return -ENOENT;
-    pthread_mutex_lock(&t->lock);
-    const struct ajf_inode *i = at(t, nodeid);
-    *ret_parent = i->parent;
-    *ret_len = i->name_len;
-    memcpy(ret_name, name_of(t, i), i->name_len);
-    pthread_mutex_unlock(&t->lock);
-    return 0;
-}
-
-char *ajf_inode_path(struct ajf_inodes *t, uint64_t nodeid, const char *name, size_t len)
-{
-    pthread_mutex_lock(&t->lock);
-    size_t total = name ? len + 1 : 0;
-    for (uint64_t n = nodeid; n != AJF_ROOT && n; n = at(t, n)->parent)
-        total += at(t, n)->name_len + 1u;
-    if (!total)
-        total = 1; /* "/" */
-    char *path = malloc(total + 1);
-    if (path) {
-        char *end = path + total;
-        path[0] = '/';
-        *end = '\0';
-        if (name) {
-            end -= len;
-            memcpy(end, name, len);
-            *--end = '/';
-        }
-        for (uint64_t n = nodeid; n != AJF_ROOT && n; n = at(t, n)->parent) {
-            const struct ajf_inode *i = at(t, n);
-            end -= i->name_len;
-            memcpy(end, name_of(t, i), i->name_len);
-            *--end = '/';
-        }
-    }
-    pthread_mutex_unlock(&t->lock);
-    return path;
 }
 
 uint64_t ajf_inode_count(struct ajf_inodes *t)
 {
     pthread_mutex_lock(&t->lock);
     uint64_t n = t->used - AJF_ROOT - 1;
-    for (uint32_t f = t->free_head; f; f = at(t, f)->hash_next)
+    for (uint32_t f = t->free_head; f; f = ajf_inode_at(t, f)->hash_next)
         n--;
     pthread_mutex_unlock(&t->lock);
     return n;
-}
-
-uint64_t ajf_inode_resolve(struct ajf_inodes *t, const char *path, size_t len)
-{
-    const char *end = path + len;
-    uint64_t n = AJF_ROOT;
-    pthread_mutex_lock(&t->lock);
-    while (n && path < end) {
-        const char *slash = memchr(path, '/', (size_t)(end - path));
-        size_t part = (size_t)((slash ? slash : end) - path);
-        if (part)
-            n = find_locked(t, n, path, part);
-        path += part + (slash != NULL);
-    }
-    if (n)
-        at(t, n)->refs++;
-    pthread_mutex_unlock(&t->lock);
-    return n;
-}
-
-bool ajf_inode_expire_below(struct ajf_inodes *t, uint64_t nodeid, uint64_t top, uint64_t *ret_parent, char *ret_name,
-                            size_t *ret_len)
-{
-    pthread_mutex_lock(&t->lock);
-    struct ajf_inode *i = at(t, nodeid);
-    bool known = i->state != AJF_INODE_FREE && (i->hashed || nodeid == AJF_ROOT);
-    uint64_t n = nodeid;
-    while (known && n != top && n)
-        n = at(t, n)->parent;
-    known = known && n == top;
-    if (known) {
-        i->expires_ns = 0;
-        *ret_parent = i->parent;
-        *ret_len = nodeid == AJF_ROOT ? 0 : i->name_len;
-        memcpy(ret_name, name_of(t, i), *ret_len);
-    }
-    pthread_mutex_unlock(&t->lock);
-    return known;
 }
