@@ -241,7 +241,7 @@ def _must_be_free(buffer: bytearray) -> None:
     del buffer[-1]
 
 
-def run_all(functions: Sequence[Callable[[], None]], timeout: float = 30.0) -> None:
+def run_all(functions: Sequence[Callable[[], None]], timeout: float = 120.0) -> None:
     """Runs functions in threads of their own, to their end."""
     made = [threading.Thread(target=function, daemon=True) for function in functions]
     deadline = time.monotonic() + timeout

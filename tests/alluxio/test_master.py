@@ -403,13 +403,13 @@ def test_a_master_that_is_busy(server: FakeServer, client: Client) -> None:
 def test_patience_has_an_end(server: FakeServer, client: Client) -> None:
     """The last error is the answer then."""
     server.fail("GetStatus", Status.UNAVAILABLE, "safe mode", times=1_000_000)
-    made = client(server, rpc_retry_max_duration_s=0.5)
+    made = client(server, rpc_retry_max_duration_s=2.0)
     begin = time.monotonic()
     with pytest.raises(CallError, match="UNAVAILABLE: safe mode") as caught:
         made.get_status("/a")
     assert caught.value.status is Status.UNAVAILABLE
-    assert time.monotonic() - begin > 0.3
-    assert 5 <= server.count("GetStatus") <= 60  # with pauses of 20 to 100 ms
+    assert time.monotonic() - begin > 1.5
+    assert 2 <= server.count("GetStatus") <= 200  # with pauses of 20 to 100 ms
 
 
 def test_nobody_serves_any_more(server: FakeServer, client: Client) -> None:
@@ -478,17 +478,20 @@ def test_what_each_master_said(servers: Callable[[], FakeServer], client: Client
     worker.fail("getServiceVersion", Status.NOT_FOUND, "Service META_MASTER_CLIENT_SERVICE is not found.", times=1_000)
     target = nobody()
     made = client(target, standby, other, worker, silent)
-    text = told(made)
     targets = ",".join((target, standby.target, other.target, worker.target, silent.target))
-    for expected in (
+    expected = (
         f"alluxio://{targets}: none of the masters serves: ",
         f"{target}: connection refused (start it, or correct host and port)",
         f"{standby.target}: unavailable: this master is on standby",
         f"{other.target}: it is no master of Alluxio 2 (name the RPC port of a master, usually 19998, of a cluster",
         f"{worker.target}: it is of Alluxio but serves as no master (name the RPC port",
         f"{silent.target}: it does not answer (look for a firewall",
-    ):
-        assert expected in text
+    )
+    for timeout in (0.5, 4.0, 32.0):  # the silent one takes all of it, on a busy machine the others may take as long
+        text = told(made, timeout)
+        if all(each in text for each in expected):
+            return
+    assert expected == text
 
 
 def test_words_say_more_than_silence(server: FakeServer, client: Client) -> None:
