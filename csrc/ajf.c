@@ -68,6 +68,11 @@ void ajf_open_lazily(struct ajf *m, uint64_t bytes, uint32_t ahead)
     m->lazy_open_bytes = bytes < m->cache.slab_limit ? bytes : m->cache.slab_limit;
 }
 
+void ajf_confirm_opens(struct ajf *m)
+{
+    m->confirms_opens = true;
+}
+
 void ajf_set_root(struct ajf *m, const struct ajf_attr *attr)
 {
     ajf_inode_update(&m->inodes, AJF_ROOT, attr, 0);

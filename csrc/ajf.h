@@ -89,6 +89,15 @@ int ajf_new(const struct ajf_options *options, struct ajf **ret_m);
  */
 void ajf_open_lazily(struct ajf *m, uint64_t bytes, uint32_t ahead);
 
+/*
+ * With default_permissions the kernel checks who may open a file by attributes that may be as old as attr_timeout. For a
+ * source that tells them with each OPEN (ajf_fetch_permissions) and that a STAT costs next to nothing: an open is granted
+ * only if mode and owner are what the kernel was shown, else ESTALE makes it look the name up, and check, again. One that
+ * need not reach the source has it asked if it is by another user than root and the one for whom the file was opened.
+ * Before ajf_mount.
+ */
+void ajf_confirm_opens(struct ajf *m);
+
 /* What the source says of the root, so that its number is known before the kernel asks. Before ajf_mount. */
 void ajf_set_root(struct ajf *m, const struct ajf_attr *attr);
 
@@ -201,6 +210,8 @@ int ajf_fetch_statfs(struct ajf_fetch *f, const struct ajf_statfs *s);
  */
 int ajf_fetch_opened(struct ajf_fetch *f, uint64_t handle, uint64_t version, uint64_t size,
                      const struct ajf_extent *extents, size_t n);
+/* OPEN, before ajf_fetch_opened: mode and owner of what was opened, as they are now. */
+void ajf_fetch_permissions(struct ajf_fetch *f, uint32_t mode, uint32_t uid, uint32_t gid);
 /* READ: `filled` bytes are final and no more will come; fewer than asked is EIO for who waits for the rest. */
 int ajf_fetch_done(struct ajf_fetch *f, size_t filled);
 /*

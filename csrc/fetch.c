@@ -356,6 +356,12 @@ int ajf_fetch_done(struct ajf_fetch *f, size_t filled)
     return -EINVAL;
 }
 
+void ajf_fetch_permissions(struct ajf_fetch *f, uint32_t mode, uint32_t uid, uint32_t gid)
+{
+    f->permissions = (struct ajf_permissions){.mode = mode, .uid = uid, .gid = gid};
+    f->has_permissions = true;
+}
+
 int ajf_fetch_opened(struct ajf_fetch *f, uint64_t handle, uint64_t version, uint64_t size,
                      const struct ajf_extent *extents, size_t n)
 {

@@ -22,6 +22,11 @@
 
 struct ajf_file;
 
+/* What default_permissions checks. */
+struct ajf_permissions {
+    uint32_t mode, uid, gid;
+};
+
 enum ajf_fetch_state { AJF_FETCH_IDLE, AJF_FETCH_QUEUED, AJF_FETCH_RUNNING };
 
 struct ajf_fetch {
@@ -43,6 +48,8 @@ struct ajf_fetch {
     struct ajf_file *file;
     struct ajf_list by_file;
     size_t filled;
+    bool has_permissions;
+    struct ajf_permissions permissions; /* OPEN: what the source told, if it did */
     bool cancelled; /* nobody wants the rest */
     bool prepared;  /* its memory is pinned */
     bool starved;   /* in cache->starved */

@@ -94,6 +94,7 @@ static struct ajf_file *file_new(struct ajf *m, uint64_t nodeid, uint64_t versio
     file->version = version;
     file->size = size;
     file->refs = 1;
+    file->asker = AJF_NOBODY;
     file->memory.fd = -1;
     ajf_list_init(&file->in_chunk);
     ajf_list_init(&file->opens_waiting);
@@ -195,6 +196,7 @@ static int replace_locked(struct ajf *m, struct ajf_file *file, uint64_t version
     }
     fresh->opens = file->opens;
     fresh->mode = file->mode;
+    fresh->asker = file->asker;
     fresh->store = AJF_STORE_NONE;
     struct ajf_list *l;
     while ((l = ajf_list_pop(&file->readers))) {

@@ -41,6 +41,8 @@ enum ajf_file_state { AJF_FILE_OPENING, AJF_FILE_READY };
 enum ajf_file_store { AJF_STORE_NONE, AJF_STORE_BORROWED, AJF_STORE_MEMORY, AJF_STORE_SLAB };
 enum ajf_file_mode { AJF_MODE_NONE, AJF_MODE_CACHED, AJF_MODE_PASSTHROUGH, AJF_MODE_DIRECT };
 
+#define AJF_NOBODY UINT32_MAX /* no user */
+
 struct ajf_page;
 
 struct ajf_file {
@@ -53,6 +55,7 @@ struct ajf_file {
     struct ajf_fetch *opening; /* OPENING: the OPEN fetch; no reference */
     uint64_t opening_ns;       /* when it was queued */
     uint32_t opens; /* granted and not yet released */
+    uint32_t asker; /* the user for whom it was opened first; AJF_NOBODY */
     int32_t backing_id;
     bool has_handle; /* the source has opened it and may be asked for bytes; 0 is a `handle` that needs no CLOSE */
     uint64_t handle;

@@ -8,6 +8,7 @@
 #include "dir.h"
 #include "file.h"
 #include "mount.h"
+#include "open.h"
 
 void ajf_meta_init(struct ajf_meta *meta)
 {
@@ -48,6 +49,13 @@ void ajf_meta_fill_stat(const struct ajf *m, const struct ajf_inode_view *v, str
     ret_st->st_atim = timespec_of(a->atime_ns);
     if (o->umask >= 0 && !S_ISLNK(a->mode))
         ret_st->st_mode = (a->mode & S_IFMT) | (0777 & ~(mode_t)o->umask);
+}
+
+bool ajf_meta_permits_same(const struct ajf *m, const struct ajf_permissions *a, const struct ajf_permissions *b)
+{
+    const struct ajf_options *o = &m->options;
+    return (o->umask >= 0 || a->mode == b->mode) && (o->uid >= 0 || a->uid == b->uid) &&
+           (o->gid >= 0 || a->gid == b->gid);
 }
 
 static double seconds_left(uint64_t expires_ns, uint64_t now_ns)
@@ -321,6 +329,17 @@ void ajf_meta_getattr(struct ajf *m, fuse_req_t req, uint64_t nodeid)
     }
 }
 
+void ajf_meta_confirm(struct ajf *m, fuse_req_t req, const struct ajf_inode_view *v, const struct fuse_file_info *fi)
+{
+    struct ajf_call *call = call_new(req, "Open");
+    if (!call)
+        return;
+    call->open = true;
+    call->fi = *fi;
+    call->checked = (struct ajf_permissions){.mode = v->attr.mode, .uid = v->attr.uid, .gid = v->attr.gid};
+    park(m, call, AJF_FETCH_STAT, v->nodeid, NULL);
+}
+
 void ajf_meta_readlink(struct ajf *m, fuse_req_t req, uint64_t nodeid)
 {
     struct ajf_call *call = call_new(req, "Readlink");
@@ -476,6 +495,17 @@ static void inode_lost(struct ajf *m, uint64_t nodeid)
     ajf_inode_gone(&m->inodes, nodeid);
 }
 
+static void confirm(struct ajf *m, const struct ajf_call *call, const struct ajf_inode_view *v)
+{
+    const struct ajf_permissions is = {.mode = v->attr.mode, .uid = v->attr.uid, .gid = v->attr.gid};
+    if (ajf_meta_permits_same(m, &call->checked, &is)) {
+        ajf_open_confirmed(m, call->wait.req, v->nodeid, &call->fi);
+    } else {
+        inode_lost(m, v->nodeid); /* who was permitted by the same attributes, and comes now, is to be checked, too */
+        fuse_reply_err(call->wait.req, ESTALE);
+    }
+}
+
 static void answer_inode(struct ajf_fetch *f)
 {
     struct ajf *m = f->m;
@@ -489,6 +519,8 @@ static void answer_inode(struct ajf_fetch *f)
         err = ajf_inode_get(&m->inodes, f->nodeid, &v);
         if (err)
             fuse_reply_err(call->wait.req, -err);
+        else if (call->open)
+            confirm(m, call, &v);
         else
             reply_attr(m, call->wait.req, &v);
     }
@@ -653,7 +685,7 @@ void ajf_meta_failed(struct ajf_fetch *f, int err)
         struct ajf_inode_view v;
         bool open = ajf_file_is_open(m, f->nodeid) && !ajf_inode_get(&m->inodes, f->nodeid, &v);
         FOR_CALLS (m, call, &calls) {
-            if (open) /* fstat of an open file, which the protocol cannot tell from stat */
+            if (open && !call->open) /* fstat of an open file, which the protocol cannot tell from stat */
                 reply_attr(m, call->wait.req, &v);
             else
                 fuse_reply_err(call->wait.req, ESTALE);

@@ -30,6 +30,8 @@ struct ajf_call {
     struct fuse_file_info fi;
     bool lookup;              /* STAT: answer with an entry instead of attributes */
     bool attributes;          /* STAT that may be answered with what was known: the root's */
+    bool open;                /* STAT: an OPEN is granted if the source still says `checked`, by which it was permitted */
+    struct ajf_permissions checked;
     bool plus;                /* LIST: answer READDIRPLUS of wait.size at wait.offset instead of READDIR */
 };
 
@@ -52,6 +54,8 @@ void ajf_meta_done(struct ajf_meta *meta);
 void ajf_meta_lookup(struct ajf *m, fuse_req_t req, uint64_t parent, const char *name);
 /* The root's are like ajf_meta_statfs: it is there as long as the mount is. */
 void ajf_meta_getattr(struct ajf *m, fuse_req_t req, uint64_t nodeid);
+/* OPEN of record `v`, which the kernel has permitted: ajf_open_confirmed if the source says the same, else ESTALE. */
+void ajf_meta_confirm(struct ajf *m, fuse_req_t req, const struct ajf_inode_view *v, const struct fuse_file_info *fi);
 void ajf_meta_readlink(struct ajf *m, fuse_req_t req, uint64_t nodeid);
 /* Who watches a mount must not hang with its source: after a while the figures are those that were told last. */
 void ajf_meta_statfs(struct ajf *m, fuse_req_t req);
@@ -74,6 +78,9 @@ static inline bool ajf_meta_is_lost(int err)
 void ajf_meta_fill_stat(const struct ajf *m, const struct ajf_inode_view *v, struct stat *ret_st);
 void ajf_meta_fill_entry(const struct ajf *m, const struct ajf_inode_view *v, uint64_t now_ns,
                          struct fuse_entry_param *ret_e);
+
+/* Whether the kernel is shown the same mode and owner of records that have these. */
+bool ajf_meta_permits_same(const struct ajf *m, const struct ajf_permissions *a, const struct ajf_permissions *b);
 
 /* What has been asked for by now, and is not answered yet, is not to be remembered. */
 void ajf_meta_forget(struct ajf_meta *meta);

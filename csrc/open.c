@@ -89,31 +89,53 @@ static int prove_locked(struct ajf *m, struct ajf_file *file, fuse_req_t req, co
     return 0;
 }
 
-void ajf_open(struct ajf *m, fuse_req_t req, uint64_t nodeid, const struct fuse_file_info *fi)
+/* The kernel has permitted it to him by what it was shown for somebody else, and the source would not be asked. */
+static bool is_unconfirmed(const struct ajf *m, const struct ajf_file *file, uint32_t uid)
+{
+    return m->confirms_opens && uid && uid != file->asker;
+}
+
+static void open_file(struct ajf *m, fuse_req_t req, uint64_t nodeid, const struct fuse_file_info *fi, bool confirmed)
 {
     struct ajf_inode_view v;
     struct ajf_file *file = NULL;
     struct fuse_file_info granted = *fi;
-    bool now = false, noted = false;
+    uint32_t uid = fuse_req_ctx(req)->uid;
+    bool now = false, ask = false, noted = false;
     ajf_wait_arm(m, req);
     int err = ajf_inode_get(&m->inodes, nodeid, &v);
     if (!err) {
         pthread_mutex_lock(&m->cache.lock);
         err = ajf_file_make_locked(m, &v, &file);
         now = !err && ajf_file_usable(file) && !is_unproved(file, &v);
-        if (now)
+        ask = now && !confirmed && is_unconfirmed(m, file, uid);
+        if (!err && file->asker == AJF_NOBODY && file->state == AJF_FILE_OPENING)
+            file->asker = uid;
+        if (now && !ask)
             ajf_file_grant_locked(m, file, &granted);
-        else if (!err)
+        else if (!err && !ask)
             err = ajf_file_usable(file) ? prove_locked(m, file, req, fi, &noted)
                                         : park_open_locked(m, file, req, fi, AJF_WAIT_METADATA);
         pthread_mutex_unlock(&m->cache.lock);
     }
     if (err)
         fuse_reply_err(req, -err);
+    else if (ask)
+        ajf_meta_confirm(m, req, &v, fi);
     else if (now)
         reply_open(m, req, nodeid, &granted);
     if (noted)
         ajf_ahead_note(m, nodeid);
+}
+
+void ajf_open(struct ajf *m, fuse_req_t req, uint64_t nodeid, const struct fuse_file_info *fi)
+{
+    open_file(m, req, nodeid, fi, false);
+}
+
+void ajf_open_confirmed(struct ajf *m, fuse_req_t req, uint64_t nodeid, const struct fuse_file_info *fi)
+{
+    open_file(m, req, nodeid, fi, true);
 }
 
 /* ------------------------------------------------------------------------------------- answers of the source */
@@ -310,6 +332,17 @@ static bool sane(const struct ajf_extent *extents, size_t n, uint64_t size)
     return !n || !left;
 }
 
+/* The kernel permitted the opens of the file by something else than the source shows now. */
+static bool permits_otherwise(const struct ajf_fetch *f)
+{
+    struct ajf *m = f->m;
+    struct ajf_inode_view v;
+    if (!m->confirms_opens || !f->has_permissions || ajf_inode_get(&m->inodes, f->file->nodeid, &v))
+        return false;
+    const struct ajf_permissions shown = {.mode = v.attr.mode, .uid = v.attr.uid, .gid = v.attr.gid};
+    return !ajf_meta_permits_same(m, &shown, &f->permissions);
+}
+
 int ajf_open_answered(struct ajf_fetch *f, uint64_t handle, uint64_t version, uint64_t size,
                     const struct ajf_extent *extents, size_t n)
 {
@@ -317,7 +350,7 @@ int ajf_open_answered(struct ajf_fetch *f, uint64_t handle, uint64_t version, ui
     struct ajf_file *file = f->file;
     struct ajf_list calls;
     int err = 0;
-    bool keeps = false;
+    bool keeps = false, refused = permits_otherwise(f);
     ajf_list_init(&calls);
     pthread_mutex_lock(&m->cache.lock);
     if (file->abandoned)
@@ -326,6 +359,8 @@ int ajf_open_answered(struct ajf_fetch *f, uint64_t handle, uint64_t version, ui
         err = EIO;
     else if (version != file->version || (!n && size != file->size))
         err = ESTALE;
+    else if (refused && !file->opens)
+        err = ESTALE;
     if (!err) {
         keeps = true;
         err = -accept_locked(m, file, handle, size, extents, n);
@@ -333,7 +368,10 @@ int ajf_open_answered(struct ajf_fetch *f, uint64_t handle, uint64_t version, ui
             ajf_file_close_handle_locked(m, file);
     }
     if (!err) {
-        grant_waiting_locked(m, file, &calls);
+        if (refused) /* it is opened again for those who have it open */
+            end_opening_locked(m, file, &calls);
+        else
+            grant_waiting_locked(m, file, &calls);
         ajf_read_resume_locked(m, file);
         if (!file->opens && ajf_list_empty(&file->opens_waiting))
             ajf_file_last_release_locked(m, file); /* everybody who wanted it has gone */
@@ -348,8 +386,10 @@ int ajf_open_answered(struct ajf_fetch *f, uint64_t handle, uint64_t version, ui
     }
     if (err)
         ajf_open_failed(f, err);
-    else
-        answer_calls(m, &calls, 0);
+    else if (refused)
+        ajf_file_lost(m, file);
+    if (!err)
+        answer_calls(m, &calls, refused ? ESTALE : 0);
     if (lent)
         ajf_read_serve_borrowed(m, file); /* who read while it was opened anew */
     return err == EIO ? -EINVAL : 0;

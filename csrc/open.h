@@ -12,6 +12,9 @@
  * too. An open does not wait when others are open, when there are bytes, or when the kernel was given some before and
  * may have them still: it would be of no use then to learn that there are no more.
  *
+ * The kernel permitted an open by the mode and owner that it was shown. Where the source tells what they are now
+ * (ajf_confirm_opens) and they differ, the record is stale: the name is looked up anew, and the new record's are checked.
+ *
  * Threads: workers call ajf_open, fetchers the rest. Lock: cache->lock; requests are answered without it.
  */
 #ifndef AJF_OPEN_H
@@ -25,6 +28,9 @@ struct ajf;
 
 /* OPEN for reading: answers `req`, at once or when the source has opened the file. */
 void ajf_open(struct ajf *m, fuse_req_t req, uint64_t nodeid, const struct fuse_file_info *fi);
+
+/* OPEN that the source has confirmed (ajf_confirm_opens): as ajf_open. */
+void ajf_open_confirmed(struct ajf *m, fuse_req_t req, uint64_t nodeid, const struct fuse_file_info *fi);
 
 /* The first bytes of a file are there, or will not come (`err`, positive): answers the opens that wait for them. */
 void ajf_open_proved(struct ajf *m, struct ajf_file *file);

@@ -107,6 +107,7 @@ cdef extern from "ajf.h" nogil:
     void ajf_stop(ajf *m)
     void ajf_open_lazily(ajf *m, uint64_t bytes, uint32_t ahead)
     void ajf_follow_growth(ajf *m)
+    void ajf_confirm_opens(ajf *m)
     void ajf_set_root(ajf *m, const ajf_attr *attr)
     void ajf_invalidate(ajf *m, const char *path, size_t len)
     void ajf_expire(ajf *m, uint64_t age_ns)
@@ -126,6 +127,7 @@ cdef extern from "ajf.h" nogil:
     int ajf_fetch_statfs(ajf_fetch *f, const ajf_statfs *s)
     int ajf_fetch_opened(ajf_fetch *f, uint64_t handle, uint64_t version, uint64_t size,
                          const ajf_extent *extents, size_t n)
+    void ajf_fetch_permissions(ajf_fetch *f, uint32_t mode, uint32_t uid, uint32_t gid)
     int ajf_fetch_done(ajf_fetch *f, size_t filled)
     void ajf_fetch_fail(ajf_fetch *f, int err)
     void ajf_fetch_release(ajf_fetch *f)

@@ -93,8 +93,18 @@ class Fetch:
         files_free: int,
         name_max: int,
     ) -> None: ...
-    def answer_opened(self, handle: int, version: int, size: int, extents: Sequence[tuple[int, int, int]]) -> None:
-        """`extents`: (fd, offset in fd, length); takes the descriptors, whatever the answer is worth."""
+    def answer_opened(
+        self,
+        handle: int,
+        version: int,
+        size: int,
+        extents: Sequence[tuple[int, int, int]],
+        attr: _AttrLike | None = None,
+    ) -> None:
+        """`extents`: (fd, offset in fd, length); takes the descriptors, whatever the answer is worth.
+
+        `attr`: of the file now, as far as mode and owner go.
+        """
     def done(self, filled: int = 0) -> None: ...
     def fail(self, err: int) -> None:
         """`err`: positive errno."""
@@ -116,6 +126,8 @@ class Core:
 
         Of those that nobody has asked for yet, at most `ahead` are fetched at once.
         """
+    def confirm_opens(self) -> None:
+        """Before `mount`: an open needs mode and owner to be still what the kernel checked. See csrc/ajf.h."""
     def set_root(self, attr: Attr) -> None:
         """Before `mount`: what the source says of the root."""
     def invalidate(self, path: bytes) -> None:

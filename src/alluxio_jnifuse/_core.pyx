@@ -190,6 +190,10 @@ cdef class Core:
         with self._life:
             c.ajf_follow_growth(self._pass(MADE, MADE))
 
+    def confirm_opens(self):
+        with self._life:
+            c.ajf_confirm_opens(self._pass(MADE, MADE))
+
     def set_root(self, attr):
         cdef c.ajf_attr a
         _fill(&a, attr)

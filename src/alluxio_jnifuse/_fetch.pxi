@@ -188,8 +188,10 @@ cdef class Fetch:
         self._leave()
         self._check(err)
 
-    def answer_opened(self, handle, version, size, extents):
+    def answer_opened(self, handle, version, size, extents, attr=None):
         cdef uint64_t named, opened, length
+        cdef uint32_t mode = 0, uid = 0, gid = 0
+        cdef bint told = attr is not None
         cdef list lent = []
         cdef set mine = set()  # descriptors that the core has not taken
         cdef c.ajf_extent *copy = NULL
@@ -200,6 +202,8 @@ cdef class Fetch:
             for extent in extents:
                 lent.append(_parts(extent, mine))
             named, opened, length, n = handle, version, size, len(lent)
+            if told:
+                mode, uid, gid = attr.mode, attr.uid, attr.gid
             if len(mine) != len(lent):
                 raise ValueError("each extent needs a descriptor of its own")
             copy = <c.ajf_extent *>malloc((n + 1) * sizeof(c.ajf_extent))
@@ -210,6 +214,8 @@ cdef class Fetch:
             f = self._enter()
             mine.clear()
             with nogil:
+                if told:
+                    c.ajf_fetch_permissions(f, mode, uid, gid)
                 err = c.ajf_fetch_opened(f, named, opened, length, copy, n)
             self._leave()
         finally:

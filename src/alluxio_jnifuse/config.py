@@ -58,6 +58,7 @@ class Config:
         self.settings, self.notes = loader.finish(cluster_defaults)
         self._fit_into_memory()
         self._fit_into_processors()
+        self._check_permissions()
         self.lend = not self.flag(f"{_CACHE}enabled")
         self.cache_bytes = 0 if self.lend else self.number(f"{_CACHE}size")
         self.cluster = self._masters()
@@ -238,6 +239,13 @@ class Config:
         if quota is not None and quota < _POLLING_PROCESSORS and setting.rank == DEFAULT:
             self.settings["busy_poll"] = setting._replace(value=0, text="0", origin="processor limit")
             self.notes.append(f"busy_poll: 0, for the limit of {quota:g} processors")
+
+    def _check_permissions(self) -> None:
+        """Where others than the mounting user get in, the kernel keeps each of them to what modes permit."""
+        setting = self.settings["default_permissions"]
+        for name in ("allow_other", "allow_root"):  # both open the mount to everybody in the kernel
+            if self.flag(name) and setting.rank == DEFAULT:
+                self.settings["default_permissions"] = setting._replace(value=1, text="on", origin=name)
 
     def _masters(self) -> str:
         """The masters of the configured cluster with their ports, or ""."""

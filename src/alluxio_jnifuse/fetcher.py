@@ -300,7 +300,7 @@ class Fetchers:
 
     def _open(self, fetch: _core.Fetch) -> None:
         opened = self._source.open(fetch.path, fetch.version)
-        handle, version, size, extents = opened
+        handle, version, size, extents, attr = opened
         if version != fetch.version:
             self._discard(opened)
             self._answer(fetch, fetch.answer_opened, 0, version, size, ())  # the core makes it ESTALE
@@ -308,7 +308,7 @@ class Fetchers:
         handle_id = 0 if handle is None else self._remember(handle)
         answered = False
         try:
-            answered = self._answer(fetch, fetch.answer_opened, handle_id, version, size, extents)
+            answered = self._answer(fetch, fetch.answer_opened, handle_id, version, size, extents, attr)
         finally:
             if not answered and handle is not None:
                 with self._lock:

@@ -126,6 +126,8 @@ class _Session:
             self._core.open_lazily(source.small_bytes, source.small_ahead)
         if source.follows_growth:
             self._core.follow_growth()
+        if source.confirms_opens and config.flag("default_permissions"):
+            self._core.confirm_opens()
         source.invalidate = self._core.invalidate
         source.offer_list = self._core.offer_list
         threads = config.number("fetchers") + config.number("metadata_fetchers")

@@ -54,8 +54,8 @@ def test_other_users(source: Path, mounts: Mounts, children: Children) -> None:
 
 @as_root
 def test_default_permissions(source: Path, mounts: Mounts, children: Children) -> None:
-    """With default_permissions the kernel keeps another user from what the mode does not allow him."""
-    mounted = mounts.mount(source, "allow_other,default_permissions")
+    """The kernel keeps another user from what the mode does not allow him; see test_permissions.py."""
+    mounted = mounts.mount(source, "allow_other")
     assert children.run(read_as, SOMEBODY, mounted.join("public")) == 0
     assert children.run(read_as, SOMEBODY, mounted.join("private")) == errno.EACCES
     assert children.run(read_as, 0, mounted.join("private")) == 0

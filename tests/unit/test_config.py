@@ -165,6 +165,26 @@ def test_aliases() -> None:
     assert load(environ={"SPENT_TIME": "", "MAX_IDLE_THREADS": ""}).core_options()["slow_ms"] == 10_000
 
 
+@pytest.mark.parametrize(
+    ("options", "checked"),
+    [
+        ("", False),
+        ("allow_other", True),
+        ("allow_root", True),
+        ("no_default_permissions,allow_other", False),
+        ("default_permissions,allow_other,no_default_permissions", False),
+        ("default_permissions", True),
+    ],
+)
+def test_whoever_is_let_in_is_checked(options: str, checked: bool) -> None:
+    """With allow_other and allow_root the kernel checks modes, unless the opposite is said."""
+    written = {"alluxio.fuse.mount.options": options}
+    java = {"ALLUXIO_FUSE_JAVA_OPTS": f"-Dalluxio.fuse.mount.options={options}"}
+    for found in (load(options), load(properties=[f"{k}={v}" for k, v in written.items()]), load(environ=java)):
+        assert ("default_permissions" in found.mount_options().split(",")) == checked
+        assert "no_default_permissions" not in found.mount_options()
+
+
 def test_opposites_and_switches() -> None:
     """Opposites undo defaults; a switch is on by its name alone."""
     words = load("rw,suid,dev,noexec,noatime,default_permissions").mount_options().split(",")

@@ -86,7 +86,7 @@ class QueuedFetch(bytearray):
             raise TypeError
         self._end("statfs", *figures)
 
-    def answer_opened(self, handle: int, version: int, size: int, extents: Any) -> None:
+    def answer_opened(self, handle: int, version: int, size: int, extents: Any, attr: Any = None) -> None:
         self._end("opened", handle, version, size, tuple(extents))
 
     def done(self, filled: int = 0) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from alluxio_jnifuse._core import SUM_BYTES
 from alluxio_jnifuse.cache.place import Place
 from alluxio_jnifuse.cache.store import StoredFile, digest_of
-from alluxio_jnifuse.errors import CorruptContents, StaleVersion
+from alluxio_jnifuse.errors import AlluxioFuseError, CorruptContents, StaleVersion
 from alluxio_jnifuse.sources.base import Attr, Extent, Listing, OpenFile, Source, StatFs
 
 Progress = Callable[[int], None]
@@ -58,6 +58,7 @@ class CachedSource(Source):
     def __init__(self, inner: Source, name: str, places: Sequence[Place]) -> None:
         self.small_bytes = inner.small_bytes
         self.small_ahead = inner.small_ahead
+        self.confirms_opens = inner.confirms_opens
         self.stack_depth = max([inner.stack_depth, *(place.store.stack_depth for place in places)])
         self._inner = inner
         self._name = name
@@ -156,13 +157,21 @@ class CachedSource(Source):
         return opened._replace(handle=handle if keeps else None)
 
     def _open_stored(self, path: bytes, version: int, place: Place, held: StoredFile, fd: int | None) -> OpenFile:
-        """A file that is stored as a whole: its source is not asked."""
+        """A file that is stored as a whole: its source is not asked, or for its attributes only."""
         handle = _Handle(path, version, held.size, held.digest, place, held)
+        attr = self._now(path) if self.confirms_opens else None
         if fd is None:
-            return OpenFile(handle, version, held.size)
+            return OpenFile(handle, version, held.size, (), attr)
         handle.lent = True
         self._lent_files += 1
-        return OpenFile(handle, version, held.size, (Extent(fd, 0, held.size),))
+        return OpenFile(handle, version, held.size, (Extent(fd, 0, held.size),), attr)
+
+    def _now(self, path: bytes) -> Attr | None:
+        """Attributes as the source has them; None where it cannot tell: what is stored can be read all the same."""
+        try:
+            return self._inner.stat(path)
+        except (OSError, AlluxioFuseError):
+            return None
 
     def read_into(self, handle: _Handle, offset: int, buffer: memoryview, progress: Progress) -> int:
         place, held = handle.place, handle.held

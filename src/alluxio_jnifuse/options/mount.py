@@ -155,7 +155,13 @@ _TAKEN = (
     _kernel("ro", "mount read-only", "this release does not write: with rw every write answers EROFS too", "rw", "on"),
     _kernel("allow_other", "other users may use the mount", "as libfuse; unprivileged users need user_allow_other"),
     _kernel("allow_root", "root may use the mount of an ordinary user", "as libfuse"),
-    _kernel("default_permissions", "the kernel checks the modes of files", "as libfuse: the source decides"),
+    _kernel(
+        "default_permissions",
+        "the kernel checks mode, owner and group of what is shown; with allow_other and allow_root it is on",
+        "the daemon reads with its own rights for whoever is let in: with allow_other alone that is everything for "
+        "everybody, 0600 files of root among it. Alone the mounting user is let in, who may read it anyway",
+        off="no_default_permissions",
+    ),
     _kernel("nosuid", "set-user-id bits have no effect", "as libfuse and fusermount3", "suid", "on"),
     _kernel("nodev", "device files have no effect", "as libfuse and fusermount3", "dev", "on"),
     _kernel("noexec", "nothing on the mount can be executed", "data sets carry scripts and programs", "exec"),

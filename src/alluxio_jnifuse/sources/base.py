@@ -95,13 +95,14 @@ class OpenFile(NamedTuple):
     `extents` cover the file in order, or are empty: nothing is lent. A single one may be written in place by whoever
     owns the file; several are pieces that nobody changes while they are lent (one that becomes shorter is EIO). Their
     descriptors belong to whoever receives this. `handle` is for `read_into` and `close_file`; None when the extents
-    are all that will be used.
+    are all that will be used. `attr`: what is known of the file now, of a source with `confirms_opens`.
     """
 
     handle: Any  # of the source's own kind
     version: int
     size: int  # bytes
     extents: Sequence[Extent] = ()
+    attr: Attr | None = None
 
 
 class StatFs(NamedTuple):
@@ -144,6 +145,8 @@ class Source(abc.ABC):
     `small_ahead`: how many calls of `read_small` may be made at once for files that nobody has asked for yet: as many
     as can wait together, for a server say; one that does not wait takes the interpreter from the others.
     `follows_growth`: whether `grown` may say anything of a file that is open.
+    `confirms_opens`: each `open` tells attributes, and `stat` costs next to nothing: with default_permissions an open
+    is granted only if mode and owner are still what the kernel has checked. Set when made.
     `passthrough`: whether the kernel itself reads a file that is lent in one extent; set before the first request.
     `stack_depth`: what the mount's must be for passthrough of what is lent: a constant of stacking.py. Set when made.
     `invalidate(path)`: makes core and kernel, but not the source, forget what they know of `path` and everything below
@@ -157,6 +160,7 @@ class Source(abc.ABC):
     follows_growth: bool = False
     small_bytes: int = 0
     small_ahead: int = 8
+    confirms_opens: bool = False
     passthrough: bool = False
     stack_depth: int = stacking.PLAIN
     invalidate: Callable[[bytes], None] = staticmethod(_forget_nothing)

@@ -77,6 +77,8 @@ class _Handle:
 class LocalSource(Source):
     """See the module's docstring. Raises SourceError when `root` is not a directory that can be read."""
 
+    confirms_opens = True
+
     def __init__(self, root: bytes, *, lend: bool) -> None:
         self._name = os.fsdecode(root)
         self._lend = lend
@@ -144,9 +146,9 @@ class LocalSource(Source):
             os.close(fd)
             raise
         if self._lend:
-            return OpenFile(None, version, attr.size, (Extent(fd, 0, attr.size),))
+            return OpenFile(None, version, attr.size, (Extent(fd, 0, attr.size),), attr)
         runs = self._seen.opened(version, size, attr.ino, attr.ctime_ns)
-        return OpenFile(_Handle(fd, path, version, attr, runs), version, size)
+        return OpenFile(_Handle(fd, path, version, attr, runs), version, size, (), attr)
 
     def grown(self, path: bytes, version: int) -> Attr | None:
         try:
