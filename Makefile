@@ -106,7 +106,7 @@ SANITIZERS := asan ubsan tsan
 test: test-needs ## the C tests and the Python tests
 	@MAKE="$(MAKE)" scripts/run-parts $(TEST_PARTS)
 
-test-quick: .venv/.built .venv/.test | system-test ## those that take seconds: no cluster, no container, no chart
+test-quick: .venv/.built .venv/.test | system-test ## those that take seconds: no cluster, no container, no chart, few mounts
 	@MAKE="$(MAKE)" scripts/run-parts c-tests quick-tests
 
 check: test-needs .venv/.dev ## linters, types, C warnings as errors, and the tests
@@ -125,8 +125,10 @@ SERVERS := cluster or container or chart
 python-tests: .venv/.built .venv/.test
 	@.venv/bin/python -m pytest -m "not ($(SERVERS))"
 
+QUICK := tests/test_tree.py tests/unit tests/sources tests/oss tests/alluxio tests/cache $(addprefix tests/fuse/test_,api.py read.py listing.py metadata.py command.py)
+
 quick-tests: .venv/.built .venv/.test
-	@.venv/bin/python -m pytest -m "not ($(SERVERS) or slow)"
+	@.venv/bin/python -m pytest -m "not ($(SERVERS) or slow)" $(QUICK)
 
 # Those of containers come last: their images are built meanwhile.
 server-tests: test-needs

@@ -21,7 +21,7 @@ from stores import used_by
 
 from alluxio_jnifuse.testing import Pattern, pattern
 
-pytestmark = [pytest.mark.fuse, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.fuse, pytest.mark.slow, pytest.mark.timeout(600)]
 
 Remote = Callable[..., RemoteSource]
 PREFIX = "alluxio.user.client.cache."

@@ -25,7 +25,7 @@ from harness.patterns import (
 )
 from oss.bucket import Bucket
 
-pytestmark = [pytest.mark.fuse, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.fuse, pytest.mark.timeout(600)]
 
 MIB = 1 << 20
 SIZE = 400 * MIB  # a hole

@@ -16,7 +16,7 @@ from oss.bucket import Bucket
 
 from alluxio_jnifuse.testing import pattern
 
-pytestmark = [pytest.mark.fuse, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.fuse, pytest.mark.timeout(600)]
 
 SIZE = 8 << 20  # far more than the kernel reads ahead
 READ = 100_000

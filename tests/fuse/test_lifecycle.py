@@ -52,7 +52,7 @@ def processes(words: str) -> set[int]:
     return found
 
 
-@pytest.mark.timeout(60 + CYCLES)
+@pytest.mark.timeout(600 + CYCLES)
 def test_cycles(source: Path, mounts: Mounts, children: Children) -> None:
     """Mounting, reading and unmounting many times leaves no mount, process, record, file or descriptor behind."""
     path = mounts.root / "mnt"

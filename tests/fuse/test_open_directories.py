@@ -14,7 +14,7 @@ from harness.mounting import Mounted, Mounts
 from harness.readers import errno_of
 from oss.bucket import Bucket
 
-pytestmark = [pytest.mark.fuse, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.fuse, pytest.mark.timeout(600)]
 
 MANY = 3500  # four pages of a bucket's listing
 COMMANDS = {

@@ -33,7 +33,7 @@ from oss.faults import (
 )
 from oss.server import OssServer, Rule, Token
 
-pytestmark = [pytest.mark.fuse, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.fuse, pytest.mark.timeout(600)]
 
 MIB = 1 << 20
 EDGES = [0, 1, 4095, 4096, 4097, 65_536, 131_071, 131_072, 131_073, MIB - 1, MIB, MIB + 1, 3 * MIB + 5, 9 * MIB]

@@ -14,7 +14,7 @@ from oss.bucket import SECRET, Bucket
 from alluxio_jnifuse.masking import NAMES, hide_arguments, masked
 from alluxio_jnifuse.registry import candidates
 
-pytestmark = [pytest.mark.fuse, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.fuse, pytest.mark.timeout(600)]
 
 
 def shown_by(pid: int) -> str:

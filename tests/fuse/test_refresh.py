@@ -16,7 +16,7 @@ from oss.bucket import Bucket
 
 from alluxio_jnifuse.refresh import refresh
 
-pytestmark = [pytest.mark.fuse, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.fuse, pytest.mark.timeout(600)]
 
 LONG = "attr_timeout=7200,entry_timeout=7200,negative_timeout=7200"
 VIRTUAL = {"alluxio.fuse.special.command.enabled": "true"}

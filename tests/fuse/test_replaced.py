@@ -17,7 +17,7 @@ from harness.children import Children
 from harness.mounting import Mounted, Mounts
 from oss.bucket import Bucket
 
-pytestmark = [pytest.mark.fuse, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.fuse, pytest.mark.timeout(600)]
 
 MIB = 1 << 20
 SMALL = [1, 4096, 5000, 131_072, 131_073, 300_000, MIB]

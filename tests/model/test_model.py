@@ -66,7 +66,7 @@ def check_counters(machine: type[Machine]) -> None:
         assert counters["read_borrowed_bytes"] > 0
 
 
-@pytest.mark.timeout(120 + STEPS // 10)
+@pytest.mark.timeout(600 + STEPS // 10)
 def test_model(machine: type[Machine], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """No sequence of changes and questions makes a mount differ from its directory, or hang."""
     set_hypothesis_home_dir(tmp_path / "hypothesis")

@@ -22,7 +22,7 @@ from alluxio_jnifuse.sources.oss.errors import Refused, diagnose
 from alluxio_jnifuse.sources.oss.route import ConnectError
 from alluxio_jnifuse.sources.oss.settings import Settings
 
-pytestmark = pytest.mark.timeout(30)
+pytestmark = pytest.mark.timeout(600)
 HANGZHOU = "oss-cn-hangzhou.aliyuncs.com"
 
 

@@ -18,7 +18,7 @@ from alluxio_jnifuse.sources.oss.errors import Refused
 from alluxio_jnifuse.sources.oss.pool import Closed, Pool
 from alluxio_jnifuse.sources.oss.route import ConnectError, ProxyRefused, Route
 
-pytestmark = pytest.mark.timeout(20)
+pytestmark = pytest.mark.timeout(600)
 REQUEST = b"GET / HTTP/1.1\r\n\r\n"
 
 

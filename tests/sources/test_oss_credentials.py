@@ -24,7 +24,7 @@ from alluxio_jnifuse.errors import ConfigError
 from alluxio_jnifuse.sources.oss import from_config, providers
 from alluxio_jnifuse.sources.oss.credentials import Credentials, CredentialsError, Provider
 
-pytestmark = pytest.mark.timeout(30)
+pytestmark = pytest.mark.timeout(600)
 
 STS = "alluxio.underfs.oss.sts."
 VARIABLES = (

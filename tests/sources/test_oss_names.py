@@ -19,7 +19,7 @@ from alluxio_jnifuse.sources.oss.pages import Found, Page, parse
 from alluxio_jnifuse.sources.oss.remembered import Remembered
 from alluxio_jnifuse.sources.oss.source import OssSource
 
-pytestmark = pytest.mark.timeout(30)
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ from alluxio_jnifuse.sources.oss.listing import file_record
 from alluxio_jnifuse.sources.oss.reader import OpenObject
 from alluxio_jnifuse.sources.oss.source import OssSource
 
-pytestmark = pytest.mark.timeout(30)
+pytestmark = pytest.mark.timeout(600)
 STALL_S = 0.2
 PATIENCE_S = 2.0
 

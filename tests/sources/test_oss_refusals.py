@@ -18,7 +18,7 @@ from alluxio_jnifuse.sources.oss.connection import Head
 from alluxio_jnifuse.sources.oss.errors import Refused, is_transient
 from alluxio_jnifuse.sources.oss.source import OssSource
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(600)
 
 NO_BUCKET = Status("NoSuchBucket")
 EMPTY = b"<ListBucketResult><Name>%s</Name><Prefix>%s</Prefix><IsTruncated>false</IsTruncated></ListBucketResult>"
