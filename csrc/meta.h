@@ -19,6 +19,7 @@
 #include "fuse.h"
 #include "inode.h"
 #include "list.h"
+#include "meta_reply.h"
 #include "wait.h"
 
 /* A parked request that is not a READ. */
@@ -73,14 +74,6 @@ static inline bool ajf_meta_is_lost(int err)
 {
     return err == ENOENT || err == ENOTDIR || err == ELOOP || err == ESTALE;
 }
-
-/* What the kernel and `st` are told of a record. */
-void ajf_meta_fill_stat(const struct ajf *m, const struct ajf_inode_view *v, struct stat *ret_st);
-void ajf_meta_fill_entry(const struct ajf *m, const struct ajf_inode_view *v, uint64_t now_ns,
-                         struct fuse_entry_param *ret_e);
-
-/* Whether the kernel is shown the same mode and owner of records that have these. */
-bool ajf_meta_permits_same(const struct ajf *m, const struct ajf_permissions *a, const struct ajf_permissions *b);
 
 /* What has been asked for by now, and is not answered yet, is not to be remembered. */
 void ajf_meta_forget(struct ajf_meta *meta);
