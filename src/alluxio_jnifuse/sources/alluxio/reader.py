@@ -33,9 +33,9 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from alluxio_jnifuse.errors import SourceError, forget_frames
-from alluxio_jnifuse.sources.alluxio.attempts import Effort, FileBlocks, is_silent
+from alluxio_jnifuse.sources.alluxio.attempts import FileBlocks, is_silent
 from alluxio_jnifuse.sources.alluxio.cursor import Aside, Cursor, Racer
-from alluxio_jnifuse.sources.alluxio.streams import MalformedChunk, ShortStream
+from alluxio_jnifuse.sources.alluxio.filling import fill
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,8 +56,6 @@ _AHEAD_FROM_BYTES = 4 << 20  # of a block streamed before the next ones are begu
 _MOST_CURSORS = 8
 _IDLE_S = 15.0  # a cursor that nobody went on with is closed when the next one is made
 _LOCAL_PIECE_BYTES = 1 << 20
-_FIRST_VERIFIED_BYTES = 1 << 20  # from the under store, before the master is asked: of a call,
-_VERIFIED_BYTES = 4 << 20  # and between two questions
 
 
 class FileReader:
@@ -144,7 +142,7 @@ class FileReader:
         if cursor is None:
             cursor = Cursor(index, within, within + end - done)
             try:
-                unverified = self._fill(cursor, cursor.promised, buffer, done, end, progress)
+                unverified = fill(self._blocks, cursor, cursor.promised, buffer, done, end, progress)
             finally:
                 cursor.finish()
             self._report(unverified, end, progress)
@@ -152,7 +150,7 @@ class FileReader:
         try:
             if cursor.position < within:
                 self._set_aside(cursor, within, length, lambda _: progress(done))
-            unverified = self._fill(cursor, length, buffer, done, end, progress)
+            unverified = fill(self._blocks, cursor, length, buffer, done, end, progress)
         except BaseException:
             self._drop(cursor)
             raise
@@ -166,7 +164,7 @@ class FileReader:
         """Takes what is before `within` from the cursor, for whoever comes for it."""
         start = cursor.position
         data = memoryview(bytearray(within - start))
-        unverified = self._fill(cursor, length, data, 0, len(data), progress)
+        unverified = fill(self._blocks, cursor, length, data, 0, len(data), progress)
         with self._lock:
             self._aside.put(cursor.index, start, data, unverified)
 
@@ -342,64 +340,6 @@ class FileReader:
             cursor.busy = False
             cursor.used_at = time.monotonic()
             cursor.wake()
-
-    def _fill(
-        self,
-        cursor: Cursor,
-        stop: int,
-        buffer: memoryview,
-        done: int,
-        end: int,
-        progress: Callable[[int], None],
-    ) -> bool:
-        """Fills buffer[done:end] from the cursor's call, or from those that take its place when it fails.
-
-        Calls are made up to `stop` of the block. What comes from the under store is reported once it is verified;
-        returns whether that is left to do for the last part, when it is another thread's turn.
-        """
-        blocks, index = self._blocks, cursor.index
-        base = cursor.position - done
-        final = done
-
-        def look(_: int = 0) -> None:
-            progress(final)  # raises Cancelled
-
-        effort = Effort(blocks, index, look)
-        while final < end:
-            attempt = cursor.attempt
-            if cursor.call is None or attempt is None:
-                look()  # who waited for his turn may have been left meanwhile
-                attempt = cursor.attempt = effort.next()
-            until = end
-            if attempt.from_ufs:
-                step = _FIRST_VERIFIED_BYTES if cursor.position == cursor.start else _VERIFIED_BYTES
-                until = min(end, final + step)
-            failure: Exception | None = None
-            try:
-                if cursor.call is None:
-                    limit = base + end if attempt.is_brief else stop
-                    cursor.call = blocks.begin(index, cursor.position, limit, attempt)
-                try:
-                    cursor.call.read_into(buffer, final, until, look if attempt.from_ufs else progress)
-                finally:
-                    cursor.position = cursor.call.position
-            except (OSError, ShortStream, MalformedChunk) as error:
-                cursor.finish()
-                forget_frames(error)
-                failure = error
-            came = cursor.position - base > final
-            if came:
-                blocks.note_source(index, attempt.choice)
-                final = cursor.position - base
-                if attempt.from_ufs:
-                    if final == end and failure is None:
-                        return True
-                    self._report(True, final, progress)
-            if failure is not None:
-                effort.failed(attempt, failure, came)
-        if cursor.attempt is not None and cursor.attempt.is_brief:
-            cursor.finish()
-        return False
 
     def _report(self, unverified: bool, done: int, progress: Callable[[int], None]) -> None:
         if unverified:
