@@ -158,6 +158,9 @@ class Stopped(Exception):
 def libfuse_version() -> str: ...
 def compiled_features() -> frozenset[str]: ...
 def option_names() -> tuple[str, ...]: ...
+def forbid_dumps() -> None:
+    """No core of this process, and no look into it by others of its user."""
+
 def unmount(mountpoint: bytes, lazy: bool) -> None:
     """Raises OSError."""
 

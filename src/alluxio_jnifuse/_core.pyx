@@ -27,6 +27,12 @@ cdef extern from "fcntl.h" nogil:
 
     int fallocate(int fd, int mode, int64_t offset, int64_t length)
 
+cdef extern from "sys/prctl.h" nogil:
+    enum:
+        PR_SET_DUMPABLE
+
+    int prctl(int option, ...)
+
 STAT = c.AJF_FETCH_STAT
 LIST = c.AJF_FETCH_LIST
 READLINK = c.AJF_FETCH_READLINK
@@ -328,6 +334,11 @@ def option_names():
     cdef c.ajf_options o
     memset(&o, 0, sizeof(o))
     return tuple(<dict>o)
+
+
+def forbid_dumps():
+    if prctl(PR_SET_DUMPABLE, 0UL, 0UL, 0UL, 0UL):
+        _raise(-errno, "PR_SET_DUMPABLE")
 
 
 def unmount(bytes mountpoint not None, bint lazy):

@@ -74,6 +74,8 @@ def serve(config: Config, mountpoint: str, log: Logging, reporter: Reporter) -> 
     Raises AlluxioFuseError when the mount did not come about; nothing is left behind then.
     """
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    if not config.flag("alluxio.fuse.debug.enabled"):
+        _leave_no_core()
     _raise_file_limit()
     _enlarge_file_table()  # before any thread
     watcher = Watcher(mountpoint) if config.flag("auto_unmount") else None  # forks: before any thread, too
@@ -283,6 +285,23 @@ def captured_stderr() -> Iterator[list[str]]:
         os.close(kept)
         said.append(os.pread(catch, 4096, 0).decode("utf-8", "replace").strip())
         os.close(catch)
+
+
+def _leave_no_core() -> None:
+    """The memory of this process holds credentials, and data that few may read: a crash must not write it down.
+
+    The limit keeps the kernel from writing a file. A program that is handed the core instead (core_pattern) need not
+    heed it, so the daemon of root is not dumpable at all. For an ordinary user that would make root the owner of
+    the process's files in /proc, and where that hides others' processes (hidepid) he would not find his own daemon.
+    """
+    from alluxio_jnifuse import _core
+
+    try:
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        if os.geteuid() == 0:
+            _core.forbid_dumps()
+    except (OSError, ValueError) as error:
+        LOGGER.warning("a crash of this process may leave a core: %s", error)
 
 
 def _raise_file_limit() -> None:
