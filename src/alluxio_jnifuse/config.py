@@ -215,7 +215,7 @@ class Config:
         if limit is None:
             return
         budget = memory_limit.budget(limit)
-        sizes = [("transient_window", budget.window)]
+        sizes = [("transient_window", budget.window), ("listing_limit", budget.listing)]
         if self.flag(f"{_CACHE}enabled") and self.cache_store == "MEM":
             sizes.append((f"{_CACHE}size", max(budget.cache, page_bytes(self.number(f"{_CACHE}page.size")))))
         for name, most in sizes:

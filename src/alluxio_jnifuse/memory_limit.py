@@ -11,22 +11,27 @@ from alluxio_jnifuse.options.option import MIB
 # measured, with 8 readers of a cluster and no short-circuit. The rest is for what grows with readers and names.
 _RESIDENT_BYTES = 96 * MIB
 _SMALLEST_BYTES = 4 * MIB  # transient_window's
+_LISTING_COPIES = 4  # of a listing while it is received, some of them larger than it is
 # cgroup v1 says so many bytes, or a few pages less, where there is no limit.
 _NO_LIMIT = 1 << 60
 
 
 class Budget(NamedTuple):
-    """Bytes: `limit` of the container, and of it the most for `window` and `cache`."""
+    """Bytes: `limit` of the container, and of it the most for `window`, `cache` and a `listing`."""
 
     limit: int
     window: int
     cache: int
+    listing: int
 
 
 def budget(limit: int) -> Budget:
-    """What fits into `limit` bytes beside the daemon: a quarter of the rest for the window, half for the cache."""
+    """What fits into `limit` bytes beside the daemon: a quarter of the rest for the window, half for the cache, and
+    of the last quarter as much for a listing as can be received in it.
+    """
     room = max(0, limit - _RESIDENT_BYTES)
-    return Budget(limit, max(_SMALLEST_BYTES, room // 4), max(_SMALLEST_BYTES, room // 2))
+    shares = (max(_SMALLEST_BYTES, room // share) for share in (4, 2, 4 * _LISTING_COPIES))
+    return Budget(limit, *shares)
 
 
 def find(root: str = cgroups.ROOT, membership: str = cgroups.MEMBERSHIP) -> int | None:

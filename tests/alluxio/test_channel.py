@@ -80,10 +80,8 @@ def get_status(channel: Channel, path: str = "/a", timeout: float = SOON_S) -> i
 
 def list_status(channel: Channel) -> Iterator[str]:
     """The paths below the root."""
-    for reply in channel.replies(
-        LIST_STATUS, requests.list_status("/"), file_pb2.ListStatusPResponse, SOON_S, "path=/"
-    ):
-        yield from (info.path for info in reply.fileInfos)
+    for reply in channel.replies(LIST_STATUS, requests.list_status("/"), SOON_S, "path=/"):
+        yield from (info.path for info in file_pb2.ListStatusPResponse.FromString(reply).fileInfos)
 
 
 class Requests:
@@ -385,7 +383,7 @@ def test_a_call_has_a_deadline(server: FakeServer, channel: Callable[..., Channe
     server.hold("ListStatus")
     request = requests.list_status("/")
     with pytest.raises(TimedOut, match="ListStatus"):
-        list(made.replies(LIST_STATUS, request, file_pb2.ListStatusPResponse, 0.2))
+        list(made.replies(LIST_STATUS, request, 0.2))
 
 
 def test_a_proxy_for_the_web_is_none_for_us(

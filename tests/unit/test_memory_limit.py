@@ -56,7 +56,8 @@ def test_what_fits(limit: int) -> None:
     """Window and cache together leave room for the daemon, or are as small as they can be."""
     found = memory_limit.budget(limit)
     assert found.window + found.cache <= limit * 3 // 4 or found.window == found.cache == 4 * MIB
-    assert min(found.window, found.cache) >= 4 * MIB
+    assert 4 * found.listing <= limit // 4 or found.listing == 4 * MIB
+    assert min(found) >= 4 * MIB
 
 
 def load(*properties: str, options: str = "") -> Config:

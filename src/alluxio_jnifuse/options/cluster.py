@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from alluxio_jnifuse.options.option import UINT32_MAX, Option
+from alluxio_jnifuse.options.option import MIB, UINT32_MAX, Option
 
 _ALLUXIO = "Alluxio's"
 _INT32_MAX = (1 << 31) - 1  # Java's int
@@ -92,6 +92,11 @@ CLUSTER_PROPERTIES = (
         aliases=("alluxio.user.rpc.retry.max.sleep.ms",),
     ),
     _duration("alluxio.user.logging.threshold", "10s", "warn of calls slower than this; 0 or less = never"),
+    _row(
+        "alluxio.user.network.rpc.max.inbound.message.size", "size", "100MB",
+        "the largest message that is taken of a server: a larger one is an error",
+        low=MIB, high=_INT32_MAX, here=True,
+    ),
     # Patience with workers; alluxio.user.streaming.data.read.timeout is for one of them.
     _duration(
         "alluxio.user.block.read.retry.max.duration", "2min",

@@ -146,6 +146,13 @@ _TAKEN = (
         "transient_bytes", 4 * MIB, 1 << 40,
     ),
     Option(
+        "listing_limit", "size", "512MB",
+        "the largest listing of a directory, and of all that are being received together; a larger one is EFBIG. Some "
+        "four times as much is needed while one is received",
+        "four million names; a server that never ends a listing should not take all memory",
+        low=MIB, high=1 << 40,
+    ),
+    Option(
         "prefetch_window", "size", "32MB",
         "how far ahead of a sequential reader the source is read, 0 = never ahead",
         "covers 30 ms of latency at 1 GB/s; reads that are not sequential are not read ahead",

@@ -105,14 +105,15 @@ class Channel:
             self._leave()
             self._note_slow(method, about, outcome, begin)
 
-    def replies(
-        self, method: str, request: Message, reply: type[M], timeout: float, about: str = ""
-    ) -> Generator[M, None, None]:
-        """One request, any number of replies, all within `timeout` seconds. Raises CallError as it is iterated.
+    def replies(self, method: str, request: Message, timeout: float, about: str = "") -> Generator[bytes, None, None]:
+        """One request, any number of serialised replies, all within `timeout` seconds.
 
-        Closing the generator ends the call.
+        Raises CallError as it is iterated. Closing the generator ends the call.
         """
-        call = self._prepared.get(method) or self._prepare(self._grpc.unary_stream, method, request, reply)
+        call: Any = self._prepared.get(method)
+        if call is None:
+            made: Any = self._grpc.unary_stream(method, request_serializer=type(request).SerializeToString)
+            call = self._prepared.setdefault(method, made)
         begin = time.monotonic()
         self._enter(method, about)
         outcome = "exits with an exception"

@@ -21,7 +21,6 @@ _OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.use_local_subchannel_pool", 1),  # or channels to one address share a connection, and its fate
     ("grpc.enable_http_proxy", 0),  # $http_proxy is for the web, and Alluxio's own clients do not heed it
     ("grpc.service_config_disable_resolution", 1),  # no TXT queries
-    ("grpc.max_receive_message_length", 1 << 30),  # a listing of 10,000 entries is one message of 4 MB
     ("grpc.max_metadata_size", 1 << 20),  # an error's text is metadata, and may hold stack traces
     ("grpc.min_reconnect_backoff_ms", _CONNECT_MS),
     ("grpc.initial_reconnect_backoff_ms", 100),
@@ -46,10 +45,11 @@ def connect(target: str, settings: Settings) -> grpc.Channel:
     """A channel to "host:port", or to "unix:/path", which is never encrypted; it connects when it is used."""
     import grpc  # errors.py has loaded it
 
+    options = (*_OPTIONS, ("grpc.max_receive_message_length", settings.message_bytes))
     if settings.tls and not target.startswith("unix:"):
         credentials = grpc.ssl_channel_credentials(_certificates(settings.tls_ca_path))
-        return grpc.secure_channel(target, credentials, _OPTIONS)
-    return grpc.insecure_channel(target, _OPTIONS)
+        return grpc.secure_channel(target, credentials, options)
+    return grpc.insecure_channel(target, options)
 
 
 @functools.lru_cache(maxsize=4)

@@ -59,6 +59,8 @@ def settings(config: Config, masters: Sequence[str]) -> Settings:
         slow_rpc_s=_seconds(config, "alluxio.user.logging.threshold"),
         sync_interval_ms=config.number("alluxio.user.file.metadata.sync.interval"),
         load_type=config.text("alluxio.user.file.metadata.load.type"),
+        listing_bytes=config.number("listing_limit"),
+        message_bytes=config.number("alluxio.user.network.rpc.max.inbound.message.size"),
         metadata_cache=config.flag("alluxio.user.metadata.cache.enabled"),
         metadata_expiration_s=_seconds(config, "alluxio.user.metadata.cache.expiration.time"),
         metadata_max_entries=config.number("alluxio.user.metadata.cache.max.size"),

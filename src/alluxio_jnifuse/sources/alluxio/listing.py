@@ -130,6 +130,15 @@ class Builder:
         self._shared: dict[tuple[object, ...], _Shared] = {}  # by the fields of a FileInfo that make it
         self._numbers: dict[int, bytes] = {}  # of addresses, by worker id, which means one address in one answer
 
+    def __len__(self) -> int:
+        return len(self._names)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the listing so far, and of what files have beyond it where that is much."""
+        beyond = max(0, len(self._rests) - len(self._entries))
+        return len(self._entries) + self._names_bytes + beyond
+
     def add(self, infos: Sequence[FileInfo]) -> None:
         """Raises NotADirectoryError when what was listed is a file."""
         if not self._names and infos and infos[0].path == self._listed:

@@ -17,6 +17,7 @@ import random
 import re
 import threading
 import time
+from itertools import chain
 from typing import TYPE_CHECKING, TypeVar
 
 from alluxio_jnifuse.errors import SourceError, forget_frames
@@ -33,11 +34,12 @@ from alluxio_jnifuse.sources.alluxio.errors import (
     is_unimplemented,
 )
 from alluxio_jnifuse.sources.alluxio.flight import SingleFlight
+from alluxio_jnifuse.sources.alluxio.messages import parts
 from alluxio_jnifuse.sources.alluxio.primary import NoPrimary, Search, explain
 from alluxio_jnifuse.sources.alluxio.proto import block_pb2, file_pb2, meta_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Generator, Mapping, Sequence
 
     from google.protobuf.message import Message
 
@@ -173,8 +175,10 @@ class MasterClient:
         effort = self._usual_effort(patience)
         return self._try(_FILE + "GetStatus", request, file_pb2.GetStatusPResponse, f"path={path}", effort).fileInfo
 
-    def list_status(self, path: str, patience: float | None = None) -> Iterator[Sequence[file_pb2.FileInfo]]:
-        """The entries of a directory, some thousands at a time; nothing for an empty one, itself for a file.
+    def list_status(
+        self, path: str, patience: float | None = None
+    ) -> Generator[Sequence[file_pb2.FileInfo], None, None]:
+        """The entries of a directory, some hundreds at a time; nothing for an empty one, itself for a file.
 
         Once the first entries were given an error is final: whoever wants to try again begins anew. Closing the
         generator ends the call. `patience` as for `get_status`.
@@ -187,7 +191,8 @@ class MasterClient:
             channel: Channel | None = None
             try:
                 channel = self._primary(effort)
-                batches = channel.replies(method, request, file_pb2.ListStatusPResponse, _LIST_S, f"path={path}")
+                limit = min(_LIST_S, settings.rpc_retry_max_duration_s)  # nobody waits longer
+                batches = channel.replies(method, request, limit, f"path={path}")
                 first = next(batches, None)
                 break
             except CallError as error:
@@ -195,9 +200,9 @@ class MasterClient:
         if first is None:
             return
         try:
-            yield first.fileInfos
-            for batch in batches:
-                yield batch.fileInfos
+            for batch in chain([first], batches):
+                for part in parts(batch):
+                    yield file_pb2.ListStatusPResponse.FromString(part).fileInfos
         finally:
             batches.close()
 

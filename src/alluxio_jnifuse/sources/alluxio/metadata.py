@@ -27,7 +27,7 @@ import enum
 import struct
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from alluxio_jnifuse.sources.alluxio.listing import Builder, Directory
@@ -128,14 +128,23 @@ class MetadataCache:
         self._compare(path, None, asked)
         self._put(path, _WRITTEN.pack(asked), asked)
 
-    def put_listing(self, path: bytes, batches: Iterable[Sequence[FileInfo]], owners: Owners, asked: float) -> Listing:
+    def put_listing(
+        self,
+        path: bytes,
+        batches: Iterable[Sequence[FileInfo]],
+        owners: Owners,
+        asked: float,
+        grown: Callable[[Builder], None] = lambda builder: None,
+    ) -> Listing:
         """Makes the listing of a directory of what ListStatus sends, and remembers it unless it is too large.
 
-        Raises what iterating `batches` raises, and NotADirectoryError when what was listed is a file.
+        `grown` is called after each batch, and may raise. Raises what iterating `batches` raises, and
+        NotADirectoryError when what was listed is a file.
         """
         builder = Builder(path, alluxio_path(path, self._root), self._packer, self.addresses, owners)
         for infos in batches:
             builder.add(infos)
+            grown(builder)
         directory = builder.finish(asked)
         with self._lock:
             known = self._listings.get(path)

@@ -39,6 +39,8 @@ class Settings(NamedTuple):
     # Metadata.
     sync_interval_ms: int = -1
     load_type: str = "ONCE"  # ONCE, ALWAYS, NEVER
+    listing_bytes: int = 512 << 20  # of the listings that are being received
+    message_bytes: int = 100 << 20  # the largest message that is taken
     metadata_cache: bool = False
     metadata_expiration_s: float = 600.0
     metadata_max_entries: int = 100_000

@@ -23,6 +23,7 @@ import logging
 import os
 import threading
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
 from alluxio_jnifuse import stacking
@@ -39,11 +40,13 @@ from alluxio_jnifuse.sources.alluxio.shortcircuit import LocalBlock, LocalBlocks
 from alluxio_jnifuse.sources.alluxio.status import FileStatus, alluxio_path, attr, from_info, version_of
 from alluxio_jnifuse.sources.alluxio.workers import Workers
 from alluxio_jnifuse.sources.base import Attr, Extent, Listing, OpenFile, Source, StatFs
+from alluxio_jnifuse.sources.limits import Listings
 from alluxio_jnifuse.sources.siblings import Siblings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from alluxio_jnifuse.sources.alluxio.listing import Builder
     from alluxio_jnifuse.sources.alluxio.master import MasterClient
     from alluxio_jnifuse.sources.alluxio.settings import Settings
     from alluxio_jnifuse.sources.alluxio.status import Address
@@ -63,6 +66,10 @@ _COMPLETE_POLL_S = 0.25
 _CAPACITY_S = 300.0  # alluxio.fuse.stat.cache.refresh.interval
 _STATFS_BLOCK_BYTES = 16 << 10
 _MASTER_S = 1.0  # how long a primary master is looked for where what it said before will do
+
+
+class _TooLarge(Exception):
+    """A directory has more names than are wanted."""
 
 
 class _Capacity(NamedTuple):
@@ -111,6 +118,7 @@ class AlluxioSource(Source):
         self._open_age_s = None if settings.metadata_cache else settings.remembered_s
         self._look_up_age_s = min(_LOOK_UP_AGE_S, settings.remembered_s)
         self._owners = Owners(settings.uid, settings.gid)
+        self._listings = Listings(settings.listing_bytes, lambda: self.check_wanted())
         self._siblings = Siblings(self._remember_listing)
         locality = Locality(settings)
         chosen, note = policy(
@@ -184,26 +192,34 @@ class AlluxioSource(Source):
             return known
         try:
             patience = None if known is None else _MASTER_S
-            batches = self._client.list_status(alluxio_path(path, self._root), patience)
-            return self._metadata.put_listing(path, batches, self._owners, asked)
+            return self._list(path, asked, patience)
         except CallError as error:
             if known is not None and is_retryable(error):
                 return known
             raise
+
+    def _list(self, path: bytes, asked: float, patience: float | None = None, most: int = 0) -> Listing:
+        """As the master tells it. Raises OSError, Cancelled; _TooLarge beyond `most` names, if that is not 0."""
+        with self._listings.one(path) as grow, closing(
+            self._client.list_status(alluxio_path(path, self._root), patience)
+        ) as batches:  # fmt: skip
+
+            def grown(builder: Builder) -> None:
+                grow(builder.size)
+                if most and (len(builder) > most or self._closed.is_set()):
+                    raise _TooLarge
+
+            return self._metadata.put_listing(path, batches, self._owners, asked, grown)
 
     def _remember_listing(self, path: bytes) -> bool:
         """Lists a directory for the look-ups to come, unless it is very large."""
         asked = time.monotonic()
         if self._metadata.get_listing(path, asked, self._look_up_age_s) is not None:
             return True
-        batches = []
-        entries = 0
-        for batch in self._client.list_status(alluxio_path(path, self._root)):
-            batches.append(batch)
-            entries += len(batch)
-            if entries > _MOST_SIBLINGS or self._closed.is_set():
-                return False
-        self._metadata.put_listing(path, batches, self._owners, asked)
+        try:
+            self._list(path, asked, most=_MOST_SIBLINGS)
+        except _TooLarge:
+            return False
         stored = self._metadata.get_listing(path, asked)
         if stored is not None:  # nothing was dropped meanwhile
             self.offer_list(path, stored.entries, stored.names, time.monotonic() - asked)

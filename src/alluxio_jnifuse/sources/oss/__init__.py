@@ -4,6 +4,7 @@
     lookup.py      what there is at a path       remembered.py  what look-ups and listings told
     listing.py     a directory made of keys      pages.py       the XML that keys come in
     reader.py      bytes of one object           checksum.py    whether they are those that were written
+    documents.py   XML, with limits
     client.py      requests, and their repetition               patience.py, errors.py   for how long, and why not
     signing.py     signatures                    credentials.py, providers.py            whose
     connection.py, pool.py, route.py             HTTP/1.1: one connection, all of them, the way there

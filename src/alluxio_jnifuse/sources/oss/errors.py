@@ -21,9 +21,9 @@ import time
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
-from xml.etree import ElementTree
 
 from alluxio_jnifuse.masking import MASK
+from alluxio_jnifuse.sources.oss import documents
 from alluxio_jnifuse.sources.oss.connection import Broken, Malformed, number
 from alluxio_jnifuse.sources.oss.credentials import CredentialsError
 from alluxio_jnifuse.sources.oss.pool import Closed
@@ -127,15 +127,16 @@ def _body_of_head(head: Head) -> bytes:
 
 def _fields(body: bytes) -> dict[str, str]:
     """The texts of a refusal that are fit to be shown."""
-    try:
-        root = ElementTree.fromstring(body)
-    except (ElementTree.ParseError, ValueError):
-        return {}  # of a proxy
-    found = {}
-    for node in root:
-        name = node.tag.rpartition("}")[2]
+    found: dict[str, str] = {}
+
+    def take(name: str, text: str, _: dict[str, str]) -> None:
         if name in _TEXT_OF:
-            found[name] = " ".join((node.text or "").split())
+            found[name] = " ".join(text.split())
+
+    try:
+        documents.read(body, take)
+    except ValueError:
+        return {}  # of a proxy
     return found
 
 

@@ -63,6 +63,7 @@ def settings(uri: str, config: Config) -> Settings:
         read_patience_s=_patience(config, "alluxio.user.streaming.data.read.timeout"),
         metadata_patience_s=metadata_s,
         mount_patience_s=metadata_s if is_set else min(Settings._field_defaults["mount_patience_s"], metadata_s),
+        listing_bytes=config.number("listing_limit"),
         # Who lets the kernel forget at once wants to be told of changes at once.
         remembered_s=min(Settings._field_defaults["remembered_s"], config.number("attr_timeout") / 1e9),
     )

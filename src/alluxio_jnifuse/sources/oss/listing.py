@@ -29,6 +29,7 @@ _NAME_AT = _ENTRY.size - _NAME.size
 _SIZE, _VERSION, _MTIME, _MODE, _NLINK = 1, 3, 4, 7, 8  # fields of an entry
 _NAME_MAX = 255  # bytes, of any file system here
 _DOTS = (b".", b"..")
+_SECONDS_MAX = (2**63 - 1) // 10**9  # times beyond this do not fit into nanoseconds
 _FILE = stat.S_IFREG | 0o644
 _DIRECTORY = stat.S_IFDIR | 0o755
 
@@ -50,6 +51,11 @@ class Owner(NamedTuple):
     uid: int
     gid: int
     since_s: int
+
+
+def in_range(seconds: int) -> int:
+    """A time that can be shown; others are as far off as that allows."""
+    return max(-_SECONDS_MAX, min(seconds, _SECONDS_MAX))
 
 
 def version_of(etag: str, size: int, mtime_s: int) -> int:
@@ -133,7 +139,8 @@ class Builder:
 
     def __init__(self, prefix: bytes, owner: Owner) -> None:
         self.exists = False  # whether there is any such key, be it one that cannot be shown
-        self.hidden: list[bytes] = []  # keys that cannot be shown, and prefixes of such
+        self.hidden = 0  # keys that cannot be shown, and prefixes of such
+        self.example = b""  # one of them
         self._prefix = prefix
         self._owner = owner
         self._entries = bytearray()
@@ -145,6 +152,11 @@ class Builder:
     def __len__(self) -> int:
         return len(self._names)
 
+    @property
+    def size(self) -> int:
+        """Bytes of the listing so far."""
+        return len(self._entries) + self._names_bytes
+
     def add(self, page: Page) -> None:
         skip = len(self._prefix)
         for found in page.objects:
@@ -155,19 +167,23 @@ class Builder:
                 number, nlink = (link_number(found.key), 0) if found.linked else (0, 1)
                 self._append(number, name, _FILE, found.size, found.mtime_s, version, nlink, found.etag)
             elif name:  # else it is the marker
-                self.hidden.append(found.key)
+                self._hide(found.key)
         for prefix in page.prefixes:
             self.exists = True
             name = prefix[skip:-1]
             if is_shown(name):
                 self._append(0, name, _DIRECTORY, 0, self._owner.since_s, 0, 2, "")
             else:
-                self.hidden.append(prefix)
+                self._hide(prefix)
 
     def finish(self, asked: float) -> Directory:
         if any(map(ge, self._names, self._names[1:])):
             self._sort()
         return Directory(bytes(self._entries), b"".join(self._names), bytes(self._etags), self._ends, asked)
+
+    def _hide(self, key: bytes) -> None:
+        self.hidden += 1
+        self.example = self.example or key
 
     def _append(
         self, number: int, name: bytes, mode: int, size: int, mtime_s: int, version: int, nlink: int, etag: str
@@ -194,7 +210,7 @@ class Builder:
         before: bytes | None = None
         for i in sorted(range(len(names)), key=rank):
             if names[i] == before:
-                self.hidden.append(self._prefix + names[i])
+                self._hide(self._prefix + names[i])
                 continue
             before = names[i]
             entries += self._entries[i * size : (i + 1) * size]

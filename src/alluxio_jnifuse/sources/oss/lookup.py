@@ -25,6 +25,7 @@ from alluxio_jnifuse.sources.oss.listing import (
     Record,
     directory_record,
     file_record,
+    in_range,
     link_number,
 )
 from alluxio_jnifuse.sources.oss.pages import Pages
@@ -33,6 +34,7 @@ from alluxio_jnifuse.sources.oss.remembered import Remembered
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from alluxio_jnifuse.sources.limits import Listings
     from alluxio_jnifuse.sources.oss.client import Client
     from alluxio_jnifuse.sources.oss.pages import Found
     from alluxio_jnifuse.sources.oss.patience import Patience
@@ -53,7 +55,8 @@ class TooLarge(Exception):
 class Lookup:
     """See the module's docstring. Any thread."""
 
-    def __init__(self, client: Client, owner: Owner) -> None:
+    def __init__(self, client: Client, owner: Owner, listings: Listings) -> None:
+        self._listings = listings
         self.remembered = Remembered(_REMEMBERED)
         self._client = client
         self._settings = client.settings
@@ -103,15 +106,18 @@ class Lookup:
     def listing(self, path: bytes, may_go_on: Callable[[int], bool] = lambda names: True) -> Directory:
         """The directory `path`, which is remembered. `may_go_on` is asked after each page, how many names there are.
 
-        Raises FileNotFoundError, NotADirectoryError, Refused, SourceError; TooLarge when it may not go on.
+        Raises FileNotFoundError, NotADirectoryError, Refused, SourceError; EFBIG beyond `listing_limit`; TooLarge when
+        it may not go on; Cancelled.
         """
         prefix = self.key(path + b"/") if path != b"/" else self._settings.prefix
         asked = time.monotonic()
         builder = Builder(prefix.encode(), self._owner)
-        for page in self._pages.all(prefix, self._patience(path)):
-            builder.add(page)
-            if not may_go_on(len(builder)):
-                raise TooLarge
+        with self._listings.one(path) as grow:
+            for page in self._pages.all(prefix, self._patience(path)):
+                builder.add(page)
+                grow(builder.size)
+                if not may_go_on(len(builder)):
+                    raise TooLarge
         if prefix and not builder.exists:
             if path != b"/" and not self.look_up(path).directory:
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
@@ -119,7 +125,7 @@ class Lookup:
         directory = builder.finish(asked)
         self.remembered.put_listing(path, directory)
         if builder.hidden:
-            self._complain(path, builder.hidden)
+            self._complain(path, builder)
         return directory
 
     def _patience(self, path: bytes) -> Patience:
@@ -162,12 +168,12 @@ class Lookup:
             return missing(path)
         return NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
 
-    def _complain(self, path: bytes, hidden: list[bytes]) -> None:
+    def _complain(self, path: bytes, builder: Builder) -> None:
         if path in self._complained or len(self._complained) >= _MOST_COMPLAINTS:
             return
         self._complained.add(path)
-        example = os.fsdecode(hidden[0][:100])
-        log.warning("%r: %d keys cannot be shown as names, for example %r", os.fsdecode(path), len(hidden), example)
+        example = os.fsdecode(builder.example[:100])
+        log.warning("%r: %d keys cannot be shown as names, for example %r", os.fsdecode(path), builder.hidden, example)
 
 
 def record_of(headers: Mapping[str, str], size: int, key: str) -> Record:
@@ -176,13 +182,13 @@ def record_of(headers: Mapping[str, str], size: int, key: str) -> Record:
     modified = headers.get("last-modified", "")
     try:
         return file_record(etag, size, _seconds(modified))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         raise SourceError(f"an answer without the time of its object: {modified!r}", where=repr(key)) from None
 
 
 @lru_cache(maxsize=1024)  # objects that were written together
 def _seconds(text: str) -> int:
-    return int(parsedate_to_datetime(text).timestamp())
+    return in_range(int(parsedate_to_datetime(text).timestamp()))
 
 
 def missing(path: bytes) -> OSError:

@@ -13,11 +13,12 @@ import logging
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote_to_bytes
-from xml.etree import ElementTree
 
 from alluxio_jnifuse.errors import SourceError
+from alluxio_jnifuse.sources.oss import documents
 from alluxio_jnifuse.sources.oss.connection import Malformed
 from alluxio_jnifuse.sources.oss.errors import Refused
+from alluxio_jnifuse.sources.oss.listing import in_range
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _MOST_KEYS = 1000  # what OSS gives at most
+_MOST_TAKEN = 10 * _MOST_KEYS  # of a server that gives more than it is asked for
 _UNKNOWN_STATUS = frozenset({400, 405, 501})  # what a server may say to parameters that it does not know
 _TOKEN, _MARKER = "continuation-token", "marker"
 
@@ -121,7 +123,7 @@ class Pages:
         """Raises Malformed."""
         try:
             page = parse(body)
-        except (ElementTree.ParseError, ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError) as error:
             raise Malformed(f"the listing of {prefix!r} cannot be understood") from error
         below = [*(found.key for found in page.objects), *page.prefixes]
         other = page.prefix not in (None, prefix) or not all(each.startswith(prefix) for each in below)
@@ -132,48 +134,63 @@ class Pages:
 
 
 def parse(body: bytes) -> Page:
-    """A page in XML. Raises ParseError, ValueError, KeyError, TypeError."""
-    root = ElementTree.fromstring(body)
-    space = root.tag.rpartition("}")[0]
-    space = f"{space}}}" if space else ""  # some servers put everything into a namespace
-    if root.tag != f"{space}ListBucketResult":
+    """A page in XML. Raises ValueError, KeyError."""
+    said: dict[str, str] = {}
+    contents: list[dict[str, str]] = []
+    common: list[str] = []
+
+    def take(name: str, text: str, fields: dict[str, str]) -> None:
+        if name == "Contents":
+            contents.append(fields)
+        elif name == "CommonPrefixes":
+            common.append(fields.get("Prefix", ""))
+        else:
+            said[name] = text
+        if len(contents) + len(common) > _MOST_TAKEN:
+            raise ValueError("more keys than a page has")
+
+    if documents.read(body, take) != "ListBucketResult":
         raise ValueError("no ListBucketResult")
-    encoded = root.findtext(f"{space}EncodingType") == "url"
+    encoded = said.get("EncodingType") == "url"
 
-    def key_of(text: str | None) -> bytes:
-        return unquote_to_bytes(text or "") if encoded else (text or "").encode()
+    def key_of(text: str) -> bytes:
+        return unquote_to_bytes(text) if encoded else text.encode()
 
-    objects = []
-    for node in root.iter(f"{space}Contents"):
-        fields = {child.tag: child.text for child in node}
-        objects.append(
-            Found(
-                key_of(fields[f"{space}Key"]),
-                int(fields[f"{space}Size"] or ""),
-                (fields.get(f"{space}ETag") or "").strip('"'),
-                _seconds(fields[f"{space}LastModified"] or ""),
-                fields.get(f"{space}Type") == "Symlink",
-            )
+    objects = [
+        Found(
+            key_of(fields["Key"]),
+            _size(fields["Size"]),
+            fields.get("ETag", "").strip('"'),
+            _seconds(fields["LastModified"]),
+            fields.get("Type") == "Symlink",
         )
-    prefixes = [key_of(node.findtext(f"{space}Prefix")) for node in root.iter(f"{space}CommonPrefixes")]
-    told = root.find(f"{space}Prefix")
-    name = root.findtext(f"{space}Name") or ""
-    page = Page(objects, prefixes, None, name, None if told is None else key_of(told.text))
-    truncated = root.findtext(f"{space}IsTruncated")
+        for fields in contents
+    ]
+    told = said.get("Prefix")
+    prefixes = [key_of(text) for text in common]
+    page = Page(objects, prefixes, None, said.get("Name", ""), None if told is None else key_of(told))
+    truncated = said.get("IsTruncated")
     if truncated == "false":
         return page
     if truncated != "true":
         raise ValueError("whether that is all")
-    token = root.findtext(f"{space}NextContinuationToken")
+    token = said.get("NextContinuationToken")
     if token:
         return page._replace(next=(_TOKEN, key_of(token).decode()))
-    marker = key_of(root.findtext(f"{space}NextMarker")) or page.last()
+    marker = key_of(said.get("NextMarker", "")) or page.last()
     return page._replace(next=(_MARKER, marker.decode()))
+
+
+def _size(text: str) -> int:
+    size = int(text)
+    if not 0 <= size < 1 << 63:
+        raise ValueError(f"{size} is no size")
+    return size
 
 
 def _seconds(text: str) -> int:
     """The time of `2026-01-31T12:34:56.000Z`."""
-    return _day(text[:10]) + 3600 * int(text[11:13]) + 60 * int(text[14:16]) + int(text[17:19])
+    return in_range(_day(text[:10]) + 3600 * int(text[11:13]) + 60 * int(text[14:16]) + int(text[17:19]))
 
 
 @lru_cache(maxsize=256)

@@ -24,4 +24,5 @@ class Settings(NamedTuple):
     read_patience_s: float = 180.0  # without a byte whatever is tried, before a read fails
     metadata_patience_s: float = 120.0  # before a look-up or a listing fails
     mount_patience_s: float = 10.0  # before a mount fails
+    listing_bytes: int = 512 << 20  # of the listings that are being received
     remembered_s: float = 60.0  # how long an open may use what a look-up or a listing told

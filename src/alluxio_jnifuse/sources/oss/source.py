@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 from alluxio_jnifuse import stacking
 from alluxio_jnifuse.errors import SourceError, StaleVersion, Unreachable
 from alluxio_jnifuse.sources.base import Attr, Listing, OpenFile, Source, StatFs
+from alluxio_jnifuse.sources.limits import Listings
 from alluxio_jnifuse.sources.oss.client import Client
 from alluxio_jnifuse.sources.oss.errors import FAILURES, diagnose
 from alluxio_jnifuse.sources.oss.listing import Owner, attr_of, directory_record
@@ -58,7 +59,7 @@ class OssSource(Source):
         self._settings = settings
         self._client = Client(settings, provider, lambda: self.check_wanted())
         self._owner = Owner(settings.uid, settings.gid, int(time.time()))
-        self._lookup = Lookup(self._client, self._owner)
+        self._lookup = Lookup(self._client, self._owner, Listings(settings.listing_bytes, lambda: self.check_wanted()))
         self._reader = Reader(self._client)
         self._siblings = Siblings(self._remember_listing)
         self._just_now_s = min(_JUST_NOW_S, settings.remembered_s)
