@@ -69,9 +69,9 @@ def command(mounted: Mounted, children: Children, what: str, directory: str = ""
 
 @pytest.mark.parametrize("size", [SMALL, LARGE], ids=["small", "large"])
 def test_expiry(cluster: Cluster, place: Place, mounts: Mounts, children: Children, size: int) -> None:
-    """A file that was rewritten has its old attributes until they expire, and its new ones then.
+    """A file that was rewritten has its old attributes until they expire, or until a reader finds its blocks gone.
 
-    Meanwhile it is read as it was, or fails with EIO.
+    Meanwhile it is read as it was, or as it is, or fails with EIO.
     """
     write(cluster, f"{place.path}/file", 1, size)
     expiry = {**CACHED, "alluxio.user.metadata.cache.expiration.time": "10sec"}
@@ -86,7 +86,6 @@ def test_expiry(cluster: Cluster, place: Place, mounts: Mounts, children: Childr
     assert seen == (size + 1, size + 1) or time.monotonic() - began > 9
     until(lambda: children.run(generation, path) == 2, "the new file")
     assert children.run(sizes, path) == (size + 2, size + 2)
-    assert time.monotonic() - began > 9
 
 
 @pytest.mark.parametrize("what", ["drop", "dropAll"])
