@@ -115,8 +115,11 @@ def _cluster(bench: Bench, stack: ExitStack, server: OssServer, site: dict[str, 
                 case += 1
                 server.put_tree("bench", files, f"dataset/{case}/")
                 server.reset()
-                with bench.mount(cluster.uri(), options, cluster.client_properties()) as mount:
-                    each = [bench.mountpoint / str(case) / f"large-{number}" for number in range(readers)]
+                at = bench.root / f"mnt{case}"
+                with alluxio_jnifuse.mount(
+                    cluster.uri(), at, options=options, properties=cluster.client_properties()
+                ) as mount:
+                    each = [at / str(case) / f"large-{number}" for number in range(readers)]
                     results([_child(program, str(path), str(files / path.name)) for path in each], _TIMEOUT_S)
                     _settled(mount)
                     needed = readers * (min(BLOCK, size) if program is patterns.head else size)
