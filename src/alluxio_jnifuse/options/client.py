@@ -66,8 +66,12 @@ CLIENT_PROPERTIES = (
         "warn of requests slower than this; 0 or less = never", "Alluxio's",
         "slow_ms", 0, UINT32_MAX, env="SPENT_TIME",
     ),
-    Option("alluxio.fuse.debug.enabled", "bool", "false", "log every request, and let a crash leave a core", "costs more than it serves; a core holds credentials and data", "debug",
-           here=True),
+    Option(
+        "alluxio.fuse.debug.enabled", "bool", "false",
+        "log every request, and let a crash leave a core",
+        "costs more than it serves; a core holds credentials and data",
+        "debug", here=True,
+    ),
     Option(
         "alluxio.logs.dir", "text", "",
         "directory of the log files",
