@@ -64,6 +64,15 @@
 {{- end }}
 {{- end }}
 
+{{- range $owner := list "master" "jobMaster" "worker" "jobWorker" "fuse" }}
+{{- $own := get $values $owner }}
+{{- range $name := list "args" "mountOptions" }}
+{{- if include "alluxio.isSecretVariable" (list "" (include "alluxio.words" (get $own $name))) }}
+{{- fail (printf "%s.%s hold credentials, which everybody would see in the pod: give them as properties" $owner $name) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{- range $owner := list "all" "master" "jobMaster" "worker" "jobWorker" "fuse" }}
 {{- range $key, $value := (get $values $owner | default $values).properties }}
 {{- if and (regexMatch "[\\s\"'`\\\\]" (toString $value)) (not (include "alluxio.isSecret" $key)) }}

@@ -46,10 +46,15 @@ labels:
 {{ regexReplaceAll "\\s+" . " " | trim }}
 {{- end }}
 
-{{/* A map as a list of environment variables. */}}
+{{/* (list ROOT NAME ENV): a map as a list of environment variables; secrets among them lie in the Secret NAME. */}}
 {{- define "alluxio.env" -}}
-{{- range $name, $value := . }}
+{{- $secret := printf "%s-%s" (include "alluxio.fullname" (index . 0)) (index . 1) -}}
+{{- range $name, $value := index . 2 }}
+{{- if include "alluxio.isSecretVariable" (list $name $value) }}
+- {name: {{ $name }}, valueFrom: {secretKeyRef: {name: {{ $secret }}, key: {{ $name }}}}}
+{{- else }}
 - {name: {{ $name }}, value: {{ include "alluxio.text" $value | quote }}}
+{{- end }}
 {{- end }}
 {{- end }}
 
@@ -91,8 +96,13 @@ labels:
 {{/* (list ROOT COMPONENT OWN ROLE...): what stands above the spec of a pod; it changes when the options of the ROLEs do. */}}
 {{- define "alluxio.podMetadata" -}}
 {{- $root := index . 0 -}}{{- $own := index . 2 -}}
-{{- $options := list (include "alluxio.options" $root) (include "alluxio.siteFile" (list $root (index . 1))) -}}
-{{- range slice . 3 }}{{ $options = append $options (include "alluxio.roleOptions" (list $root .)) }}{{ end -}}
+{{- $options := list (include "alluxio.options" $root) -}}
+{{- $secrets := list (eq (index . 1) "fuse" | ternary "fuse-site" "site") -}}
+{{- range slice . 3 }}
+{{- $options = append $options (include "alluxio.roleOptions" (list $root .)) -}}
+{{- $secrets = append $secrets (printf "%s-env" (kebabcase .)) -}}
+{{- end -}}
+{{- range $secrets }}{{ $options = append $options (include "alluxio.generation" (list $root .) | printf "%s %s" .) }}{{ end -}}
 labels:
   {{- include "alluxio.selector" (list $root (index . 1)) | nindent 2 }}
 annotations:
@@ -184,7 +194,7 @@ affinity:
   env:
     {{- include "alluxio.place" . | nindent 4 }}
     {{- .env | nindent 4 }}
-    {{- include "alluxio.env" .own.env | nindent 4 }}
+    {{- include "alluxio.env" (list .root (printf "%s-env" .name) .own.env) | nindent 4 }}
   ports:
     {{- $prefix := hasPrefix "job-" .name | ternary "job-" "" }}
     {{- range $name, $port := .own.ports }}

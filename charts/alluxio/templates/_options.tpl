@@ -12,10 +12,58 @@
 {{- if regexMatch "(?i)(access[._-]?key|account[._-]?key|private[._-]?key|api[._-]?key|secret|passw|passphrase|token|credential|fs\\.azure\\.sas|\\.sk\\b)" . }}yes{{ end }}
 {{- end }}
 
+{{/* (list NAME VALUE): `yes` for a property that is a secret: by its name, or because its value is a URI with a password. */}}
+{{- define "alluxio.isSecretPair" -}}
+{{- if or (include "alluxio.isSecret" (first .)) (regexMatch "://[^/\\s:@]*:[^/\\s@]+@" (include "alluxio.text" (last .))) }}yes{{ end }}
+{{- end }}
+
+{{/* (list NAME VALUE): the same for a variable of the environment, whose value may hold properties. */}}
+{{- define "alluxio.isSecretVariable" -}}
+{{- $holds := false -}}
+{{- range regexFindAll "[\\w.-]+\\s*=" (include "alluxio.text" (last .)) -1 }}{{ if include "alluxio.isSecret" . }}{{ $holds = true }}{{ end }}{{ end -}}
+{{- if or $holds (include "alluxio.isSecretPair" .) }}yes{{ end }}
+{{- end }}
+
+{{/* The last words of the names that Secrets of ours may have. */}}
+{{- define "alluxio.secretNames" -}}
+site fuse-site master-env job-master-env worker-env job-worker-env fuse-env
+{{- end }}
+
+{{/* (list ROOT NAME): what the Secret of that name holds; nothing: there is none. */}}
+{{- define "alluxio.secretData" -}}
+{{- $root := first . -}}{{- $name := last . -}}{{- $data := dict -}}
+{{- if hasSuffix "site" $name -}}
+{{- $component := eq $name "site" | ternary "master" "fuse" -}}
+{{- if eq (include "alluxio.siteSecret" (list $root $component)) (printf "%s-%s" (include "alluxio.fullname" $root) $name) -}}
+{{- $_ := set $data "alluxio-site.properties" (include "alluxio.siteFile" (list $root $component) | trim | printf "%s\n") -}}
+{{- end -}}
+{{- else -}}
+{{- range $key, $value := (get $root.Values (trimSuffix "-env" $name | camelcase | untitle)).env -}}
+{{- if include "alluxio.isSecretVariable" (list $key $value) }}{{ $_ := set $data $key (include "alluxio.text" $value) }}{{ end -}}
+{{- end -}}
+{{- end -}}
+{{ toJson $data }}
+{{- end }}
+
+{{/*
+(list ROOT NAME): how often the contents of that Secret have changed, by which pods know that they are to be replaced. A
+hash would let whoever sees a pod try what the secrets are. Where the cluster is not asked (helm template) it is 1.
+*/}}
+{{- define "alluxio.generation" -}}
+{{- $root := first . -}}
+{{- with include "alluxio.secretData" . | fromJson -}}
+{{- $live := lookup "v1" "Secret" $root.Release.Namespace (printf "%s-%s" (include "alluxio.fullname" $root) (last $)) -}}
+{{- $old := dig "metadata" "annotations" "alluxio/generation" "0" $live | int -}}
+{{- $coded := dict -}}
+{{- range $key, $value := . }}{{ $_ := set $coded $key (b64enc $value) }}{{ end -}}
+{{- eq (toJson $coded) (get $live "data" | default dict | toJson) | ternary $old (add1 $old) -}}
+{{- end -}}
+{{- end }}
+
 {{/* A map of properties as words -Dkey=value: neither secrets nor what has no value. */}}
 {{- define "alluxio.definitions" -}}
 {{- range $key, $value := . }}
-{{- if not (or (kindIs "invalid" $value) (include "alluxio.isSecret" $key)) }} -D{{ $key }}={{ include "alluxio.text" $value }}{{ end }}
+{{- if not (or (kindIs "invalid" $value) (include "alluxio.isSecretPair" (list $key $value))) }} -D{{ $key }}={{ include "alluxio.text" $value }}{{ end }}
 {{- end }}
 {{- end }}
 
@@ -25,7 +73,7 @@
 {{- $maps := list $values.fuse.properties -}}
 {{- if ne (last .) "fuse" }}{{ $maps = list $values.properties $values.master.properties $values.jobMaster.properties $values.worker.properties $values.jobWorker.properties }}{{ end -}}
 {{- range $key, $value := include "alluxio.merged" $maps | fromJson }}
-{{- if and (include "alluxio.isSecret" $key) (not (kindIs "invalid" $value)) }}
+{{- if and (not (kindIs "invalid" $value)) (include "alluxio.isSecretPair" (list $key $value)) }}
 {{ $key }}={{ include "alluxio.text" $value | replace "\\" "\\\\" }}
 {{- end }}
 {{- end }}
