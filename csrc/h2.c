@@ -33,6 +33,8 @@
 #define MOST_FRAMES 8                     /* that are received ahead at once: 256 KiB of those that gRPC sends */
 #define BATCH_BYTES (UINT32_C(128) << 10) /* worth waiting for together: a wake-up costs as much as copying 100 KiB */
 #define BATCH_NS (5 * AJF_NS_PER_MS)      /* for so long: a slow peer's bytes are taken as they come */
+#define LEAST_BYTES 4096                  /* of data that renew the patience: with each single byte a peer could drip */
+#define MOST_IDLE 10000                   /* frames without data one after the other: pings, settings, headers */
 #define HEADERS_BYTES 2048                /* of a request, with that of the frame */
 #define MAX_REQUEST_BYTES 12288           /* paths are long; but it goes out in one frame, in windows that are open */
 #define MAX_STREAM UINT32_C(0x3fffffff)   /* then a new connection */
@@ -42,7 +44,9 @@ struct ajf_h2 {
     atomic_bool aborted;
     int error;             /* the first one, or 0 */
     int timeout_ms;        /* of the function under way */
-    uint64_t deadline_ns;  /* for the next byte of data, when it is waited for; else 0 */
+    uint64_t deadline_ns;  /* for the next LEAST_BYTES of data, since they are waited for; else 0 */
+    size_t came;           /* of them */
+    unsigned idle;         /* frames without data that came meanwhile */
     bool greeted;          /* the peer speaks HTTP/2 */
     bool leaving;          /* GOAWAY: the call under way may end, no other one begins */
     int64_t may_send;      /* bytes of DATA on the connection */
@@ -82,7 +86,7 @@ static int fail(struct ajf_h2 *h, int err)
 static int enter(struct ajf_h2 *h, int timeout_ms)
 {
     h->timeout_ms = timeout_ms;
-    h->deadline_ns = 0;
+    h->deadline_ns = h->came = h->idle = 0;
     return atomic_load(&h->aborted) ? fail(h, -ECANCELED) : h->error;
 }
 
@@ -115,19 +119,13 @@ static int send_all(struct ajf_h2 *h, const void *bytes, size_t len)
     return 0;
 }
 
-/* Has poll return when `bytes` can be received (or the peer has ended the connection), not before. */
-static void set_low_water(struct ajf_h2 *h, size_t bytes)
-{
-    if (h->low_water != bytes && setsockopt(h->fd, SOL_SOCKET, SO_RCVLOWAT, &(int){(int)bytes}, sizeof(int)) == 0)
-        h->low_water = bytes;
-}
-
 /* Waits for up to `worth` bytes together, but not long: then for any. */
 static int wait_for_input(struct ajf_h2 *h, size_t worth)
 {
     /* Servers hold a small packet back until the one before is acknowledged: the kernel would take 40 ms. */
     setsockopt(h->fd, IPPROTO_TCP, TCP_QUICKACK, &(int){1}, sizeof(int));
-    set_low_water(h, worth);
+    if (h->low_water != worth && setsockopt(h->fd, SOL_SOCKET, SO_RCVLOWAT, &(int){(int)worth}, sizeof(int)) == 0)
+        h->low_water = worth;
     return wait_for(h, POLLIN, worth > 1 ? ajf_now_ns() + BATCH_NS : AJF_FOREVER);
 }
 
@@ -179,15 +177,13 @@ static int need(struct ajf_h2 *h, size_t n)
 
 static int skip(struct ajf_h2 *h, size_t n)
 {
-    while (n) {
-        int err = need(h, 1);
-        if (err)
-            return err;
-        size_t here = h->in_end - h->in_at, take = here < n ? here : n;
+    int err = 0;
+    while (n && !(err = need(h, 1))) {
+        size_t take = min_size(h->in_end - h->in_at, n);
         h->in_at += take;
         n -= take;
     }
-    return 0;
+    return err;
 }
 
 /* ---------------------------------------------------------------------------------------------------- writing */
@@ -199,13 +195,6 @@ static int top_up(struct ajf_h2 *h, uint32_t *taken, uint32_t stream)
         return 0;
     ajf_h2_put_u32(ajf_h2_put_frame(out, 4, AJF_H2_FRAME_WINDOW_UPDATE, 0, stream), *taken);
     *taken = 0;
-    return send_all(h, out, sizeof out);
-}
-
-static int greet(struct ajf_h2 *h)
-{
-    uint8_t out[AJF_H2_GREETING_BYTES];
-    ajf_h2_put_greeting(out, WINDOW_BYTES, MAX_FRAME_BYTES);
     return send_all(h, out, sizeof out);
 }
 
@@ -249,9 +238,7 @@ int ajf_h2_call(struct ajf_h2 *h, const char *path, const char *authority, const
 static int answer_ping(struct ajf_h2 *h, uint32_t len, uint8_t flags)
 {
     uint8_t out[AJF_H2_FRAME_HEADER_BYTES + 8];
-    if (len != 8)
-        return fail(h, -EPROTO);
-    int err = need(h, 8);
+    int err = len != 8 ? fail(h, -EPROTO) : need(h, 8);
     if (err || flags & AJF_H2_FLAG_ACK)
         return err ? err : skip(h, 8);
     memcpy(ajf_h2_put_frame(out, 8, AJF_H2_FRAME_PING, AJF_H2_FLAG_ACK, 0), h->in + h->in_at, 8);
@@ -326,6 +313,16 @@ static int begin_data(struct ajf_h2 *h, uint32_t len, uint8_t flags)
     return err ? err : top_up(h, &h->connection_taken, 0);
 }
 
+/* A frame renews no patience, and those without data are counted: a peer may send them faster than they are read. */
+static int count_frame(struct ajf_h2 *h, bool idle)
+{
+    if (!h->deadline_ns)
+        h->deadline_ns = ajf_deadline_ns(h->timeout_ms);
+    if ((h->idle += idle) > MOST_IDLE)
+        return fail(h, -EPROTO);
+    return ajf_now_ns() < h->deadline_ns ? 0 : fail(h, -ETIMEDOUT);
+}
+
 /* Takes one frame; of a DATA frame of the call only its header. */
 static int next_frame(struct ajf_h2 *h)
 {
@@ -340,6 +337,8 @@ static int next_frame(struct ajf_h2 *h)
     if (len > MAX_FRAME_BYTES || (!h->greeted && (type != AJF_H2_FRAME_SETTINGS || flags & AJF_H2_FLAG_ACK || stream)))
         return fail(h, -EPROTO); /* no HTTP/2: the first bytes of an HTTP/1 or TLS answer, say */
     h->greeted = true;
+    if ((err = count_frame(h, type != AJF_H2_FRAME_DATA || !len)))
+        return err;
     switch (type) {
     case AJF_H2_FRAME_DATA:
         if (ours && !h->ended)
@@ -348,9 +347,8 @@ static int next_frame(struct ajf_h2 *h)
         err = skip(h, len);
         return err ? err : top_up(h, &h->connection_taken, 0);
     case AJF_H2_FRAME_HEADERS:
-        err = skip(h, len);
         h->ended = h->ended || (ours && flags & AJF_H2_FLAG_END_STREAM);
-        return err;
+        return skip(h, len);
     case AJF_H2_FRAME_RST_STREAM:
         h->ended = h->ended || ours;
         h->reset = h->reset || ours;
@@ -502,7 +500,8 @@ static ssize_t take_data(struct ajf_h2 *h, void *buffer, size_t size)
     } else if ((n = receive_data(h, buffer, size)) < 0) {
         return n;
     }
-    h->deadline_ns = 0; /* patience begins anew */
+    if ((h->came += (size_t)n) >= LEAST_BYTES)
+        h->deadline_ns = h->came = h->idle = 0; /* patience begins anew */
     return n;
 }
 
@@ -563,6 +562,7 @@ int ajf_h2_finish(struct ajf_h2 *h, int timeout_ms)
 
 int ajf_h2_connect(const char *host, const char *port, int timeout_ms, struct ajf_h2 **ret_h)
 {
+    uint8_t out[AJF_H2_GREETING_BYTES];
     struct ajf_h2 *h = calloc(1, sizeof *h);
     if (!h)
         return -ENOMEM;
@@ -574,13 +574,13 @@ int ajf_h2_connect(const char *host, const char *port, int timeout_ms, struct aj
     h->in = h->own;
     h->timeout_ms = timeout_ms;
     h->may_send = h->may_send_each = AJF_H2_INITIAL_WINDOW_BYTES;
-    err = greet(h);
-    if (err) {
+    ajf_h2_put_greeting(out, WINDOW_BYTES, MAX_FRAME_BYTES);
+    err = send_all(h, out, sizeof out);
+    if (err)
         ajf_h2_free(h);
-        return err;
-    }
-    *ret_h = h;
-    return 0;
+    else
+        *ret_h = h;
+    return err;
 }
 
 void ajf_h2_abort(struct ajf_h2 *h)

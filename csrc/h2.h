@@ -14,7 +14,8 @@
  * wait 5 ms longer than for the next byte.
  *
  * Threads: a connection belongs to one thread at a time; ajf_h2_abort may be called from any. Blocking calls take
- * timeout_ms for the wait for the next byte of data, < 0: for ever; what else a peer sends does not prolong it.
+ * timeout_ms for the wait for the next 4 KiB of data, or for all that is asked for if that is less, < 0: for ever; what
+ * else a peer sends does not prolong it, and 10,000 frames without data one after the other are -EPROTO.
  * Errors: -ETIMEDOUT, -ECANCELED (aborted), -EPROTO (the peer broke the protocol, or this is no gRPC server),
  * -ECONNRESET (it has ended the connection, or takes no more calls), -E2BIG, and what else connect, send and recv say.
  * After an error every call fails with the same one, and the connection can only be freed.

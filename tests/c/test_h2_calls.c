@@ -286,41 +286,94 @@ static void who_says_nothing_to_the_point_times_out(void)
     }
 }
 
+/* What brings no data, as fast as it can be sent. */
+static void no_flood_outlasts_the_patience(void)
+{
+    static const struct {
+        uint8_t type, flags;
+        uint32_t stream;
+        const char *payload;
+        size_t len;
+        int err;
+    } floods[] = {
+        {PING, 0, 0, "pingping", 8, -EPROTO},          {PING, ACK, 0, "pingping", 8, -EPROTO},
+        {SETTINGS, 0, 0, "\0\3\0\0\0\x64", 6, -EPROTO}, {WINDOW_UPDATE, 0, 1, "\0\0\0\1", 4, -EPROTO},
+        {DATA, 0, 1, "", 0, -EPROTO},                  {HEADERS, END_HEADERS, 1, "\x88", 1, -EPROTO},
+        {CONTINUATION, 0, 1, "x", 1, -EPROTO},         {UNKNOWN, 0, 1, "x", 1, -EPROTO},
+        {DATA, 0, 3, "x", 1, -ETIMEDOUT},              {DATA, 0, 1, "\0\0\0\0\0", 5, -ETIMEDOUT},
+    };
+    for (unsigned i = 0; i < sizeof floods / sizeof *floods; i++) {
+        begin();
+        for (unsigned n = 0; n < 10001; n++)
+            put_frame(&script, floods[i].type, floods[i].flags, floods[i].stream, floods[i].payload, floods[i].len);
+        struct ajf_h2 *h = start_call(stay);
+        CHECK_EQ(ajf_h2_read(h, (char[1]){0}, 1, floods[i].err == -EPROTO ? PATIENCE_MS : 250), floods[i].err);
+        end(h);
+    }
+}
+
 #define DRIPS 20
 #define DRIP_MS 60
 #define DRIP_PATIENCE_MS 1000
+#define DRIP_BYTES 4096
 
 static uint64_t longest_drip_ns;
 
 static void drip_data(int fd)
 {
+    static const char drip[DRIP_BYTES];
     uint64_t last = ajf_now_ns();
     longest_drip_ns = 0;
     for (unsigned i = 0; i < DRIPS; i++) {
         usleep(DRIP_MS * 1000);
-        sendto(fd, "x", 1, MSG_NOSIGNAL, NULL, 0);
+        sendto(fd, drip, sizeof drip, MSG_NOSIGNAL, NULL, 0);
         uint64_t now = ajf_now_ns();
         longest_drip_ns = now - last > longest_drip_ns ? now - last : longest_drip_ns;
         last = now;
     }
 }
 
-static void each_byte_of_data_renews_the_patience(void)
+/* An answer of that many bytes of data, of which none is in the script. */
+static void begin_large_answer(size_t len)
 {
-    char buffer[DRIPS];
+    struct text bytes = some_data(len);
+    begin();
+    put_message(&data, true, bytes.at, len);
+    put_frame(&script, DATA, 0, 1, data.at, data.len);
+    script.len -= len;
+    drop(&bytes);
+}
+
+static void data_renews_the_patience(void)
+{
+    static char buffer[DRIPS * DRIP_BYTES];
     ssize_t length;
     do { /* again where this peer itself was kept waiting */
-        begin();
-        put_message(&data, true, "01234567890123456789", DRIPS);
-        put_frame(&script, DATA, 0, 1, data.at, data.len);
-        script.len -= DRIPS;
+        begin_large_answer(sizeof buffer);
         struct ajf_h2 *h = start_call(drip_data);
         uint64_t before = ajf_now_ns();
         length = ajf_h2_read(h, buffer, sizeof buffer, DRIP_PATIENCE_MS);
-        CHECK(length < 0 || ajf_now_ns() - before >= (DRIPS - 1) * DRIP_MS * AJF_NS_PER_MS);
+        CHECK(length < DRIPS * DRIP_BYTES || ajf_now_ns() - before >= (DRIPS - 1) * DRIP_MS * AJF_NS_PER_MS);
         end(h);
-    } while (length == -ETIMEDOUT && longest_drip_ns > (DRIP_PATIENCE_MS - DRIP_MS) * AJF_NS_PER_MS);
-    CHECK_EQ(length, DRIPS);
+    } while (length < DRIPS * DRIP_BYTES && longest_drip_ns > (DRIP_PATIENCE_MS - DRIP_MS) * AJF_NS_PER_MS);
+    CHECK_EQ(length, DRIPS * DRIP_BYTES);
+}
+
+static void drip_bytes(int fd)
+{
+    while (sendto(fd, "x", 1, MSG_NOSIGNAL, NULL, 0) > 0)
+        usleep(5000);
+}
+
+static void single_bytes_do_not(void)
+{
+    static char buffer[1 << 19];
+    begin_large_answer(sizeof buffer);
+    struct ajf_h2 *h = start_call(drip_bytes);
+    ssize_t length = ajf_h2_read(h, buffer, sizeof buffer, 250);
+    CHECK(length == -ETIMEDOUT || (length > 0 && length < 4096)); /* what came is not lost */
+    CHECK_EQ(ajf_h2_read(h, buffer, sizeof buffer, -1), -ETIMEDOUT);
+    end(h);
 }
 
 static void *abort_later(void *h)
@@ -330,14 +383,15 @@ static void *abort_later(void *h)
     return NULL;
 }
 
-/* Frames of an unknown type, which nobody answers. */
+/* Data of another stream, which brings nothing. */
 static size_t endless_nothing(uint8_t *to, size_t room)
 {
-    static const uint8_t settings[9] = {[3] = SETTINGS}, nothing[9] = {[3] = UNKNOWN};
-    NEED(room >= 9);
-    memcpy(to, endless.greeted ? nothing : settings, 9);
+    static const uint8_t settings[9] = {[3] = SETTINGS}, nothing[10] = {[2] = 1, [8] = 3};
+    size_t len = endless.greeted ? sizeof nothing : sizeof settings;
+    NEED(room >= len);
+    memcpy(to, endless.greeted ? nothing : settings, len);
     endless.greeted = true;
-    return 9;
+    return len;
 }
 
 static void an_abort_ends_whatever_goes_on(void)
@@ -433,7 +487,9 @@ int main(void)
     RUN(windows_never_close_nor_overflow);
     RUN(requests_heed_the_windows_of_the_peer);
     RUN(who_says_nothing_to_the_point_times_out);
-    RUN(each_byte_of_data_renews_the_patience);
+    RUN(no_flood_outlasts_the_patience);
+    RUN(data_renews_the_patience);
+    RUN(single_bytes_do_not);
     RUN(an_abort_ends_whatever_goes_on);
     RUN(nobody_there_is_an_error_of_connecting);
     RUN(a_full_queue_of_a_unix_socket_is_waited_for);
