@@ -464,6 +464,12 @@ static bool note_locked(const struct ajf *m, const struct ordered *o, size_t pla
     return ajf_run_note(o->run, o->l->n, place, ret_from, ret_to);
 }
 
+static bool was_asked(const void *listing, size_t place)
+{
+    const struct ajf_listing *l = listing;
+    return ajf_run_has(&l->run, l->by_number.entry_at[place]);
+}
+
 /* Puts the entries of a listing, of which the caller has a reference, in the order of their inode numbers. */
 static void rank_by_number(struct ajf *m, struct ajf_listing *l)
 {
@@ -476,6 +482,8 @@ static void rank_by_number(struct ajf *m, struct ajf_listing *l)
     if (numbers && !ajf_ranks_make(numbers, l->n, &ranks)) {
         pthread_mutex_lock(&m->dirs.lock);
         l->by_number = ranks; /* this is done once */
+        if (ajf_run_init(&l->run_by_number, l->n, was_asked, l))
+            ajf_ranks_done(&l->by_number);
         pthread_mutex_unlock(&m->dirs.lock);
     }
     free(numbers);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "run.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #include "bits.h"
@@ -46,6 +47,18 @@ static void begin_anew(struct ajf_run *r, size_t n, size_t index)
     r->length = min(r->length, index - r->first + 1);
 }
 
+int ajf_run_init(struct ajf_run *r, size_t n, bool (*was_asked)(const void *arg, size_t index), const void *arg)
+{
+    uint64_t *asked = calloc(AJF_BITS_WORDS(n), sizeof *asked);
+    if (!asked)
+        return -ENOMEM;
+    *r = (struct ajf_run){.asked = asked}; /* and no stretch yet */
+    for (size_t i = 0; i < n; i++)
+        if (was_asked(arg, i))
+            ajf_bits_fill(asked, i, i + 1, true);
+    return 0;
+}
+
 void ajf_run_pass(struct ajf_run *r, size_t index)
 {
     if (r->asked && !ajf_run_has(r, index)) {
@@ -62,7 +75,7 @@ bool ajf_run_note(struct ajf_run *r, size_t n, size_t index, size_t *ret_from, s
         begin(r, index);
     } else if (ajf_run_has(r, index)) {
         begin_anew(r, n, index);
-    } else if (index + AJF_RUN_NEAR >= r->first && index <= r->front + AJF_RUN_NEAR) {
+    } else if (r->length && index + AJF_RUN_NEAR >= r->first && index <= r->front + AJF_RUN_NEAR) {
         r->first = min(r->first, index);
         r->front = max(r->front, index);
         r->length++;

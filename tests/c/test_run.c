@@ -119,8 +119,34 @@ static void any_order_stays_within_bounds(void)
     }
 }
 
+static bool is_even(const void *arg, size_t index)
+{
+    return index % *(const size_t *)arg == 0;
+}
+
+static void what_was_asked_for_in_another_order_is_known(void)
+{
+    struct ajf_run r;
+    const size_t two = 2;
+    size_t from, to;
+    CHECK_EQ(ajf_run_init(&r, 200, is_even, &two), 0);
+    CHECK(!ajf_run_in_order(&r));
+    for (size_t i = 0; i < 200; i++)
+        CHECK_EQ(ajf_run_has(&r, i), i % 2 == 0);
+    for (size_t i = 101; i < 105; i += 2)
+        CHECK(!ajf_run_note(&r, 200, i, &from, &to)); /* one of two is no order */
+    ajf_run_done(&r);
+    CHECK_EQ(ajf_run_init(&r, 200, is_even, &(size_t){1000}), 0);
+    for (size_t i = 10; i < 12; i++)
+        CHECK(!ajf_run_note(&r, 200, i, &from, &to));
+    CHECK(ajf_run_note(&r, 200, 12, &from, &to));
+    CHECK_EQ(from, 13);
+    ajf_run_done(&r);
+}
+
 int main(void)
 {
+    RUN(what_was_asked_for_in_another_order_is_known);
     RUN(in_order_every_entry_is_looked_at_once_and_before_its_turn);
     RUN(out_of_order_a_little_is_in_order);
     RUN(backwards_there_is_nothing_ahead);
