@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import gc
 import os
 import sys
 import threading
@@ -252,10 +253,21 @@ def run_all(functions: Sequence[Callable[[], None]], timeout: float = 120.0) -> 
     assert not any(thread.is_alive() for thread in made), f"threads still run after {timeout:g} s"
 
 
+def _frames() -> list[types.FrameType]:
+    """Where every thread is. The interpreter locks its threads for that: what a collection would end may wait for one."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        return list(sys._current_frames().values())
+    finally:
+        if collects:
+            gc.enable()
+
+
 def waiting_in(module: str) -> int:
     """How many threads wait for an event or a condition, in code of a module ("attempts.py")."""
     count = 0
-    for frame in sys._current_frames().values():
+    for frame in _frames():
         if os.path.basename(frame.f_code.co_filename) != "threading.py":
             continue
         caller: types.FrameType | None = frame
