@@ -98,3 +98,4 @@ def test_packages_of_the_image() -> None:
     assert all(line.startswith("#") or line.partition("==")[0] in pinned for line in lines)
     dockerfile = (PROJECT / "docker/Dockerfile").read_text()
     assert dockerfile.index("ENV PIP_CONSTRAINT=") < dockerfile.index("pip -q install")
+    assert "!docker/constraints.txt" in (PROJECT / ".dockerignore").read_text().splitlines()
