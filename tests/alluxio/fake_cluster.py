@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import hashlib
-import gc
 import os
 import sys
 import threading
@@ -254,7 +253,7 @@ def run_all(functions: Sequence[Callable[[], None]], timeout: float = 120.0) -> 
 
 
 def _frames() -> list[types.FrameType]:
-    """Where every thread is. The interpreter locks its threads for that: what a collection would end may wait for one."""
+    """Where every thread is. Nothing is collected meanwhile: the threads are locked, and a finalizer may wait for one."""
     collects = gc.isenabled()
     gc.disable()
     try:
