@@ -253,7 +253,7 @@ def run_all(functions: Sequence[Callable[[], None]], timeout: float = 120.0) -> 
 
 
 def _frames() -> list[types.FrameType]:
-    """Where every thread is. Nothing is collected meanwhile: threads are locked then, and finalizers may wait for one."""
+    """Where every thread is. Nothing is collected meanwhile: a finalizer may wait for a thread, and all are locked."""
     collects = gc.isenabled()
     gc.disable()
     try:
