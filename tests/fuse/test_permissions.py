@@ -170,6 +170,20 @@ def test_the_way_out(source: Path, mounts: Mounts, children: Children) -> None:
     assert children.run(look_around, mounts.mount(source, "", property).path)["/secret read"] == "EACCES"
 
 
+def test_allow_root(source: Path, mounts: Mounts, children: Children) -> None:
+    """The kernel shows to everybody what root has looked up, though libfuse would refuse it; not what modes deny."""
+
+    def size() -> Any:
+        with somebody():
+            return outcome(lambda: os.stat(mounted.join("closed/public")).st_size)
+
+    for options, told in (("allow_root,no_default_permissions", len("for all")), ("allow_root", "EACCES")):
+        mounted = mounts.mount(source, options)
+        children.run(os.stat, mounted.join("closed/public"))
+        assert children.run(size) == told
+        assert children.run(read_as, mounted.join("closed/public")) == "EACCES"
+
+
 def test_shown_owners_count(source: Path, mounts: Mounts, children: Children) -> None:
     """uid, gid and umask say who owns what and who may read it, also here."""
     shown = mounts.mount(source, f"allow_other,uid={SOMEBODY},umask=077")

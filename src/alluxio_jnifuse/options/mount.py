@@ -166,7 +166,8 @@ _TAKEN = (
         "default_permissions",
         "the kernel checks mode, owner and group of what is shown; with allow_other and allow_root it is on",
         "the daemon reads with its own rights for whoever is let in: with allow_other alone that is everything for "
-        "everybody, 0600 files of root among it. Alone the mounting user is let in, who may read it anyway",
+        "everybody, 0600 files of root among it. Alone the mounting user is let in, who may read it anyway. With "
+        "attr_timeout=0 each access asks for attributes once more: twice as often",
         off="no_default_permissions",
     ),
     _kernel("nosuid", "set-user-id bits have no effect", "as libfuse and fusermount3", "suid", "on"),
