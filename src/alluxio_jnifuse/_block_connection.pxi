@@ -113,14 +113,17 @@ cdef class BlockConnection:
 
     cdef ssize_t _step(self, c.ajf_h2 *h, unsigned char *buffer, size_t end, size_t step, int ms,
                        size_t *ret_done) noexcept nogil:
+        # Or less, when it comes in bits: whoever waits for it may have given up.
         cdef size_t done = self.filled
         cdef ssize_t n = 1
+        cdef int bits = 0
         if end - done > step:
             end = done + step
-        while done < end and n > 0:
+        while done < end and n > 0 and bits < 4:
             n = c.ajf_h2_read(h, &buffer[done], end - done, ms)
             if n > 0:
                 done += <size_t>n
+            bits += n < 4096
         ret_done[0] = done
         return n
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import random
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,9 @@ from typing import Any
 import grpc
 import pytest
 from fake_server import FakeServer, unused_port
-from fake_worker import FakeWorker, Read, chunks, failing, message, short, stall
+from fake_worker import FakeWorker, Read, chunk, chunks, failing, message, short, stall
 
-from alluxio_jnifuse._core import BlockConnection
+from alluxio_jnifuse._core import BlockConnection, Cancelled
 from alluxio_jnifuse.sources.alluxio.errors import CallError, Closed, NotFound
 from alluxio_jnifuse.sources.alluxio.link import WorkerLink
 from alluxio_jnifuse.sources.alluxio.proto import worker_pb2
@@ -438,3 +439,24 @@ def test_requests_fit(worker: FakeWorker, connect: Callable[..., BlockConnection
     with pytest.raises(OSError) as caught:
         connect(worker).call(READ_BLOCK, "worker:1", "", request.SerializeToString(), SOON_S)
     assert caught.value.errno == errno.E2BIG
+
+
+def test_who_reads_what_drips_may_give_up(worker: FakeWorker, connect: Callable[..., BlockConnection]) -> None:
+    """It need not wait for a step: after a few bits it is asked whether the rest is wanted still."""
+
+    def drip(_worker: FakeWorker, _read: Read, data: bytes, context: Any) -> Iterator[bytes]:
+        for number in range(len(data)):
+            if not context.is_active():
+                break
+            yield chunk(data[number : number + 1])
+            time.sleep(0.02)
+
+    def progress(done: int) -> None:
+        raise Cancelled
+
+    worker.faults.append(drip)
+    connection = connect(worker)
+    call(connection, 0, len(DATA))
+    with pytest.raises(Cancelled):
+        connection.read_into(memoryview(bytearray(len(DATA))), 0, len(DATA), 1 << 18, SOON_S, progress)
+    assert connection.filled < 1000
