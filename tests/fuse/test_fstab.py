@@ -314,6 +314,17 @@ def test_flags(helped: Host) -> None:
     assert len(helped.at(path)) == 1
 
 
+def test_whoever_is_let_in_is_checked(helped: Host) -> None:
+    """allow_other has the kernel check modes, unless the line says otherwise."""
+    for number, (words, checked) in enumerate((("allow_other", True), ("allow_other,no_default_permissions", False))):
+        path = f"{helped.root}/mnt{number}"
+        os.mkdir(path)
+        done = helped.run("mount", "-t", "alluxio-fuse", "-o", f"{words},{helped.options}", helped.data, path)
+        assert done.returncode == 0, done.stderr
+        (line,) = (each for each in helped.run("cat", "/proc/mounts").stdout.splitlines() if f" {path} " in each)
+        assert ("default_permissions" in line) == checked
+
+
 @pytest.mark.skipif(not shutil.which("fusermount3"), reason="fusermount3 is not installed")
 def test_ordinary_users(helped: Host) -> None:
     """A user whom fstab lets mounts and unmounts; root's mount belongs to the user of setuid=."""

@@ -312,3 +312,24 @@ def test_lists_of_access(source: Path, mounts: Mounts, children: Children) -> No
     assert children.run(read_as, mounted.join("listed")) == "EACCES"
     assert children.run(read_as, str(file), ANOTHER, (GROUP,)) == "EACCES"
     assert children.run(read_as, mounted.join("listed"), ANOTHER, (GROUP,)) == "by ACL"
+
+
+@pytest.mark.parametrize(("options", "properties"), MODES)
+def test_many_users_while_modes_change(source: Path, mounts: Mounts, options: str, properties: dict[str, str]) -> None:
+    """Opens by several users at once, while files are closed and opened to them: each is permitted or refused."""
+    mounted = mount(mounts, source, options, properties)
+    names = [f"shared-{number}" for number in range(4)]
+    for name in names:
+        (source / name).write_text("for all")
+
+    def opens(uid: int) -> set[Any]:
+        with somebody(uid=uid):
+            return {outcome(read, mounted.join(name)) for _ in range(100) for name in names}
+
+    children = [Child(opens, uid) for uid in (0, SOMEBODY, ANOTHER, 65532)]
+    for mode in (0o600, 0o644) * 100:
+        for name in names:
+            (source / name).chmod(mode)
+    told = [child.result(120.0) for child in children]
+    assert "for all" in told[0]
+    assert set().union(*told) <= {"for all", "EACCES", "ESTALE"}  # twice in the time of one look-up
