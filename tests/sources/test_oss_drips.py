@@ -256,3 +256,18 @@ def test_requests_go_on_while_a_key_is_fetched() -> None:
         assert provider.get() is first
     go_on.set()
     thread.join()
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        ("/bin/sh -c 'while :; do echo xxxxxxxxxxxxxxxx; done'", "prints more than 65536 bytes"),
+        ("/bin/sh -c 'while :; do echo x; sleep 0.05; done'", "did not end within"),
+        ("/bin/sh -c 'exec >&-; sleep 1000'", "did not end within"),
+    ],
+)
+def test_a_command_that_never_ends(line: str, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is ended, and no more is kept of what it prints than a key has."""
+    monkeypatch.setattr(providers, "_COMMAND_S", 5.0 if "more" in what else 0.5)
+    with pytest.raises(CredentialsError, match=what):
+        providers.command(line).get()

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import calendar
 import json
+import os
+import select
 import shlex
 import socket
 import ssl
@@ -57,19 +59,48 @@ def command(line: str) -> Provider:
     def fetch() -> Credentials:
         # What it prints, to stderr too, stays unsaid: there may be a secret in it.
         try:
-            done = subprocess.run(
-                shlex.split(line), stdin=subprocess.DEVNULL, capture_output=True, timeout=_COMMAND_S, check=False
-            )
-        except subprocess.TimeoutExpired:
-            raise CredentialsError(f"the command did not end within {_COMMAND_S:g} s", where=name) from None
+            with subprocess.Popen(
+                shlex.split(line), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            ) as process:
+                try:
+                    said, ended = _output_of(process)
+                finally:
+                    process.kill()  # if it has not ended
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             raise CredentialsError(f"the command cannot be run: {reason}", where=name) from None
-        if done.returncode:
-            raise CredentialsError(f"the command failed with exit code {done.returncode}", where=name)
-        return _parse(done.stdout, name)
+        if len(said) > _LARGEST_BYTES:
+            raise CredentialsError(f"the command prints more than {_LARGEST_BYTES} bytes", where=name)
+        if not ended:
+            raise CredentialsError(f"the command did not end within {_COMMAND_S:g} s", where=name)
+        if process.returncode:
+            raise CredentialsError(f"the command failed with exit code {process.returncode}", where=name)
+        return _parse(said, name)
 
     return Provider(fetch, name)
+
+
+def _output_of(process: subprocess.Popen[bytes]) -> tuple[bytes, bool]:
+    """What it prints, or somewhat more than it may, and whether it has ended in time."""
+    assert process.stdout is not None
+    poll = select.poll()
+    poll.register(process.stdout, select.POLLIN)
+    said = bytearray()
+    until = time.monotonic() + _COMMAND_S
+    while len(said) <= _LARGEST_BYTES:
+        if not poll.poll(1000 * max(0.0, until - time.monotonic())):
+            return bytes(said), False
+        piece = os.read(process.stdout.fileno(), _LARGEST_BYTES)
+        if not piece:
+            break
+        said += piece
+    else:
+        return bytes(said), False
+    try:
+        process.wait(max(0.0, until - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        return bytes(said), False
+    return bytes(said), True
 
 
 def ram_role(url: str, role: str) -> Provider:
