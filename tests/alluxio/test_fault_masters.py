@@ -107,5 +107,5 @@ def test_the_primary_is_killed(three: Cluster, mounts: Mounts, children: Childre
     assert three.primary() != primary
     three.shell.write("/d/later", b"later")
     assert children.run(timed_read, mounted.join("later"), 100)[1] == b"later"
-    assert len(mounted.lines("the primary master is")) == 2
+    assert len(mounted.lines("the primary master is")) >= 2  # on a busy machine they may elect another one soon
     until(lambda: mounted.lines("looking for the primary master"), "the log")
