@@ -6,6 +6,7 @@
 #include "open.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -71,9 +72,9 @@ static void reply_open(struct ajf *m, fuse_req_t req, uint64_t nodeid, const str
 }
 
 /* Whether its first bytes shall tell that the source has this version still. */
-static bool is_unproved(const struct ajf_file *file, const struct ajf_inode_view *v)
+static bool is_unproved(const struct ajf_file *file, const struct ajf_inode_view *v, const struct fuse_file_info *fi)
 {
-    return file->lazy && !v->read && !file->opens && !file->n_have && !file->complete;
+    return file->lazy && !(fi->flags & O_NOATIME) && !v->read && !file->opens && !file->n_have && !file->complete;
 }
 
 /* Parks until they are there. */
@@ -107,7 +108,7 @@ static void open_file(struct ajf *m, fuse_req_t req, uint64_t nodeid, const stru
     if (!err) {
         pthread_mutex_lock(&m->cache.lock);
         err = ajf_file_make_locked(m, &v, &file);
-        now = !err && ajf_file_usable(file) && !is_unproved(file, &v);
+        now = !err && ajf_file_usable(file) && !is_unproved(file, &v, fi);
         ask = now && !confirmed && is_unconfirmed(m, file, uid);
         if (!err && file->asker == AJF_NOBODY && file->state == AJF_FILE_OPENING)
             file->asker = uid;

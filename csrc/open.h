@@ -10,7 +10,8 @@
  * have done so long ago. So its first open waits until the first of its bytes are there, which are wanted next in any
  * case. When the source has another version by then, nothing of this one has been seen, and the answer is ESTALE here,
  * too. An open does not wait when others are open, when there are bytes, or when the kernel was given some before and
- * may have them still: it would be of no use then to learn that there are no more.
+ * may have them still: it would be of no use then to learn that there are no more. Nor does one with O_NOATIME wait:
+ * that is a backup program, which opens every file and reads those that have changed.
  *
  * The kernel permitted an open by the mode and owner that it was shown. Where the source tells what they are now
  * (ajf_confirm_opens) and they differ, the record is stale: the name is looked up anew, and the new record's are checked.
