@@ -23,7 +23,7 @@ JOBS ?=
 MAKEFLAGS += --no-builtin-rules
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help build run cluster cluster-jars helm test test-quick test-needs test-images python-tests quick-tests server-tests test-k8s check ci newest-python lint wheel asan tsan ubsan bench clean distclean c-tests c-warnings system-build system-test system-cluster system-container image image-alluxio
+.PHONY: help build run cluster cluster-jars helm test test-quick test-needs test-images python-tests quick-units quick-sources quick-alluxio quick-mounts server-tests test-k8s check ci newest-python lint wheel asan tsan ubsan bench clean distclean c-tests c-warnings system-build system-test system-cluster system-container image image-alluxio
 
 CSRC := $(wildcard csrc/*.c)
 C_INPUTS := csrc/cflags $(wildcard csrc/*.[ch] csrc/*.def)
@@ -108,7 +108,7 @@ test: test-needs ## the C tests and the Python tests
 	@MAKE="$(MAKE)" scripts/run-parts $(TEST_PARTS)
 
 test-quick: .venv/.built .venv/.test | system-test ## those that take seconds: no cluster, no container, no chart, few mounts
-	@MAKE="$(MAKE)" scripts/run-parts c-tests quick-tests
+	@MAKE="$(MAKE)" scripts/run-parts --beside quick-mounts --beside quick-alluxio --beside quick-sources c-tests quick-units
 
 check: test-needs .venv/.dev ## linters, types, C warnings as errors, and the tests
 	@MAKE="$(MAKE)" scripts/run-parts $(CHECK_PARTS) $(TEST_PARTS)
@@ -126,10 +126,13 @@ SERVERS := cluster or container or chart
 python-tests: .venv/.built .venv/.test
 	@.venv/bin/python -m pytest -m "not ($(SERVERS))"
 
-QUICK := tests/test_tree.py tests/unit tests/sources tests/oss tests/alluxio tests/cache $(addprefix tests/fuse/test_,api.py read.py listing.py metadata.py command.py)
-
-quick-tests: .venv/.built .venv/.test
-	@.venv/bin/python -m pytest -m "not ($(SERVERS) or slow)" $(QUICK)
+# Processes beside each other: these tests wait much of their time, and touch nothing but what is their own.
+quick-units: TESTS := tests/test_tree.py tests/unit tests/oss tests/cache
+quick-sources: TESTS := tests/sources
+quick-alluxio: TESTS := tests/alluxio
+quick-mounts: TESTS := $(addprefix tests/fuse/test_,api.py read.py listing.py metadata.py command.py)
+quick-units quick-sources quick-alluxio quick-mounts: .venv/.built .venv/.test
+	@.venv/bin/python -m pytest -m "not ($(SERVERS) or slow)" $(TESTS)
 
 # Those of containers come last: their images are built meanwhile.
 server-tests: test-needs

@@ -200,7 +200,9 @@ class Proxy:
         self._server = server
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.target = f"127.0.0.1:{self._listener.getsockname()[1]}"
-        self._connections: list[socket.socket] = []
+        self._lock = threading.Lock()
+        self._connections: list[socket.socket] = []  # lock
+        self._closed = False  # lock
         self._going = threading.Event()
         self._going.set()
         self.cut_after = 0
@@ -217,17 +219,20 @@ class Proxy:
 
     def cut(self) -> None:
         """Resets all connections."""
-        for connection in list(self._connections):
+        with self._lock:
+            connections, self._connections = self._connections, []
+        for connection in connections:
             try:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 connection.shutdown(socket.SHUT_RD)
             except OSError:
                 pass
             connection.close()
-        self._connections.clear()
 
     def close(self) -> None:
         """Ends it, and its connections."""
+        with self._lock:
+            self._closed = True
         self._listener.close()
         self._going.set()
         self.cut()
@@ -236,12 +241,22 @@ class Proxy:
         while True:
             try:
                 client, _ = self._listener.accept()
-                host, _, port = self._server.rpartition(":")
-                server = socket.create_connection((host, int(port)))
             except OSError:
                 return
-            self.accepted += 1
-            self._connections += [client, server]
+            host, _, port = self._server.rpartition(":")
+            try:
+                server = socket.create_connection((host, int(port)))
+            except OSError:
+                client.close()
+                continue
+            with self._lock:
+                if not self._closed:
+                    self.accepted += 1
+                    self._connections += [client, server]
+            if self._closed:
+                client.close()
+                server.close()
+                return
             threading.Thread(target=self._pass, args=(client, server, False), daemon=True).start()
             threading.Thread(target=self._pass, args=(server, client, True), daemon=True).start()
 
