@@ -177,6 +177,18 @@ def message(said: bytes, place: int = 0) -> Fault:
     return fault
 
 
+def held(place: int, reached: threading.Event, go_on: threading.Event) -> Fault:
+    """Stops there until it is told to go on."""
+
+    def fault(_worker: FakeWorker, read: Read, data: bytes, _context: grpc.ServicerContext) -> Iterator[bytes]:
+        yield from _before(place, read, data)
+        reached.set()
+        go_on.wait(_WAIT_S)
+        yield from chunks(data[max(0, place - read.offset) :])
+
+    return fault
+
+
 def slow(seconds: float) -> Fault:
     """Sends all, later."""
 

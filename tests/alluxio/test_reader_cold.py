@@ -8,8 +8,9 @@ from collections.abc import Iterator
 
 import grpc
 import pytest
-from fake_cluster import FakeCluster, File, pattern, run_all
-from fake_worker import MIB, Read, failing
+from fake_cluster import FakeCluster, File, pattern, run_all, waiting_in
+from fake_worker import MIB, Read, failing, held
+from harness.children import until
 
 from alluxio_jnifuse._core import Cancelled
 from alluxio_jnifuse.sources.alluxio import reader
@@ -68,6 +69,63 @@ def test_pieces_by_many_threads(cluster: FakeCluster) -> None:
     early = [at * MIB for at in (11, 5, 2, 7, 9)]
     assert read_late(file, early, [at for at in range(0, BLOCK, MIB) if at not in early]) == DATA[:BLOCK]
     assert [read[1:3] for read in reads(cluster)] == [(0, BLOCK)]
+    file.close()
+
+
+def test_a_piece_that_is_being_set_aside(cluster: FakeCluster) -> None:
+    """Its thread comes while another one takes it from the call, together with what is behind."""
+    reached, go_on = threading.Event(), threading.Event()
+    cluster.workers[0].faults.append(held(6 * MIB, reached, go_on))
+    file = File(cluster.source(), "/f")
+    assert file.read(0, MIB) == DATA[:MIB]
+    parts: dict[int, bytes] = {}
+
+    def piece(at: int) -> None:
+        parts[at] = file.read(at, MIB)
+
+    far, near = (threading.Thread(target=piece, args=(at * MIB,)) for at in (10, 1))
+    far.start()
+    assert reached.wait(60.0)
+    near.start()
+    until(lambda: waiting_in("reader.py") == 1 or len(reads(cluster)) > 1, "a piece to be waited for")
+    go_on.set()
+    for thread in (far, near):
+        thread.join()
+    assert parts == {at: DATA[at : at + MIB] for at in (MIB, 10 * MIB)}
+    assert [read[1:3] for read in reads(cluster)] == [(0, BLOCK)]
+    file.close()
+
+
+def test_a_piece_that_could_not_be_set_aside(cluster: FakeCluster) -> None:
+    """Its thread reads it itself."""
+    reached, go_on = threading.Event(), threading.Event()
+    cluster.workers[0].faults.append(held(6 * MIB, reached, go_on))
+    file = File(cluster.source(), "/f")
+    assert file.read(0, MIB) == DATA[:MIB]
+    parts: dict[int, bytes] = {}
+    cancelled = threading.Event()
+
+    def given_up(_: int) -> None:
+        if cancelled.is_set():
+            raise Cancelled
+
+    def far() -> None:
+        with pytest.raises(Cancelled):
+            file.read(10 * MIB, MIB, given_up)
+
+    def near() -> None:
+        parts[MIB] = file.read(MIB, MIB)
+
+    threads = [threading.Thread(target=each) for each in (far, near)]
+    threads[0].start()
+    assert reached.wait(60.0)
+    threads[1].start()
+    until(lambda: waiting_in("reader.py") == 1, "a piece to be waited for")
+    cancelled.set()
+    go_on.set()
+    for thread in threads:
+        thread.join()
+    assert parts == {MIB: DATA[MIB : 2 * MIB]}
     file.close()
 
 

@@ -9,7 +9,7 @@ import grpc
 import pytest
 from fake_cluster import QUICK, FakeCluster, File, pattern
 from fake_server import unused_port
-from fake_worker import MIB, Proxy
+from fake_worker import MIB, Proxy, failing
 
 from alluxio_jnifuse.errors import SourceError
 from alluxio_jnifuse.sources.alluxio import link, workers
@@ -280,6 +280,23 @@ def test_what_was_read_from_the_under_store_is_kept_where_it_was_read(cluster: F
             assert copy.open_ufs_block_options.ufs_path == "file:///f"
             assert worker.reads
     assert bool(cluster.workers[0].copies) is passive
+
+
+@pytest.mark.parametrize("here", [True, False])
+def test_what_a_worker_has_read_whole_it_keeps(cluster: FakeCluster, here: bool) -> None:
+    """It may still be at that: asked for a copy it would read the block once more. Only another worker is asked."""
+    cluster.put("/f", DATA, BLOCK)
+    if not here:
+        cluster.workers[0].faults += [failing(grpc.StatusCode.UNAVAILABLE)] * 2
+    file = File(cluster.source(), "/f")
+    assert file.read(0, BLOCK) == DATA[:BLOCK]
+    assert file.read(BLOCK, 5000) == DATA[BLOCK : BLOCK + 5000]
+    file.close()
+    worker = cluster.workers[0]
+    worker.wait_for(lambda: worker.copies)
+    time.sleep(0.1)
+    blocks = list(cluster.master.files["/f"].blockIds)
+    assert sorted(copy.block_id for copy in worker.copies) == (blocks[1:2] if here else blocks[:2])
 
 
 @pytest.mark.parametrize("settings", [{"read_type": "NO_CACHE"}, {"passive_cache": False}])

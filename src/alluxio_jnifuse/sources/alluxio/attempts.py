@@ -78,6 +78,7 @@ class FileBlocks:
         self._failed: dict[Address, float] = {}  # when workers failed last
         self._without: frozenset[tuple[Address, int]] = frozenset()  # who turned out not to hold which block; lock
         self._sources: dict[int, Choice] = {}  # blocks that came from elsewhere, and where from
+        self._kept: set[tuple[Address, int]] = set()  # workers, and the blocks that they read for one call, whole
         self._questions = threading.Condition()
         self._asked = 0  # questions put to the master; lock
         self._answered = 0  # lock
@@ -111,6 +112,10 @@ class FileBlocks:
         """Bytes of the block came from there."""
         if not (choice.local and choice.cached):
             self._sources.setdefault(index, choice)
+
+    def note_kept(self, index: int, choice: Choice) -> None:
+        """A worker has read the block from the under store for one call, from its start to its end: it keeps that."""
+        self._kept.add((choice.address, index))
 
     def note_failure(self, index: int, choice: Choice, error: Exception) -> bool:
         """Remembers that a worker failed; whether that is news."""
@@ -191,7 +196,7 @@ class FileBlocks:
     def close(self) -> None:
         """Asks for the copies that reading from elsewhere calls for."""
         for index, choice in self._sources.items() if not self._stale else ():
-            self.workers.cache(self.status, index, choice)
+            self.workers.cache(self.status, index, choice, kept=(choice.address, index) in self._kept)
 
 
 class Effort:

@@ -15,8 +15,8 @@ class Cursor:
     """The call belongs to the thread whose turn it is; who ends a turn wakes the next one."""
 
     __slots__ = (
-        "attempt", "busy", "call", "dead", "index", "number", "position", "promised", "skips", "start", "used_at",
-        "waiting",
+        "attempt", "began", "busy", "call", "dead", "index", "number", "passed", "passes", "position", "promised",
+        "skips", "start", "used_at", "waiting",
     )  # fmt: skip
 
     def __init__(self, index: int, start: int, promised: int, *, skips: bool = False) -> None:
@@ -29,8 +29,11 @@ class Cursor:
         self.dead = False
         self.number = 0  # in the order in which they were made
         self.call: BlockCall | None = None
+        self.began = start  # where the call begins
         self.attempt: Attempt | None = None  # that the call is of
         self.waiting: dict[int, threading.Condition] = {}  # for their turn, by where their ranges begin
+        self.passes: tuple[int, int] | None = None  # the bytes that the thread whose turn it is sets aside just now
+        self.passed: list[threading.Condition] = []  # of the threads that wait for some of them
         self.used_at = time.monotonic()
 
     def is_turn_of(self, within: int) -> bool:
@@ -44,6 +47,12 @@ class Cursor:
         turn = self.waiting.get(min(self.waiting) if self.skips and self.waiting else self.position)
         if turn is not None:
             turn.notify()
+
+    def has_passed(self) -> None:
+        """Wakes those that wait for what was set aside, or for what could not be."""
+        self.passes = None
+        for each in self.passed:
+            each.notify()
 
     def finish(self) -> None:
         """Ends the call. Idempotent."""

@@ -54,6 +54,7 @@ def fill(
             if cursor.call is None:
                 limit = base + end if attempt.is_brief else stop
                 cursor.call = blocks.begin(index, cursor.position, limit, attempt)
+                cursor.began = cursor.position
             try:
                 cursor.call.read_into(buffer, final, until, look if attempt.from_ufs else progress)
             finally:
@@ -65,6 +66,8 @@ def fill(
         came = cursor.position - base > final
         if came:
             blocks.note_source(index, attempt.choice)
+            if attempt.from_ufs and not cursor.began and cursor.position == blocks.status.block_lengths[index]:
+                blocks.note_kept(index, attempt.choice)
             final = cursor.position - base
             if attempt.from_ufs:
                 if final == end and failure is None:

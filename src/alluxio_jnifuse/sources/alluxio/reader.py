@@ -167,6 +167,7 @@ class FileReader:
         unverified = fill(self._blocks, cursor, length, data, 0, len(data), progress)
         with self._lock:
             self._aside.put(cursor.index, start, data, unverified)
+            cursor.has_passed()
 
     def _take_turn(self, index: int, within: int, length: int) -> Cursor | tuple[memoryview, bool] | None:
         """A cursor for this thread alone, which must set aside what is before `within`; or what was set aside for it.
@@ -179,6 +180,10 @@ class FileReader:
                 kept = self._aside.take(index, within, length)
                 if kept is not None:
                     return kept
+                passing = self._find_passing_locked(index, within)
+                if passing is not None:
+                    self._wait_passed_locked(passing)
+                    continue
                 cursor = self._find_locked(index, within) or self._find_before_locked(index, within)
                 if cursor is None and not raced and self._may_race_locked(index, within, length):
                     raced = True
@@ -247,6 +252,21 @@ class FileReader:
                 return cursor
         return None
 
+    def _find_passing_locked(self, index: int, within: int) -> Cursor | None:
+        """The cursor whose thread sets aside what is at `within` just now."""
+        for cursor in self._cursors:
+            if cursor.index == index and cursor.passes and cursor.passes[0] <= within < cursor.passes[1]:
+                return cursor
+        return None
+
+    def _wait_passed_locked(self, cursor: Cursor) -> None:
+        """Waits until what a cursor comes past is set aside, or the cursor has failed."""
+        passed = threading.Condition(self._lock)
+        cursor.passed.append(passed)
+        while cursor.passes:
+            passed.wait()
+        cursor.passed.remove(passed)
+
     def _find_before_locked(self, index: int, within: int) -> Cursor | None:
         """The cursor of a cold block that may come past what is before `within`."""
         if not self._blocks.is_cold(index):
@@ -277,6 +297,8 @@ class FileReader:
                 cursor.wake()
             return False
         cursor.busy = True
+        if cursor.position < within:
+            cursor.passes = (cursor.position, within)
         return True
 
     def _is_piece(self, index: int, within: int, length: int) -> bool:
@@ -325,6 +347,7 @@ class FileReader:
 
     def _drop_locked(self, cursor: Cursor) -> None:
         cursor.dead = True
+        cursor.has_passed()
         if cursor in self._cursors:
             self._cursors.remove(cursor)
         for turn in cursor.waiting.values():

@@ -220,11 +220,12 @@ class Workers:
 
     # ----------------------------------------------------------------------------------------------------- copies
 
-    def cache(self, status: FileStatus, index: int, source: Choice) -> None:
+    def cache(self, status: FileStatus, index: int, source: Choice, *, kept: bool = False) -> None:
         """Asks for a copy of a block that was read from `source`, which is not here, or from the under store.
 
         As Alluxio's client does: the worker of this machine shall have it, if there is one and
-        alluxio.user.file.passive.cache.enabled says so; else the one that read it from the under store.
+        alluxio.user.file.passive.cache.enabled says so; else the one that read it from the under store, unless that
+        one has `kept` the block. It may not be done with that: if asked meanwhile it would read the block once more.
         """
         if self.settings.read_type == "NO_CACHE":
             return
@@ -235,7 +236,7 @@ class Workers:
             with self._lock:
                 known = self._known
             here = next((w for w in known if self.locality.is_local(w.address)), None)
-        if source.cached and (here is None or here.address == source.address):
+        if (source.cached or kept) and (here is None or here.address == source.address):
             return  # it is where it shall be
         host, port = source.address.endpoint
         # From a worker that holds it, the block is copied as it is there, or not at all.
