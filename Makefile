@@ -99,8 +99,7 @@ helm: .venv/.tools ## build the pinned helm, once
 # ---- checks
 
 # A part that fails does not keep the others from running. The servers' tests wait much of their time for servers.
-# One after the other: some tests drop the caches of the kernel, and others count on them.
-TEST_PARTS := --beside test-images c-tests python-tests server-tests
+TEST_PARTS := --beside test-images --beside server-tests c-tests python-tests
 CHECK_PARTS := lint c-warnings
 SANITIZERS := asan ubsan tsan
 

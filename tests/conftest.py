@@ -31,6 +31,7 @@ from container import host as container_host
 from harness.children import Children
 from harness.mounting import Mounts, beneath, detach, is_running, unusable
 from harness.remote import RemoteSource
+from harness.turns import turn
 from oss.bucket import KEY_ID, SECRET, Bucket
 from oss.server import OssServer
 
@@ -72,6 +73,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for marker, seconds in (("container", CONTAINER_TIMEOUT_S), ("cluster", CLUSTER_TIMEOUT_S)):
             if item.get_closest_marker(marker) and not item.get_closest_marker("timeout"):
                 item.add_marker(pytest.mark.timeout(seconds))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # before its time begins
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """A test that drops the kernel's caches is alone on the machine."""
+    with turn(ROOT, alone=item.get_closest_marker("drops_caches") is not None):
+        return (yield)
 
 
 @pytest.hookimpl(tryfirst=True)  # before the fixtures

@@ -14,7 +14,7 @@ from harness.children import Children
 from harness.mounting import CACHE, Mounts
 from on_cluster import mount
 
-pytestmark = [pytest.mark.cluster, pytest.mark.fuse]
+pytestmark = [pytest.mark.cluster, pytest.mark.fuse, pytest.mark.drops_caches]
 
 DIRECTORIES = ("a", "d", "d/a", "d/e/f")
 

@@ -15,7 +15,7 @@ from harness.mounting import CACHE, Mounted, Mounts
 from harness.remote import FACTORIES
 from oss.bucket import Bucket
 
-pytestmark = [pytest.mark.fuse, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.fuse, pytest.mark.drops_caches, pytest.mark.timeout(600)]
 
 LOCAL = {"passthrough": ("", {}), "daemon": ("passthrough=off", {}), "copied": ("", CACHE)}
 

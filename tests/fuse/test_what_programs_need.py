@@ -143,6 +143,7 @@ def use_handles(top: str, name: str) -> tuple[int, int]:
     return used, open_by_handle(mount, handle)
 
 
+@pytest.mark.drops_caches
 @pytest.mark.skipif(os.geteuid() != 0, reason="opening by handle is for root")
 def test_file_handles(source: Path, mounts: Mounts, children: Children) -> None:
     """A handle is of use as long as the kernel knows the file, which is too short for NFS."""
