@@ -190,6 +190,17 @@ def test_the_core_has_no_globals(objects: list[Path]) -> None:
     assert not {stem: names for stem, names in found.items() if names}
 
 
+def test_the_extension_is_hardened() -> None:
+    """Its relocations are read-only once it is loaded, and functions of libc that write check the size."""
+    extension = _core.__file__
+    dynamic = subprocess.run(["readelf", "-d", extension], capture_output=True, text=True, check=True).stdout
+    assert re.search(r"FLAGS_1.*\bNOW\b", dynamic)
+    assert "GNU_RELRO" in subprocess.run(["readelf", "-l", extension], capture_output=True, text=True, check=True).stdout
+    imported = subprocess.run(["nm", "-D", "-u", extension], capture_output=True, text=True, check=True).stdout
+    assert "__stack_chk_fail" in imported
+    assert re.search(r"__\w+_chk\b", imported)
+
+
 def test_the_core_has_names_of_its_own(objects: list[Path]) -> None:
     """Linkage is visible in the name: what is not static is ajf_."""
     found = {name for path in objects for _, name in defined(path, "--extern-only")}

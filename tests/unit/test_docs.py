@@ -42,6 +42,19 @@ def test_every_source_file_is_in_the_map_of_the_core() -> None:
     assert {module for module in modules if f"`{module}`" not in text} == set()
 
 
+def test_every_promise_has_its_test() -> None:
+    """docs/SECURITY.md names tests that exist, at least one in each line of its promises."""
+    text = (PROJECT / "docs/SECURITY.md").read_text()
+    promises = text.partition("\n## What is promised\n")[2].partition("\n## ")[0]
+    lines = [line for line in promises.splitlines() if line.startswith("| ") and "tested by" not in line]
+    assert len(lines) > 15
+    assert not [line for line in lines if not re.search(r"`tests/[^`]+`", line)]
+    for name in re.findall(r"`(tests/[^`]+)`", text):
+        path, _, test = name.partition("::")
+        assert (PROJECT / path).is_file(), name
+        assert not test or f"\ndef {test}(" in (PROJECT / path).read_text(), name
+
+
 def test_quoted_files_are_those_of_the_tree() -> None:
     """A file that a document links to, with a colon and a block of code behind it, is quoted as it is."""
     quote = re.compile(r"\]\(([^)]+)\):\n\n```\w+\n(.*?)```", re.DOTALL)
