@@ -43,7 +43,7 @@ static uint64_t make_room(struct ajf *m)
         ajf_file_last_release_locked(m, file);
     }
     uint64_t room = a->bytes < a->limit ? a->limit - a->bytes : 0;
-    pthread_mutex_unlock(&m->cache.lock);
+    ajf_cache_unlock(&m->cache);
     return room;
 }
 
@@ -60,7 +60,7 @@ static void fetch(struct ajf *m, const struct ajf_inode_view *v)
         if (ajf_read_ahead_locked(m, file))
             ajf_file_retire_locked(m, file);
     }
-    pthread_mutex_unlock(&m->cache.lock);
+    ajf_cache_unlock(&m->cache);
 }
 
 bool ajf_ahead_is_news_locked(struct ajf *m, struct ajf_file *file)

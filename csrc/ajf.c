@@ -115,34 +115,38 @@ static void drop_state(struct ajf *m)
         ajf_file_retire_locked(m, file);
     }
     ajf_cache_close_slab_locked(&m->cache);
-    pthread_mutex_unlock(&m->cache.lock);
+    ajf_cache_unlock(&m->cache);
     ajf_dirs_clear(m);
     ajf_inodes_sweep(&m->inodes);
 }
 
-void ajf_stop(struct ajf *m)
+int ajf_stop(struct ajf *m, int timeout_ms)
 {
     if (m->stopped)
-        return;
+        return m->stuck ? -ETIMEDOUT : 0;
     m->stopped = true;
-    ajf_waits_stop(&m->waits); /* from here on nothing parks: workers answer ENOTCONN themselves */
+    uint64_t deadline = ajf_deadline_ns(timeout_ms);
+    m->stuck = ajf_waits_stop(&m->waits, deadline) < 0; /* from here on nothing parks: workers answer ENOTCONN themselves */
     ajf_notify_stop(&m->notify); /* while workers answer: the kernel may hold a directory for a look-up */
     if (m->session.se) {
         fuse_session_exit(m->session.se);
-        ajf_pool_stop(&m->pool);
-        ajf_session_close(m);
+        m->stuck |= ajf_pool_stop(&m->pool, deadline) < 0;
+        ajf_session_unmount(m);
     }
     ajf_queue_stop(&m->queue);
-    drop_state(m);
-    ajf_queue_clear(&m->queue);
+    if (!m->stuck) {
+        ajf_session_close(m);
+        drop_state(m);
+        ajf_queue_clear(&m->queue);
+    }
     ajf_log_stop(&m->log);
+    return m->stuck ? -ETIMEDOUT : 0;
 }
 
 void ajf_free(struct ajf *m)
 {
-    if (!m)
+    if (!m || ajf_stop(m, AJF_STOP_MS))
         return;
-    ajf_stop(m);
     ajf_queue_clear(&m->queue); /* what a late fetcher left */
     ajf_session_done(&m->session);
     ajf_pool_done(&m->pool);
@@ -163,7 +167,7 @@ void ajf_expire(struct ajf *m, uint64_t age_ns)
     uint64_t now = ajf_now_ns();
     pthread_mutex_lock(&m->cache.lock);
     ajf_cache_expire_locked(m, now > age_ns ? now - age_ns : 0);
-    pthread_mutex_unlock(&m->cache.lock);
+    ajf_cache_unlock(&m->cache);
 }
 
 /* ------------------------------------------------------------------------------------------------ looking in */

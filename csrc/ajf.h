@@ -123,10 +123,16 @@ int ajf_wait_end(struct ajf *m, int timeout_ms);
  * Ends the session: every request in flight is answered with an errno, fetchers are woken with -ESHUTDOWN, workers
  * are joined. Unmounts lazily if still mounted. Idempotent. Fetches still held by the embedding program stay valid
  * (their buffer is writable) until they are ended; ajf_free waits for none of them, so end them first.
+ *
+ * -ETIMEDOUT: after timeout_ms (negative: for ever) a worker is still in a call that does not come back, as of a lent
+ * file of a network that is silent. The mount has ended all the same; that thread, and what it may use, is left to the
+ * end of the process.
  */
-void ajf_stop(struct ajf *m);
+int ajf_stop(struct ajf *m, int timeout_ms);
 
-/* Takes NULL. Every fetch must have been ended. */
+#define AJF_STOP_MS 10000 /* of an ajf_free without an ajf_stop */
+
+/* Takes NULL. Every fetch must have been ended. Frees nothing when ajf_stop said -ETIMEDOUT. */
 void ajf_free(struct ajf *m);
 
 /*

@@ -335,7 +335,7 @@ int ajf_fetch_wanted(struct ajf_fetch *f)
     if (f->info.kind == AJF_FETCH_READ) {
         pthread_mutex_lock(&f->m->cache.lock);
         wanted = !f->cancelled;
-        pthread_mutex_unlock(&f->m->cache.lock);
+        ajf_cache_unlock(&f->m->cache);
     } else if (f->info.kind == AJF_FETCH_STAT || f->info.kind == AJF_FETCH_LIST) {
         wanted = ajf_meta_is_wanted(f);
     }

@@ -8,21 +8,12 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
-#include <unistd.h>
 
 #include "meta.h"
 #include "mount.h"
 #include "open.h"
+#include "passthrough.h"
 #include "read.h"
-
-/* From the kernel's uapi <linux/fuse.h> (6.9), which build machines may not have yet. */
-struct backing_map {
-    int32_t fd;
-    uint32_t flags;
-    uint64_t padding;
-};
-#define IOC_BACKING_OPEN _IOW(229, 1, struct backing_map)
-#define IOC_BACKING_CLOSE _IOW(229, 2, uint32_t)
 
 struct ajf_file *ajf_file_of_locked(struct ajf *m, uint64_t nodeid)
 {
@@ -34,13 +25,11 @@ void ajf_file_ref_locked(struct ajf_file *file)
     file->refs++;
 }
 
-static void close_extents(struct ajf *m, struct ajf_file *file)
+static void close_extents_locked(struct ajf *m, struct ajf_file *file)
 {
-    for (size_t i = 0; i < file->n_extents; i++)
-        close(file->extents[i].fd);
     if (file->extents)
         AJF_COUNT(&m->stats, backings_died);
-    free(file->extents);
+    ajf_trash_extents(&m->cache.trash, file->extents, file->n_extents);
     file->extents = NULL;
     file->n_extents = 0;
 }
@@ -71,7 +60,7 @@ void ajf_file_unref_locked(struct ajf *m, struct ajf_file *file)
         return;
     ajf_cache_drop_locked(m, file);
     ajf_file_close_handle_locked(m, file);
-    close_extents(m, file);
+    close_extents_locked(m, file);
     AJF_COUNT(&m->stats, files_died);
     free(file->pages);
     free(file->have);
@@ -132,7 +121,7 @@ void ajf_file_lost(struct ajf *m, const struct ajf_file *file)
     bool current = m->cache.files[file->nodeid] == file; /* else the nodeid may be somebody else's by now */
     if (current)
         ajf_inode_ref(&m->inodes, file->nodeid);
-    pthread_mutex_unlock(&m->cache.lock);
+    ajf_cache_unlock(&m->cache);
     if (!current)
         return;
     if (!ajf_inode_name(&m->inodes, file->nodeid, &parent, name, &len))
@@ -245,7 +234,7 @@ bool ajf_file_grow(struct ajf *m, uint64_t nodeid, uint64_t from, const struct a
                  !replace_locked(m, file, attr->version, attr->size);
     if (grows)
         ajf_inode_renew(&m->inodes, nodeid, attr, expires_ns);
-    pthread_mutex_unlock(&m->cache.lock);
+    ajf_cache_unlock(&m->cache);
     return grows;
 }
 
@@ -265,8 +254,8 @@ static int passthrough_fd(const struct ajf *m, const struct ajf_file *file)
 
 static int32_t open_backing(struct ajf *m, struct ajf_file *file, int fd)
 {
-    struct backing_map map = {.fd = fd};
-    int id = ioctl(fuse_session_fd(m->session.se), IOC_BACKING_OPEN, &map);
+    struct ajf_backing_map map = {.fd = fd};
+    int id = ioctl(fuse_session_fd(m->session.se), AJF_IOC_BACKING_OPEN, &map);
     if (id > 0) {
         AJF_COUNT(&m->stats, backing_ids_born);
         return id;
@@ -291,7 +280,7 @@ static void choose_mode_locked(struct ajf *m, struct ajf_file *file)
         file->mode = AJF_MODE_PASSTHROUGH;
         file->ever_passthrough = true;
         if (file->store == AJF_STORE_BORROWED)
-            close_extents(m, file); /* the backing id holds the file */
+            close_extents_locked(m, file); /* the backing id holds the file */
         else
             ajf_cache_shelve_locked(&m->cache, file, true);
     }
@@ -366,8 +355,7 @@ int ajf_file_make_locked(struct ajf *m, const struct ajf_inode_view *v, struct a
 void ajf_file_last_release_locked(struct ajf *m, struct ajf_file *file)
 {
     if (file->mode == AJF_MODE_PASSTHROUGH) {
-        uint32_t id = (uint32_t)file->backing_id;
-        ioctl(fuse_session_fd(m->session.se), IOC_BACKING_CLOSE, &id);
+        ajf_trash_backing_id(&m->cache.trash, fuse_session_fd(m->session.se), (uint32_t)file->backing_id);
         AJF_COUNT(&m->stats, backing_ids_died);
         file->backing_id = 0;
         ajf_cache_shelve_locked(&m->cache, file, false);
@@ -396,7 +384,7 @@ void ajf_file_release(struct ajf *m, uint64_t nodeid)
         ajf_file_unref_locked(m, file);
         ajf_cache_feed_locked(m);
     }
-    pthread_mutex_unlock(&m->cache.lock);
+    ajf_cache_unlock(&m->cache);
 }
 
 bool ajf_file_is_open(struct ajf *m, uint64_t nodeid)
@@ -404,7 +392,7 @@ bool ajf_file_is_open(struct ajf *m, uint64_t nodeid)
     pthread_mutex_lock(&m->cache.lock);
     struct ajf_file *file = ajf_file_of_locked(m, nodeid);
     bool open = file && file->opens;
-    pthread_mutex_unlock(&m->cache.lock);
+    ajf_cache_unlock(&m->cache);
     return open;
 }
 
@@ -413,6 +401,6 @@ uint64_t ajf_file_open_version(struct ajf *m, uint64_t nodeid)
     pthread_mutex_lock(&m->cache.lock);
     struct ajf_file *file = ajf_file_of_locked(m, nodeid);
     uint64_t version = file && file->opens ? file->version : 0;
-    pthread_mutex_unlock(&m->cache.lock);
+    ajf_cache_unlock(&m->cache);
     return version;
 }

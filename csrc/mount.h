@@ -42,7 +42,7 @@ struct ajf {
     struct ajf_pool pool;
     struct ajf_session session;
     pthread_key_t lent_tools; /* lent.h */
-    bool stopped;          /* the life-cycle thread's */
+    bool stopped, stuck;   /* the life-cycle thread's; a worker does not come back */
 };
 
 #endif

@@ -34,7 +34,7 @@ static void drop_open(struct ajf *m, struct ajf_wait *w, int err)
         ajf_file_last_release_locked(m, file); /* it was opened for this caller alone, who has gone meanwhile */
     }
     ajf_file_unref_locked(m, file);
-    pthread_mutex_unlock(&m->cache.lock);
+    ajf_cache_unlock(&m->cache);
     free(call);
 }
 
@@ -117,7 +117,7 @@ static void open_file(struct ajf *m, fuse_req_t req, uint64_t nodeid, const stru
         else if (!err && !ask)
             err = ajf_file_usable(file) ? prove_locked(m, file, req, fi, &noted)
                                         : park_open_locked(m, file, req, fi, AJF_WAIT_METADATA);
-        pthread_mutex_unlock(&m->cache.lock);
+        ajf_cache_unlock(&m->cache);
     }
     if (err)
         fuse_reply_err(req, -err);
@@ -198,23 +198,23 @@ static uint64_t stamp_of(int fd)
     return stamp ? stamp : 1;
 }
 
-/* Takes the descriptors. */
-static int borrow(struct ajf *m, struct ajf_file *file, const struct ajf_extent *extents, size_t n)
+/* What the source has opened, as it is taken over. */
+struct opened {
+    uint64_t handle, size;
+    struct ajf_extent *extents; /* allocated */
+    size_t n;
+    uint64_t stamp; /* of a single extent */
+};
+
+static void borrow_locked(struct ajf *m, struct ajf_file *file, const struct opened *o)
 {
-    struct ajf_extent *copy = malloc(n * sizeof *copy);
-    if (!copy) {
-        for (size_t i = 0; i < n; i++)
-            close(extents[i].fd);
-        return -ENOMEM;
-    }
-    memcpy(copy, extents, n * sizeof *copy);
-    file->extents = copy;
-    file->n_extents = n;
+    file->size = o->size;
+    file->extents = o->extents;
+    file->n_extents = o->n;
     file->store = AJF_STORE_BORROWED;
     AJF_COUNT(&m->stats, backings_born);
-    if (n == 1)
-        ajf_inode_saw(&m->inodes, file->nodeid, stamp_of(extents[0].fd));
-    return 0;
+    if (o->n == 1)
+        ajf_inode_saw(&m->inodes, file->nodeid, o->stamp);
 }
 
 /* Ends OPENING: takes the calls that wait for it. The caller holds a reference. */
@@ -263,29 +263,28 @@ void ajf_open_failed(struct ajf_fetch *f, int err)
         end_opening_locked(m, file, &calls);
         ajf_read_take_hopeless_locked(m, file, 0, file->size, &readers); /* those that come later open it anew */
     }
-    pthread_mutex_unlock(&m->cache.lock);
+    ajf_cache_unlock(&m->cache);
     ajf_read_answer(m, file, &readers, ajf_meta_is_lost(err) ? EIO : err);
     pthread_mutex_lock(&m->cache.lock);
     if (!file->opens && file->state == AJF_FILE_READY && ajf_list_empty(&file->opens_waiting))
         ajf_file_retire_locked(m, file);
     ajf_file_unref_locked(m, file);
-    pthread_mutex_unlock(&m->cache.lock);
+    ajf_cache_unlock(&m->cache);
     answer_calls(m, &calls, err);
 }
 
-static int accept_locked(struct ajf *m, struct ajf_file *file, uint64_t handle, uint64_t size,
-                         const struct ajf_extent *extents, size_t n)
+/* Takes the handle, and the descriptors. */
+static int accept_locked(struct ajf *m, struct ajf_file *file, const struct opened *o)
 {
-    file->has_handle = handle || !n; /* a source that keeps nothing can be read all the same */
-    file->handle = handle;
-    if (n && file->have) { /* lent now, but it has bytes of its own already */
-        for (size_t i = 0; i < n; i++)
-            close(extents[i].fd);
-        return handle ? 0 : -EIO;
+    file->has_handle = o->handle || !o->n; /* a source that keeps nothing can be read all the same */
+    file->handle = o->handle;
+    if (o->n && file->have) { /* lent now, but it has bytes of its own already */
+        ajf_trash_extents(&m->cache.trash, o->extents, o->n);
+        return o->handle ? 0 : -EIO;
     }
-    if (n) {
-        file->size = size;
-        return borrow(m, file, extents, n);
+    if (o->n) {
+        borrow_locked(m, file, o);
+        return 0;
     }
     return file->store == AJF_STORE_NONE ? make_room_for_bytes(&m->cache, file) : 0;
 }
@@ -304,7 +303,7 @@ void ajf_open_proved(struct ajf *m, struct ajf_file *file)
     pthread_mutex_lock(&m->cache.lock);
     if (file->state == AJF_FILE_READY && !file->abandoned)
         grant_waiting_locked(m, file, &calls);
-    pthread_mutex_unlock(&m->cache.lock);
+    ajf_cache_unlock(&m->cache);
     answer_calls(m, &calls, 0);
 }
 
@@ -315,7 +314,7 @@ void ajf_open_refused(struct ajf *m, struct ajf_file *file, int err)
     pthread_mutex_lock(&m->cache.lock);
     if (file->state == AJF_FILE_READY && !file->n_have)
         end_opening_locked(m, file, &calls);
-    pthread_mutex_unlock(&m->cache.lock);
+    ajf_cache_unlock(&m->cache);
     answer_calls(m, &calls, err);
 }
 
@@ -352,6 +351,12 @@ int ajf_open_answered(struct ajf_fetch *f, uint64_t handle, uint64_t version, ui
     struct ajf_list calls;
     int err = 0;
     bool keeps = false, refused = permits_otherwise(f);
+    struct opened opened = {.handle = handle, .size = size, .n = n};
+    opened.extents = n ? malloc(n * sizeof *extents) : NULL;
+    if (opened.extents)
+        memcpy(opened.extents, extents, n * sizeof *extents);
+    if (n == 1)
+        opened.stamp = stamp_of(extents[0].fd); /* not under the lock: a file of a network may hang in it */
     ajf_list_init(&calls);
     pthread_mutex_lock(&m->cache.lock);
     if (file->abandoned)
@@ -362,9 +367,11 @@ int ajf_open_answered(struct ajf_fetch *f, uint64_t handle, uint64_t version, ui
         err = ESTALE;
     else if (refused && !file->opens)
         err = ESTALE;
+    else if (n && !opened.extents)
+        err = ENOMEM;
     if (!err) {
         keeps = true;
-        err = -accept_locked(m, file, handle, size, extents, n);
+        err = -accept_locked(m, file, &opened);
         if (err)
             ajf_file_close_handle_locked(m, file);
     }
@@ -378,10 +385,11 @@ int ajf_open_answered(struct ajf_fetch *f, uint64_t handle, uint64_t version, ui
             ajf_file_last_release_locked(m, file); /* everybody who wanted it has gone */
     }
     bool lent = !err && file->store == AJF_STORE_BORROWED && file->extents;
-    pthread_mutex_unlock(&m->cache.lock);
+    ajf_cache_unlock(&m->cache);
     if (!keeps) {
         for (size_t i = 0; i < n; i++)
             close(extents[i].fd);
+        free(opened.extents);
         if (handle)
             ajf_file_push_close(m, f->path, handle);
     }
@@ -402,5 +410,5 @@ void ajf_open_end(struct ajf_fetch *f)
     if (f->file->opening == f)
         f->file->opening = NULL;
     ajf_file_unref_locked(f->m, f->file);
-    pthread_mutex_unlock(&f->m->cache.lock);
+    ajf_cache_unlock(&f->m->cache);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Eviction walks from the cold end past what is pinned. Punching holes happens under the lock: it frees memory that
- * the very next step wants, and costs what the kernel's own reclaim would.
+ * the very next step wants, and costs what the kernel's own reclaim would. The memory of whole files goes to the trash.
  */
 #include "page_cache.h"
 
@@ -84,6 +84,13 @@ void ajf_cache_done(struct ajf_cache *c)
     ajf_store_done(&c->store);
     munmap(c->files, AJF_INODES_MAX * sizeof *c->files);
     pthread_mutex_destroy(&c->lock);
+}
+
+void ajf_cache_unlock(struct ajf_cache *c)
+{
+    struct ajf_waste *waste = ajf_trash_take(&c->trash);
+    pthread_mutex_unlock(&c->lock);
+    ajf_trash_dispose(waste);
 }
 
 /* ------------------------------------------------------------------------------------------- pages of a range */
@@ -239,13 +246,13 @@ void ajf_cache_rest(struct ajf *m)
     if (now >= c->frames.laid_ns + c->rests_ns)
         ajf_frames_trim(&c->frames, 0);
     c->rest_ns = ajf_frames_resident(&c->frames) ? now + c->rests_ns : AJF_FOREVER;
-    pthread_mutex_unlock(&c->lock);
+    ajf_cache_unlock(c);
 }
 
 static void drop_memory_locked(struct ajf_cache *c, struct ajf_file *file)
 {
     if (file->memory.fd >= 0) {
-        ajf_memory_done(&file->memory);
+        ajf_trash_memory(&c->trash, &file->memory);
         AJF_COUNT(c->stats, backings_died);
     }
     for (size_t i = 0; i < file->n_pages; i++) {
@@ -479,8 +486,10 @@ static int back_locked(struct ajf *m, struct ajf_file *file)
     struct ajf_cache *c = &m->cache;
     int err = ajf_memory_init(&file->memory, &c->store, "ajf-file", file->size);
     /* Out of descriptors or mappings: cached files hold most of them. */
-    for (int i = 0; (err == -EMFILE || err == -ENFILE || err == -ENOMEM) && i < 64 && evict_one_locked(m, false); i++)
+    for (int i = 0; (err == -EMFILE || err == -ENFILE || err == -ENOMEM) && i < 64 && evict_one_locked(m, false); i++) {
+        ajf_trash_free_memory(&c->trash);
         err = ajf_memory_init(&file->memory, &c->store, "ajf-file", file->size);
+    }
     if (!err)
         AJF_COUNT(c->stats, backings_born);
     return err;

@@ -27,6 +27,7 @@
 #include "list.h"
 #include "order.h"
 #include "sync.h"
+#include "trash.h"
 
 struct ajf;
 struct ajf_file;
@@ -65,6 +66,7 @@ struct ajf_cache {
     struct ajf_frames frames; /* lock */
     _Atomic uint64_t rest_ns; /* when to call ajf_cache_rest; changed under the lock */
     uint64_t rests_ns;        /* lock; AJF_RESTS_NS, but in tests */
+    struct ajf_trash trash;  /* lock */
     struct ajf_list starved; /* lock; fetches that found no memory */
     /* the slab */
     struct ajf_memory slab;  /* lock */
@@ -77,6 +79,10 @@ struct ajf_cache {
 
 int ajf_cache_init(struct ajf_cache *c, const struct ajf_options *o, struct ajf_stats *stats);
 void ajf_cache_done(struct ajf_cache *c);
+
+/* Gives cache->lock back, then disposes of what was thrown away under it, which may take long: the last thing that a
+ * thread does with it, holding nothing else that others wait for. */
+void ajf_cache_unlock(struct ajf_cache *c);
 
 /*
  * Makes the memory of [offset, offset + length) of a file ready to be written, charges and pins it, and gives its

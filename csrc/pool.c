@@ -253,19 +253,21 @@ int ajf_pool_start(struct ajf_pool *p)
     return err;
 }
 
-void ajf_pool_stop(struct ajf_pool *p)
+int ajf_pool_stop(struct ajf_pool *p, uint64_t deadline_ns)
 {
     pthread_mutex_lock(&p->lock);
     p->stopping = true;
-    while (p->n_alive) {
+    while (p->n_alive && ajf_now_ns() < deadline_ns) {
         AJF_LIST_FOR(l, &p->alive)
             pthread_kill(AJF_CONTAINER(l, struct worker, link)->thread, WAKE_SIGNAL);
         ajf_cond_wait_until(&p->ended_cond, &p->lock, ajf_deadline_ns(WAKE_INTERVAL_MS));
     }
     reap_locked(p);
+    int err = p->n_alive ? -ETIMEDOUT : 0;
     p->ended = true;
     pthread_cond_broadcast(&p->ended_cond);
     pthread_mutex_unlock(&p->lock);
+    return err;
 }
 
 int ajf_pool_wait(struct ajf_pool *p, int timeout_ms)

@@ -46,8 +46,11 @@ struct ajf_pool {
 void ajf_pool_init(struct ajf_pool *p, struct ajf *m);
 void ajf_pool_done(struct ajf_pool *p);
 int ajf_pool_start(struct ajf_pool *p);
-/* Wakes and joins all workers; each finishes the request it is serving. */
-void ajf_pool_stop(struct ajf_pool *p);
+/*
+ * Wakes and joins all workers; each finishes the request it is serving. -ETIMEDOUT: some still did at `deadline_ns`, and
+ * go on doing so.
+ */
+int ajf_pool_stop(struct ajf_pool *p, uint64_t deadline_ns);
 /* 0 when the last worker has ended, or -ETIMEDOUT. */
 int ajf_pool_wait(struct ajf_pool *p, int timeout_ms);
 

@@ -164,7 +164,7 @@ static void unref(struct ajf *m, struct ajf_file *file)
 {
     pthread_mutex_lock(&m->cache.lock);
     ajf_file_unref_locked(m, file);
-    pthread_mutex_unlock(&m->cache.lock);
+    ajf_cache_unlock(&m->cache);
 }
 
 static void unpin(struct ajf *m, struct ajf_file *file, uint64_t offset, size_t length)
@@ -172,7 +172,7 @@ static void unpin(struct ajf *m, struct ajf_file *file, uint64_t offset, size_t 
     pthread_mutex_lock(&m->cache.lock);
     ajf_cache_unpin_locked(m, file, offset, length);
     ajf_file_unref_locked(m, file);
-    pthread_mutex_unlock(&m->cache.lock);
+    ajf_cache_unlock(&m->cache);
 }
 
 /* Takes from `file` the readers for which `pick` says yes; they are the caller's to answer. */
@@ -208,7 +208,7 @@ void ajf_read_wake(struct ajf *m, struct ajf_file *file)
         ajf_cache_pin_locked(file, r->offset, r->length, &m->cache);
         ajf_cache_touch_locked(&m->cache, file, r->offset, r->length);
     }
-    pthread_mutex_unlock(&m->cache.lock);
+    ajf_cache_unlock(&m->cache);
     while ((l = ajf_list_pop(&ready))) {
         struct ajf_read *r = AJF_CONTAINER(l, struct ajf_read, link);
         long n = reply_pages(m, r->wait.req, file, r->offset, r->length);
@@ -250,7 +250,7 @@ void ajf_read_fail(struct ajf *m, struct ajf_file *file, uint64_t from, uint64_t
     ajf_list_init(&failed);
     pthread_mutex_lock(&m->cache.lock);
     ajf_read_take_hopeless_locked(m, file, from, to, &failed);
-    pthread_mutex_unlock(&m->cache.lock);
+    ajf_cache_unlock(&m->cache);
     ajf_read_answer(m, file, &failed, err);
 }
 
@@ -277,7 +277,7 @@ static void drop_read(struct ajf *m, struct ajf_wait *w, int err)
     if (err == EIO && ajf_read_is_stuck_locked(m, file, r->offset, r->offset + r->length))
         ajf_file_abandon_locked(m, file);
     ajf_file_unref_locked(m, file);
-    pthread_mutex_unlock(&m->cache.lock);
+    ajf_cache_unlock(&m->cache);
     free(r);
 }
 
@@ -344,7 +344,7 @@ void ajf_read_serve_borrowed(struct ajf *m, struct ajf_file *file)
     ajf_list_init(&readers);
     pthread_mutex_lock(&m->cache.lock);
     take_readers_locked(m, file, &readers, is_any, NULL);
-    pthread_mutex_unlock(&m->cache.lock);
+    ajf_cache_unlock(&m->cache);
     while ((l = ajf_list_pop(&readers))) {
         struct ajf_read *r = AJF_CONTAINER(l, struct ajf_read, link);
         ajf_lent_copy(m, r->wait.req, file, r->length, r->offset);
@@ -382,7 +382,7 @@ again:
             want_locked(m, file, offset, length, true); /* out of memory: no prefetch */
         ajf_cache_touch_locked(&m->cache, file, offset, length);
     } else if (!armed) {
-        pthread_mutex_unlock(&m->cache.lock);
+        ajf_cache_unlock(&m->cache);
         ajf_wait_arm(m, req);
         armed = true;
         goto again;
@@ -396,7 +396,7 @@ again:
         file->read = true;
         ajf_inode_was_read(&m->inodes, nodeid);
     }
-    pthread_mutex_unlock(&m->cache.lock);
+    ajf_cache_unlock(&m->cache);
     if (err) {
         fuse_reply_err(req, -err);
     } else if (borrowed) {
@@ -455,10 +455,10 @@ bool ajf_read_begin(struct ajf *m, struct ajf_fetch *f)
         ajf_queue_uncount(&m->queue, f);
         f->info.lane = AJF_LANE_DEMAND; /* if it was late: somebody may wait for it by then */
         ajf_list_add(&m->cache.starved, &f->link);
-        pthread_mutex_unlock(&m->cache.lock);
+        ajf_cache_unlock(&m->cache);
         return false;
     }
-    pthread_mutex_unlock(&m->cache.lock);
+    ajf_cache_unlock(&m->cache);
     if (!err)
         return true;
     if (err != -EAGAIN && err != -ECANCELED) {
@@ -481,7 +481,7 @@ int ajf_fetch_progress(struct ajf_fetch *f, size_t filled)
         return -EINVAL;
     pthread_mutex_lock(&m->cache.lock);
     if (filled < f->filled) {
-        pthread_mutex_unlock(&m->cache.lock);
+        ajf_cache_unlock(&m->cache);
         return -EINVAL;
     }
     uint64_t end = f->info.offset + filled;
@@ -498,7 +498,7 @@ int ajf_fetch_progress(struct ajf_fetch *f, size_t filled)
     f->filled = filled;
     bool wake = to > from && !ajf_list_empty(&file->readers), cancelled = f->cancelled && filled < f->info.length;
     bool proved = to > from && !ajf_list_empty(&file->opens_waiting);
-    pthread_mutex_unlock(&m->cache.lock);
+    ajf_cache_unlock(&m->cache);
     if (proved)
         ajf_open_proved(m, file);
     if (wake)
@@ -524,7 +524,7 @@ static size_t filled_of(struct ajf_fetch *f)
 {
     pthread_mutex_lock(&f->m->cache.lock);
     size_t filled = f->filled;
-    pthread_mutex_unlock(&f->m->cache.lock);
+    ajf_cache_unlock(&f->m->cache);
     return filled;
 }
 
@@ -546,7 +546,7 @@ static void disown(struct ajf_fetch *f)
         ajf_inode_spoil(&m->inodes, file->nodeid);
         ajf_file_abandon_locked(m, file);
     }
-    pthread_mutex_unlock(&m->cache.lock);
+    ajf_cache_unlock(&m->cache);
     if (news)
         ajf_notify_pages(&m->notify, file->nodeid);
     ajf_read_answer(m, file, &failed, EIO);
@@ -585,5 +585,5 @@ void ajf_read_end(struct ajf_fetch *f)
             ajf_file_close_handle_locked(m, file);
     }
     ajf_file_unref_locked(m, file);
-    pthread_mutex_unlock(&m->cache.lock);
+    ajf_cache_unlock(&m->cache);
 }

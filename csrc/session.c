@@ -30,18 +30,20 @@ void ajf_session_done(struct ajf_session *s)
     pthread_mutex_destroy(&s->lock);
 }
 
-void ajf_session_close(struct ajf *m)
+void ajf_session_unmount(struct ajf *m)
 {
     struct ajf_session *s = &m->session;
     unsigned major = 0, minor = 0;
-    if (!s->se)
-        return;
     /* libfuse would unmount whatever is at that path now; after a lazy unmount that is somebody else's. */
-    bool ours = !s->device || (ajf_device(m, &major, &minor) == 0 && makedev(major, minor) == s->device);
-    if (ours)
+    if (!s->device || (ajf_device(m, &major, &minor) == 0 && makedev(major, minor) == s->device))
         fuse_session_unmount(s->se);
-    fuse_session_destroy(s->se);
-    s->se = NULL;
+}
+
+void ajf_session_close(struct ajf *m)
+{
+    if (m->session.se)
+        fuse_session_destroy(m->session.se);
+    m->session.se = NULL;
 }
 
 /* Without CAP_SYS_RESOURCE a pipe has 256 pages, one too few for a READ of 1 MiB and its header: rather two halves. */

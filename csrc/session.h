@@ -34,7 +34,9 @@ struct ajf_session {
 void ajf_session_init(struct ajf_session *s);
 void ajf_session_done(struct ajf_session *s);
 int ajf_session_mount(struct ajf *m, const char *mountpoint, const char *options);
-/* Unmounts (lazily) what is still ours and closes the connection. No thread uses it any more. */
+/* Unmounts (lazily) what is still ours, and ends the connection. */
+void ajf_session_unmount(struct ajf *m);
+/* Frees it. No thread uses it any more. */
 void ajf_session_close(struct ajf *m);
 /* Blocks until INIT was seen: 0, -ETIMEDOUT, -EPROTO (the session ended before). */
 int ajf_session_wait_ready(struct ajf *m, int timeout_ms);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One table per mount. Timeouts are one number per class, so a list in order of parking is a list in order of
- * deadline. The thread sleeps until the oldest deadline, or AJF_WAIT_POLL_MS while some caller was interrupted and
- * may yet be killed, and until the page cache wants to rest; with nothing of these it sleeps for ever.
+ * deadline. The thread sleeps until the oldest deadline, or until a caller that was interrupted is to be looked up
+ * (again), and until the page cache wants to rest; with nothing of these it sleeps for ever.
  */
 #include "wait.h"
 
@@ -26,6 +26,7 @@ int ajf_waits_init(struct ajf_waits *t, struct ajf *m)
     memset(t, 0, sizeof *t);
     pthread_mutex_init(&t->lock, NULL);
     ajf_cond_init(&t->wake);
+    ajf_list_init(&t->interrupted);
     for (int i = 0; i < AJF_WAIT_BUCKETS; i++)
         ajf_list_init(&t->bucket[i]);
     for (int i = 0; i < AJF_WAIT_CLASSES; i++)
@@ -50,8 +51,7 @@ static void unlink_locked(struct ajf_waits *t, struct ajf_wait *w)
     w->parked = false;
     ajf_list_del(&w->by_req);
     ajf_list_del(&w->by_age);
-    if (w->interrupted_ns)
-        t->interrupted--;
+    ajf_list_del(&w->by_asked);
 }
 
 static void interrupted_locked(struct ajf_waits *t, struct ajf_wait *w)
@@ -59,7 +59,7 @@ static void interrupted_locked(struct ajf_waits *t, struct ajf_wait *w)
     if (w->interrupted_ns)
         return;
     w->interrupted_ns = ajf_now_ns();
-    t->interrupted++;
+    ajf_list_add_front(&t->interrupted, &w->by_asked);
     pthread_cond_signal(&t->wake);
 }
 
@@ -102,8 +102,10 @@ int ajf_wait_park(struct ajf *m, struct ajf_wait *w)
         bool first = ajf_list_empty(&t->by_age[w->class]);
         w->start_ns = ajf_now_ns();
         w->deadline_ns = t->timeout_ns[w->class] ? w->start_ns + t->timeout_ns[w->class] : AJF_FOREVER;
-        w->interrupted_ns = 0;
+        w->interrupted_ns = w->asked_ns = 0;
+        w->number = ++t->parked;
         w->parked = true;
+        ajf_list_init(&w->by_asked);
         ajf_list_add(bucket_of(t, w->req), &w->by_req);
         ajf_list_add(&t->by_age[w->class], &w->by_age);
         /* An interrupt that came between ajf_wait_arm and now found nothing in the table; libfuse remembers it. */
@@ -185,35 +187,77 @@ static int being_killed(pid_t tid)
     return 0;
 }
 
-static bool give_up(const struct ajf_wait *w, uint64_t now)
+/* A request whose caller is looked up. */
+struct suspect {
+    fuse_req_t req;
+    uint64_t number;
+    pid_t tid;
+};
+
+static struct ajf_wait *find_locked(struct ajf_waits *t, const struct suspect *s)
 {
-    int killed = being_killed(fuse_req_ctx(w->req)->pid);
-    return killed > 0 || (killed < 0 && now >= w->interrupted_ns + AJF_WAIT_UNSEEN_MS * AJF_NS_PER_MS);
+    AJF_LIST_FOR(l, bucket_of(t, s->req))
+    {
+        struct ajf_wait *w = AJF_CONTAINER(l, struct ajf_wait, by_req);
+        if (w->number == s->number)
+            return w;
+    }
+    return NULL;
+}
+
+/* Takes the requests whose callers are being killed. Gives the lock back meanwhile. */
+static void look_up_locked(struct ajf_waits *t, struct ajf_list *ret_killed)
+{
+    struct suspect suspects[AJF_WAIT_ASKED];
+    int killed[AJF_WAIT_ASKED];
+    size_t n = 0;
+    uint64_t now = ajf_now_ns(), since = now - AJF_WAIT_POLL_MS * AJF_NS_PER_MS;
+    while (n < AJF_WAIT_ASKED && !ajf_list_empty(&t->interrupted)) {
+        struct ajf_wait *w = AJF_CONTAINER(t->interrupted.next, struct ajf_wait, by_asked);
+        if (w->asked_ns > since)
+            break;
+        w->asked_ns = now;
+        ajf_list_del(&w->by_asked);
+        ajf_list_add(&t->interrupted, &w->by_asked);
+        suspects[n++] = (struct suspect){w->req, w->number, fuse_req_ctx(w->req)->pid};
+    }
+    if (!n)
+        return;
+    pthread_mutex_unlock(&t->lock);
+    for (size_t i = 0; i < n; i++)
+        killed[i] = being_killed(suspects[i].tid);
+    pthread_mutex_lock(&t->lock);
+    for (size_t i = 0; i < n; i++) {
+        struct ajf_wait *w = killed[i] ? find_locked(t, &suspects[i]) : NULL;
+        if (w && (killed[i] > 0 || now >= w->interrupted_ns + AJF_WAIT_UNSEEN_MS * AJF_NS_PER_MS)) {
+            unlink_locked(t, w);
+            ajf_list_add(ret_killed, &w->by_age);
+        }
+    }
 }
 
 /* Takes what is due; returns when to look again. */
-static uint64_t collect_locked(struct ajf_waits *t, struct ajf_list *killed, struct ajf_list *expired)
+static uint64_t collect_locked(struct ajf_waits *t, struct ajf_list *ret_expired)
 {
     uint64_t now = ajf_now_ns(), next = AJF_FOREVER;
     for (int class = 0; class < AJF_WAIT_CLASSES; class++) {
         AJF_LIST_FOR_SAFE(l, &t->by_age[class])
         {
             struct ajf_wait *w = AJF_CONTAINER(l, struct ajf_wait, by_age);
-            bool late = t->stopping || w->deadline_ns <= now;
-            if (!late && !t->interrupted) {
+            if (!t->stopping && w->deadline_ns > now) {
                 next = w->deadline_ns < next ? w->deadline_ns : next;
                 break;
             }
-            if (late || (w->interrupted_ns && give_up(w, now))) {
-                unlink_locked(t, w);
-                ajf_list_add(late ? expired : killed, &w->by_age);
-            } else if (w->deadline_ns < next) {
-                next = w->deadline_ns;
-            }
+            unlink_locked(t, w);
+            ajf_list_add(ret_expired, &w->by_age);
         }
     }
-    uint64_t poll = now + AJF_WAIT_POLL_MS * AJF_NS_PER_MS;
-    return t->interrupted && poll < next ? poll : next;
+    if (!ajf_list_empty(&t->interrupted)) {
+        uint64_t asked = AJF_CONTAINER(t->interrupted.next, struct ajf_wait, by_asked)->asked_ns;
+        uint64_t again = asked ? asked + AJF_WAIT_POLL_MS * AJF_NS_PER_MS : now;
+        next = again < next ? again : next;
+    }
+    return next;
 }
 
 static void answer_all(struct ajf *m, struct ajf_list *list, int err)
@@ -252,7 +296,8 @@ static void *run(void *arg)
     pthread_setname_np(pthread_self(), "ajf-wait");
     pthread_mutex_lock(&t->lock);
     for (;;) {
-        uint64_t next = collect_locked(t, &killed, &expired);
+        look_up_locked(t, &killed);
+        uint64_t next = collect_locked(t, &expired);
         bool stopping = t->stopping;
         if (ajf_list_empty(&killed) && ajf_list_empty(&expired)) {
             if (stopping)
@@ -281,7 +326,7 @@ int ajf_waits_start(struct ajf_waits *t)
     return -err;
 }
 
-void ajf_waits_stop(struct ajf_waits *t)
+int ajf_waits_stop(struct ajf_waits *t, uint64_t deadline_ns)
 {
     pthread_mutex_lock(&t->lock);
     t->stopping = true;
@@ -291,8 +336,11 @@ void ajf_waits_stop(struct ajf_waits *t)
     pthread_mutex_unlock(&t->lock);
     if (join)
         pthread_join(t->thread, NULL);
+    bool more = true;
     pthread_mutex_lock(&t->lock);
-    while (t->unanswered) /* somebody is writing a reply */
-        pthread_cond_wait(&t->wake, &t->lock);
+    while (t->unanswered && more) /* somebody is writing a reply */
+        more = ajf_cond_wait_until(&t->wake, &t->lock, deadline_ns);
+    int err = t->unanswered ? -ETIMEDOUT : 0;
     pthread_mutex_unlock(&t->lock);
+    return err;
 }

@@ -11,7 +11,8 @@
  * FUSE_INTERRUPT: the kernel sends one for any signal, but a regular file's read is not interruptible by a signal
  * that has a handler (an EINTR in a page fault would become SIGBUS). So an interrupted request goes on waiting
  * unless its caller is being killed, which is looked up in /proc at once and then every AJF_WAIT_POLL_MS; a caller
- * that cannot be seen (another PID namespace) is given AJF_WAIT_UNSEEN_MS. (docs/decisions/0003)
+ * that cannot be seen (another PID namespace) is given AJF_WAIT_UNSEEN_MS. (docs/decisions/0003) Nobody waits for /proc:
+ * it is read without the lock, AJF_WAIT_ASKED callers at a time, those first that were looked up the longest ago.
  *
  * The thread that watches the time also has the page cache give back what is spare (ajf_cache_rest).
  *
@@ -27,6 +28,7 @@
 
 #define AJF_WAIT_POLL_MS 50
 #define AJF_WAIT_UNSEEN_MS 1000
+#define AJF_WAIT_ASKED 64
 
 struct ajf;
 struct ajf_wait;
@@ -51,10 +53,12 @@ struct ajf_wait {
     ajf_wait_drop drop;
     void (*late)(struct ajf *m, struct ajf_wait *w); /* answers when the deadline has passed; NULL: with EIO */
     /* the table's */
+    uint64_t number; /* no other one has, or had */
     uint64_t start_ns, deadline_ns;
     uint64_t interrupted_ns; /* 0 = not */
+    uint64_t asked_ns;       /* when its caller was looked up; 0 = not yet */
     bool parked;
-    struct ajf_list by_req, by_age;
+    struct ajf_list by_req, by_age, by_asked;
 };
 
 #define AJF_WAIT_BUCKETS 256
@@ -65,7 +69,8 @@ struct ajf_waits {
     struct ajf_list bucket[AJF_WAIT_BUCKETS];    /* lock; hash of the request pointer */
     struct ajf_list by_age[AJF_WAIT_CLASSES];    /* lock; oldest first = next deadline first */
     uint64_t timeout_ns[AJF_WAIT_CLASSES];       /* 0 = none */
-    size_t interrupted;                          /* lock; parked requests that saw an interrupt */
+    struct ajf_list interrupted;                 /* lock; parked requests that saw an interrupt, by when they were asked */
+    uint64_t parked;                             /* lock; requests so far */
     size_t unanswered;                           /* lock; parked, or taken and being answered */
     bool stopping, thread_started;               /* lock */
     pthread_t thread;
@@ -75,8 +80,11 @@ struct ajf_waits {
 int ajf_waits_init(struct ajf_waits *t, struct ajf *m);
 void ajf_waits_done(struct ajf_waits *t);
 int ajf_waits_start(struct ajf_waits *t);
-/* Answers everything parked with ENOTCONN, refuses new ones; on return nobody is writing a reply to a parked one. */
-void ajf_waits_stop(struct ajf_waits *t);
+/*
+ * Answers everything parked with ENOTCONN, refuses new ones. 0: nobody is writing a reply to a parked one any more.
+ * -ETIMEDOUT: somebody still was at `deadline_ns`, who reads a file that does not answer.
+ */
+int ajf_waits_stop(struct ajf_waits *t, uint64_t deadline_ns);
 
 /* The thread looks anew until when it may sleep: cache->rest_ns is earlier than it was. */
 void ajf_waits_nudge(struct ajf_waits *t);

@@ -192,11 +192,13 @@ def test_the_core_has_no_globals(objects: list[Path]) -> None:
 
 def test_the_extension_is_hardened() -> None:
     """Its relocations are read-only once it is loaded, and functions of libc that write check the size."""
-    extension = _core.__file__
-    dynamic = subprocess.run(["readelf", "-d", extension], capture_output=True, text=True, check=True).stdout
-    assert re.search(r"FLAGS_1.*\bNOW\b", dynamic)
-    assert "GNU_RELRO" in subprocess.run(["readelf", "-l", extension], capture_output=True, text=True, check=True).stdout
-    imported = subprocess.run(["nm", "-D", "-u", extension], capture_output=True, text=True, check=True).stdout
+
+    def told(*words: str) -> str:
+        return subprocess.run([*words, _core.__file__], capture_output=True, text=True, check=True).stdout
+
+    assert re.search(r"FLAGS_1.*\bNOW\b", told("readelf", "-d"))
+    assert "GNU_RELRO" in told("readelf", "-l")
+    imported = told("nm", "-D", "-u")
     assert "__stack_chk_fail" in imported
     assert re.search(r"__\w+_chk\b", imported)
 

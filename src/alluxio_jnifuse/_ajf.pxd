@@ -104,7 +104,7 @@ cdef extern from "ajf.h" nogil:
     int ajf_mount(ajf *m, const char *mountpoint, const char *mount_options)
     int ajf_start(ajf *m, int timeout_ms)
     int ajf_wait_end(ajf *m, int timeout_ms)
-    void ajf_stop(ajf *m)
+    int ajf_stop(ajf *m, int timeout_ms)
     void ajf_open_lazily(ajf *m, uint64_t bytes, uint32_t ahead)
     void ajf_follow_growth(ajf *m)
     void ajf_confirm_opens(ajf *m)

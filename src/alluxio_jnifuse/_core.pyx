@@ -265,15 +265,17 @@ cdef class Core:
             err = c.ajf_wait_end(m, ms)
         return err == 0
 
-    def stop(self):
+    def stop(self, double timeout=10.0):
         cdef c.ajf *m
+        cdef int err = 0, ms = _ms(timeout)
         if self._forks != _forks:
-            return
+            return True
         with self._life:
             m = self._made()
             self._stage = STOPPED
             with nogil:
-                c.ajf_stop(m)
+                err = c.ajf_stop(m, ms)
+        return err == 0
 
     def next_fetch(self, double timeout):
         cdef c.ajf *m = self._made()

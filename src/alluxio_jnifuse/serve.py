@@ -202,11 +202,13 @@ class _Session:
         """Ends what was started, in whatever state that is."""
         self._ratio.stop()
         self._ended.set()
-        self._core.stop()
+        stopped = self._core.stop()
         hanging = self._fetchers.stop(_STOP_FETCHERS_S)
         stats = metrics.counters(self._core, self._source)
         LOGGER.info("counters: %s", metrics.summary(stats))
-        if hanging:
+        if not stopped:
+            LOGGER.warning("a file of the storage does not answer; those who read it wait for the end of this process")
+        elif hanging:
             LOGGER.warning("%d requests still hang in the storage; they end with this process", hanging)
         elif metrics.left_behind(stats):
             LOGGER.error("left behind: %s", metrics.left_behind(stats))

@@ -268,7 +268,7 @@ static inline void fake_check_pairs(const struct fake *k)
 static inline void fake_stop(struct fake *k)
 {
     k->m->session.device = 1; /* not what lies at that path: there is nothing to unmount */
-    ajf_stop(k->m);
+    CHECK_EQ(ajf_stop(k->m, FAKE_WAIT_MS), 0);
 }
 
 static inline void fake_end(struct fake *k)

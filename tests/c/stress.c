@@ -374,8 +374,8 @@ static void run_stop(struct run *r, const struct round *round, enum ending endin
             say_wrong("%s: lazy unmount: %s", round->name, strerror(-err));
     }
     uint64_t start = now_ms();
-    ajf_stop(r->m);
-    ajf_stop(r->m); /* idempotent */
+    ajf_stop(r->m, STOP_LIMIT_MS);
+    ajf_stop(r->m, STOP_LIMIT_MS); /* idempotent */
     uint64_t took = now_ms() - start;
     if (took > STOP_LIMIT_MS)
         say_wrong("%s: ajf_stop took %llu ms", round->name, (unsigned long long)took);
