@@ -32,7 +32,7 @@ def stat_local(int dirfd, bytes path not None, bint pin_contents, uint64_t home_
 
 
 def open_beneath(int dirfd, bytes path not None, int flags):
-    cdef const char *where = path
+    cdef const char *where = _text(path)
     cdef int fd
     with nogil:
         fd = c.ajf_open_beneath(dirfd, where, flags)

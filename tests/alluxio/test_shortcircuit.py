@@ -171,6 +171,7 @@ def steal(lender: Lender, directory: Path) -> None:
         "{top}/secret/{block}",
         "{top}/secret/alluxioworker{block}",
         "/proc/self/cwd/alluxioworker/{block}",
+        "{top}/secret/{block}\0/alluxioworker/{block}",
     ],
 )
 def test_a_hostile_worker(

@@ -51,7 +51,7 @@ class BlockFiles:
     def _place(self, path: str, block_id: int) -> tuple[str, str] | None:
         """The directory that is trusted, and the path within it."""
         ending = os.path.join("/", self._folder, str(block_id))
-        if not path.startswith("/") or not path.endswith(ending) or os.path.normpath(path) != path:
+        if "\0" in path or not path.startswith("/") or not path.endswith(ending) or os.path.normpath(path) != path:
             return None
         directory = path[: -len(ending)]
         if self._directories:
