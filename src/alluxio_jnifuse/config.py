@@ -30,6 +30,7 @@ OSS = "oss://"  # and that of a bucket
 _PORT = "alluxio.master.rpc.port"
 _RETRY = "alluxio.user.block.read.retry.max.duration"
 _CACHE = "alluxio.user.client.cache."
+_METADATA_PATHS = "alluxio.user.metadata.cache.max.size"
 _POLICY = "alluxio.user.ufs.block.read.location.policy"
 _BLOCK_FILES = (*(f"alluxio.worker.tieredstore.level{n}.dirs.path" for n in range(3)), "alluxio.worker.data.folder")
 _POLLING_PROCESSORS = 2  # one for the thread that polls, one for the others; with less a quota is soon used up
@@ -210,22 +211,28 @@ class Config:
         return ",".join(words)
 
     def _fit_into_memory(self) -> None:
-        """Makes defaults as small as a container's memory limit needs; what was set stays, and is told."""
-        limit = memory_limit.find()
-        if limit is None:
-            return
+        """Makes defaults as small as a container's memory limit needs; what was set stays, and is told.
+
+        What a cluster says is made as small as the machine needs where there is no limit.
+        """
+        found = memory_limit.find()
+        limit = memory_limit.installed() if found is None else found
         budget = memory_limit.budget(limit)
         sizes = [("transient_window", budget.window), ("listing_limit", budget.listing)]
         if self.flag(f"{_CACHE}enabled") and self.cache_store == "MEM":
             sizes.append((f"{_CACHE}size", max(budget.cache, page_bytes(self.number(f"{_CACHE}page.size")))))
+        if self.settings[_METADATA_PATHS].rank == CLUSTER:
+            sizes.append((_METADATA_PATHS, budget.cache // memory_limit.PATH_BYTES))
         for name, most in sizes:
             setting = self.settings[name]
-            if not isinstance(setting.value, int) or setting.value <= most:
+            counts = found is not None or setting.rank == CLUSTER
+            if not counts or not isinstance(setting.value, int) or setting.value <= most:
                 continue
-            if setting.rank == DEFAULT:
-                text = format_size(most)
-                self.settings[name] = setting._replace(value=most, text=text, origin="memory limit")
-                self.notes.append(f"{name}: {text}, for the memory limit of {format_size(limit)}")
+            if setting.rank <= CLUSTER:
+                text = str(most) if name == _METADATA_PATHS else format_size(most)
+                kind = "memory" if found is None else "memory limit"
+                self.settings[name] = setting._replace(value=most, text=text, origin=kind)
+                self.notes.append(f"{name}: {text}, for the {kind} of {format_size(limit)}")
             else:
                 self.notes.append(
                     f"{name}={setting.text} ({setting.origin}): more than the {format_size(most)} that the memory "

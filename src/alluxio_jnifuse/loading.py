@@ -115,6 +115,8 @@ class Loader:
                 self.add_property(name, value if equals else "true", origin, rank)
             elif name.startswith(("x-", "X-")):  # x-systemd.automount
                 self.notes.append(f"ignored: {name} ({origin}): it is for mount(8) and systemd")
+            elif name in BY_NAME and rank == CLUSTER and BY_NAME[name].here:
+                self.notes.append(f"ignored: {name} ({origin}): that is decided here")
             elif name in BY_NAME:
                 self._add_option(name, value if equals else None, origin, rank)
             elif rank == CLUSTER:
@@ -235,7 +237,7 @@ class Loader:
         if given.rank == DEFAULT and given.text == "" and row.kind not in _TEXTS:
             return given
         try:
-            text = units.substitute(given.text, self._lookup)
+            text = units.substitute(given.text, self._lookup_in_cluster if given.rank == CLUSTER else self._lookup)
             value = PARSERS[row.kind](text)
             if row.kind == "class" and value not in row.choices:
                 self.notes.append(f"{given.name}={given.text} ({given.origin}): unknown; {row.default} is used")
@@ -260,7 +262,8 @@ class Loader:
 
     def _substituted(self, given: Setting) -> str:
         try:
-            return units.unquote(units.substitute(given.text, self._lookup))
+            lookup = self._lookup_in_cluster if given.rank == CLUSTER else self._lookup
+            return units.unquote(units.substitute(given.text, lookup))
         except ValueError:
             return ""  # _settle reports it
 
@@ -273,6 +276,11 @@ class Loader:
             return given.text
         row = BY_NAME.get(key)
         return row.default if row else None
+
+    def _lookup_in_cluster(self, key: str) -> str | None:
+        """As `_lookup`, for what a cluster says: what is set here, maybe a key, is none of its business."""
+        given = self._properties.get(_canonical(key))
+        return None if given is not None and given.rank > CLUSTER else self._lookup(key)
 
 
 def _canonical(key: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import NamedTuple
 
 from alluxio_jnifuse import cgroups
@@ -11,6 +12,7 @@ from alluxio_jnifuse.options.option import MIB
 # measured, with 8 readers of a cluster and no short-circuit. The rest is for what grows with readers and names.
 _RESIDENT_BYTES = 96 * MIB
 _SMALLEST_BYTES = 4 * MIB  # transient_window's
+PATH_BYTES = 1 << 10  # of a path that is remembered; 450 were measured
 _LISTING_COPIES = 4  # of a listing while it is received, some of them larger than it is
 # cgroup v1 says so many bytes, or a few pages less, where there is no limit.
 _NO_LIMIT = 1 << 60
@@ -39,6 +41,11 @@ def find(root: str = cgroups.ROOT, membership: str = cgroups.MEMBERSHIP) -> int 
     paths = cgroups.files(root, membership, "memory", "memory.max", "memory.limit_in_bytes")
     limits = [limit for path in paths for limit in [_read(path)] if limit is not None]
     return min(limits, default=None)
+
+
+def installed() -> int:
+    """The memory of this machine, bytes."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def _read(path: str) -> int | None:

@@ -27,7 +27,8 @@ The first of these that says something counts:
 5. `alluxio-site.properties`: its contents in `$ALLUXIO_SITE_PROPERTIES`, else the first one found in
    `$ALLUXIO_CONF_DIR`, `~/.alluxio` and `/etc/alluxio`,
 6. the configuration of the cluster that is mounted, as its master tells it (`alluxio-jnifuse getConf --master`); what
-   describes a machine, the mount itself or the way to the cluster is not taken from there,
+   describes a machine, its files, its users or its memory, the mount itself or the way to the cluster is not taken from
+   there, and references reach nothing but that configuration and defaults,
 7. the default.
 
 Mount options in the property `alluxio.fuse.mount.options` count as that property does. The cache mode comes from the

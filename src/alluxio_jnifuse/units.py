@@ -31,6 +31,8 @@ _DURATION_UNITS_MS = {
 
 _SECONDS = re.compile(r"\d+(?:\.\d*)?|\.\d+")
 _REFERENCE = re.compile(r"\$\{([^{}]*)\}")
+_MOST_REFERENCES = 1000  # of one value: ten that have ten each, and so on, would take days
+_LONGEST = 1 << 20  # characters, with references replaced
 
 
 def unquote(text: str) -> str:
@@ -123,19 +125,27 @@ def references(text: str) -> list[str]:
 def substitute(text: str, lookup: Callable[[str], str | None]) -> str:
     """`text` with every `${key}` replaced by `lookup(key)`, again inside what came in.
 
-    Raises ValueError naming the key that has no value, or the chain of keys that leads back to itself.
+    Raises ValueError naming the key that has no value, or the chain of keys that leads back to itself, and for one that
+    grows beyond all reason.
     """
-    return _substitute(text, lookup, ())
+    references = characters = 0
 
+    def replaced(text: str, chain: tuple[str, ...]) -> str:
+        def replace(match: re.Match[str]) -> str:
+            nonlocal references, characters
+            key = match[1]
+            if key in chain:
+                path = " -> ".join((*chain, key))
+                raise ValueError(f"${{{key}}} to lead to a value; it leads back to itself: {path}")
+            value = lookup(key)
+            if value is None:
+                raise ValueError(f"${{{key}}} to be set somewhere")
+            references += 1
+            characters += len(value)
+            if references > _MOST_REFERENCES or characters > _LONGEST:
+                raise ValueError(f"${{{key}}} to end: it grows with each reference in what it refers to")
+            return replaced(value, (*chain, key))
 
-def _substitute(text: str, lookup: Callable[[str], str | None], chain: tuple[str, ...]) -> str:
-    def replace(match: re.Match[str]) -> str:
-        key = match[1]
-        if key in chain:
-            raise ValueError(f"${{{key}}} to lead to a value; it leads back to itself: {' -> '.join((*chain, key))}")
-        value = lookup(key)
-        if value is None:
-            raise ValueError(f"${{{key}}} to be set somewhere")
-        return _substitute(value, lookup, (*chain, key))
+        return _REFERENCE.sub(replace, text)
 
-    return _REFERENCE.sub(replace, text)
+    return replaced(text, ())

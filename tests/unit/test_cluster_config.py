@@ -14,7 +14,7 @@ import pytest
 
 from alluxio_jnifuse.config import Config
 from alluxio_jnifuse.errors import ConfigError, SourceError
-from alluxio_jnifuse.loading import CLUSTER
+from alluxio_jnifuse.loading import DEFAULT
 from alluxio_jnifuse.sources.alluxio import from_config
 from alluxio_jnifuse.sources.alluxio.settings import Settings
 
@@ -292,7 +292,7 @@ def test_where_block_files_lie() -> None:
     told = settings(MASTER, f"{tier.format(0)}=/a,/b", f"{tier.format(1)}=/c", f"{tier.format(2)}=/d")
     assert told.tiers_configured
     assert told.tier_directories == ("/a", "/b", "/c", "/d")
-    assert load(MASTER).with_cluster_defaults([(tier.format(0), "/x")]).settings[tier.format(0)].rank == CLUSTER
+    assert load(MASTER).with_cluster_defaults([(tier.format(0), "/x")]).settings[tier.format(0)].rank == DEFAULT
 
 
 def test_tiers_that_are_not_in_the_order() -> None:
@@ -396,7 +396,7 @@ def test_what_is_not_taken_from_the_cluster() -> None:
     assert config.ufs == before.ufs == "alluxio://m:19998/x"
     assert config.notes == []
     changed = {name for name in config.settings if config.settings[name] != before.settings[name]}
-    assert changed == {"alluxio.fuse.mount.options", "alluxio.worker.tieredstore.level0.dirs.path"}
+    assert changed == {"alluxio.fuse.mount.options"}
 
 
 def test_notes_survive_the_cluster_defaults() -> None:

@@ -194,15 +194,15 @@ CLUSTER_PROPERTIES = (
     _row(
         "alluxio.user.unsafe.direct.local.io.enabled", "bool", "false",
         "open block files without asking the worker; only where blocks are never evicted",
-        aliases=("alluxio.user.direct.memory.io.enabled",),
+        aliases=("alluxio.user.direct.memory.io.enabled",), here=True,
     ),
     _row(
         "alluxio.worker.tieredstore.level0.dirs.path", "text", "/mnt/ramdisk",
         "where workers of this machine have their block files, a comma list; given, none that lies elsewhere is "
         "opened. Without it, any is that lies in a data folder",
-        env="ALLUXIO_RAM_FOLDER",
+        env="ALLUXIO_RAM_FOLDER", here=True,
     ),
-    _row("alluxio.worker.tieredstore.level1.dirs.path", "text", "", "those of the second tier"),
-    _row("alluxio.worker.tieredstore.level2.dirs.path", "text", "", "those of the third tier"),
-    _row("alluxio.worker.data.folder", "text", "/alluxioworker/", "the directory of the block files within"),
+    _row("alluxio.worker.tieredstore.level1.dirs.path", "text", "", "those of the second tier", here=True),
+    _row("alluxio.worker.tieredstore.level2.dirs.path", "text", "", "those of the third tier", here=True),
+    _row("alluxio.worker.data.folder", "text", "/alluxioworker/", "the directory of the block files within", here=True),
 )  # fmt: skip

@@ -5,12 +5,14 @@ from __future__ import annotations
 from alluxio_jnifuse.options.option import GIB, MIB, UINT32_MAX, Option
 
 
-def _flag(name: str, help: str, why: str, field: str = "", off: str = "", default: str = "off") -> Option:
-    return Option(name, "flag", default, help, why, field, off=off)
+def _flag(
+    name: str, help: str, why: str, field: str = "", off: str = "", default: str = "off", here: bool = False
+) -> Option:
+    return Option(name, "flag", default, help, why, field, off=off, here=here)
 
 
-def _kernel(name: str, help: str, why: str, off: str = "", default: str = "off") -> Option:
-    return Option(name, "flag", default, help, why, off=off, kernel=True)
+def _kernel(name: str, help: str, why: str, off: str = "", default: str = "off", here: bool = False) -> Option:
+    return Option(name, "flag", default, help, why, off=off, kernel=True, here=here)
 
 
 _TAKEN = (
@@ -143,14 +145,14 @@ _TAKEN = (
         "transient_window", "size", "64MB",
         "memory for data on its way to the kernel when it is not cached here",
         "two prefetch windows; held while data flows, and for up to 10 s after that",
-        "transient_bytes", 4 * MIB, 1 << 40,
+        "transient_bytes", 4 * MIB, 1 << 40, here=True,
     ),
     Option(
         "listing_limit", "size", "512MB",
         "the largest listing of a directory, and of all that are being received together; a larger one is EFBIG. Some "
         "four times as much is needed while one is received",
         "four million names; a server that never ends a listing should not take all memory",
-        low=MIB, high=1 << 40,
+        low=MIB, high=1 << 40, here=True,
     ),
     Option(
         "prefetch_window", "size", "32MB",
@@ -158,20 +160,23 @@ _TAKEN = (
         "covers 30 ms of latency at 1 GB/s; reads that are not sequential are not read ahead",
         "prefetch_bytes", 0, 16 * GIB,
     ),
-    # Who may do what.
+    # Who may do what. A cluster has no say in who is let in, and in what a file of it may do here.
     _kernel("ro", "mount read-only", "this release does not write: with rw every write answers EROFS too", "rw", "on"),
-    _kernel("allow_other", "other users may use the mount", "as libfuse; unprivileged users need user_allow_other"),
-    _kernel("allow_root", "root may use the mount of an ordinary user", "as libfuse"),
+    _kernel(
+        "allow_other", "other users may use the mount", "as libfuse; unprivileged users need user_allow_other",
+        here=True,
+    ),
+    _kernel("allow_root", "root may use the mount of an ordinary user", "as libfuse", here=True),
     _kernel(
         "default_permissions",
         "the kernel checks mode, owner and group of what is shown; with allow_other and allow_root it is on",
         "the daemon reads with its own rights for whoever is let in: with allow_other alone that is everything for "
         "everybody, 0600 files of root among it. Alone the mounting user is let in, who may read it anyway. With "
         "attr_timeout=0 each access asks for attributes once more: twice as often",
-        off="no_default_permissions",
+        off="no_default_permissions", here=True,
     ),
-    _kernel("nosuid", "set-user-id bits have no effect", "as libfuse and fusermount3", "suid", "on"),
-    _kernel("nodev", "device files have no effect", "as libfuse and fusermount3", "dev", "on"),
+    _kernel("nosuid", "set-user-id bits have no effect", "as libfuse and fusermount3", "suid", "on", here=True),
+    _kernel("nodev", "device files have no effect", "as libfuse and fusermount3", "dev", "on", here=True),
     _kernel("noexec", "nothing on the mount can be executed", "data sets carry scripts and programs", "exec"),
     _kernel("noatime", "do not update access times", "access times are never written in any case", "atime"),
     _flag("auto_unmount", "unmount when the daemon dies", "an empty directory invites rsync --delete"),
@@ -188,7 +193,9 @@ _TAKEN = (
         "what AlluxioFuse shows",
         aliases=("alluxio.fuse.fs.name",),
     ),
-    _flag("nonempty", "mount over a directory that is not empty", "files would disappear beneath the mount"),
+    _flag(
+        "nonempty", "mount over a directory that is not empty", "files would disappear beneath the mount", here=True,
+    ),
     Option("big_writes", "accepted", "", "", "every libfuse 3 has big writes"),
 )  # fmt: skip
 

@@ -35,4 +35,6 @@ class Option(NamedTuple):
     kernel: bool = False  # goes into the option string of mount(2)
     cluster: bool = False  # without effect unless an Alluxio cluster is mounted
     oss: bool = False  # without effect unless a bucket of OSS is mounted
-    here: bool = False  # of this machine, this command, or the way to the cluster: no cluster default of it counts
+    # Of this machine, its files, its users and its memory, of this command, or of the way to the cluster: no cluster
+    # default of it counts.
+    here: bool = False

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from alluxio_jnifuse.config import ALLUXIO
 from alluxio_jnifuse.errors import ConfigError
-from alluxio_jnifuse.loading import CLUSTER, DEFAULT, TIER, TIERS
+from alluxio_jnifuse.loading import DEFAULT, TIER, TIERS
 from alluxio_jnifuse.sources.alluxio.settings import Settings
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def settings(config: Config, masters: Sequence[str]) -> Settings:
         domain_socket_as_uuid=config.flag("alluxio.worker.data.server.domain.socket.as.uuid"),
         direct_local_io=config.flag("alluxio.user.unsafe.direct.local.io.enabled"),
         tier_directories=_tier_directories(config),
-        tiers_configured=config.settings[_TIER_PATHS.format(0)].rank > CLUSTER,  # masters know little of workers
+        tiers_configured=config.settings[_TIER_PATHS.format(0)].rank > DEFAULT,
         data_folder=config.text("alluxio.worker.data.folder").strip("/"),
     )
 
