@@ -12,8 +12,10 @@ import errno
 import os
 import stat
 from collections import deque
+from collections.abc import Callable
 
 _MOST_LINKS = 40  # as the kernel, path_resolution(7)
+_Check = Callable[[os.stat_result, os.stat_result, str], None]
 _STEP = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -50,12 +52,25 @@ def check_file(path: str) -> None:
         raise OSError(errno.EINVAL, "not a file", where)
 
 
-def _walk(path: str, make: bool) -> tuple[int, str]:
-    """A descriptor (O_PATH) of what a path leads to, and its path without links."""
+def check_place(path: str) -> None:
+    """Raises UntrustedPath when just anybody could have put what is at a path there; another OSError without it.
+
+    It may belong to others than root and this user: to whom directories on the way were given.
+    """
+    os.close(_walk(path, make=False, check=_check_placed)[0])
+
+
+def _walk(path: str, make: bool, check: _Check | None = None) -> tuple[int, str]:
+    """A descriptor (O_PATH) of what a path leads to, and its path without links.
+
+    `check(directory, found, where)` is called for each part, what it lies in, and links among them.
+    """
+    check = check or _check_ours
     parts = deque(os.path.abspath(path).split("/"))
     at, where, links = os.open("/", _STEP), "/", 0
     try:
-        _check(os.fstat(at), where)
+        around = os.fstat(at)
+        check(around, around, where)
         while parts:
             name = parts.popleft()
             if name in ("", "."):
@@ -65,7 +80,7 @@ def _walk(path: str, make: bool) -> tuple[int, str]:
             if stat.S_ISLNK(status.st_mode):
                 os.close(inner)
                 links += 1
-                _check_owner(status, os.path.join(where, name))
+                check(around, status, os.path.join(where, name))
                 target = os.readlink(name, dir_fd=at)
                 if links > _MOST_LINKS:
                     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
@@ -73,11 +88,12 @@ def _walk(path: str, make: bool) -> tuple[int, str]:
                 if not target.startswith("/"):
                     continue
                 inner, name, where = os.open("/", _STEP), "", "/"
-                status = os.fstat(inner)
+                status = around = os.fstat(inner)
             os.close(at)
             at = inner
             where = os.path.dirname(where) if name == ".." else os.path.join(where, name)
-            _check(status, where)
+            check(around, status, where)
+            around = status
     except BaseException:
         os.close(at)
         raise
@@ -97,14 +113,26 @@ def _enter(name: str, parent: int, make: bool) -> int:
     return os.open(name, _STEP, dir_fd=parent)
 
 
-def _check(status: os.stat_result, where: str) -> None:
+def _check_ours(_: os.stat_result, status: os.stat_result, where: str) -> None:
+    """Nobody but root and this user may write to it."""
     _check_owner(status, where)
+    if stat.S_ISLNK(status.st_mode):
+        return
     sticky = stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX
     if status.st_mode & 0o022 and not sticky:
         remedy = (
             "chmod go-w, or chmod +t, or choose another directory" if stat.S_ISDIR(status.st_mode) else "chmod go-w"
         )
         raise UntrustedPath(where, "can be written by others", remedy)
+
+
+def _check_placed(directory: os.stat_result, status: os.stat_result, where: str) -> None:
+    """Where everybody may make files, it is of root or this user."""
+    if not directory.st_mode & stat.S_IWOTH or directory is status:
+        return
+    if not directory.st_mode & stat.S_ISVTX:
+        raise UntrustedPath(os.path.dirname(where), "can be written by everybody", "chmod o-w")
+    _check_owner(status, where)
 
 
 def _check_owner(status: os.stat_result, where: str) -> None:

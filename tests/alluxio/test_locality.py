@@ -115,9 +115,10 @@ def test_a_domain_socket_that_is_here(tmp_path: Path) -> None:
     """Where that is configured: its name tells workers apart."""
     names = Names()
     here, gone = (address(domain_socket=str(tmp_path / name)) for name in ("here", "gone"))
-    (tmp_path / "here").touch()
     found = names.locality(domain_socket_as_uuid=True)
-    assert found.is_local(here)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "here"))
+        assert found.is_local(here)
     assert not found.is_local(gone)
     assert not found.is_local(address())
     assert not names.locality().is_local(here)

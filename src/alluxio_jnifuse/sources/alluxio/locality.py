@@ -11,13 +11,14 @@ to do. Whoever asks waits for them for a second at most, holding nothing; what t
 from __future__ import annotations
 
 import logging
-import os
 import socket
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
+
+from alluxio_jnifuse.sources.alluxio.domainsockets import DomainSockets
 
 if TYPE_CHECKING:
     from alluxio_jnifuse.sources.alluxio.settings import Settings
@@ -49,6 +50,7 @@ class Locality:
         clock: Callable[[], float] = time.monotonic,
         patience_s: float = _PATIENCE_S,
     ) -> None:
+        self.sockets = DomainSockets()
         self._as_uuid = settings.domain_socket_as_uuid
         self._tiers = [tier for tier in settings.tiers if tier[0] != NODE]
         self._resolve = resolve or resolve_host
@@ -94,7 +96,7 @@ class Locality:
             return True
         if any(name == NODE and _plain(value) in self._names for name, value in address.tiers):
             return True
-        return self._as_uuid and bool(address.domain_socket) and os.path.exists(address.domain_socket)
+        return self._as_uuid and self.sockets.usable(address.domain_socket)
 
     def _learn(self, hosts: Iterable[str]) -> None:
         """Returns when everything is known of the hosts that can be known in time."""

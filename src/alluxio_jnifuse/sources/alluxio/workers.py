@@ -11,7 +11,6 @@ does not wait for them.
 from __future__ import annotations
 
 import logging
-import os
 import queue
 import random
 import threading
@@ -171,7 +170,8 @@ class Workers:
 
     def _target(self, address: Address) -> str:
         """As Alluxio's client: the domain socket of a worker of this machine that has one, else its port."""
-        if address.domain_socket and self.locality.is_local(address) and os.path.exists(address.domain_socket):
+        path = address.domain_socket
+        if path and self.locality.is_local(address) and self.locality.sockets.usable(path):
             return f"unix:{address.domain_socket}"
         host, port = address.endpoint
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
