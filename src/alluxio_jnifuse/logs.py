@@ -15,6 +15,7 @@ import stat
 import time
 from typing import TYPE_CHECKING
 
+from alluxio_jnifuse import trusted
 from alluxio_jnifuse.errors import MountError
 from alluxio_jnifuse.masking import masked_text
 from alluxio_jnifuse.registry import is_trusted
@@ -29,6 +30,7 @@ ROTATE_FILES = 5  # kept beside the current one
 REPEAT_S = 10.0
 _REPEAT_LINES = 1000  # different lines remembered; a storm of different ones is not what this is for
 
+_NO_FILE = "it is not a file"
 _FORMAT = "%(asctime)s %(levelname)-5s %(message)s"
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\x85\u2028\u2029]")  # what ends a line somewhere, or moves a terminal
 # log4j's names, which people grep for.
@@ -105,12 +107,18 @@ class LogHandler(logging.Handler):
             pass  # a full disk or a closed terminal must not stop the mount
 
     def _rotate(self) -> None:
-        for number in range(ROTATE_FILES, 0, -1):
-            older = f"{self._path}.{number}"
-            newer = f"{self._path}.{number - 1}" if number > 1 else self._path
-            if os.path.exists(newer):
-                os.replace(newer, older)
-        fd = _open(self._path)
+        path, name = os.path.split(self._path)
+        directory = trusted.open_lent_directory(path)
+        try:
+            for number in range(ROTATE_FILES, 0, -1):
+                newer = f"{name}.{number - 1}" if number > 1 else name
+                try:
+                    os.replace(newer, f"{name}.{number}", src_dir_fd=directory, dst_dir_fd=directory)
+                except FileNotFoundError:
+                    pass
+            fd = _open(directory, name)
+        finally:
+            os.close(directory)
         if fd is not None:
             os.dup2(fd, self._fd, inheritable=False)
             for standard in (1, 2):  # what C libraries print belongs here too
@@ -153,13 +161,16 @@ def open_file(directory: str, stem: str) -> tuple[int, str]:
     problem = ""
     for path in attempts:
         try:
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            if not directory and not is_trusted(os.path.dirname(path), os.geteuid()):
-                problem = "lies in a directory that others may write to"
-                continue
-            fd = _open(path)
+            parent = trusted.open_lent_directory(os.path.dirname(path), make=True)
+            try:
+                if not directory and not is_trusted(os.path.dirname(path), os.geteuid()):
+                    problem = "lies in a directory that others may write to"
+                    continue
+                fd = _open(parent, os.path.basename(path))
+            finally:
+                os.close(parent)
         except OSError as error:
-            reason = "its directory is a file" if error.errno == errno.EEXIST else error.strerror
+            reason = "its directory is a file" if error.errno == errno.ENOTDIR else error.strerror
             problem = f"cannot be written: {reason}"
             continue
         if fd is not None:
@@ -176,17 +187,22 @@ def default_directories(uid: int) -> list[str]:
     return [os.path.join(state, "alluxio-jnifuse"), f"/tmp/alluxio-jnifuse-{uid}"]
 
 
-def _open(path: str) -> int | None:
-    """A descriptor of `path`, locked; None when somebody else has it. Raises OSError, also when it is no file."""
+def _open(directory: int, name: str) -> int | None:
+    """A descriptor of a file, locked; None when somebody else has it. Raises OSError, also when it is no file.
+
+    It names files and directories that not everybody may list, so not everybody may read it. One with another name is
+    somebody's who wants it to grow, or to be read by those who read logs.
+    """
     # O_NONBLOCK: a FIFO would be waited for.
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
-        fd = os.open(path, flags, 0o644)
+        fd = os.open(name, flags, 0o640, dir_fd=directory)
     except OSError as error:
-        raise _no_file(path) if error.errno == errno.ENXIO else error from None
+        raise OSError(errno.EINVAL, _NO_FILE) if error.errno == errno.ENXIO else error from None
     try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise _no_file(path)
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+            raise OSError(errno.EINVAL, "it has another name" if stat.S_ISREG(status.st_mode) else _NO_FILE)
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(fd)
@@ -195,10 +211,6 @@ def _open(path: str) -> int | None:
         os.close(fd)
         raise
     return fd
-
-
-def _no_file(path: str) -> OSError:
-    return OSError(errno.EINVAL, "it is not a file", path)
 
 
 def drain(core: Core, handler: LogHandler) -> None:

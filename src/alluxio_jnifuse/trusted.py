@@ -31,7 +31,12 @@ def open_directory(path: str, *, make: bool = False) -> int:
 
     Raises UntrustedPath, or another OSError.
     """
-    fd, where = _walk(path, make)
+    fd, where = _walk(path, 0o700 if make else 0)
+    return _directory(fd, where)
+
+
+def _directory(fd: int, where: str) -> int:
+    """`fd`, if it is a directory."""
     try:
         if not stat.S_ISDIR(os.fstat(fd).st_mode):
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), where)
@@ -41,9 +46,19 @@ def open_directory(path: str, *, make: bool = False) -> int:
     return fd
 
 
+def open_lent_directory(path: str, *, make: bool = False) -> int:
+    """A descriptor (O_PATH) of a directory that may be others', but is reached through no link of theirs.
+
+    So what is made there lies where this user wanted it, or where they could put it themselves. `make`: what is missing
+    of the path is made. Raises UntrustedPath, or another OSError.
+    """
+    fd, where = _walk(path, 0o755 if make else 0, _check_link)
+    return _directory(fd, where)
+
+
 def check_file(path: str) -> None:
     """Raises UntrustedPath when somebody else can change a file or what its path means; another OSError without it."""
-    fd, where = _walk(path, make=False)
+    fd, where = _walk(path)
     try:
         status = os.fstat(fd)
     finally:
@@ -57,12 +72,13 @@ def check_place(path: str) -> None:
 
     It may belong to others than root and this user: to whom directories on the way were given.
     """
-    os.close(_walk(path, make=False, check=_check_placed)[0])
+    os.close(_walk(path, check=_check_placed)[0])
 
 
-def _walk(path: str, make: bool, check: _Check | None = None) -> tuple[int, str]:
+def _walk(path: str, make: int = 0, check: _Check | None = None) -> tuple[int, str]:
     """A descriptor (O_PATH) of what a path leads to, and its path without links.
 
+    `make`: the mode of the directories that are made of what is missing; 0: none are.
     `check(directory, found, where)` is called for each part, what it lies in, and links among them.
     """
     check = check or _check_ours
@@ -100,14 +116,14 @@ def _walk(path: str, make: bool, check: _Check | None = None) -> tuple[int, str]
     return at, where
 
 
-def _enter(name: str, parent: int, make: bool) -> int:
+def _enter(name: str, parent: int, make: int) -> int:
     try:
         return os.open(name, _STEP, dir_fd=parent)
     except FileNotFoundError:
         if not make:
             raise
     try:
-        os.mkdir(name, 0o700, dir_fd=parent)
+        os.mkdir(name, make, dir_fd=parent)
     except FileExistsError:
         pass
     return os.open(name, _STEP, dir_fd=parent)
@@ -124,6 +140,13 @@ def _check_ours(_: os.stat_result, status: os.stat_result, where: str) -> None:
             "chmod go-w, or chmod +t, or choose another directory" if stat.S_ISDIR(status.st_mode) else "chmod go-w"
         )
         raise UntrustedPath(where, "can be written by others", remedy)
+
+
+def _check_link(directory: os.stat_result, status: os.stat_result, where: str) -> None:
+    """A link is of root or this user, and nobody else could put another in its place."""
+    if stat.S_ISLNK(status.st_mode):
+        _check_ours(status, directory, os.path.dirname(where))
+        _check_owner(status, where)
 
 
 def _check_placed(directory: os.stat_result, status: os.stat_result, where: str) -> None:

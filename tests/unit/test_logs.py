@@ -14,6 +14,8 @@ from alluxio_jnifuse import logs
 from alluxio_jnifuse.errors import MountError
 from alluxio_jnifuse.logs import LogHandler
 
+STRANGER = 65534
+
 
 @pytest.fixture
 def log(tmp_path: Path) -> Iterator[tuple[LogHandler, Path]]:
@@ -79,6 +81,68 @@ def test_a_fifo_is_no_log_file(tmp_path: Path) -> None:
             logs.open_file(str(tmp_path), "x")
         for fd in fds:
             os.close(fd)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make what belongs to somebody else")
+@pytest.mark.parametrize("at", ["directory", "above", "their own"])
+def test_a_link_of_somebody_else_leads_no_log_elsewhere(private: Path, at: str) -> None:
+    """Whoever owns the directory of the log would have root write and replace files in another one."""
+    (private / "elsewhere" / "logs").mkdir(parents=True)
+    (private / "theirs").mkdir()
+    link = private / "link" if at != "their own" else private / "theirs" / "link"
+    link.symlink_to(private / "elsewhere")
+    os.lchown(private / "theirs" if at == "their own" else link, STRANGER, STRANGER)
+    with pytest.raises(MountError, match=f"belongs to user {STRANGER}"):
+        logs.open_file(str(link if at == "directory" else link / "logs"), "x")
+    assert not list((private / "elsewhere").rglob("*.log"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make what belongs to somebody else")
+def test_a_directory_that_becomes_a_link_while_it_is_logged_to(private: Path) -> None:
+    """What is rotated is what was written, and nothing of the same name elsewhere."""
+    (private / "elsewhere").mkdir()
+    for name in ("fuse.log", "fuse.log.1", "fuse.log.2"):
+        (private / "elsewhere" / name).write_text("kept")
+    (private / "theirs").mkdir()
+    os.chown(private / "theirs", STRANGER, STRANGER)
+    fd, path = logs.open_file(str(private / "theirs" / "logs"), "x")
+    handler = LogHandler(fd, path, rotate_bytes=200)
+    (private / "theirs" / "logs").rename(private / "theirs" / "old")
+    (private / "theirs" / "logs").symlink_to(private / "elsewhere")
+    for number in range(10):
+        say(handler, f"line number {number:4} {'.' * 60}")
+    handler.close()
+    os.close(fd)
+    assert [each.read_text() for each in (private / "elsewhere").iterdir()] == ["kept"] * 3
+    assert (private / "theirs" / "old" / "fuse.log").read_text().count("line number") == 10
+
+
+def test_links_of_our_own(private: Path) -> None:
+    """Lead where they lead, also from the directory of a log that is to be made."""
+    (private / "there").mkdir()
+    (private / "link").symlink_to("there")
+    fd, path = logs.open_file(str(private / "link" / "logs"), "x")
+    os.close(fd)
+    assert (private / "there" / "logs" / "fuse.log").samefile(path)
+
+
+def test_a_log_is_not_a_file_with_another_name(tmp_path: Path) -> None:
+    """One that somebody else linked there would grow by every line."""
+    (tmp_path / "passwd").write_text("root:x:0:0::/root:/bin/sh\n")
+    for name in ("fuse.log", "fuse-x.log"):
+        os.link(tmp_path / "passwd", tmp_path / name)
+    with pytest.raises(MountError, match="it has another name"):
+        logs.open_file(str(tmp_path), "x")
+    assert (tmp_path / "passwd").read_text().count("\n") == 1
+
+
+def test_not_everybody_reads_it(log: tuple[LogHandler, Path]) -> None:
+    """It has names in it that only some may list; so have those that it becomes."""
+    handler, path = log
+    for number in range(10):
+        say(handler, f"line number {number:4} {'.' * 60}")
+    assert len(list(path.parent.iterdir())) > 1
+    assert not any(each.stat().st_mode & 0o007 for each in path.parent.iterdir())
 
 
 def test_level_is_part_of_a_line(log: tuple[LogHandler, Path]) -> None:
