@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include "file.h"
 #include "lent.h"
@@ -168,6 +169,22 @@ void ajf_expire(struct ajf *m, uint64_t age_ns)
     pthread_mutex_lock(&m->cache.lock);
     ajf_cache_expire_locked(m, now > age_ns ? now - age_ns : 0);
     ajf_cache_unlock(&m->cache);
+}
+
+/* --------------------------------------------------------------------------------------- told without asking */
+
+int ajf_offer_list(struct ajf *m, const char *path, size_t len, const struct ajf_entry *entries, size_t n,
+                   const char *names, size_t names_len, uint64_t age_ns)
+{
+    uint64_t nodeid = ajf_inode_resolve(&m->inodes, path, len), now = ajf_now_ns();
+    struct ajf_inode_view v;
+    int err = -ENOENT;
+    if (!nodeid)
+        return err;
+    if (!ajf_inode_get(&m->inodes, nodeid, &v) && S_ISDIR(v.attr.mode) && n <= UINT32_MAX)
+        err = ajf_dir_listed(m, nodeid, entries, n, names, names_len, now > age_ns ? now - age_ns : 0, true, NULL);
+    ajf_inode_unref(&m->inodes, nodeid);
+    return err;
 }
 
 /* ------------------------------------------------------------------------------------------------ looking in */

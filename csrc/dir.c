@@ -9,6 +9,7 @@
 #include "mount.h"
 #include "readdir.h"
 
+#define TELL_AGAIN_NS (60 * AJF_NS_PER_S)
 #define MOST_ASTRAY 4 /* files not read in the order of names, the first two of any reader, before another is tried */
 
 static struct ajf_list *bucket(struct ajf_dirs *d, uint64_t nodeid)
@@ -28,6 +29,8 @@ void ajf_dirs_init(struct ajf_dirs *d)
     for (int i = 0; i < AJF_DIR_BUCKETS; i++)
         ajf_list_init(&d->bucket[i]), ajf_list_init(&d->seats[i]);
     ajf_list_init(&d->by_age);
+    ajf_list_init(&d->held);
+    d->held_most = AJF_DIR_HELD_BYTES;
 }
 
 static void unref_locked(struct ajf *m, struct ajf_listing *l)
@@ -35,17 +38,56 @@ static void unref_locked(struct ajf *m, struct ajf_listing *l)
     if (--l->refs)
         return;
     ajf_list_del(&l->by_node);
+    ajf_list_del(&l->by_age);
     ajf_inode_unref(&m->inodes, l->nodeid);
     AJF_COUNT(&m->stats, listings_died);
+    m->dirs.bytes -= ajf_listing_empty(l);
     ajf_listing_free(l);
 }
 
+/* From now on only those that have it open read it, and nothing is looked for ahead of them. */
 static void retire_locked(struct ajf *m, struct ajf_listing *l)
 {
-    l->current = false;
+    l->current = l->contents->current = false;
     ajf_list_del(&l->by_age);
-    m->dirs.kept_bytes -= l->bytes;
+    ajf_list_add(&m->dirs.held, &l->by_age);
+    m->dirs.kept_bytes -= l->contents->bytes;
+    ajf_run_done(&l->run);
+    ajf_run_done(&l->run_by_number);
+    ajf_ranks_done(&l->by_number);
     unref_locked(m, l);
+}
+
+/* Looks at the contents without the lock, until ajf_dir_unref. */
+static struct ajf_listing *hold_locked(struct ajf_listing *l)
+{
+    l->refs++;
+    l->busy++;
+    return l;
+}
+
+/* Frees contents that nobody reads at the moment, until what is held fits the limit. */
+static void give_up_locked(struct ajf *m)
+{
+    struct ajf_dirs *d = &m->dirs;
+    bool any = false;
+    for (struct ajf_list *n = d->held.next; n != &d->held && d->bytes - d->kept_bytes > d->held_most;) {
+        struct ajf_listing *l = AJF_CONTAINER(n, struct ajf_listing, by_age);
+        n = n->next;
+        if (l->busy || l->contents->current)
+            continue;
+        ajf_list_del(&l->by_age);
+        d->bytes -= ajf_listing_empty(l);
+        AJF_COUNT(&m->stats, listings_given_up);
+        any = true;
+    }
+    if (!any || (d->told_ns && ajf_now_ns() - d->told_ns < TELL_AGAIN_NS))
+        return;
+    d->told_ns = ajf_now_ns();
+    ajf_log(&m->log, AJF_LOG_WARN,
+            "directories that are open, and have changed since, take more than %llu MiB; whoever reads on where one was "
+            "read longest ago gets ESTALE",
+            (unsigned long long)(d->held_most >> 20));
 }
 
 void ajf_dirs_clear(struct ajf *m)
@@ -55,9 +97,10 @@ void ajf_dirs_clear(struct ajf *m)
     for (int i = 0; i < AJF_DIR_BUCKETS; i++) {
         while (!ajf_list_empty(&d->bucket[i])) {
             struct ajf_listing *l = AJF_CONTAINER(d->bucket[i].next, struct ajf_listing, by_node);
-            if (l->current)
-                ajf_list_del(&l->by_age);
-            l->refs = 1;
+            ajf_list_del(&l->by_node);
+            ajf_list_del(&l->by_age);
+            l->current = false;
+            l->refs = 1 + l->busy; /* whoever looks at it frees it */
             unref_locked(m, l);
         }
         struct ajf_list *seat;
@@ -120,6 +163,28 @@ static void compare_snapshots(struct ajf *m, const struct ajf_listing *old, cons
     }
 }
 
+/* Takes the contents of the current snapshot, if the directory has not changed, and counts those of its own otherwise. */
+static void share_contents(struct ajf *m, struct ajf_listing *l)
+{
+    struct ajf_dirs *d = &m->dirs;
+    pthread_mutex_lock(&d->lock);
+    struct ajf_listing *old = current_locked(d, l->nodeid);
+    if (old)
+        hold_locked(old);
+    pthread_mutex_unlock(&d->lock);
+    bool equal = old && ajf_listing_is_equal(l, old);
+    pthread_mutex_lock(&d->lock);
+    if (equal)
+        ajf_listing_share(l, old);
+    else
+        d->bytes += l->contents->bytes;
+    if (old) {
+        old->busy--;
+        unref_locked(m, old); /* it may have expired, and is to be compared with all the same */
+    }
+    pthread_mutex_unlock(&d->lock);
+}
+
 int ajf_dir_listed(struct ajf *m, uint64_t nodeid, const struct ajf_entry *entries, size_t n, const char *names,
                    size_t names_len, uint64_t asked_ns, bool offered, struct ajf_listing **ret_l)
 {
@@ -129,6 +194,7 @@ int ajf_dir_listed(struct ajf *m, uint64_t nodeid, const struct ajf_entry *entri
     if (err)
         return err;
     ajf_inode_ref(&m->inodes, nodeid);
+    share_contents(m, l);
     pthread_mutex_lock(&d->lock);
     struct ajf_listing *old = current_locked(d, nodeid);
     bool outdated = offered && (asked_ns <= d->dropped_ns || (old && old->expires_ns >= l->expires_ns));
@@ -141,8 +207,8 @@ int ajf_dir_listed(struct ajf *m, uint64_t nodeid, const struct ajf_entry *entri
     /* What has expired here has expired in the kernel. */
     bool compared = old && !offered && l->asked_ns < old->expires_ns;
     if (compared) {
-        old->refs++;
-        l->refs++;
+        hold_locked(old);
+        hold_locked(l);
     }
     if (old)
         retire_locked(m, old);
@@ -152,23 +218,20 @@ int ajf_dir_listed(struct ajf *m, uint64_t nodeid, const struct ajf_entry *entri
     l->dropped = asked_ns <= d->forgotten_ns;
     l->id = count_up(&d->next_id);
     l->edition = ajf_listing_edition(l);
-    l->current = true;
-    if (ret_l) {
-        l->refs++;
-        *ret_l = l;
-    }
-    d->kept_bytes += l->bytes;
+    l->current = l->contents->current = true;
+    if (ret_l)
+        *ret_l = hold_locked(l);
+    d->kept_bytes += l->contents->bytes;
     ajf_list_add(bucket(d, nodeid), &l->by_node);
     ajf_list_add(&d->by_age, &l->by_age);
     while (d->kept_bytes > AJF_DIR_KEEP_BYTES && d->by_age.next != &l->by_age)
         retire_locked(m, AJF_CONTAINER(d->by_age.next, struct ajf_listing, by_age));
+    give_up_locked(m);
     pthread_mutex_unlock(&d->lock);
     if (compared) {
         compare_snapshots(m, old, l);
-        pthread_mutex_lock(&d->lock);
-        unref_locked(m, old);
-        unref_locked(m, l);
-        pthread_mutex_unlock(&d->lock);
+        ajf_dir_unref(m, old);
+        ajf_dir_unref(m, l);
     }
     return 0;
 }
@@ -311,7 +374,9 @@ void ajf_dir_unopen(struct ajf *m, uint64_t nodeid, uint64_t fh)
 void ajf_dir_unref(struct ajf *m, struct ajf_listing *l)
 {
     pthread_mutex_lock(&m->dirs.lock);
+    l->busy--;
     leave_locked(m, l);
+    give_up_locked(m);
     pthread_mutex_unlock(&m->dirs.lock);
 }
 
@@ -327,7 +392,11 @@ static struct ajf_listing *take_locked(struct ajf *m, uint64_t nodeid, uint64_t 
         l = listed ? listed : seat ? good_locked(d, nodeid) : NULL;
     if (!l)
         return NULL;
-    l->refs++;
+    hold_locked(l);
+    if (!l->current && l->contents) {
+        ajf_list_del(&l->by_age);
+        ajf_list_add(&d->held, &l->by_age);
+    }
     if (seat && !seat->l) {
         seat->l = l;
         l->refs++;
@@ -346,7 +415,7 @@ bool ajf_dir_read(struct ajf *m, fuse_req_t req, uint64_t nodeid, uint64_t fh, s
     pthread_mutex_unlock(&m->dirs.lock);
     if (!l)
         return false;
-    int err = ajf_readdir_reply(m, req, l, size, offset, plus);
+    int err = l->contents ? ajf_readdir_reply(m, req, l, size, offset, plus) : -ESTALE; /* held: it stays so */
     if (err)
         fuse_reply_err(req, -err);
     ajf_dir_unref(m, l); /* the reply was quicker than this: the last RELEASEDIR may have come and gone */
@@ -482,7 +551,7 @@ static void rank_by_number(struct ajf *m, struct ajf_listing *l)
     if (numbers && !ajf_ranks_make(numbers, l->n, &ranks)) {
         pthread_mutex_lock(&m->dirs.lock);
         l->by_number = ranks; /* this is done once */
-        if (ajf_run_init(&l->run_by_number, l->n, was_asked, l))
+        if (!l->current || ajf_run_init(&l->run_by_number, l->n, was_asked, l))
             ajf_ranks_done(&l->by_number);
         pthread_mutex_unlock(&m->dirs.lock);
     }
@@ -511,31 +580,13 @@ size_t ajf_dir_ahead(struct ajf *m, uint64_t parent, const char *name, size_t le
             n = pick_locked(m, &numbered, numbered_from, numbered_to, room, ret_picks, most);
         } else if (!numbered.entry_at && ++l->astray == MOST_ASTRAY) {
             to_rank = true;
-            l->refs++;
+            hold_locked(l);
         }
     }
     pthread_mutex_unlock(&d->lock);
     if (to_rank) {
         rank_by_number(m, l);
-        pthread_mutex_lock(&d->lock);
-        leave_locked(m, l);
-        pthread_mutex_unlock(&d->lock);
+        ajf_dir_unref(m, l);
     }
     return n;
-}
-
-/* ------------------------------------------------------------------------------------------- told without asking */
-
-int ajf_offer_list(struct ajf *m, const char *path, size_t len, const struct ajf_entry *entries, size_t n,
-                   const char *names, size_t names_len, uint64_t age_ns)
-{
-    uint64_t nodeid = ajf_inode_resolve(&m->inodes, path, len), now = ajf_now_ns();
-    struct ajf_inode_view v;
-    int err = -ENOENT;
-    if (!nodeid)
-        return err;
-    if (!ajf_inode_get(&m->inodes, nodeid, &v) && S_ISDIR(v.attr.mode) && n <= UINT32_MAX)
-        err = ajf_dir_listed(m, nodeid, entries, n, names, names_len, now > age_ns ? now - age_ns : 0, true, NULL);
-    ajf_inode_unref(&m->inodes, nodeid);
-    return err;
 }

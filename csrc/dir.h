@@ -18,6 +18,9 @@
  * What is told of one name, by a look-up or a newer listing, and a snapshot that says otherwise are not both believed:
  * the older one counts no longer (ajf_dir_hear, ajf_dir_denies, ajf_dir_listed).
  *
+ * Who has a directory open keeps its snapshot, and may have many open that change all the time. Beyond a limit the
+ * contents of that which was read longest ago are given up, and whoever reads on in it gets ESTALE.
+ *
  * Threads: any. Lock: dirs->lock guards the table and all counts; above inodes->lock. Snapshots are read without it,
  * held by a reference.
  */
@@ -33,7 +36,8 @@
 #include "listing.h"
 
 #define AJF_DIR_BUCKETS 1024
-#define AJF_DIR_KEEP_BYTES (UINT64_C(64) << 20) /* of snapshots that nobody has open: 600 k entries or so */
+#define AJF_DIR_KEEP_BYTES (UINT64_C(64) << 20) /* of snapshots that new opens get: 600 k entries or so */
+#define AJF_DIR_HELD_BYTES (UINT64_C(64) << 20) /* of others, which somebody has open */
 
 /* A directory that is open, but had no snapshot that was good when it was opened. */
 struct ajf_seat {
@@ -56,7 +60,11 @@ struct ajf_dirs {
     struct ajf_list bucket[AJF_DIR_BUCKETS]; /* lock; by nodeid */
     struct ajf_list seats[AJF_DIR_BUCKETS];  /* lock; by nodeid */
     struct ajf_list by_age;                  /* lock; current ones, oldest first */
-    uint64_t kept_bytes;                     /* lock */
+    struct ajf_list held;                    /* lock; the others that have contents, that which was read longest ago first */
+    uint64_t bytes;                          /* lock; of the contents of all, */
+    uint64_t kept_bytes;                     /* lock; and of those that are current */
+    uint64_t held_most;                      /* AJF_DIR_HELD_BYTES, but in tests */
+    uint64_t told_ns;                        /* lock; when the log was told that some were given up, last */
     uint32_t next_id, next_token;            /* lock; never 0 */
     uint64_t dropped_ns;                     /* lock; when a snapshot turned out to be out of date, whichever */
     uint64_t forgotten_ns;                   /* lock; when all that was known of some directories was to be forgotten */
@@ -66,7 +74,7 @@ struct ajf_dirs {
 struct ajf;
 
 void ajf_dirs_init(struct ajf_dirs *d);
-/* Frees every snapshot, open or not: the connection is gone. */
+/* Drops every snapshot, open or not: the connection is gone. */
 void ajf_dirs_clear(struct ajf *m);
 void ajf_dirs_done(struct ajf_dirs *d);
 

@@ -57,13 +57,28 @@ static uint64_t identity(const struct ajf_attr *a)
     return a->ino ? a->ino : S_ISDIR(a->mode) ? 0 : a->version;
 }
 
+static void free_contents(struct ajf_contents *c)
+{
+    free(c->entries);
+    free(c->names);
+    free(c);
+}
+
+static void show(struct ajf_listing *l, struct ajf_contents *c)
+{
+    l->contents = c;
+    l->n = c ? c->n : 0;
+    l->entries = c ? c->entries : NULL;
+    l->names = c ? c->names : NULL;
+}
+
 /* Copies the entries in order of their names; names that no file can have are left out and counted. */
-static int copy_sorted(struct ajf_listing *l, const struct ajf_entry *entries, size_t n, size_t names_len,
-                       size_t *ret_skipped)
+static int copy_sorted(struct ajf_contents *to, const struct ajf_entry *entries, size_t n, size_t names_len,
+                       uint64_t *ret_stamp, size_t *ret_skipped)
 {
     struct sort_key *keys = malloc((n + 1) * sizeof *keys);
-    l->entries = malloc((n + 1) * sizeof *l->entries);
-    if (!keys || !l->entries) {
+    to->entries = malloc((n + 1) * sizeof *to->entries);
+    if (!keys || !to->entries) {
         free(keys);
         return -ENOMEM;
     }
@@ -75,25 +90,26 @@ static int copy_sorted(struct ajf_listing *l, const struct ajf_entry *entries, s
             free(keys);
             return -EINVAL;
         }
-        const char *name = l->names + off;
+        const char *name = to->names + off;
         if (is_name(name, len))
             keys[used++] = (struct sort_key){head_of(name, len), name, len, (uint32_t)i};
     }
     qsort(keys, used, sizeof *keys, compare_keys);
-    l->stamp = used;
+    uint64_t stamp = used;
     for (size_t i = 0; i < used; i++) {
         const struct sort_key *k = &keys[i];
         if (i && !ajf_listing_compare(k->name, k->len, keys[i - 1].name, keys[i - 1].len))
             continue; /* the same name twice: the first wins */
         const struct ajf_entry *e = &entries[k->index];
-        l->entries[l->n] = *e;
-        l->entries[l->n].name_off = (uint32_t)(k->name - l->names); /* as checked: the caller's memory may change */
-        l->entries[l->n++].name_len = k->len;
-        uint64_t h = mix(mix(l->stamp, k->head), identity(&e->attr)) ^ (e->attr.mode & 0170000);
+        to->entries[to->n] = *e;
+        to->entries[to->n].name_off = (uint32_t)(k->name - to->names); /* as checked: the caller's memory may change */
+        to->entries[to->n++].name_len = k->len;
+        uint64_t h = mix(mix(stamp, k->head), identity(&e->attr)) ^ (e->attr.mode & 0170000);
         for (size_t c = 8; c < k->len; c++)
             h = (h ^ (unsigned char)k->name[c]) * UINT64_C(0x100000001b3);
-        l->stamp = mix(h, k->len);
+        stamp = mix(h, k->len);
     }
+    *ret_stamp = stamp;
     *ret_skipped = n - used;
     free(keys);
     return 0;
@@ -103,19 +119,23 @@ int ajf_listing_new(struct ajf *m, uint64_t nodeid, const struct ajf_entry *entr
                     size_t names_len, uint64_t asked_ns, struct ajf_listing **ret_l)
 {
     struct ajf_listing *l = calloc(1, sizeof *l);
+    struct ajf_contents *c = calloc(1, sizeof *c);
     size_t skipped = 0;
-    if (!l)
-        return -ENOMEM;
-    l->names = malloc(names_len + 1);
-    if (l->names && names_len) /* without entries there may be no names at all */
-        memcpy(l->names, names, names_len);
-    int err = l->names ? copy_sorted(l, entries, n, names_len, &skipped) : -ENOMEM;
+    int err = -ENOMEM;
+    if (l && c && (c->names = malloc(names_len + 1))) {
+        if (names_len) /* without entries there may be no names at all */
+            memcpy(c->names, names, names_len);
+        err = copy_sorted(c, entries, n, names_len, &l->stamp, &skipped);
+    }
     if (err) {
-        free(l->entries);
-        free(l->names);
+        if (c)
+            free_contents(c);
         free(l);
         return err;
     }
+    c->bytes = sizeof *c + c->n * sizeof *c->entries + names_len;
+    c->refs = 1;
+    show(l, c);
     if (skipped) {
         char *path = ajf_inode_path(&m->inodes, nodeid, NULL, 0);
         ajf_log(&m->log, AJF_LOG_WARN, "%s: %zu entries have names that no file can have; they are not shown",
@@ -124,7 +144,6 @@ int ajf_listing_new(struct ajf *m, uint64_t nodeid, const struct ajf_entry *entr
     }
     l->nodeid = nodeid;
     l->asked_ns = asked_ns;
-    l->bytes = sizeof *l + l->n * sizeof *l->entries + names_len;
     l->expires_ns = asked_ns + m->options.entry_timeout_ns;
     l->attr_expires_ns = asked_ns + m->options.attr_timeout_ns;
     l->negative_expires_ns = asked_ns + m->options.negative_timeout_ns;
@@ -136,13 +155,45 @@ int ajf_listing_new(struct ajf *m, uint64_t nodeid, const struct ajf_entry *entr
     return 0;
 }
 
+bool ajf_listing_is_equal(const struct ajf_listing *a, const struct ajf_listing *b)
+{
+    if (a->stamp != b->stamp || a->n != b->n)
+        return false;
+    for (size_t i = 0; i < a->n; i++) {
+        const struct ajf_entry *ea = &a->entries[i], *eb = &b->entries[i];
+        if (memcmp(&ea->attr, &eb->attr, sizeof ea->attr) ||
+            ajf_listing_compare(a->names + ea->name_off, ea->name_len, b->names + eb->name_off, eb->name_len))
+            return false;
+    }
+    return true;
+}
+
+void ajf_listing_share(struct ajf_listing *l, const struct ajf_listing *as)
+{
+    struct ajf_contents *shared = as->contents;
+    shared->refs++;
+    ajf_listing_empty(l);
+    show(l, shared);
+}
+
+uint64_t ajf_listing_empty(struct ajf_listing *l)
+{
+    struct ajf_contents *c = l->contents;
+    uint64_t freed = 0;
+    show(l, NULL);
+    if (c && !--c->refs) {
+        freed = c->bytes;
+        free_contents(c);
+    }
+    return freed;
+}
+
 void ajf_listing_free(struct ajf_listing *l)
 {
+    ajf_listing_empty(l);
     ajf_run_done(&l->run);
     ajf_run_done(&l->run_by_number);
     ajf_ranks_done(&l->by_number);
-    free(l->entries);
-    free(l->names);
     free(l);
 }
 

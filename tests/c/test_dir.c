@@ -414,6 +414,98 @@ static void a_directory_of_a_hundred_thousand_entries(void)
     fake_end(&k);
 }
 
+static uint64_t bytes_of_listings(void)
+{
+    pthread_mutex_lock(&k.m->dirs.lock);
+    uint64_t bytes = k.m->dirs.bytes;
+    pthread_mutex_unlock(&k.m->dirs.lock);
+    return bytes;
+}
+
+static void handles_of_an_unchanged_directory_share_one_listing(void)
+{
+    struct ajf_options o = fake_options(); /* timeouts 0: each handle asks */
+    struct source_list l = {0}, reversed = {0};
+    struct fuse_open_out d[40];
+    struct seen seen[1002];
+    char name[20];
+    for (unsigned i = 0; i < 1000; i++) {
+        snprintf(name, sizeof name, "%06u", i);
+        list_add_text(&l, name, i + 10);
+        snprintf(name, sizeof name, "%06u", 999 - i);
+        list_add_text(&reversed, name, 999 - i + 10);
+    }
+    fake_start(&k, &o);
+    d[0] = open_dir(&l);
+    uint64_t one = bytes_of_listings();
+    CHECK(one > 1000 * sizeof *l.entries && one < 1000 * (sizeof *l.entries + 20));
+    for (unsigned i = 1; i < 40; i++)
+        d[i] = open_dir(i % 2 ? &reversed : &l);
+    CHECK_EQ(fake_stat(&k, "listings_born"), 40);
+    CHECK_EQ(bytes_of_listings(), one);
+    l.entries[7].attr.size++;
+    struct fuse_open_out changed = open_dir(&l);
+    CHECK_EQ(bytes_of_listings(), 2 * one);
+    for (unsigned i = 0; i < 40; i++) {
+        CHECK_EQ(read_all(&d[i], 65536, true, seen, 1002), 1002);
+        close_dir(&d[i]);
+    }
+    CHECK_EQ(read_all(&changed, 65536, true, seen, 1002), 1002);
+    close_dir(&changed);
+    list_free(&l);
+    list_free(&reversed);
+    fake_end(&k);
+}
+
+static int error_of_reading(const struct fuse_open_out *d)
+{
+    struct fake_reply r = ask_dir(d, 0, 4096, false, NULL);
+    free(r.bytes);
+    return r.error;
+}
+
+static void what_open_directories_hold_has_a_limit(void)
+{
+    struct ajf_options o = fake_options();
+    struct source_list l = {0};
+    struct fuse_open_out d[6];
+    char name[20];
+    for (unsigned i = 0; i < 1000; i++) {
+        snprintf(name, sizeof name, "%06u", i);
+        list_add_text(&l, name, i + 10);
+    }
+    fake_start(&k, &o);
+    d[0] = open_dir(&l);
+    uint64_t one = bytes_of_listings();
+    k.m->dirs.held_most = 3 * one;
+    for (unsigned i = 1; i < 4; i++) {
+        l.entries[0].attr.size++;
+        d[i] = open_dir(&l);
+    }
+    for (unsigned i = 0; i < 4; i++)
+        CHECK_EQ(error_of_reading(&d[i]), 0);
+    CHECK_EQ(error_of_reading(&d[0]), 0); /* the one that was read longest ago is the second, now */
+    CHECK_EQ(fake_stat(&k, "listings_given_up"), 0);
+    for (unsigned i = 4; i < 6; i++) {
+        l.entries[0].attr.size++;
+        d[i] = open_dir(&l);
+    }
+    uint64_t until = ajf_deadline_ns(FAKE_WAIT_MS); /* who answered the last READDIR may still be on his way out */
+    while (bytes_of_listings() > 4 * one && ajf_now_ns() < until)
+        sched_yield();
+    CHECK_EQ(bytes_of_listings(), 4 * one);
+    CHECK_EQ(fake_stat(&k, "listings_given_up"), 2);
+    CHECK_EQ(error_of_reading(&d[0]), 0);
+    CHECK_EQ(error_of_reading(&d[1]), ESTALE);
+    CHECK_EQ(error_of_reading(&d[2]), ESTALE);
+    for (unsigned i = 3; i < 6; i++)
+        CHECK_EQ(error_of_reading(&d[i]), 0);
+    for (unsigned i = 0; i < 6; i++)
+        close_dir(&d[i]);
+    list_free(&l);
+    fake_end(&k);
+}
+
 int main(void)
 {
     RUN(entries_come_sorted_by_bytes_behind_the_dots);
@@ -431,5 +523,7 @@ int main(void)
     RUN(readdirplus_counts_lookups_and_forgetting_frees);
     RUN(a_slow_listing_does_not_overrule_a_newer_stat);
     RUN(a_directory_of_a_hundred_thousand_entries);
+    RUN(handles_of_an_unchanged_directory_share_one_listing);
+    RUN(what_open_directories_hold_has_a_limit);
     CHECK_END();
 }
