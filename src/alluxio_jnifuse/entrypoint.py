@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 
-from alluxio_jnifuse import cli, locales, mounttable
+from alluxio_jnifuse import cli, locales, masking, mounttable
 from alluxio_jnifuse.cli import mount
 from alluxio_jnifuse.config import ALLUXIO_PATH, MOUNT_POINT
 from alluxio_jnifuse.errors import AlluxioFuseError, MountError
@@ -35,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Returns the exit code, unless another program takes over."""
     if argv is None:
         locales.use_utf8()
+        masking.hide_arguments()
     locales.print_everything()
     words = list(sys.argv[1:] if argv is None else argv)
     if words and words[0] == "fuse":

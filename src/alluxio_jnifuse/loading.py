@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from alluxio_jnifuse import units
 from alluxio_jnifuse.errors import ConfigError
-from alluxio_jnifuse.masking import is_secret, masked
+from alluxio_jnifuse.masking import MASK, is_secret, masked
 from alluxio_jnifuse.options import BY_ENV, BY_NAME, OPTIONS, Option, is_property
 from alluxio_jnifuse.properties import (
     JAVA_OPTS_VARIABLES,
@@ -83,6 +83,11 @@ class Setting(NamedTuple):
     origin: str
     rank: int
     name: str = ""  # as it was written there; "" with a default
+    secret: bool = False  # a reference in it led to a secret
+
+    def shown(self, name: str) -> str:
+        """The text of the setting `name` as it may be shown."""
+        return MASK if self.secret else masked(name, self.text)
 
 
 class Loader:
@@ -138,7 +143,9 @@ class Loader:
     def given(self, key: str) -> Setting | None:
         """A property as it was set, honoured or not; its value is None."""
         found = self._properties.get(_canonical(key))
-        return found and found._replace(text=self._substituted(found) or found.text)
+        return found and found._replace(
+            text=self._substituted(found) or found.text, secret=self._leads_to_secret(found)
+        )
 
     def _copy(self) -> Loader:
         other = copy.copy(self)
@@ -251,7 +258,7 @@ class Loader:
             self._given.pop(row.name, None)
             self._properties.pop(row.name, None)
             return self._settle(row)
-        return given._replace(value=value, text=units.unquote(text))
+        return given._replace(value=value, text=units.unquote(text), secret=self._leads_to_secret(given))
 
     def _complain(self, text: str, rank: int) -> None:
         """What the user wrote is an error; what the cluster says is not the user's to mend."""
@@ -266,6 +273,18 @@ class Loader:
             return units.unquote(units.substitute(given.text, lookup))
         except ValueError:
             return ""  # _settle reports it
+
+    def _leads_to_secret(self, given: Setting) -> bool:
+        """Whether a reference in it is to a secret, or to what refers to one."""
+        keys, seen = units.references(given.text), set[str]()
+        while keys:
+            key = keys.pop()
+            if is_secret(key):
+                return True
+            if key not in seen:
+                seen.add(key)
+                keys += units.references(self._lookup(key) or "")
+        return False
 
     def _lookup(self, key: str) -> str | None:
         """The text of a property for `${key}`: as set, else its default."""

@@ -26,7 +26,6 @@ from alluxio_jnifuse.commands import Commands
 from alluxio_jnifuse.errors import MountError
 from alluxio_jnifuse.hit_ratio import HitRatio
 from alluxio_jnifuse.logs import LOGGER, LogHandler, drain
-from alluxio_jnifuse.masking import masked
 from alluxio_jnifuse.options import OPTIONS
 from alluxio_jnifuse.registry import Registry, record_of_this_process
 from alluxio_jnifuse.signals import WAKE, SignalPipe
@@ -342,9 +341,7 @@ def _say_hello(config: Config, mountpoint: str, core: Core) -> None:
     settings = config.settings
     names = [row.name for row in OPTIONS if row.name in settings and settings[row.name].rank > 0]
     if names:
-        LOGGER.info(
-            "settings: %s", ", ".join(f"{n}={masked(n, settings[n].text)} ({settings[n].origin})" for n in names)
-        )
+        LOGGER.info("settings: %s", ", ".join(f"{n}={settings[n].shown(n)} ({settings[n].origin})" for n in names))
     for note in config.notes:
         LOGGER.info("%s", note)
     LOGGER.info("granted by the kernel: %s", ", ".join(sorted(core.features())) or "nothing beyond the basics")

@@ -92,6 +92,35 @@ def test_told_by_the_api(bucket: Bucket, mounts: Mounts, private: Path) -> None:
     assert SECRET not in done.stdout + seen.read_text()
 
 
+def test_the_command_line_before_anything_else() -> None:
+    """A command that ends for whatever reason, long before it mounts, has hidden what it was given."""
+    program = (
+        "import sys; from alluxio_jnifuse import cli; cli.importlib = None\n"
+        f"sys.argv = ['x', 'mount', '-D', 'fs.oss.accessKeySecret={SECRET}']\n"
+        "try: cli.main()\nexcept AttributeError: pass\n"
+        "print(open('/proc/self/cmdline').read())\n"
+    )
+    words = [sys.executable, "-c", program, "mount", "-D", f"fs.oss.accessKeySecret={SECRET}"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=True)
+    assert "mount" in done.stdout
+    assert SECRET not in done.stdout
+
+
+def test_what_refers_to_a_secret(private: Path, mounts: Mounts) -> None:
+    """Is one, however far away that is."""
+    site = f"fs.oss.accessKeySecret={SECRET}\nmy.one=${{fs.oss.accessKeySecret}}\nmy.two=http://h/?k=${{my.one}}\n"
+    (private / "alluxio-site.properties").write_text(
+        f"{site}alluxio.user.hostname=${{my.two}}\nmy.own=${{user.home}}\n"
+    )
+    for key in ("", "my.one", "my.two", "alluxio.user.hostname", "fs.oss.accessKeySecret"):
+        done = run([*COMMAND, "getConf", *filter(None, [key])], {**mounts.environ(), "ALLUXIO_CONF_DIR": str(private)})
+        assert done.returncode == 0, done.stderr
+        assert SECRET not in done.stdout
+        assert not key or done.stdout == "******\n"
+    done = run([*COMMAND, "getConf", "my.own"], {**mounts.environ(), "ALLUXIO_CONF_DIR": str(private)})
+    assert done.stdout.startswith("/")
+
+
 def test_what_is_masked() -> None:
     """By its name, or where it is one of several values in one."""
     assert masked("fs.oss.accessKeySecret", "x") == masked("a.b.security-token", "x") == "******"

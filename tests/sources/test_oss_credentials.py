@@ -148,6 +148,9 @@ def test_a_metadata_service_that_is_not_there() -> None:
     """As on a machine that is none of Aliyun's."""
     with pytest.raises(CredentialsError, match="cannot be asked: Connection refused"):
         providers.ram_role("http://127.0.0.1:1/", "role").get()
+    with pytest.raises(CredentialsError, match="cannot be asked") as raised:
+        providers.ram_role("http://user:opensesame@127.0.0.1:1/", "role").get()
+    assert "opensesame" not in str(raised.value)
 
 
 @pytest.mark.parametrize(

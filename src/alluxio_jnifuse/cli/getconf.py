@@ -93,7 +93,7 @@ def _given(config: Config, key: str) -> _Known | None:
 
 def _known(name: str, setting: Setting) -> _Known:
     """Sources are called as Alluxio calls them."""
-    text = masked(name, setting.text)
+    text = setting.shown(name)
     if setting.rank == DEFAULT:
         return _Known(text, "DEFAULT")
     if setting.rank == CLUSTER:

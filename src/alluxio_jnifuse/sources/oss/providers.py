@@ -158,12 +158,13 @@ def _ask(method: str, url: str, name: str, timeout: float, body: bytes | None = 
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+        where = parts.netloc.rpartition("@")[2]  # without a password
         target = parts.path + (f"?{parts.query}" if parts.query else "")
         if not host or not target.isascii() or not target.isprintable() or " " in target:
             raise ValueError
     except ValueError:
         raise CredentialsError("the address of that service is none", where=name) from None
-    lines = [f"{method} {target or '/'} HTTP/1.1", f"Host: {parts.netloc.rpartition('@')[2]}", "Connection: close"]
+    lines = [f"{method} {target or '/'} HTTP/1.1", f"Host: {where}", "Connection: close"]
     if body is not None:
         lines += ["Content-Type: application/x-www-form-urlencoded", f"Content-Length: {len(body)}"]
     request = "\r\n".join([*lines, "", ""]).encode("latin-1", "replace") + (body or b"")
@@ -180,9 +181,9 @@ def _ask(method: str, url: str, name: str, timeout: float, body: bytes | None = 
                 connection.close()
     except (OSError, UnicodeError) as error:  # UnicodeError: no name of a host
         reason = (error.strerror if isinstance(error, OSError) else "") or str(error)
-        raise CredentialsError(f"{parts.netloc} cannot be asked: {reason}", where=name) from None
+        raise CredentialsError(f"{where} cannot be asked: {reason}", where=name) from None
     if answer.status != 200:
-        raise CredentialsError(f"{parts.netloc} answers {answer.status} {_shown(answer.reason)}", where=name)
+        raise CredentialsError(f"{where} answers {answer.status} {_shown(answer.reason)}", where=name)
     return said
 
 
