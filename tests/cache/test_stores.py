@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import threading
+import tracemalloc
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -87,6 +89,39 @@ def gap_end(there: set[int], first: int, count: int, size: int) -> int:
         if stored and (stored * SUM_BYTES >= 256 << 10 or other == count):
             return (one + 1) * SUM_BYTES
     return size
+
+
+@pytest.mark.parametrize("size", [1 << 43, 1 << 62])
+def test_a_file_that_is_said_to_be_very_long(opening: Opening, size: int) -> None:
+    """It takes memory for what is stored of it, whoever says that there is more; and no time for the rest."""
+    data = memoryview(contents("a", PAGE))
+    far = (1 << 42) + PAGE
+    tracemalloc.start()
+    try:
+        store = opening()
+        held = store.hold(digest("a"), size)
+        try:
+            for offset in (0, far):
+                held.write(offset, data, 0)
+        except OSError as error:
+            if error.errno != errno.EFBIG:
+                raise
+            pytest.skip("no file of this file system can be that long")
+        finally:
+            held.release()
+        store = opening()
+        assert store.counts.restored == store.figures().pages == 2
+        held = store.hold(digest("a"), size)
+        for offset in (0, far):
+            assert read(held, offset, PAGE) == data
+        assert not held.is_complete()
+        assert held.lend() is None
+        held.drop()
+        held.release()
+        assert store.figures().pages == 0
+        assert tracemalloc.get_traced_memory()[1] < 16 * MIB
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_read_past_the_end(opening: Opening) -> None:

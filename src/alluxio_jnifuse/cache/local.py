@@ -229,18 +229,19 @@ class LocalStore(Store):
             self._discard(digest)
             return
         if status.st_blocks * 512 > sum(map(allocated, pages.values())) and not header.lent:
-            self._clear_unknown(digest, [page for page, stored in pages.items() if not stored])
+            self._clear_unknown(digest, {page for page, stored in pages.items() if stored})
         for page, stored in pages.items():
             if stored:
                 self.index.found((digest, page), allocated(stored), status.st_mtime)
                 self.counts.restored += 1
 
-    def _clear_unknown(self, digest: bytes, pages: list[int]) -> None:
+    def _clear_unknown(self, digest: bytes, known: set[int]) -> None:
         """Gives back what was written, but not summed any more, before a process was killed."""
         file = self.hold(digest)
         try:
-            for page in pages:
-                file.evict(page, 0)
+            for page in file.pages_on_disk():
+                if page not in known:
+                    file.evict(page, 0)
         finally:
             self.release(file)
 

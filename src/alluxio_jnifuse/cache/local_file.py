@@ -24,6 +24,7 @@ from alluxio_jnifuse.cache.sums_file import (
     Header,
     first_missing,
     is_complete,
+    pages_on_disk,
     read_header,
     read_sums,
     sum_at,
@@ -31,6 +32,8 @@ from alluxio_jnifuse.cache.sums_file import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from alluxio_jnifuse.cache.local import LocalStore
 
 SUMS = ".sums"
@@ -275,6 +278,11 @@ class LocalFile(StoredFile):
             if self._fds:
                 self._unlink(self._fds)
 
+    def pages_on_disk(self) -> Iterator[int]:
+        """Those in which the disk has anything, be it known or not."""
+        fds = self._fds
+        return pages_on_disk(fds[0], self.size, self._store.page_bytes) if fds else iter(())
+
     def _put(self, offset: int, data: memoryview) -> int:
         """Writes bytes of one page, then their sums; returns how many bytes of the budget were added."""
         fd, sums_fd = self._fds = self._fds or self._create()
@@ -354,8 +362,7 @@ class LocalFile(StoredFile):
         self._complete = False
         self._store.forget(self)
         self._store.trust.forget(self.digest)
-        for page in self._pages(0, self.size):
-            self._store.index.remove((self.digest, page))
+        self._store.index.forget(self.digest, self._pages(0, self.size))
         if not self._ever_lent:
             for fd in reversed(fds):
                 os.ftruncate(fd, 0)

@@ -121,6 +121,15 @@ class PageIndex:
             if key in self._pages:
                 self._drop(key)
 
+    def forget(self, digest: bytes, pages: range) -> None:
+        """A file of those pages is gone. It may be said to have far more than there are here."""
+        with self._lock:
+            few = len(pages) <= len(self._pages)
+            keys = [(digest, page) for page in pages] if few else [key for key in self._pages if key[0] == digest]
+            for key in keys:
+                if key in self._pages:
+                    self._drop(key)
+
     def has_any(self, digest: bytes) -> bool:
         """Whether there is any page of a file of several."""
         return digest in self._more

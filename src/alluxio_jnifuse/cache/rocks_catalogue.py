@@ -44,6 +44,13 @@ def encode(segment: int, gone: Iterable[Key], pages: Iterable[tuple[Key, Stored]
 
 def decode(segment: int, raw: bytes, page_bytes: int) -> tuple[list[Key], list[tuple[Key, Stored]]]:
     """What `encode` was given. Raises ValueError for anything else."""
+    try:
+        return _decode(segment, raw, page_bytes)
+    except (struct.error, OverflowError) as error:
+        raise ValueError(str(error)) from None
+
+
+def _decode(segment: int, raw: bytes, page_bytes: int) -> tuple[list[Key], list[tuple[Key, Stored]]]:
     body = memoryview(raw)[_CRC.size :]
     if raw[: _CRC.size] != _CRC.pack(_crc_of(segment, body)):
         raise ValueError("not the catalogue of the segment")
@@ -55,12 +62,16 @@ def decode(segment: int, raw: bytes, page_bytes: int) -> tuple[list[Key], list[t
     while at < len(body):
         digest, page, size, born, length = _PAGE.unpack_from(body, at)
         at += _PAGE.size
+        count = _granules_of(size, page, page_bytes)
+        if count <= 0:
+            raise ValueError("a page behind the end of its file")
         if length:
             masks = (int.from_bytes(body[at + i * length : at + (i + 1) * length], "little") for i in range(2))
             piece = Piece(segment, *masks)
+            if not piece.is_possible(count):
+                raise ValueError("runs that cannot be")
             at += 2 * length
         else:
-            count = _granules_of(size, page, page_bytes)
             piece = Piece(segment, all_of(count), usual_starts(count))
         pages.append(((digest, page), Stored(size, born, (piece,))))
     return gone, pages

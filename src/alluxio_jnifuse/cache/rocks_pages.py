@@ -24,6 +24,17 @@ class Piece(NamedTuple):
         """The first granule of the run that holds a granule that is present."""
         return (self.starts & all_of(granule + 1)).bit_length() - 1
 
+    def is_possible(self, count: int) -> bool:
+        """Whether a page of that many granules can have it: what is present is in a run that begins somewhere."""
+        if (self.present | self.starts) >> count:
+            return False
+        for first in range(0, count, RUN_GRANULES):
+            present = self.present >> first & all_of(RUN_GRANULES)
+            starts = self.starts >> first & all_of(RUN_GRANULES)
+            if present and not (0 < starts & -starts <= present & -present):
+                return False
+        return True
+
     def granules_of(self, start: int) -> int:
         """The mask of what is present of the run that begins at `start`."""
         after = self.starts >> start + 1 & all_of(RUN_GRANULES - start % RUN_GRANULES - 1)

@@ -26,6 +26,8 @@ def right_part(run: bytes, identity: int, granule: int, skip: int, count: int) -
     Whole granules, but for the last one of the file.
     """
     at = granules_in(run) * SUM
+    if len(run) < at:
+        return memoryview(b"")
     sums = memoryview(run)[:at].cast("Q")[skip : skip + count]
     data = memoryview(run)[at + skip * SUM_BYTES : at + (skip + count) * SUM_BYTES]
     return data[: check_sums(data, identity, granule + skip, sums)]

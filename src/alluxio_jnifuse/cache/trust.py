@@ -1,22 +1,41 @@
 """What of stored files is known to agree with its sums: the kernel, which checks nothing, may read what is known whole.
 
 Known is what this process wrote or checked, as long as nobody else has changed the file: its ctime tells. Small files
-are checked when they are to be lent; of larger ones it is noted piece by piece what was read or written anyway.
+are checked when they are to be lent; of larger ones it is noted piece by piece what was read or written anyway. That
+takes as much memory as there are pieces, however long a file is said to be.
 """
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 
 _UNIT_BYTES = 64 << 10  # what is noted; reads of any size worth the name cover some
+_TOGETHER = 64  # units, the bits of one number
 
 
 class _Known:
-    __slots__ = ("stamp", "units")
+    __slots__ = ("_count", "_masks", "stamp")
 
     def __init__(self, stamp: int, size: int) -> None:
         self.stamp = stamp  # ctime, ns
-        self.units = bytearray((size + _UNIT_BYTES - 1) // _UNIT_BYTES)
+        self._count = (size + _UNIT_BYTES - 1) // _UNIT_BYTES
+        self._masks: dict[int, int] = {}
+
+    def add(self, first: int, last: int) -> None:
+        for number, mask in _masks(first, last):
+            self._masks[number] = self._masks.get(number, 0) | mask
+
+    def remove(self, first: int, last: int) -> None:
+        for number, mask in _masks(first, last):
+            left = self._masks.pop(number, 0) & ~mask
+            if left:
+                self._masks[number] = left
+
+    def has_all(self) -> bool:
+        if len(self._masks) * _TOGETHER < self._count:
+            return False
+        return all(self._masks.get(number, 0) & mask == mask for number, mask in _masks(0, self._count))
 
 
 class Trust:
@@ -35,8 +54,7 @@ class Trust:
             known = self._files.get(digest)
             if known is None or known.stamp != stamp:
                 known = self._files[digest] = _Known(stamp, size)
-            if last > first:
-                known.units[first:last] = b"\1" * (last - first)
+            known.add(first, last)
 
     def changed(self, digest: bytes, before: int, after: int) -> None:
         """We changed something else in the file, which moved its stamp."""
@@ -51,7 +69,7 @@ class Trust:
         with self._lock:
             known = self._files.get(digest)
             if known is not None:
-                known.units[first:last] = bytes(len(known.units[first:last]))
+                known.remove(first, last)
 
     def forget(self, digest: bytes) -> None:
         with self._lock:
@@ -61,4 +79,13 @@ class Trust:
         """Whether all of the file, last changed at `stamp`, is right."""
         with self._lock:
             known = self._files.get(digest)
-            return known is not None and known.stamp == stamp and 0 not in known.units
+            return known is not None and known.stamp == stamp and known.has_all()
+
+
+def _masks(first: int, last: int) -> Iterator[tuple[int, int]]:
+    """Number and bits of what holds the units [first, last)."""
+    while first < last:
+        number, bit = divmod(first, _TOGETHER)
+        count = min(last - first, _TOGETHER - bit)
+        yield number, (1 << count) - 1 << bit
+        first += count
