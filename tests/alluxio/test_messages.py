@@ -77,7 +77,7 @@ def test_a_master_that_never_ends_a_listing(cluster: FakeCluster, caplog: pytest
         return itertools.cycle(batches)
 
     cluster.master.on("ListStatus", answer)
-    source = cluster.source(listing_bytes=4 * MIB)
+    source = cluster.source(listing_bytes=4 * MIB, rpc_retry_max_duration_s=100.0)
     with pytest.raises(OSError) as caught, caplog.at_level(logging.ERROR):
         source.list(b"/d")
     assert caught.value.errno == errno.EFBIG

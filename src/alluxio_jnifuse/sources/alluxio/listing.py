@@ -183,6 +183,8 @@ class Builder:
             if block.blockId != ids[0] or block.length != length:
                 return False
             holders = block.locations[:]
+            if len(holders) >= IN_FULL:
+                return False
             if holders:
                 numbers = [self._number(holder) for holder in holders]
                 if b"" in numbers:

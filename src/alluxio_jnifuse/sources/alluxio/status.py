@@ -262,7 +262,7 @@ class Packer:
                 words.append(len(holders))
                 for address in holders:
                     words.append(self.address_number(address))
-        if IN_FULL in words:
+        if max(words) >= IN_FULL:
             return self._in_full(status)
         return array("H", words).tobytes()
 
