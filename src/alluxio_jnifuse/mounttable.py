@@ -17,6 +17,7 @@ MOUNTINFO = "/proc/self/mountinfo"
 FSTYPE = "fuse.alluxio-fuse"
 _MOST_LINKS = 40  # one after the other, as for the kernel
 
+_DEVICE = re.compile(rb"(\d{1,10}):(\d{1,10})")
 _OCTAL = re.compile(rb"\\([0-7]{3})")
 
 
@@ -40,12 +41,14 @@ def parse(text: bytes) -> list[MountEntry]:
     for line in text.split(b"\n"):  # not splitlines(): a name may hold a carriage return
         left, _, right = line.partition(b" - ")
         fields, kind = left.split(b" "), right.split(b" ")
-        if len(fields) < 6 or len(kind) < 2:
+        device = _DEVICE.fullmatch(fields[2]) if len(fields) >= 6 and len(kind) >= 2 else None
+        if device is None:
             continue
-        major, _, minor = fields[2].partition(b":")
         shared = any(field.startswith(b"shared:") for field in fields[6:])
         entries.append(
-            MountEntry(_unescape(fields[4]), os.fsdecode(kind[0]), _unescape(kind[1]), int(major), int(minor), shared)
+            MountEntry(
+                _unescape(fields[4]), os.fsdecode(kind[0]), _unescape(kind[1]), int(device[1]), int(device[2]), shared
+            )
         )
     return entries
 

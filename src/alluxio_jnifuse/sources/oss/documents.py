@@ -63,7 +63,7 @@ def read(document: bytes, take: Callable[[str, str, dict[str, str]], None]) -> s
     def refuse(*_: object) -> None:
         raise Unreadable("it has a document type")
 
-    parser = expat.ParserCreate()
+    parser = expat.ParserCreate("utf-8")  # whatever it says: a name of an encoding would be one of a module of Python
     parser.buffer_text = True
     parser.ordered_attributes = True  # a list takes less than a dictionary
     parser.StartElementHandler, parser.EndElementHandler = start, end

@@ -67,20 +67,22 @@ class Refused(OSError):
     """
 
     def __init__(self, kind: str, subject: str, head: Head, body: bytes, secrets: Sequence[str] = ()) -> None:
+        def shown(text: str) -> str:
+            for secret in filter(None, secrets):
+                text = text.replace(secret, MASK)
+            return _shown(text)
+
         self.kind = kind
         self.status = head.status
-        self.code = _shown(head.reason)  # until there is a better one
+        self.code = shown(head.reason)  # until there is a better one
         self.message = self.request_id = self.endpoint = ""
-        self.location = head.headers.get("location", "")
+        self.location = shown(head.headers.get("location", ""))
         self.time = head.headers.get("date", "")  # of the server
         self.retry_after_s = min(float(number(head.headers.get("retry-after", "")) or 0), _LONGEST_WAIT_S)
         for name, text in _fields(body or _body_of_head(head)).items():
-            for secret in filter(None, secrets):
-                text = text.replace(secret, MASK)
-            setattr(self, _TEXT_OF[name], text)
-        self.request_id = _shown(head.headers.get("x-oss-request-id", self.request_id))
+            setattr(self, _TEXT_OF[name], shown(text))
+        self.request_id = shown(head.headers.get("x-oss-request-id", self.request_id))
         self.missing = self._is_missing(head)
-        self.message = self.message[:_MOST_CHARACTERS]
         said = f": {self.message}" if self.message else ""
         what = f"{_NAMES[kind]} {subject!r}"
         super().__init__(
@@ -224,7 +226,7 @@ def _of_connecting(error: ConnectError, settings: Settings) -> Diagnosis:
 
 
 def _of_refusal(error: Refused, settings: Settings) -> Diagnosis:
-    elsewhere = error.endpoint or urlsplit(error.location).netloc
+    elsewhere = error.endpoint or _host_of(error.location)
     if elsewhere and (error.code in ("AccessDenied", "SecondLevelDomainForbidden") or 300 <= error.status < 400):
         host = elsewhere[len(settings.endpoint.bucket) + 1 :] if elsewhere.startswith(
             f"{settings.endpoint.bucket}."
@@ -245,6 +247,13 @@ def _of_refusal(error: Refused, settings: Settings) -> Diagnosis:
     if error.status == 404:  # lasting, when nothing was ever read from there
         return Diagnosis(f"what is there is not OSS: {error.strerror}", f"correct {_ENDPOINT}")
     return Diagnosis(error.strerror or "", hopeless=not is_transient(error))
+
+
+def _host_of(location: str) -> str:
+    try:
+        return urlsplit(location).netloc
+    except ValueError:
+        return ""  # brackets without an address of IPv6 in them
 
 
 def _skew(text: str) -> str:
