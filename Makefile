@@ -6,6 +6,10 @@ MOUNT ?=
 ENGINE ?=
 WHEEL_PYTHONS ?= .venv/bin/python
 
+# Of make fuzz: for each parser; and any number, by which inputs are made again.
+FUZZ_SECONDS ?= 60
+FUZZ_SEED ?=
+
 # Of make image and make image-alluxio, as scripts/build-image says.
 BASE ?= debian:bookworm-slim
 IMAGE ?=
@@ -23,7 +27,7 @@ JOBS ?=
 MAKEFLAGS += --no-builtin-rules
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help build run cluster cluster-jars helm test test-quick test-needs test-images python-tests quick-units quick-sources quick-alluxio quick-mounts server-tests test-k8s check ci newest-python lint wheel asan tsan ubsan bench clean distclean c-tests c-warnings system-build system-test system-cluster system-container image image-alluxio
+.PHONY: help build run cluster cluster-jars helm test test-quick test-needs test-images python-tests quick-units quick-sources quick-alluxio quick-mounts server-tests test-k8s check ci newest-python lint wheel asan tsan ubsan fuzz bench clean distclean c-tests c-warnings system-build system-test system-cluster system-container image image-alluxio
 
 CSRC := $(wildcard csrc/*.c)
 C_INPUTS := csrc/cflags $(wildcard csrc/*.[ch] csrc/*.def)
@@ -102,6 +106,7 @@ helm: .venv/.tools ## build the pinned helm, once
 TEST_PARTS := --beside test-images --beside server-tests c-tests python-tests
 CHECK_PARTS := lint c-warnings
 SANITIZERS := asan ubsan tsan
+CI_FUZZ_SECONDS := 8
 
 test: test-needs ## the C tests and the Python tests
 	@MAKE="$(MAKE)" scripts/run-parts $(TEST_PARTS)
@@ -113,7 +118,7 @@ check: test-needs .venv/.dev ## linters, types, C warnings as errors, and the te
 	@MAKE="$(MAKE)" scripts/run-parts $(CHECK_PARTS) $(TEST_PARTS)
 
 ci: test-needs .venv/.dev ## all that is checked of a change: check, the sanitizers, the newest Python
-	@MAKE="$(MAKE)" scripts/run-parts $(CHECK_PARTS) $(TEST_PARTS) $(SANITIZERS) newest-python
+	@MAKE="$(MAKE)" FUZZ_SECONDS=$(CI_FUZZ_SECONDS) scripts/run-parts $(CHECK_PARTS) $(TEST_PARTS) $(SANITIZERS) fuzz newest-python
 
 newest-python: | system-container
 	@scripts/test-python trixie
@@ -140,6 +145,10 @@ server-tests: test-needs
 # As the tests ask for them.
 test-images: | system-container system-cluster
 	@for image in fuse alluxio; do CONTAINER_BUILDER=buildah scripts/build-image --base packages $$image; done
+
+# All that parse what strangers send, beside each other: as many as there are processors.
+fuzz: .venv/.built .venv/.test ## mutated inputs for every parser: make fuzz [FUZZ_SECONDS=60] [FUZZ_SEED=n]
+	@PYTHONPATH=tests .venv/bin/python -m fuzz --seconds $(FUZZ_SECONDS) $(if $(FUZZ_SEED),--seed $(FUZZ_SEED))
 
 lint: .venv/.built .venv/.dev
 	@.venv/bin/ruff check .

@@ -179,7 +179,8 @@ def stat_local(dirfd: int, path: bytes, pin_contents: bool, home_dev: int, hide_
 def open_beneath(dirfd: int, path: bytes, flags: int) -> int:
     """`os.open` below `dirfd`, through no symbolic link and no `..` (csrc/beneath.h). Raises OSError.
 
-    ValueError for a NUL in `path`. b"" is `dirfd` itself. O_NOFOLLOW and O_CLOEXEC are added to `flags`. The caller closes the descriptor.
+    ValueError for a NUL in `path`. b"" is `dirfd` itself. O_NOFOLLOW and O_CLOEXEC are added to `flags`. The caller
+    closes the descriptor.
     """
 
 def punch_hole(fd: int, offset: int, length: int) -> None:
