@@ -10,10 +10,19 @@ import os
 _LARGEST_ERRNO = 511
 
 
+# What a terminal obeys, ends of lines and tabs apart.
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(9), *range(11, 32), *range(127, 160))}
+
+
+def printable(text: str) -> str:
+    """Text of which a storage may have sent a part, for a terminal: control characters are written as \\xNN."""
+    return text.translate(_CONTROLS)
+
+
 class AlluxioFuseError(Exception):
     """Something that a person has to be told: what is wrong, where, and what to do about it.
 
-    The message reads ``where: what; remedy``, without the parts that are empty.
+    The message reads ``where: what; remedy``, without the parts that are empty, and moves no terminal.
     """
 
     def __init__(self, what: str, *, where: str = "", remedy: str = "") -> None:
@@ -21,7 +30,7 @@ class AlluxioFuseError(Exception):
         self.where = where
         self.remedy = remedy
         message = f"{where}: {what}" if where else what
-        super().__init__(f"{message}; {remedy}" if remedy else message)
+        super().__init__(printable(f"{message}; {remedy}" if remedy else message))
 
 
 class ConfigError(AlluxioFuseError):

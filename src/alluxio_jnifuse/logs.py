@@ -32,7 +32,7 @@ _REPEAT_LINES = 1000  # different lines remembered; a storm of different ones is
 
 _NO_FILE = "it is not a file"
 _FORMAT = "%(asctime)s %(levelname)-5s %(message)s"
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\x85\u2028\u2029]")  # what ends a line somewhere, or moves a terminal
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")  # what ends a line somewhere, or moves a terminal
 # log4j's names, which people grep for.
 _LEVEL_NAMES = {logging.WARNING: "WARN", logging.CRITICAL: "FATAL"}
 # By enum ajf_log_level.

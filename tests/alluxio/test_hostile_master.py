@@ -10,10 +10,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import pytest
 from fake_server import FakeServer
 from harness.children import Children, as_user
-from harness.mounting import Mounted, Mounts
+from harness.mounting import COMMAND, Mounted, Mounts, run
 
 from alluxio_jnifuse import memory_limit, mounttable
 from alluxio_jnifuse.config import Config
@@ -113,6 +114,29 @@ def test_what_it_may_refer_to(key: str) -> None:
         (f"{CACHE}size", "3MB"), ("alluxio.fuse.fs.name", f"<${{{CACHE}size}} ${{alluxio.fuse.mount.point}}>")
     )
     assert config.text("fsname") == "<3MB /mnt/alluxio-fuse>"
+
+
+# ------------------------------------------------------------------------------------------------ what is said of it
+
+
+@pytest.mark.fuse
+def test_it_moves_no_terminal(master: FakeServer, mounts: Mounts) -> None:
+    """Its words are shown to whoever mounts, and may be commands for the terminal."""
+    words = "\x1b]0;owned\x07 \x1b[2J \x9b1A \r\nSuccessfully mounted"
+    master.fail("GetStatus", grpc.StatusCode.PERMISSION_DENIED, words, times=1000)
+    done = run([*COMMAND, "mount", "-u", f"alluxio://{master.target}/", str(mounts.root / "mnt")], mounts.environ())
+    assert done.returncode == 1
+    assert "owned" in done.stderr
+    assert not set(done.stderr) & set("\x1b\x07\x9b\r")
+    assert done.stderr.count("\n") == 1
+
+    tell(master, {"alluxio.x": words})
+    host, _, port = master.target.rpartition(":")
+    environ = mounts.environ(ALLUXIO_MASTER_HOSTNAME=host, ALLUXIO_JAVA_OPTS=f"-Dalluxio.master.rpc.port={port}")
+    done = run([*COMMAND, "getConf", "--master"], environ)
+    assert done.returncode == 0, done.stderr
+    assert "owned" in done.stdout
+    assert not set(done.stdout) & set("\x1b\x07\x9b\r")
 
 
 # ------------------------------------------------------------------------------------------------ files

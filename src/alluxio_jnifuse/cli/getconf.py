@@ -9,7 +9,7 @@ from typing import NamedTuple
 from alluxio_jnifuse import units
 from alluxio_jnifuse.cli import PROGRAM, UsageError, options_of
 from alluxio_jnifuse.config import Config
-from alluxio_jnifuse.errors import ConfigError
+from alluxio_jnifuse.errors import ConfigError, printable
 from alluxio_jnifuse.loading import CLUSTER, DEFAULT, SITE_FILE, Setting
 from alluxio_jnifuse.masking import masked
 from alluxio_jnifuse.options import BY_NAME, OPTIONS, is_property
@@ -78,7 +78,10 @@ def _of_cluster(config: Config) -> dict[str, _Known]:
     client = from_config.master_client(config)
     try:
         client.connect()
-        return {name: _Known(masked(name, value), source) for name, value, source in client.get_configuration()}
+        told = client.get_configuration()
+        return {
+            printable(name): _Known(printable(masked(name, value)), printable(source)) for name, value, source in told
+        }
     except OSError as error:
         raise ConfigError(f"Unable to create master-side configuration: {error}") from error
     finally:
