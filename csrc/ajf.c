@@ -74,6 +74,11 @@ void ajf_confirm_opens(struct ajf *m)
     m->confirms_opens = true;
 }
 
+void ajf_open_files(struct ajf *m)
+{
+    m->opens_files = true;
+}
+
 void ajf_set_root(struct ajf *m, const struct ajf_attr *attr)
 {
     ajf_inode_update(&m->inodes, AJF_ROOT, attr, 0);

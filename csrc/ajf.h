@@ -98,6 +98,9 @@ void ajf_open_lazily(struct ajf *m, uint64_t bytes, uint32_t ahead);
  */
 void ajf_confirm_opens(struct ajf *m);
 
+/* For a source whose handles have a descriptor of this process each. Before ajf_mount. */
+void ajf_open_files(struct ajf *m);
+
 /* What the source says of the root, so that its number is known before the kernel asks. Before ajf_mount. */
 void ajf_set_root(struct ajf *m, const struct ajf_attr *attr);
 

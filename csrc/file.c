@@ -25,10 +25,27 @@ void ajf_file_ref_locked(struct ajf_file *file)
     file->refs++;
 }
 
+void ajf_file_pay_locked(struct ajf *m, struct ajf_file *file, uint32_t n)
+{
+    if (!file->paid)
+        file->payer = file->asker;
+    file->paid += n;
+    ajf_descriptors_take(&m->cache.descriptors, file->payer, n);
+}
+
+static void pay_back_locked(struct ajf *m, struct ajf_file *file, size_t n)
+{
+    if (n > file->paid)
+        n = file->paid;
+    file->paid -= (uint32_t)n;
+    ajf_descriptors_give(&m->cache.descriptors, file->payer, n);
+}
+
 static void close_extents_locked(struct ajf *m, struct ajf_file *file)
 {
     if (file->extents)
         AJF_COUNT(&m->stats, backings_died);
+    pay_back_locked(m, file, file->n_extents);
     ajf_trash_extents(&m->cache.trash, file->extents, file->n_extents);
     file->extents = NULL;
     file->n_extents = 0;
@@ -51,6 +68,8 @@ void ajf_file_close_handle_locked(struct ajf *m, struct ajf_file *file)
 {
     if (file->has_handle && file->handle)
         ajf_file_push_close(m, file->path, file->handle);
+    if (file->has_handle && file->handle && m->opens_files)
+        pay_back_locked(m, file, 1);
     file->has_handle = file->lazy;
 }
 
@@ -61,6 +80,7 @@ void ajf_file_unref_locked(struct ajf *m, struct ajf_file *file)
     ajf_cache_drop_locked(m, file);
     ajf_file_close_handle_locked(m, file);
     close_extents_locked(m, file);
+    pay_back_locked(m, file, file->paid);
     AJF_COUNT(&m->stats, files_died);
     free(file->pages);
     free(file->have);
@@ -110,6 +130,29 @@ void ajf_file_retire_locked(struct ajf *m, struct ajf_file *file)
     file->abandoned = true;
     ajf_inode_unref(&m->inodes, file->nodeid);
     ajf_file_unref_locked(m, file);
+}
+
+bool ajf_file_is_idle(const struct ajf_file *file)
+{
+    return !file->opens && !file->pins && file->state == AJF_FILE_READY && ajf_list_empty(&file->readers) &&
+           ajf_list_empty(&file->opens_waiting) && ajf_list_empty(&file->fetches);
+}
+
+bool ajf_file_close_idle_locked(struct ajf *m)
+{
+    struct ajf_order *o = &m->cache.order;
+    for (struct ajf_rank *r = m->cache.backed ? ajf_order_first(o) : NULL; r; r = ajf_order_next(o, r)) {
+        struct ajf_file *file = AJF_CONTAINER(r, struct ajf_page, rank)->file;
+        if (!file || file->pins || file->memory.fd < 0)
+            continue;
+        file->refs++;
+        ajf_cache_drop_locked(m, file);
+        if (ajf_file_is_idle(file))
+            ajf_file_retire_locked(m, file);
+        ajf_file_unref_locked(m, file);
+        return true;
+    }
+    return false;
 }
 
 void ajf_file_lost(struct ajf *m, const struct ajf_file *file)

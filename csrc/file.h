@@ -69,6 +69,7 @@ struct ajf_file {
     /* BORROWED */
     struct ajf_extent *extents;
     size_t n_extents;
+    uint32_t payer, paid; /* for whom how many descriptors are counted: those of the extents, that of the handle */
     /* MEMORY, SLAB */
     struct ajf_memory memory;
     struct ajf_page *chunk;     /* SLAB: the page that holds the file */
@@ -114,6 +115,8 @@ bool ajf_file_usable(const struct ajf_file *file);
 void ajf_file_grant_locked(struct ajf *m, struct ajf_file *file, struct fuse_file_info *fi);
 /* Nothing is open any more: ends the mode, and the file unless it has bytes worth keeping. */
 void ajf_file_last_release_locked(struct ajf *m, struct ajf_file *file);
+/* Counts the descriptors of a file, for the user who opened it first. */
+void ajf_file_pay_locked(struct ajf *m, struct ajf_file *file, uint32_t n);
 /* Has the source forget a handle. */
 void ajf_file_push_close(struct ajf *m, const char *path, uint64_t handle);
 /* Asks the source to open the file (again). 0, -ENOMEM, or -ENOTCONN when the session has ended. */
@@ -124,6 +127,13 @@ bool ajf_file_is_opening_long_locked(const struct ajf *m, const struct ajf_file 
 void ajf_file_close_handle_locked(struct ajf *m, struct ajf_file *file);
 /* The source says that the name leads elsewhere by now: the kernel shall look it up again. Takes locks. */
 void ajf_file_lost(struct ajf *m, const struct ajf_file *file);
+/* Whether nothing uses a file. */
+bool ajf_file_is_idle(const struct ajf_file *file);
+/*
+ * Gives back the memory, and the descriptor, of a file that nobody is reading, the one that has not been for longest;
+ * whoever has it open goes on with new memory. False: there is none.
+ */
+bool ajf_file_close_idle_locked(struct ajf *m);
 /* Drops a file that nothing uses from its slot. */
 void ajf_file_retire_locked(struct ajf *m, struct ajf_file *file);
 /*

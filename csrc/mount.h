@@ -29,6 +29,7 @@ struct ajf {
     uint64_t lazy_open_bytes;   /* constant once mounted */
     bool follows_growth;        /* constant once mounted */
     bool confirms_opens;        /* constant once mounted */
+    bool opens_files;           /* constant once mounted */
     struct ajf_stats stats;
     struct ajf_log log;
     struct ajf_waits waits;

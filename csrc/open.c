@@ -16,6 +16,8 @@
 #include "mount.h"
 #include "read.h"
 
+#define TELL_AGAIN_NS (60 * AJF_NS_PER_S)
+
 /* ------------------------------------------------------------------------------------------------ the requests */
 
 static void drop_open(struct ajf *m, struct ajf_wait *w, int err)
@@ -273,11 +275,47 @@ void ajf_open_failed(struct ajf_fetch *f, int err)
     answer_calls(m, &calls, err);
 }
 
+/* The kernel will hold the file itself. */
+static bool is_passed_through(const struct ajf *m, const struct opened *o)
+{
+    return o->n == 1 && !o->extents[0].fd_offset && o->size && m->options.cache_mode != AJF_CACHE_DIRECT &&
+           atomic_load_explicit(&m->session.passthrough, memory_order_relaxed) && !m->session.passthrough_warned;
+}
+
+/* Counts the descriptors of what was opened. -EMFILE: its opener has so many that nothing would be left for others. */
+static int pay_locked(struct ajf *m, struct ajf_file *file, const struct opened *o)
+{
+    struct ajf_descriptors *d = &m->cache.descriptors;
+    uint32_t n = (uint32_t)o->n + (o->handle && m->opens_files);
+    bool may = is_passed_through(m, o);
+    while (!may && !(may = ajf_descriptors_may_take(d, file->asker, n)) && ajf_file_close_idle_locked(m))
+        ;
+    if (may) {
+        ajf_file_pay_locked(m, file, n);
+        return 0;
+    }
+    uint64_t now = ajf_now_ns(), most = ajf_descriptors_most(d);
+    if (!d->told_ns || now - d->told_ns >= TELL_AGAIN_NS) {
+        d->told_ns = now;
+        ajf_log(&m->log, AJF_LOG_ERROR,
+                "%s: user %u has %llu files open here, and all users %llu of the %llu that fit; EMFILE for who has most. "
+                "A higher limit of open files helps (ulimit -Hn, LimitNOFILE=)",
+                file->path, file->asker, (unsigned long long)ajf_descriptors_of(d, file->asker),
+                (unsigned long long)d->used, (unsigned long long)most);
+    }
+    return -EMFILE;
+}
+
 /* Takes the handle, and the descriptors. */
 static int accept_locked(struct ajf *m, struct ajf_file *file, const struct opened *o)
 {
+    int err = pay_locked(m, file, o);
     file->has_handle = o->handle || !o->n; /* a source that keeps nothing can be read all the same */
     file->handle = o->handle;
+    if (err) {
+        ajf_trash_extents(&m->cache.trash, o->extents, o->n);
+        return err;
+    }
     if (o->n && file->have) { /* lent now, but it has bytes of its own already */
         ajf_trash_extents(&m->cache.trash, o->extents, o->n);
         return o->handle ? 0 : -EIO;

@@ -50,6 +50,7 @@ int ajf_cache_init(struct ajf_cache *c, const struct ajf_options *o, struct ajf_
     if (c->files == MAP_FAILED)
         return -errno;
     ajf_store_init(&c->store);
+    ajf_descriptors_init(&c->descriptors);
     c->transient = !o->cache_enabled;
     c->limit = c->transient ? o->transient_bytes : o->cache_bytes;
     if (c->limit < LEAST_BYTES)
@@ -81,6 +82,7 @@ void ajf_cache_done(struct ajf_cache *c)
         ajf_memory_done(&c->slab);
     free(c->chunks);
     ajf_frames_done(&c->frames);
+    ajf_descriptors_done(&c->descriptors);
     ajf_store_done(&c->store);
     munmap(c->files, AJF_INODES_MAX * sizeof *c->files);
     pthread_mutex_destroy(&c->lock);
@@ -254,6 +256,8 @@ static void drop_memory_locked(struct ajf_cache *c, struct ajf_file *file)
     if (file->memory.fd >= 0) {
         ajf_trash_memory(&c->trash, &file->memory);
         AJF_COUNT(c->stats, backings_died);
+        c->backed--;
+        ajf_descriptors_give(&c->descriptors, AJF_NOBODY, 1);
     }
     for (size_t i = 0; i < file->n_pages; i++) {
         struct ajf_page *page = &file->pages[i];
@@ -288,19 +292,13 @@ void ajf_cache_close_slab_locked(struct ajf_cache *c)
         free_chunk_locked(c, chunk);
 }
 
-static bool idle(const struct ajf_file *file)
-{
-    return !file->opens && !file->pins && file->state == AJF_FILE_READY && ajf_list_empty(&file->readers) &&
-           ajf_list_empty(&file->opens_waiting) && ajf_list_empty(&file->fetches);
-}
-
 static void evict_chunk_locked(struct ajf *m, struct ajf_page *chunk)
 {
     struct ajf_list *l;
     while ((l = chunk->files.next) != &chunk->files) {
         struct ajf_file *file = AJF_CONTAINER(l, struct ajf_file, in_chunk);
         leave_chunk_locked(file);
-        if (idle(file))
+        if (ajf_file_is_idle(file))
             ajf_file_retire_locked(m, file);
     }
     free_chunk_locked(&m->cache, chunk);
@@ -338,8 +336,10 @@ static bool evict_page_locked(struct ajf *m, struct ajf_page *page)
         empty_page_locked(c, page);
         discharge_locked(c, page);
     }
-    if (!file->n_have && idle(file))
+    if (!file->n_have && ajf_file_is_idle(file))
         ajf_file_retire_locked(m, file);
+    else if (!file->n_have && !file->pins)
+        drop_memory_locked(c, file);
     return true;
 }
 
@@ -386,7 +386,7 @@ void ajf_cache_expire_locked(struct ajf *m, uint64_t born_ns)
             continue;
         if (file)
             file->refs++; /* `next` may be a page of it, and go with it */
-        bool evicted = evict_page_locked(m, page), goes = evicted && file && (file->refs == 1 || file->ever_passthrough);
+        bool evicted = evict_page_locked(m, page), goes = evicted && file && (file->refs == 1 || file->memory.fd < 0);
         bool anew = goes && next && AJF_CONTAINER(next, struct ajf_page, rank)->file == file;
         if (file)
             ajf_file_unref_locked(m, file);
@@ -484,15 +484,20 @@ static int place_locked(struct ajf *m, struct ajf_file *file, bool demand)
 static int back_locked(struct ajf *m, struct ajf_file *file)
 {
     struct ajf_cache *c = &m->cache;
+    while (c->descriptors.used >= ajf_descriptors_most(&c->descriptors) && ajf_file_close_idle_locked(m))
+        ;
     int err = ajf_memory_init(&file->memory, &c->store, "ajf-file", file->size);
     /* Out of descriptors or mappings: cached files hold most of them. */
-    for (int i = 0; (err == -EMFILE || err == -ENFILE || err == -ENOMEM) && i < 64 && evict_one_locked(m, false); i++) {
+    for (int i = 0; (err == -EMFILE || err == -ENFILE || err == -ENOMEM) && i < 64 && ajf_file_close_idle_locked(m); i++) {
         ajf_trash_free_memory(&c->trash);
         err = ajf_memory_init(&file->memory, &c->store, "ajf-file", file->size);
     }
-    if (!err)
-        AJF_COUNT(c->stats, backings_born);
-    return err;
+    if (err)
+        return err;
+    AJF_COUNT(c->stats, backings_born);
+    c->backed++;
+    ajf_descriptors_take(&c->descriptors, AJF_NOBODY, 1);
+    return 0;
 }
 
 /* A stream that begins on untouched pages gets huge ones. */

@@ -22,6 +22,7 @@
 #define AJF_PAGE_CACHE_H
 
 #include "backing.h"
+#include "descriptors.h"
 #include "fetch.h"
 #include "frames.h"
 #include "list.h"
@@ -67,6 +68,8 @@ struct ajf_cache {
     _Atomic uint64_t rest_ns; /* when to call ajf_cache_rest; changed under the lock */
     uint64_t rests_ns;        /* lock; AJF_RESTS_NS, but in tests */
     struct ajf_trash trash;  /* lock */
+    struct ajf_descriptors descriptors; /* lock */
+    uint64_t backed;         /* lock; files of memory, which have one each */
     struct ajf_list starved; /* lock; fetches that found no memory */
     /* the slab */
     struct ajf_memory slab;  /* lock */

@@ -108,6 +108,7 @@ cdef extern from "ajf.h" nogil:
     void ajf_open_lazily(ajf *m, uint64_t bytes, uint32_t ahead)
     void ajf_follow_growth(ajf *m)
     void ajf_confirm_opens(ajf *m)
+    void ajf_open_files(ajf *m)
     void ajf_set_root(ajf *m, const ajf_attr *attr)
     void ajf_invalidate(ajf *m, const char *path, size_t len)
     void ajf_expire(ajf *m, uint64_t age_ns)

@@ -128,6 +128,8 @@ class Core:
         """
     def confirm_opens(self) -> None:
         """Before `mount`: an open needs mode and owner to be still what the kernel checked. See csrc/ajf.h."""
+    def open_files(self) -> None:
+        """Before `mount`: each handle of the source has a descriptor of this process."""
     def set_root(self, attr: Attr) -> None:
         """Before `mount`: what the source says of the root."""
     def invalidate(self, path: bytes) -> None:

@@ -200,6 +200,10 @@ cdef class Core:
         with self._life:
             c.ajf_confirm_opens(self._pass(MADE, MADE))
 
+    def open_files(self):
+        with self._life:
+            c.ajf_open_files(self._pass(MADE, MADE))
+
     def set_root(self, attr):
         cdef c.ajf_attr a
         _fill(&a, attr)

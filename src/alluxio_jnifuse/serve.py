@@ -129,6 +129,8 @@ class _Session:
             self._core.follow_growth()
         if source.confirms_opens and config.flag("default_permissions"):
             self._core.confirm_opens()
+        if source.opens_files:
+            self._core.open_files()
         source.invalidate = self._core.invalidate
         source.offer_list = self._core.offer_list
         threads = config.number("fetchers") + config.number("metadata_fetchers")

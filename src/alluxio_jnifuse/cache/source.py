@@ -59,6 +59,7 @@ class CachedSource(Source):
         self.small_bytes = inner.small_bytes
         self.small_ahead = inner.small_ahead
         self.confirms_opens = inner.confirms_opens
+        self.opens_files = inner.opens_files
         self.stack_depth = max([inner.stack_depth, *(place.store.stack_depth for place in places)])
         self._inner = inner
         self._name = name

@@ -147,6 +147,7 @@ class Source(abc.ABC):
     `follows_growth`: whether `grown` may say anything of a file that is open.
     `confirms_opens`: each `open` tells attributes, and `stat` costs next to nothing: with default_permissions an open
     is granted only if mode and owner are still what the kernel has checked. Set when made.
+    `opens_files`: whether each handle has a descriptor of this process, which are limited. Set when made.
     `passthrough`: whether the kernel itself reads a file that is lent in one extent; set before the first request.
     `stack_depth`: what the mount's must be for passthrough of what is lent: a constant of stacking.py. Set when made.
     `invalidate(path)`: makes core and kernel, but not the source, forget what they know of `path` and everything below
@@ -161,6 +162,7 @@ class Source(abc.ABC):
     small_bytes: int = 0
     small_ahead: int = 8
     confirms_opens: bool = False
+    opens_files: bool = False
     passthrough: bool = False
     stack_depth: int = stacking.PLAIN
     invalidate: Callable[[bytes], None] = staticmethod(_forget_nothing)

@@ -82,7 +82,7 @@ class LocalSource(Source):
     def __init__(self, root: bytes, *, lend: bool) -> None:
         self._name = os.fsdecode(root)
         self._lend = lend
-        self.follows_growth = not lend
+        self.follows_growth = self.opens_files = not lend
         self._seen = Seen()
         self._hidden_device = 0
         self._root = _open_root(root)
