@@ -146,9 +146,16 @@ server-tests: test-needs
 test-images: | system-container system-cluster
 	@for image in fuse alluxio; do CONTAINER_BUILDER=buildah scripts/build-image --base packages $$image; done
 
-# All that parse what strangers send, beside each other: as many as there are processors.
-fuzz: .venv/.built .venv/.test ## mutated inputs for every parser: make fuzz [FUZZ_SECONDS=60] [FUZZ_SEED=n]
-	@PYTHONPATH=tests .venv/bin/python -m fuzz --seconds $(FUZZ_SECONDS) $(if $(FUZZ_SEED),--seed $(FUZZ_SEED))
+# Parsers of what strangers send, beside each other, as many as there are processors; then the one in C.
+fuzz: .venv/.built .venv/.test | system-test ## mutated inputs for every parser: make fuzz [FUZZ_SECONDS=60] [FUZZ_SEED=n]
+	@$(C_MAKE) build/c/asan/test_h2_fuzz
+	mkdir -p build/fuzz
+	seed=$(or $(FUZZ_SEED),$$(od -An -N3 -tu4 /dev/urandom | tr -d ' ')) code=0
+	PYTHONPATH=tests .venv/bin/python -m fuzz --seconds $(FUZZ_SECONDS) --seed $$seed || code=1
+	$(SANITIZER_ENV) build/c/asan/test_h2_fuzz -t $(FUZZ_SECONDS) -s $$((seed << 32)) -o build/fuzz/h2-$$seed.bin || {
+		code=1; echo "h2: again: build/c/asan/test_h2_fuzz -n 0 build/fuzz/h2-$$seed.bin"
+	}
+	exit $$code
 
 lint: .venv/.built .venv/.dev
 	@.venv/bin/ruff check .

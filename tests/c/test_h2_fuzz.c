@@ -3,9 +3,18 @@
  * Calls over HTTP/2 (h2.h) with peers that say what nobody should: valid conversations with bytes changed, left out,
  * repeated and cut off. What is heard and how it ends is compared with what `understand` makes of the same bytes.
  *
- *     test_h2_fuzz [ROUNDS [SEED]]
+ *     test_h2_fuzz [-n ROUNDS | -t SECONDS] [-s SEED] [-o FILE] [INPUT...]
+ *
+ * First the inputs are tried as they are, those of the corpus unless some are named; then they, and conversations that
+ * are made here, are changed. A round depends on its number alone, the first of which is SEED. FILE always has the last
+ * input: it is there in the end if that failed, and can be named as an INPUT.
  */
+#include <glob.h>
+#include <time.h>
+
 #include "h2_peer.h"
+
+#define CORPUS "tests/fuzz/corpus/h2/*.bin"
 
 #define ROUNDS 6000
 #define MOST_FRAME (UINT32_C(1) << 20)
@@ -142,34 +151,140 @@ static void mutate(struct text *t, uint64_t *seed)
     }
 }
 
+/* What the peer of a try says, behind whether messages are nested and a number that decides how the line is cut. */
+#define INPUT_HEAD 9
+
+static void put_input(struct text *t, bool nested, uint64_t cuts, const struct text *said)
+{
+    put(t, &(uint8_t){nested}, 1);
+    put(t, &cuts, sizeof cuts);
+    put(t, said->at, said->len);
+}
+
+/* Compares what is heard with what is to be; returns how that ends: 0, 1 for nonsense, 2 for a connection that ends. */
+static unsigned try(const struct text *input, const char *name)
+{
+    struct text meant = {0};
+    uint64_t cuts;
+    bool nested = input->at[0] & 1;
+    memcpy(&cuts, input->at + 1, sizeof cuts);
+    drop(&script);
+    drop(&got);
+    put(&script, input->at + INPUT_HEAD, input->len - INPUT_HEAD);
+    line.rough = check_below(&cuts, 2);
+    line.most = check_below(&cuts, 3) ? 1 + check_below(&cuts, 1 << check_below(&cuts, 14)) : 0;
+    line.seed = cuts;
+    int want = understand(&script, nested, &meant);
+    int err = hear(&script, nested, 1 + check_below(&cuts, 1 << check_below(&cuts, 14)), &got);
+    if (err != want || !is_same(&got, &meant))
+        CHECK_SAY("%s: %zu bytes and %d, not %zu and %d", name, got.len, err, meant.len, want);
+    drop(&meant);
+    return !want ? 0 : want == -EPROTO ? 1 : 2;
+}
+
+/* A valid answer. */
+static void make_input(struct text *t, uint64_t *seed)
+{
+    bool nested = check_below(seed, 4);
+    begin();
+    data = some_data(check_below(seed, check_below(seed, 4) ? 100 : 9000));
+    put_answer(&script, seed, 1, nested, &data);
+    put_input(t, nested, check_random(seed), &script);
+}
+
+static void mutate_input(struct text *t, uint64_t *seed)
+{
+    struct text said = {0};
+    uint64_t cuts = check_random(seed);
+    bool nested = t->at[0] & 1;
+    put(&said, t->at + INPUT_HEAD, t->len - INPUT_HEAD);
+    for (uint64_t n = check_below(seed, 4); n; n--)
+        mutate(&said, seed);
+    t->len = 0;
+    put_input(t, nested, cuts, &said);
+    drop(&said);
+}
+
+static struct text load(const char *path)
+{
+    struct text t = {0};
+    uint8_t piece[4096];
+    FILE *file = fopen(path, "rb");
+    NEED(file);
+    for (size_t n; (n = fread(piece, 1, sizeof piece, file));)
+        put(&t, piece, n);
+    fclose(file);
+    NEED(t.len >= INPUT_HEAD);
+    return t;
+}
+
+/* Whatever becomes of this process, its last input can be tried again. */
+static void note(const char *path, const struct text *input)
+{
+    FILE *file = path ? fopen(path, "wb") : NULL;
+    if (!file)
+        return;
+    fwrite(input->at, 1, input->len, file);
+    fclose(file);
+}
+
+static double now_s(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
 int main(int argc, char **argv)
 {
-    unsigned long rounds = argc > 1 ? strtoul(argv[1], NULL, 0) : ROUNDS;
-    uint64_t first = argc > 2 ? strtoull(argv[2], NULL, 0) : 1;
-    unsigned ends[3] = {0};
-    for (uint64_t round = first; round < first + rounds; round++) {
-        struct text meant = {0};
-        uint64_t seed = round;
-        bool nested = check_below(&seed, 4);
-        begin();
-        data = some_data(check_below(&seed, check_below(&seed, 4) ? 100 : 9000));
-        put_answer(&script, &seed, 1, nested, &data);
-        for (uint64_t n = check_below(&seed, 4); n; n--)
-            mutate(&script, &seed);
-        line.rough = check_below(&seed, 2);
-        line.most = check_below(&seed, 3) ? 1 + check_below(&seed, 1 << check_below(&seed, 14)) : 0;
-        line.seed = seed;
-        int want = understand(&script, nested, &meant);
-        int err = hear(&script, nested, 1 + check_below(&seed, 1 << check_below(&seed, 14)), &got);
-        if (err != want || !is_same(&got, &meant))
-            CHECK_SAY("round %" PRIu64 ": %zu bytes and %d, not %zu and %d", round, got.len, err, meant.len, want);
-        ends[!want ? 0 : want == -EPROTO ? 1 : 2]++;
-        drop(&meant);
+    uint64_t rounds = ROUNDS, first = 1, done = 0, ends[3] = {0};
+    double seconds = 0, began = now_s();
+    const char *noted = NULL;
+    glob_t corpus = {0};
+    for (int option; (option = getopt(argc, argv, "n:t:s:o:")) >= 0;) {
+        if (option == 'n')
+            rounds = strtoull(optarg, NULL, 0);
+        else if (option == 't')
+            seconds = strtod(optarg, NULL), rounds = UINT64_MAX;
+        else if (option == 's')
+            first = strtoull(optarg, NULL, 0);
+        else if (option == 'o')
+            noted = optarg;
+        else
+            return 2;
     }
+    NEED(optind < argc || !glob(CORPUS, 0, NULL, &corpus)); /* they run in the top directory */
+    char **paths = optind < argc ? argv + optind : corpus.gl_pathv;
+    size_t n_paths = optind < argc ? (size_t)(argc - optind) : corpus.gl_pathc;
+    for (size_t i = 0; i < n_paths; i++) {
+        struct text input = load(paths[i]);
+        try(&input, paths[i]);
+        drop(&input);
+    }
+    while (done < rounds && !check_failures && (!seconds || now_s() - began < seconds)) {
+        char name[40];
+        uint64_t seed = first + done++;
+        snprintf(name, sizeof name, "round %" PRIu64, seed);
+        struct text input = {0};
+        if (check_below(&seed, 4))
+            make_input(&input, &seed);
+        else
+            input = load(paths[check_below(&seed, n_paths)]);
+        mutate_input(&input, &seed);
+        note(noted, &input);
+        ends[try(&input, name)]++;
+        drop(&input);
+    }
+    double took = now_s() - began;
+    printf("%-14s %9" PRIu64 " inputs in %4.0f s, %6.0f/s, seed %" PRIu64 "\n", "h2", done, took, (double)done / took,
+           first);
     begin();
     drop(&script);
     drop(&sent);
-    for (unsigned i = 0; i < 3; i++)
-        CHECK(ends[i] >= rounds / 20); /* or the conversations are of no use */
+    for (unsigned i = 0; i < 3 && done >= ROUNDS; i++)
+        CHECK(ends[i] >= done / 20); /* or the conversations are of no use */
+    if (noted && !check_failures)
+        unlink(noted);
+    globfree(&corpus);
     CHECK_END();
 }

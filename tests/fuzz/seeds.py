@@ -6,6 +6,7 @@ PYTHONPATH=tests:tests/alluxio .venv/bin/python -m fuzz.seeds
 from __future__ import annotations
 
 import json
+import struct
 import tempfile
 from pathlib import Path
 
@@ -159,6 +160,41 @@ def block_files() -> dict[str, bytes]:
     return {name: worker_pb2.OpenLocalBlockResponse(path=path).SerializeToString() for name, path in paths.items()}
 
 
+def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+    return len(payload).to_bytes(3, "big") + struct.pack(">BBI", kind, flags, stream) + payload
+
+
+def h2() -> dict[str, bytes]:
+    """What a worker says on a connection, behind what tests/c/test_h2_fuzz.c wants to know."""
+    response = worker_pb2.ReadResponse(chunk=worker_pb2.Chunk(data=b"x" * 300)).SerializeToString()
+    message = b"\0" + len(response).to_bytes(4, "big") + response
+    greeting = _frame(4, 0, 0, struct.pack(">HIHI", 3, 100, 5, 1 << 20)) + _frame(4, 1, 0, b"")
+    head, trailers = _frame(1, 4, 1, b"\x88_headers"), _frame(1, 5, 1, b"\x40\x0bgrpc-status\x010")
+    made = {
+        "answer": [greeting, head, _frame(0, 0, 1, message), trailers],
+        "pieces": [
+            greeting,
+            head,
+            *(_frame(0, 0, 1, (2 * message)[at : at + 100]) for at in range(0, 632, 100)),
+            trailers,
+        ],
+        "padded": [greeting, head, _frame(0, 8, 1, b"\x09" + message + bytes(9)), _frame(6, 0, 0, bytes(8)), trailers],
+        "refused": [greeting, _frame(1, 5, 1, b"\x88\x40\x0bgrpc-status\x015")],
+        "reset": [greeting, head, _frame(0, 0, 1, message[:50]), _frame(3, 0, 1, struct.pack(">I", 2))],
+        "going-away": [greeting, head, _frame(7, 0, 0, struct.pack(">II", 1, 0)), _frame(0, 0, 1, message), trailers],
+        "flow": [
+            greeting,
+            _frame(8, 0, 0, struct.pack(">I", 1 << 20)),
+            _frame(8, 0, 1, struct.pack(">I", 7)),
+            head,
+            trailers,
+        ],
+    }
+    return {
+        name: b"\1" + struct.pack("<Q", number) + b"".join(parts) for number, (name, parts) in enumerate(made.items())
+    }
+
+
 def local() -> dict[str, bytes]:
     with tempfile.TemporaryDirectory() as top:
         store = LocalStore(top, 16 << 20, of_cache.PAGE, make_evictor("LRUCacheEvictor"))
@@ -218,7 +254,7 @@ def mounts() -> dict[str, bytes]:
 
 def main() -> None:
     for made in (
-        *(http, listing, refusal, credentials, files, status, workers, blocks, block_files, local, rocks),
+        *(http, listing, refusal, credentials, files, status, workers, blocks, block_files, h2, local, rocks),
         *(properties, configuration, mounts),
     ):
         directory = CORPUS / made.__name__.replace("_", "-")
