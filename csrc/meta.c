@@ -60,19 +60,34 @@ static struct ajf_fetch *fetch_for(struct ajf *m, enum ajf_fetch_kind kind, uint
     return f;
 }
 
+static bool is_wanted_locked(const struct ajf_fetch *f)
+{
+    return !ajf_list_empty(&f->calls) || (f->info.kind == AJF_FETCH_STAT && f->nodeid == AJF_ROOT && !f->name);
+}
+
 static void drop_call(struct ajf *m, struct ajf_wait *w, int err)
 {
     struct ajf_call *call = AJF_CONTAINER(w, struct ajf_call, wait);
+    struct ajf_fetch *f, *queued = NULL;
     pthread_mutex_lock(&m->meta.lock);
+    f = call->fetch;
     ajf_list_del(&call->link);
-    if (err == EIO && call->fetch)
-        ajf_list_del(&call->fetch->by_key); /* it may hang: whoever comes next shall ask anew */
-    if (err == EIO && call->fetch && ajf_list_empty(&call->fetch->calls)) {
-        ajf_queue_uncount(&m->queue, call->fetch); /* it hangs in the source: its place shall not be missed */
+    if (err == EIO && f)
+        ajf_list_del(&f->by_key); /* it may hang: whoever comes next shall ask anew */
+    if (f && !is_wanted_locked(f) && ajf_queue_cancel(&m->queue, f)) {
+        ajf_list_del(&f->by_key);
+        queued = f;
+    } else if (err == EIO && f && ajf_list_empty(&f->calls)) {
+        ajf_queue_uncount(&m->queue, f); /* it hangs in the source: its place shall not be missed */
         AJF_COUNT(&m->stats, fetch_abandoned);
     }
     pthread_mutex_unlock(&m->meta.lock);
     free(call);
+    if (queued) {
+        AJF_COUNT(&m->stats, fetch_cancelled);
+        queued->answered = true;
+        ajf_fetch_release(queued);
+    }
 }
 
 /* Joins or starts the fetch; answers `call` itself when that cannot be done. Takes the call. */
@@ -176,7 +191,7 @@ static void park_briefly(struct ajf *m, struct ajf_call *call, enum ajf_fetch_ki
 bool ajf_meta_is_wanted(struct ajf_fetch *f)
 {
     pthread_mutex_lock(&f->m->meta.lock);
-    bool wanted = !ajf_list_empty(&f->calls) || (f->info.kind == AJF_FETCH_STAT && f->nodeid == AJF_ROOT && !f->name);
+    bool wanted = is_wanted_locked(f);
     pthread_mutex_unlock(&f->m->meta.lock);
     return wanted;
 }

@@ -3,7 +3,8 @@
  * meta.h - requests about names and attributes: from what is known, or parked on a fetch of metadata.
  *
  * Each entry point answers its request exactly once, now or later. Equal questions share a fetch as long as no
- * fetcher has taken it (afterwards an answer might be older than the question).
+ * fetcher has taken it (afterwards an answer might be older than the question). One that still waits for a fetcher when
+ * the last of its callers has gone is taken back.
  *
  * Threads: workers call the entry points, fetchers the answers. Lock: meta->lock guards the lists of calls and the
  * table of joinable fetches; above queue->lock, below nothing.

@@ -20,6 +20,22 @@
 
 /* ------------------------------------------------------------------------------------------------ the requests */
 
+/* Takes back an OPEN that still waits for a fetcher, and that nobody waits for any more. */
+static void take_back_locked(struct ajf *m, struct ajf_file *file)
+{
+    bool unwanted = file->state == AJF_FILE_OPENING && !file->abandoned && !file->opens &&
+                    ajf_list_empty(&file->opens_waiting) && ajf_list_empty(&file->readers);
+    if (!unwanted || !file->opening || !ajf_queue_cancel(&m->queue, file->opening))
+        return;
+    AJF_COUNT(&m->stats, fetch_cancelled);
+    ajf_fetch_free(file->opening);
+    file->opening = NULL;
+    file->state = AJF_FILE_READY;
+    if (!file->n_have)
+        ajf_file_retire_locked(m, file);
+    ajf_file_unref_locked(m, file); /* the fetch's */
+}
+
 static void drop_open(struct ajf *m, struct ajf_wait *w, int err)
 {
     struct ajf_call *call = AJF_CONTAINER(w, struct ajf_call, wait);
@@ -35,6 +51,7 @@ static void drop_open(struct ajf *m, struct ajf_wait *w, int err)
                ajf_list_empty(&file->opens_waiting)) {
         ajf_file_last_release_locked(m, file); /* it was opened for this caller alone, who has gone meanwhile */
     }
+    take_back_locked(m, file);
     ajf_file_unref_locked(m, file);
     ajf_cache_unlock(&m->cache);
     free(call);

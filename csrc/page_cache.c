@@ -343,24 +343,55 @@ static bool evict_page_locked(struct ajf *m, struct ajf_page *page)
     return true;
 }
 
+/* Whether a parked READ waits for what is beside the page, or for the rest of it: then it needs the page as well. */
+static bool is_needed(const struct ajf_cache *c, const struct ajf_page *page)
+{
+    uint64_t start = page->index * c->page_bytes;
+    if (!page->file)
+        return false; /* small files come whole */
+    AJF_LIST_FOR(l, &page->file->readers)
+    {
+        const struct ajf_read *r = AJF_CONTAINER(l, struct ajf_read, link);
+        if (r->offset < start + c->page_bytes && start < r->offset + r->length)
+            return true;
+    }
+    return false;
+}
+
+/* Whether somebody reads the file by what prefetch has fetched, or waits for more of it. */
+static bool is_being_read(const struct ajf_file *file, uint64_t since)
+{
+    return file->read_ns > since || !ajf_list_empty(&file->readers);
+}
+
 /* Whether a page is likely to be handed to the kernel yet: it is new, or before a reader who is still there. */
 static bool is_awaited(const struct ajf_cache *c, const struct ajf_page *page)
 {
     uint64_t since = ajf_now_ns() - AJF_AWAITED_NS, start = page->index * c->page_bytes;
+    if (is_needed(c, page))
+        return true;
     if (page->spent)
         return false;
-    return page->grown_ns > since || (page->file && page->file->read_ns > since &&
+    return page->grown_ns > since || (page->file && is_being_read(page->file, since) &&
                                       ajf_prefetch_expects(&page->file->prefetch, start, start + c->page_bytes));
 }
 
-/* From `rank` on. `polite`: nothing that is awaited. */
-static bool evict_from_locked(struct ajf *m, struct ajf_rank *rank, bool polite)
+/* What is spared when something has to go. */
+enum spared { AWAITED, NEEDED, NOTHING };
+
+static bool spares(const struct ajf_cache *c, const struct ajf_page *page, enum spared what)
+{
+    return what == AWAITED ? is_awaited(c, page) : what == NEEDED && is_needed(c, page);
+}
+
+/* From `rank` on. */
+static bool evict_from_locked(struct ajf *m, struct ajf_rank *rank, enum spared what)
 {
     for (; rank; rank = ajf_order_next(&m->cache.order, rank)) {
         struct ajf_page *page = AJF_CONTAINER(rank, struct ajf_page, rank);
-        if (polite && is_awaited(&m->cache, page))
+        if (page->pins || spares(&m->cache, page, what))
             continue;
-        if (!page->pins && evict_page_locked(m, page)) {
+        if (evict_page_locked(m, page)) {
             AJF_COUNT(&m->stats, pages_evicted);
             return true;
         }
@@ -368,11 +399,18 @@ static bool evict_from_locked(struct ajf *m, struct ajf_rank *rank, bool polite)
     return false;
 }
 
-static bool evict_one_locked(struct ajf *m, bool polite)
+static bool evict_sparing_locked(struct ajf *m, enum spared what)
 {
     struct ajf_order *o = &m->cache.order;
     struct ajf_rank *first = ajf_order_first(o), *drawn = ajf_order_draw(o);
-    return evict_from_locked(m, drawn, polite) || (drawn != first && evict_from_locked(m, first, polite));
+    return evict_from_locked(m, drawn, what) || (drawn != first && evict_from_locked(m, first, what));
+}
+
+static bool evict_one_locked(struct ajf *m, bool polite)
+{
+    if (polite)
+        return evict_sparing_locked(m, AWAITED);
+    return evict_sparing_locked(m, NEEDED) || evict_sparing_locked(m, NOTHING);
 }
 
 void ajf_cache_expire_locked(struct ajf *m, uint64_t born_ns)

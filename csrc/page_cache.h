@@ -11,7 +11,8 @@
  *
  * With the client cache off the same machine is a window of transient_bytes: pages that were handed to the kernel go
  * first, and a file keeps nothing after its last RELEASE. Prefetch has half of it, and takes nothing from a page that is
- * still to be handed over, unless nobody has come for that in AJF_AWAITED_NS, nor is on the way there. The memory of
+ * still to be handed over, unless nobody has come for that in AJF_AWAITED_NS, nor is on the way there. A page under a
+ * READ that waits for another one goes last of all: the READ needs both at once. The memory of
  * whole pages is handed on (frames.h): what is spare of it fits into the budget beside what is used, and is given back
  * after AJF_RESTS_NS, or twice that.
  *

@@ -18,6 +18,7 @@
 
 static struct fake k;
 static uint64_t fetched_to[256]; /* the end of the last fetch of a file, by its version */
+static uint64_t fetched[256]; /* bytes, by version */
 static unsigned out_of_order;
 
 static void start_with(uint64_t window)
@@ -29,6 +30,7 @@ static void start_with(uint64_t window)
     o.attr_timeout_ns = o.entry_timeout_ns = 3600 * AJF_NS_PER_S;
     fake_start(&k, &o);
     memset(fetched_to, 0, sizeof fetched_to);
+    memset(fetched, 0, sizeof fetched);
     out_of_order = 0;
 }
 
@@ -56,6 +58,7 @@ static unsigned answer_all(void)
         if (info.kind == AJF_FETCH_READ) {
             out_of_order += info.offset != fetched_to[info.version];
             fetched_to[info.version] = info.offset + info.length;
+            fetched[info.version] += info.length;
             fake_fill(&info, 0, info.length);
         }
         CHECK_EQ(ajf_fetch_done(f, info.length), 0);
@@ -151,6 +154,36 @@ static void what_nobody_has_come_for_gives_its_room_back(void)
     }
     CHECK(stream(LEFT + 2) > SIZE / 2);
     CHECK_EQ(out_of_order, 0);
+    fake_end(&k);
+}
+
+/* A READ over two pages, of which one is there: it needs both at once. */
+static void a_page_stays_while_a_read_waits_for_the_next_one(void)
+{
+    struct ajf_fetch_info info;
+    start();
+    uint64_t id = open_file(1, SIZE);
+    for (uint64_t at = 0; at < 4 * READ; at += READ)
+        read_at(id, at, 1);
+    uint64_t end = fetched_to[1], asked = fake_read(&k, id, end - READ / 2, READ);
+    struct ajf_fetch *f = fake_fetch(&k, AJF_FETCH_READ, &info);
+    CHECK_EQ(info.offset, end);
+    struct ajf_file *file = k.m->cache.files[id];
+    for (uint64_t at = 0; at < SIZE; at += MIB) /* it waits for long */
+        file->pages[at / MIB].grown_ns = 0;
+    file->read_ns = 0;
+    for (unsigned version = 2; version < 2 + 2 * FILES; version++) { /* others, with more to come than there is room for */
+        uint64_t other = open_file(version, SIZE);
+        for (uint64_t at = 0; at < 4 * READ; at += READ)
+            read_at(other, at, version);
+    }
+    uint64_t before = fetched[1];
+    fake_fill(&info, 0, info.length);
+    CHECK_EQ(ajf_fetch_done(f, info.length), 0);
+    ajf_fetch_release(f);
+    answer_all();
+    fake_expect_bytes(&k, asked, end - READ / 2, READ, 1);
+    CHECK_EQ(fetched[1], before);
     fake_end(&k);
 }
 
@@ -287,6 +320,7 @@ int main(void)
 {
     RUN(prefetch_leaves_half_of_it_to_what_is_asked_for);
     RUN(a_page_stays_until_all_of_it_was_read);
+    RUN(a_page_stays_while_a_read_waits_for_the_next_one);
     RUN(what_found_no_room_comes_before_what_is_behind_it);
     RUN(what_nobody_has_come_for_gives_its_room_back);
     RUN(memory_is_handed_on);
