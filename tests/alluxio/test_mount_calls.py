@@ -109,7 +109,7 @@ def test_a_recursive_listing_that_is_remembered(
 
 
 def test_a_file_of_the_under_store(watch: Callable[..., Watched], place: Place, children: Children) -> None:
-    """One that nobody has listed or loaded is looked up, read by a worker, and verified; then a copy is asked for."""
+    """One that nobody has listed or loaded is looked up, read by a worker, which keeps it, and verified."""
     dataset.make(place.ufs, {"small": 5000})
     watched = watch()
     made = watched.during(lambda: children.run(check, watched.mounted.join("small"), "small", 5000))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from cluster.cluster import Cluster
-from harness.children import Children
+from harness.children import Children, until
 from harness.mounting import Mounts
 from on_cluster import calls
 
@@ -21,11 +21,12 @@ UNLOADED = os.urandom(3 * BLOCK)
 
 @pytest.fixture(scope="module")
 def oldest() -> Iterator[Cluster]:
-    """Files in blocks of 1 MiB in the ramdisk, and one that only the under-store has."""
+    """Files in blocks of 1 MiB in the ramdisk, and some that only the under-store has."""
     with Cluster(version="2.3.0") as cluster:
         for name, content in FILES.items():
             cluster.shell.write(f"/d/ä/{name}", content, block_size=BLOCK)
-        (cluster.ufs / "unloaded").write_bytes(UNLOADED)
+        for name in ("unloaded", "unloaded too"):
+            (cluster.ufs / name).write_bytes(UNLOADED)
         yield cluster
 
 
@@ -46,8 +47,16 @@ def test_it_is_mounted_and_read(
 
 
 def test_a_file_of_the_under_store_alone(oldest: Cluster, mounts: Mounts, children: Children, private: Path) -> None:
-    """A worker reads it for us; its copy is asked for in the old way where the new one is not known."""
+    """A worker reads it for us, and keeps what it has read whole."""
     mounted = mounts.mount(oldest.uri(), properties=oldest.client_properties())
     (private / "unloaded").write_bytes(UNLOADED)
     assert children.command("cmp", private / "unloaded", mounted.join("unloaded")).returncode == 0
+    until(lambda: all(oldest.shell.locations("/unloaded")), "the block to be kept")
+
+
+def test_some_of_a_file_of_the_under_store_alone(oldest: Cluster, mounts: Mounts, children: Children) -> None:
+    """The copy of the rest is asked for in the old way where the new one is not known."""
+    mounted = mounts.mount(oldest.uri(), properties=oldest.client_properties())
+    done = children.command("head", "-c", "1000", mounted.join("unloaded too"), text=False, errors=None)
+    assert done.stdout == UNLOADED[:1000]
     mounted.until(lambda stats: calls(stats).get("AsyncCache"), "the copy is asked for")
