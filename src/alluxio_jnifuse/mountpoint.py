@@ -105,10 +105,10 @@ def _clear_stale(path: str) -> None:
 
 
 def _take_away(path: str) -> None:
-    from alluxio_jnifuse import _core
+    from alluxio_jnifuse.umount import unmount_at
 
     try:
-        _core.unmount(os.fsencode(path), True)
+        unmount_at(path, lazy=True)
     except OSError as error:
         raise MountError(
             f"a mount without a daemon cannot be taken away: {error.strerror}",

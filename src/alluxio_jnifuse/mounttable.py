@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
+from alluxio_jnifuse import trusted
 from alluxio_jnifuse.errors import MountError
 from alluxio_jnifuse.threads import start_thread
 
@@ -79,7 +80,9 @@ def ground(mountpoint: str) -> MountEntry | None:
 def resolve(path: str) -> str:
     """`path` as mountinfo writes it: absolute, without symbolic links; asks nothing of what is mounted there.
 
-    Raises MountError for an empty path, as of a variable that is not set, and for links that lead in a circle.
+    Root follows no link of somebody else, who could lead him to another mount, or have him mount over a directory of
+    the system. Raises MountError for such a link, for an empty path, as of a variable that is not set, and for links
+    that lead in a circle.
     """
     if not path:
         raise MountError("the path is empty", remedy="name a directory")
@@ -87,11 +90,40 @@ def resolve(path: str) -> str:
     for _ in range(_MOST_LINKS):
         path = os.path.abspath(path)
         parent, name = os.path.split(path)
-        resolved = os.path.join(os.path.realpath(parent), name) if name else path
+        resolved = os.path.join(_real(parent, given), name) if name else path
         if top_at(resolved) is not None or not os.path.islink(resolved):
             return resolved
+        _check_link(resolved, given)
         path = os.path.join(os.path.dirname(resolved), os.readlink(resolved))
     raise MountError("its symbolic links lead in a circle", where=given, remedy="name a directory")
+
+
+def _real(directory: str, given: str) -> str:
+    """`directory` without links, as far as it is there."""
+    if os.geteuid() == 0:
+        try:
+            return trusted.real_directory(directory)
+        except trusted.UntrustedPath as error:
+            raise _led_astray(error, given) from None
+        except OSError:
+            pass  # a file among its parts, or links in a circle: that is said later
+    return os.path.realpath(directory)
+
+
+def _check_link(path: str, given: str) -> None:
+    try:
+        if os.geteuid() == 0:
+            trusted.check_link(path)
+    except trusted.UntrustedPath as error:
+        raise _led_astray(error, given) from None
+
+
+def _led_astray(error: trusted.UntrustedPath, given: str) -> MountError:
+    return MountError(
+        f"it leads through a symbolic link that somebody else can change ({str(error.strerror).partition(':')[0]})",
+        where=given,
+        remedy="name the directory that is meant, without links",
+    )
 
 
 def probe(path: str, timeout: float, call: Callable[[str], object] = os.stat) -> int | None:

@@ -174,17 +174,16 @@ class _Session:
 
     def unmount(self) -> None:
         """Unmounts, if that has not happened: at once, or when it is no longer busy, or lazily."""
-        from alluxio_jnifuse import _core
+        from alluxio_jnifuse.umount import unmount_at
 
         entry = mounttable.top_at(self._mountpoint)
         if entry is None or (entry.major, entry.minor) != self._device:
             return
-        path = os.fsencode(self._mountpoint)
         deadline = time.monotonic() + self._config.number("alluxio.fuse.umount.timeout") / 1000
         number: int | None = None
         while number not in (*_STOP_SIGNALS, WAKE):  # who signals again does not want to wait
             try:
-                _core.unmount(path, False)
+                unmount_at(self._mountpoint, lazy=False)
                 return
             except OSError as error:
                 if error.errno != errno.EBUSY:
@@ -195,7 +194,7 @@ class _Session:
             number = self._next_signal(_RETRY_UMOUNT_S)
         LOGGER.info("%s is detached with files open; those in passthrough stay readable", self._mountpoint)
         try:
-            _core.unmount(path, True)
+            unmount_at(self._mountpoint, lazy=True)
         except OSError as error:
             LOGGER.error("cannot detach %s: %s", self._mountpoint, error.strerror)
 

@@ -56,6 +56,28 @@ def open_lent_directory(path: str, *, make: bool = False) -> int:
     return _directory(fd, where)
 
 
+def real_directory(path: str) -> str:
+    """An absolute path without links, to follow which no link of somebody else is followed; some of it may be missing.
+
+    Raises UntrustedPath, or another OSError.
+    """
+    missing: list[str] = []
+    while True:
+        try:
+            fd, where = _walk(path, check=_check_link)
+        except FileNotFoundError:
+            path, name = os.path.split(path)
+            missing.insert(0, name)
+        else:
+            os.close(fd)
+            return os.path.join(where, *missing)
+
+
+def check_link(path: str) -> None:
+    """Raises UntrustedPath for a symbolic link that somebody else made, or could replace. Raises OSError."""
+    _check_link(os.lstat(os.path.dirname(path)), os.lstat(path), path)
+
+
 def check_file(path: str) -> None:
     """Raises UntrustedPath when somebody else can change a file or what its path means; another OSError without it."""
     fd, where = _walk(path)

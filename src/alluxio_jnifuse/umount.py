@@ -9,7 +9,7 @@ import signal
 import time
 from collections.abc import Callable
 
-from alluxio_jnifuse import mounttable
+from alluxio_jnifuse import mounttable, trusted
 from alluxio_jnifuse.errors import MountError
 from alluxio_jnifuse.holders import describe
 from alluxio_jnifuse.registry import Record, Registry, is_alive, send_signal, start_time
@@ -65,6 +65,23 @@ def unmount(
     else:
         _unless_busy(mountpoint)
     return True
+
+
+def unmount_at(mountpoint: str, *, lazy: bool) -> None:
+    """Unmounts what is on top at a resolved path, whatever the path means to somebody else by now. Raises OSError.
+
+    An ordinary user's mounts are unmounted by fusermount3, which looks after that itself.
+    """
+    from alluxio_jnifuse import _core
+
+    if os.geteuid() != 0:
+        _core.unmount(os.fsencode(mountpoint), lazy)
+        return
+    directory = trusted.open_lent_directory(os.path.dirname(mountpoint))
+    try:
+        _core.unmount(b"/proc/self/fd/%d/%s" % (directory, os.fsencode(os.path.basename(mountpoint))), lazy)
+    finally:
+        os.close(directory)
 
 
 def _check_owner(record: Record) -> None:
@@ -155,10 +172,8 @@ def _is_dead(mountpoint: str) -> bool:
 
 
 def _detach(mountpoint: str, lazy: bool) -> None:
-    from alluxio_jnifuse import _core
-
     try:
-        _core.unmount(os.fsencode(mountpoint), lazy)
+        unmount_at(mountpoint, lazy=lazy)
     except OSError as error:
         if error.errno == errno.ENOENT:
             raise MountError(

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from harness.children import Children
+from harness.children import Children, until
 from harness.mounting import CACHE, COMMAND, Mounts, is_running, run
 from harness.readers import MIB, check, write
 from harness.remote import RemoteSource
@@ -18,9 +18,14 @@ from harness.remote import RemoteSource
 import alluxio_jnifuse
 from alluxio_jnifuse import mounttable
 from alluxio_jnifuse.errors import MountError
+from alluxio_jnifuse.registry import Registry
 from alluxio_jnifuse.testing import Pattern
+from alluxio_jnifuse.umount import unmount_at
 
 pytestmark = pytest.mark.fuse
+
+STRANGER = 65534
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make what belongs to somebody else")
 
 # Programs that use argv[1], say so, and go on until their stdin ends; then they read what they have.
 OPEN = "import sys; f = open(sys.argv[1], 'rb'); print(flush=True); sys.stdin.read(); print(len(f.read()))"
@@ -196,3 +201,63 @@ def test_a_program_that_uses_its_own_mount(source: Path, private: Path, monkeypa
     assert mounttable.top_at(mounted.mountpoint) is None
     holder.kill()
     holder.wait()
+
+
+# --------------------------------------------------------------------------------------------- in others' directories
+
+
+@pytest.fixture
+def swapped(source: Path, private: Path, mounts: Mounts) -> Iterator[tuple[str, str]]:
+    """Two mounts: one of which the path, in a stranger's directory, now leads through his link to the other."""
+    theirs = private / "theirs"
+    (theirs / "d" / "m").mkdir(parents=True)
+    (private / "other" / "m").mkdir(parents=True)
+    for path in (theirs, theirs / "d"):
+        os.chown(path, STRANGER, STRANGER)
+    mounted, _ = (mounts.mount(source, at=path) for path in (theirs / "d" / "m", private / "other" / "m"))
+    (theirs / "d").rename(theirs / "old")
+    (theirs / "d").symlink_to(private / "other")
+    os.lchown(theirs / "d", STRANGER, STRANGER)
+    yield str(theirs / "d" / "m"), str(private / "other" / "m")
+    # Where it has gone it is unmounted as anything.
+    done = run([*COMMAND, "umount", str(theirs / "old" / "m")], mounts.environ())
+    assert done.returncode == 0, done.stderr
+    until(lambda: not is_running(mounted.pid), "the daemon to end")
+
+
+@as_root
+@pytest.mark.parametrize("arguments", [[], ["-l"], ["-f"]])
+def test_a_link_of_somebody_else(swapped: tuple[str, str], private: Path, mounts: Mounts, arguments: list[str]) -> None:
+    """Leads root to no other mount, and has him mount over nothing."""
+    path, other = swapped
+    done = run([*COMMAND, "umount", *arguments, path], mounts.environ())
+    assert done.returncode == 1
+    assert "symbolic link that somebody else can change" in done.stderr
+    assert mounttable.top_at(other) is not None
+    assert Registry().find(other) is not None
+    (private / "other" / "n").mkdir()
+    done = run(
+        [*COMMAND, "mount", "-u", str(private / "source"), os.path.join(os.path.dirname(path), "n")], mounts.environ()
+    )
+    assert done.returncode == 1
+    assert mounttable.top_at(str(private / "other" / "n")) is None
+
+
+@as_root
+def test_a_link_that_comes_after_the_path_was_resolved(swapped: tuple[str, str]) -> None:
+    """The daemon, too, unmounts by a path that it resolved long ago."""
+    path, other = swapped
+    for lazy in (False, True):
+        with pytest.raises(PermissionError):
+            unmount_at(path, lazy=lazy)
+    assert mounttable.top_at(other) is not None
+
+
+@as_root
+def test_a_link_of_our_own(source: Path, private: Path, mounts: Mounts) -> None:
+    """Is followed, as ever."""
+    (private / "there").mkdir()
+    (private / "link").symlink_to("there")
+    mounted = mounts.mount(source, at=private / "there" / "m")
+    assert run([*COMMAND, "umount", str(private / "link" / "m")], mounts.environ()).returncode == 0
+    assert mounted.gone()
