@@ -460,3 +460,13 @@ def test_who_reads_what_drips_may_give_up(worker: FakeWorker, connect: Callable[
     with pytest.raises(Cancelled):
         connection.read_into(memoryview(bytearray(len(DATA))), 0, len(DATA), 1 << 18, SOON_S, progress)
     assert connection.filled < 1000
+
+
+@pytest.mark.parametrize("host", ["a\0b", "", "\ud7ff", "x" * 5000, "a b", "[", "-"])
+def test_a_host_that_cannot_be_one(host: str) -> None:
+    """A master names it: the worker is one that does not answer, and another one is asked."""
+    for kind in ("NOSASL", "SIMPLE"):
+        link = WorkerLink(f"{host}:1", SETTINGS._replace(auth_type=kind, read_timeout_s=6.0, auth_timeout_s=1.0))
+        with pytest.raises(OSError):
+            link.read(b"request", 0, 1)
+        link.close()

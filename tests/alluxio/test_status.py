@@ -6,6 +6,7 @@ import grp
 import os
 import pwd
 import stat
+import tracemalloc
 
 import pytest
 from hypothesis import given, settings
@@ -290,3 +291,41 @@ def test_what_files_do_not_share_takes_no_rows() -> None:
         found = from_info(info, addresses)
         assert through(packer, found, path) == found
     assert packer._rows == []
+
+
+def test_a_master_that_says_something_new_with_each_file() -> None:
+    """Owners, mounts and workers with long names: what is kept of them has an end, and comes back right."""
+    packer, addresses, owners = Packer(), Addresses(), Owners()
+    tracemalloc.start()
+    try:
+        for number in range(5000):
+            path, long = f"/a/f{number}", f"{number}" * 10_000
+            made = file_info(path, number + 1, 1000, (0,), owner=long, group=long, mountId=number)
+            made.ufsPath = f"oss://{long}{path}"
+            made.fileBlockInfos[0].blockInfo.locations[0].workerAddress.host = long
+            found = from_info(made, addresses)
+            assert through(packer, found, path) == found
+            if number % 100 == 0:
+                attr(found, owners)
+        assert tracemalloc.get_traced_memory()[0] < 16 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_names_of_owners_have_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A master may send a new one with each file."""
+    monkeypatch.setattr(owners_module, "_uid_of", len)
+    owners = Owners(gid=0)
+    for number in range(3 * owners_module._MOST_NAMES):
+        assert owners.ids(f"u{number}", "g")[0] == len(f"u{number}")
+    assert len(owners._uids) <= owners_module._MOST_NAMES
+
+
+def test_a_block_with_very_many_holders() -> None:
+    """There are more than a number of two bytes can count."""
+    made = file_info("/a/f", 1, 1000)
+    for _ in range(70_000):
+        made.fileBlockInfos[0].blockInfo.locations.add()
+    found = from_info(made, Addresses())
+    assert len(found.locations[0]) == 70_000
+    assert through(Packer(), found, "/a/f") == found

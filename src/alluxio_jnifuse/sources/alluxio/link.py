@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import threading
 import time
-from errno import ECANCELED
+from errno import ECANCELED, EINVAL
 from typing import TYPE_CHECKING, Protocol
 
 from alluxio_jnifuse._core import BlockConnection
@@ -95,7 +95,10 @@ class WorkerLink:
                 self._busy.add(connection)
                 return connection, True
         self.forget_idle()  # if there are any, they are older still
-        connection = BlockConnection(self._host, self._port, min(self.patience_s, _CONNECT_S))
+        try:
+            connection = BlockConnection(self._host, self._port, min(self.patience_s, _CONNECT_S))
+        except ValueError as error:  # a NUL in the name that a master gave
+            raise OSError(EINVAL, str(error), self.target) from None
         with self._lock:
             self._check_locked()
             self._busy.add(connection)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 UNKNOWN_ID = 65534  # uid and gid of names that this machine does not know
 
+_MOST_NAMES = 4096  # remembered: a master may send a new one with each file
 _UNKNOWN_FOR_S = 60.0  # how long a name stays unknown: the name service may have been out of order
 
 
@@ -43,6 +44,8 @@ class Owners:
                 found, until = find(name), float("inf")
             except (KeyError, OSError, ValueError):  # ValueError: a NUL in the name
                 found, until = UNKNOWN_ID, now + _UNKNOWN_FOR_S
+            if len(known) >= _MOST_NAMES:
+                known.clear()
             known[name] = found, until
         return found
 

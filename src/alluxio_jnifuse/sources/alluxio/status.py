@@ -28,6 +28,8 @@ _SEQUENCE_BITS = 24  # a block id is a container id and the number of the block;
 _DIRECTORY_BYTES = 4096  # shown as a directory's size: Alluxio's is the number of its entries
 MS_MAX = (2**63 - 1) // 1_000_000  # times beyond this do not fit into nanoseconds
 _ADDRESSES_MAX = 4096  # interned; workers that come and go under new names must not fill the memory
+_LONGEST = 1024  # characters of what is remembered because others share it
+_MOUNTS_MAX = 1024  # whose last prefix is remembered
 _NUMBER = struct.Struct("=H")  # of a row of a table
 _ROWS_MAX = 0xFFFF
 IN_FULL = 0xFFFF  # instead of a number
@@ -92,9 +94,7 @@ class Addresses:
         wire = message.SerializeToString()
         found = self._known.get(wire)
         if found is None:
-            if len(self._known) >= _ADDRESSES_MAX:
-                self._known.clear()
-            found = self._known[wire] = Address(
+            found = Address(
                 message.host,
                 message.containerHost,
                 message.rpcPort,
@@ -102,6 +102,10 @@ class Addresses:
                 message.domainSocketPath,
                 tuple((tier.tierName, tier.value) for tier in message.tieredIdentity.tiers),
             )
+            if len(self._known) >= _ADDRESSES_MAX:
+                self._known.clear()
+            if len(wire) <= _LONGEST:
+                self._known[wire] = found
         return found
 
 
@@ -223,8 +227,9 @@ class Packer:
     """Packs what a FileStatus has beyond its numbers: file id, length, times, mode.
 
     What many files share is a row of one table, an address of a worker one of another: two bytes each. They are never
-    forgotten; a status that needs a row beyond the 65,535th, or whose blocks do not follow from id and length, is
-    written out in full. The path in the under store is a prefix from the table and the tail of the file's own path.
+    forgotten; a status that needs a row beyond the 65,535th, or one with very long texts, or whose blocks do not follow
+    from id and length, is written out in full. The path in the under store is a prefix from the table and the tail of
+    the file's own path.
     """
 
     def __init__(self) -> None:
@@ -343,14 +348,18 @@ class Packer:
             there, here = there[: -len(part)], here[: -len(part)]
         if len(here) == len(path):
             return None
-        found = self._prefixes[status.mount_id] = there, len(here)
+        found = there, len(here)
+        if len(self._prefixes) >= _MOUNTS_MAX:
+            self._prefixes.clear()
+        if len(there) <= _LONGEST:
+            self._prefixes[status.mount_id] = found
         return found
 
     def _append(self, row: Any, rows: list[Any], numbers: dict[Any, int]) -> int:
         with self._lock:
             number = numbers.get(row)
             if number is None:
-                if len(rows) >= _ROWS_MAX:
+                if len(rows) >= _ROWS_MAX or _length(row) > _LONGEST:
                     return IN_FULL
                 number = numbers[row] = len(rows)
                 rows.append(row)
@@ -369,6 +378,13 @@ class Packer:
         locations = tuple(tuple(tuple(address) for address in holders) for holders in status.locations)
         data: Any = (shared, status.ufs_path, status.block_ids, status.block_lengths, locations)
         return _NUMBER.pack(IN_FULL) + marshal.dumps(data)
+
+
+def _length(row: Any) -> int:
+    """Characters of all its texts."""
+    if isinstance(row, tuple):
+        return sum(map(_length, row))
+    return len(row) if isinstance(row, str) else 0
 
 
 def alluxio_path(path: bytes, root: str = "/") -> str:
