@@ -93,13 +93,6 @@ int ajf_stat_local(int dirfd, const char *path, bool pin_contents, uint64_t home
     return err;
 }
 
-struct growing {
-    struct ajf_entry *entries;
-    size_t n, room;
-    char *names;
-    size_t names_len, names_room;
-};
-
 static int grow(void **memory, size_t *room, size_t need, size_t item)
 {
     if (need <= *room)
@@ -115,7 +108,7 @@ static int grow(void **memory, size_t *room, size_t need, size_t item)
     return 0;
 }
 
-static int append(struct growing *g, const char *name, const struct ajf_attr *attr)
+static int append(struct ajf_scan *g, const char *name, const struct ajf_attr *attr)
 {
     size_t len = strlen(name);
     if (g->names_len + len > UINT32_MAX)
@@ -134,53 +127,59 @@ static bool is_dot(const char *name)
     return name[0] == '.' && (!name[1] || (name[1] == '.' && !name[2]));
 }
 
-static int scan(DIR *dir, bool pin_contents, uint64_t home_dev, uint64_t hide_dev, struct growing *g)
+int ajf_scan_begin(struct ajf_scan *s, int dirfd, bool pin_contents, uint64_t home_dev, uint64_t hide_dev)
 {
+    int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* a position of its own */
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    *s = (struct ajf_scan){.dir = dir, .pin_contents = pin_contents, .home_dev = home_dev, .hide_dev = hide_dev};
+    if (dir)
+        return 0;
+    int err = errno;
+    if (fd >= 0)
+        close(fd);
+    return -err;
+}
+
+size_t ajf_scan_bytes(const struct ajf_scan *s)
+{
+    return s->n * sizeof *s->entries + s->names_len;
+}
+
+int ajf_scan_more(struct ajf_scan *s, size_t most, bool *ret_ended)
+{
+    DIR *dir = s->dir;
     struct stat st;
+    *ret_ended = false;
     if (fstat(dirfd(dir), &st) < 0)
         return -errno;
-    for (;;) {
+    while (ajf_scan_bytes(s) < most) {
         errno = 0;
         const struct dirent *d = readdir(dir);
-        if (!d)
+        if (!d) {
+            *ret_ended = !errno;
             return -errno;
+        }
         if (is_dot(d->d_name))
             continue;
         struct ajf_attr attr;
         bool maybe_dir = d->d_type == DT_DIR || d->d_type == DT_UNKNOWN;
-        int err = stat_name(dirfd(dir), d->d_name, pin_contents, home_dev, maybe_dir ? hide_dev : 0, &attr);
+        int err = stat_name(dirfd(dir), d->d_name, s->pin_contents, s->home_dev, maybe_dir ? s->hide_dev : 0, &attr);
         if (err == -ENOENT)
             continue; /* hidden, or gone meanwhile */
         if (err) /* no permission, a dead mount: the name is there, and asking for more will say why not */
-            attr = (struct ajf_attr){.ino = number_of(st.st_dev, d->d_ino, home_dev), .mode = DTTOIF(d->d_type)};
-        err = append(g, d->d_name, &attr);
+            attr = (struct ajf_attr){.ino = number_of(st.st_dev, d->d_ino, s->home_dev), .mode = DTTOIF(d->d_type)};
+        err = append(s, d->d_name, &attr);
         if (err)
             return err;
     }
+    return 0;
 }
 
-int ajf_scan_directory(int dirfd, bool pin_contents, uint64_t home_dev, uint64_t hide_dev,
-                       struct ajf_entry **ret_entries, size_t *ret_n, char **ret_names, size_t *ret_names_len)
+void ajf_scan_end(struct ajf_scan *s)
 {
-    struct growing g = {0};
-    int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* a position of its own */
-    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-    if (!dir) {
-        int err = errno;
-        if (fd >= 0)
-            close(fd);
-        return -err;
-    }
-    int err = scan(dir, pin_contents, home_dev, hide_dev, &g);
-    closedir(dir);
-    if (err) {
-        free(g.entries);
-        free(g.names);
-        return err;
-    }
-    *ret_entries = g.entries;
-    *ret_n = g.n;
-    *ret_names = g.names;
-    *ret_names_len = g.names_len;
-    return 0;
+    if (s->dir)
+        closedir(s->dir);
+    free(s->entries);
+    free(s->names);
+    *s = (struct ajf_scan){0};
 }

@@ -141,8 +141,15 @@ cdef extern from "ajf.h" nogil:
     unsigned ajf_features_granted(const ajf *m)
     const char *ajf_libfuse_version()
     int ajf_device(const ajf *m, unsigned *ret_major, unsigned *ret_minor)
-    int ajf_scan_directory(int dirfd, bool pin_contents, uint64_t home_dev, uint64_t hide_dev,
-                           ajf_entry **ret_entries, size_t *ret_n, char **ret_names, size_t *ret_names_len)
+    struct ajf_scan:
+        ajf_entry *entries
+        char *names
+        size_t n, names_len
+
+    int ajf_scan_begin(ajf_scan *s, int dirfd, bool pin_contents, uint64_t home_dev, uint64_t hide_dev)
+    int ajf_scan_more(ajf_scan *s, size_t most, bool *ret_ended)
+    size_t ajf_scan_bytes(const ajf_scan *s)
+    void ajf_scan_end(ajf_scan *s)
     int ajf_stat_local(int dirfd, const char *path, bool pin_contents, uint64_t home_dev, uint64_t hide_dev,
                        ajf_attr *ret_attr)
 

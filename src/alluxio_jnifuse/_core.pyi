@@ -161,14 +161,22 @@ class Stopped(Exception):
 def libfuse_version() -> str: ...
 def compiled_features() -> frozenset[str]: ...
 def option_names() -> tuple[str, ...]: ...
+def return_memory(size: int) -> None:
+    """Pieces of `size` bytes and more that malloc gave out go back to the machine when freed. Raises OSError."""
+
 def forbid_dumps() -> None:
     """No core of this process, and no look into it by others of its user."""
 
 def unmount(mountpoint: bytes, lazy: bool) -> None:
     """Raises OSError."""
 
-def scan_directory(dirfd: int, pin_contents: bool, home_dev: int, hide_dev: int) -> tuple[bytes, bytes]:
-    """(entries, names) of a local directory as `answer_list` takes them. Raises OSError."""
+def scan_directory(
+    dirfd: int, pin_contents: bool, home_dev: int, hide_dev: int, grow: Callable[[int], None] | None = None
+) -> tuple[bytes, bytes]:
+    """(entries, names) of a local directory as `answer_list` takes them. Raises OSError.
+
+    `grow` is told now and then how many bytes there are, and whatever it raises ends the listing.
+    """
 
 def stat_local(dirfd: int, path: bytes, pin_contents: bool, home_dev: int, hide_dev: int) -> tuple[int, ...]:
     """(ino, size, blocks, version, mtime_ns, ctime_ns, atime_ns, mode, nlink, uid, gid). Raises OSError.

@@ -27,6 +27,24 @@ cdef extern from "fcntl.h" nogil:
 
     int fallocate(int fd, int mode, int64_t offset, int64_t length)
 
+cdef extern from * nogil:
+    """
+    #ifdef __GLIBC__
+    #include <malloc.h>
+    static int keep_heap_small(int bytes)
+    {
+        return mallopt(M_MMAP_THRESHOLD, bytes) && mallopt(M_TRIM_THRESHOLD, bytes);
+    }
+    #else
+    static int keep_heap_small(int bytes)
+    {
+        (void)bytes;
+        return 1;
+    }
+    #endif
+    """
+    bint keep_heap_small(int size)
+
 cdef extern from "sys/prctl.h" nogil:
     enum:
         PR_SET_DUMPABLE
@@ -340,6 +358,11 @@ def option_names():
     cdef c.ajf_options o
     memset(&o, 0, sizeof(o))
     return tuple(<dict>o)
+
+
+def return_memory(int size):
+    if not keep_heap_small(size):
+        raise OSError(EINVAL, "mallopt")
 
 
 def forbid_dumps():

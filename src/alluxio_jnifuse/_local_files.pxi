@@ -2,21 +2,33 @@
 # Glue between the helpers of csrc/ajf.h and csrc/beneath.h for local files and Python, a part of _core.pyx.
 
 
-def scan_directory(int dirfd, bint pin_contents, uint64_t home_dev, uint64_t hide_dev):
-    cdef c.ajf_entry *entries = NULL
-    cdef char *names = NULL
-    cdef size_t n = 0, names_len = 0
-    cdef c.bool pin = pin_contents
+# Bytes of a listing between two questions whether it may go on.
+cdef enum:
+    SCAN_BYTES = 1 << 20
+
+
+def scan_directory(int dirfd, bint pin_contents, uint64_t home_dev, uint64_t hide_dev, grow=None):
+    cdef c.ajf_scan scan
+    cdef c.bool pin = pin_contents, ended = False
+    cdef size_t size = 0
     cdef int err
     with nogil:
-        err = c.ajf_scan_directory(dirfd, pin, home_dev, hide_dev, &entries, &n, &names, &names_len)
+        err = c.ajf_scan_begin(&scan, dirfd, pin, home_dev, hide_dev)
     if err < 0:
         raise OSError(-err, os.strerror(-err))
     try:
-        return (<char *>entries)[: n * sizeof(c.ajf_entry)], names[:names_len]
+        while not ended:
+            with nogil:
+                err = c.ajf_scan_more(&scan, size + SCAN_BYTES, &ended)
+                size = c.ajf_scan_bytes(&scan)
+            if err < 0:
+                raise OSError(-err, os.strerror(-err))
+            if grow is not None:
+                grow(size)
+        return (<char *>scan.entries)[: scan.n * sizeof(c.ajf_entry)], scan.names[: scan.names_len]
     finally:
-        free(entries)
-        free(names)
+        with nogil:
+            c.ajf_scan_end(&scan)
 
 
 def stat_local(int dirfd, bytes path not None, bint pin_contents, uint64_t home_dev, uint64_t hide_dev):

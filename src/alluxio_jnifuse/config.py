@@ -50,6 +50,7 @@ class Config:
     `alluxio_path`: the part of the storage to show, absolute and normalised.
     `logs_directory`: where the log file shall lie, or "" for the default.
     `cache_bytes`: the budget of the client cache; 0 when it is off.
+    `listing_bytes`: the most that a listing may take.
     `lend`: whether a local source hands over its open files instead of having them copied into the client cache.
     `notes`: lines for the log; what has no effect, or another one than it says, and why.
     """
@@ -61,6 +62,7 @@ class Config:
         self._fit_into_processors()
         self._check_permissions()
         self.lend = not self.flag(f"{_CACHE}enabled")
+        self.listing_bytes = self.number("listing_limit")
         self.cache_bytes = 0 if self.lend else self.number(f"{_CACHE}size")
         self.cluster = self._masters()
         self.alluxio_path = "/" + os.path.normpath(self.text(ALLUXIO_PATH)).lstrip("/")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from alluxio_jnifuse._core import Cancelled
 from alluxio_jnifuse.errors import SourceError, StaleVersion
 from alluxio_jnifuse.sources.base import OpenFile
 from alluxio_jnifuse.sources.local import LocalSource
@@ -72,6 +73,28 @@ def without_rights() -> Iterator[None]:
 
 
 # ---------------------------------------------------------------------------------------------------- hidden
+
+
+def test_more_names_than_there_is_room_for(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """EFBIG and a line that says what can be done; whoever gives up meanwhile is heard."""
+    for number in range(13_000):
+        (root / f"{number:06}").touch()
+    source = LocalSource(os.fsencode(root), lend=True, listing_bytes=MIB)
+    with pytest.raises(OSError) as caught:
+        source.list(b"/")
+    assert caught.value.errno == errno.EFBIG
+    assert caplog.messages == ["the listing of '/' is larger than 1.00MB; it can be raised with -o listing_limit=SIZE"]
+    source.close()
+    source = LocalSource(os.fsencode(root), lend=True)
+    assert len(source.list(b"/").names) == 6 * 13_000
+
+    def gone() -> None:
+        raise Cancelled
+
+    source.check_wanted = gone
+    with pytest.raises(Cancelled):
+        source.list(b"/")
+    source.close()
 
 
 def test_fifos_and_sockets_are_not_there(source: LocalSource, root: Path) -> None:

@@ -1,4 +1,4 @@
-"""How large a listing may become while it is received: a server may never end one.
+"""How large a listing may become while it is made: a server may never end one, a directory has any number of names.
 
 The limit is that of one listing, and of all that are being made together. Where that is not enough the largest goes
 on, until it is done or is refused, and the others wait for it; small ones never wait.
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 OPTION = "listing_limit"
+LISTING_BYTES = 512 << 20  # its default
 _SMALL_BYTES = 1 << 20  # never wait: there are no more of them than threads
 _LOOK_S = 0.5  # how often those who wait look whether they are wanted still
 

@@ -26,12 +26,13 @@ import errno
 import os
 import stat
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from alluxio_jnifuse import _core, stacking
 from alluxio_jnifuse.errors import ConfigError, SourceError, StaleVersion
 from alluxio_jnifuse.sources import setting
 from alluxio_jnifuse.sources.base import Attr, Extent, Listing, OpenFile, Source, StatFs
+from alluxio_jnifuse.sources.limits import LISTING_BYTES, Listings
 from alluxio_jnifuse.sources.seen import Seen
 
 if TYPE_CHECKING:
@@ -51,14 +52,15 @@ _SETTLE_NS = 20_000_000  # two ticks of the slowest kernel clock, HZ=100
 def open_uri(uri: str, config: object) -> LocalSource:
     """Opens ``/abs/path`` or ``file:///abs/path`` (percent-encoded); the setting `lend` decides how it is read."""
     lend = bool(setting(config, "lend", True))
+    most = cast("int", setting(config, "listing_bytes", LISTING_BYTES))
     if uri.startswith("/"):
-        return LocalSource(os.fsencode(uri), lend=lend)
+        return LocalSource(os.fsencode(uri), lend=lend, listing_bytes=most)
     host, slash, rest = uri[len("file://") :].partition("/")
     if not slash or host not in ("", "localhost"):
         raise ConfigError("not an absolute path of this machine", where=repr(uri), remedy="use file:///path")
     from urllib.parse import unquote_to_bytes
 
-    return LocalSource(b"/" + unquote_to_bytes(os.fsencode(rest)), lend=lend)
+    return LocalSource(b"/" + unquote_to_bytes(os.fsencode(rest)), lend=lend, listing_bytes=most)
 
 
 class _Handle:
@@ -79,12 +81,13 @@ class LocalSource(Source):
 
     confirms_opens = True
 
-    def __init__(self, root: bytes, *, lend: bool) -> None:
+    def __init__(self, root: bytes, *, lend: bool, listing_bytes: int = LISTING_BYTES) -> None:
         self._name = os.fsdecode(root)
         self._lend = lend
         self.follows_growth = self.opens_files = not lend
         self._seen = Seen()
         self._hidden_device = 0
+        self._listings = Listings(listing_bytes, lambda: self.check_wanted())
         self._root = _open_root(root)
         self.stack_depth = stacking.depth_over(self._root) if lend else stacking.NOTHING
         self._device = os.fstat(self._root).st_dev
@@ -103,7 +106,9 @@ class LocalSource(Source):
     def list(self, path: bytes) -> Listing:
         fd = _core.open_beneath(self._root, path[1:], _DIRECTORY_FLAGS)
         try:
-            listing = Listing(*_core.scan_directory(fd, not self._lend, self._device, self._hidden_device))
+            with self._listings.one(path) as grow:
+                found = _core.scan_directory(fd, not self._lend, self._device, self._hidden_device, grow)
+            listing = Listing(*found)
             if not listing.names and os.fstat(fd).st_nlink == 0:
                 raise _gone(path)  # not "empty", which whoever mirrors the mount would make true elsewhere
             return listing
