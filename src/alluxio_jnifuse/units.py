@@ -52,11 +52,11 @@ def parse_size(text: str) -> int:
 def _parse_one_size(text: str) -> int:
     match = _SIZE.fullmatch(text.strip())
     power = _SIZE_UNITS.get(match[2].lower()) if match else None
-    number = float(match[1]) if match else math.inf
-    if match is None or power is None or not math.isfinite(number):
+    number = float(match[1]) * (1 << power) if match and power is not None else math.inf
+    if not math.isfinite(number):
         raise ValueError("a size such as 512MB, 1.5GB or 131072 (bytes)")
     # 0.0001 is Alluxio's own guard against 0.1GB-like fractions that fall just short of a byte.
-    return int(number * (1 << power) + 0.0001)
+    return int(number + 0.0001)
 
 
 def format_size(count: float) -> str:
@@ -80,9 +80,10 @@ def parse_duration_ms(text: str) -> int:
 def parse_seconds_ns(text: str) -> int:
     """Nanoseconds of a FUSE timeout, which is written in seconds: `7200`, `1.0`, `.5`."""
     text = unquote(text)
-    if not _SECONDS.fullmatch(text):
+    nanoseconds = float(text) * 1e9 if _SECONDS.fullmatch(text) else math.inf
+    if not math.isfinite(nanoseconds):
         raise ValueError("a number of seconds, such as 60 or 1.5")
-    return round(float(text) * 1e9)
+    return round(nanoseconds)
 
 
 def parse_bool(text: str) -> bool:
