@@ -9,6 +9,7 @@ import argparse
 import os
 import signal
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -38,10 +39,11 @@ def main() -> int:
 def replay(name: str, paths: list[str]) -> int:
     signal.signal(signal.SIGPROF, trial._too_slow)
     parser = PARSERS[name]
-    take = parser.prepare()
-    for path in paths:
-        trial.attempt(parser, take, Path(path).read_bytes())
-        print(f"{name}: {path}: as it should be")
+    with trial.scratch() as tempfile.tempdir:
+        take = parser.prepare()
+        for path in paths:
+            trial.attempt(parser, take, Path(path).read_bytes())
+            print(f"{name}: {path}: as it should be")
     return 0
 
 

@@ -128,7 +128,7 @@ def _blocks() -> Callable[[bytes], object]:
 
 def _block_files() -> Callable[[bytes], object]:
     """Where a worker says that a block's file lies: `T` stands for a directory, beside which there is a secret."""
-    top = Path(tempfile.mkdtemp(prefix="ajf-fuzz-"))
+    top = Path(tempfile.mkdtemp())
     for name in ("tier/alluxioworker", "secret"):
         (top / name).mkdir(parents=True)
         (top / name / str(BLOCK)).write_text(name)

@@ -33,11 +33,6 @@ _LIMIT = 16 << 20
 _SUMMED = 40  # bytes of a header that its checksum is of
 
 
-def _scratch() -> str:
-    """A directory, in memory where there is one for that."""
-    return tempfile.mkdtemp(prefix="ajf-fuzz-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None)
-
-
 def _check_reads(store: Store) -> None:
     """What is read is right, or not there."""
     held = store.hold(DIGEST)
@@ -74,7 +69,7 @@ def _check_writes(store: Store) -> None:
 
 
 def _local() -> Callable[[bytes], object]:
-    top = _scratch()
+    top = tempfile.mkdtemp()
     LocalStore(top, _LIMIT, PAGE, make_evictor("LRUCacheEvictor")).close()
     data_path = Path(top, "alluxio-jnifuse", "LOCAL", name_of(DIGEST))
     data_path.parent.mkdir()
@@ -146,7 +141,7 @@ class _Log:
 
 
 def _rocks() -> Callable[[bytes], object]:
-    top = _scratch()
+    top = tempfile.mkdtemp()
     rocks.Log = _Log  # type: ignore[misc,assignment]
 
     def take(data: bytes) -> None:

@@ -14,6 +14,7 @@ import resource
 import signal
 import struct
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Sequence
@@ -59,6 +60,7 @@ class Trial:
         self._most = PARSERS[name].most
         self._board = mmap.mmap(-1, _HEAD.size + self._most)
         self._seen = (-1, self.began)  # inputs, when
+        self._scratch = scratch()
         sys.stdout.flush()
         self._pid = os.fork()
         if not self._pid:
@@ -96,6 +98,7 @@ class Trial:
         elif os.WEXITSTATUS(status):
             self.failure = "see above"
         self.took_s = now - self.began
+        self._scratch.cleanup()
         return True
 
     # ------------------------------------------------------------------------------------------------ in the child
@@ -105,6 +108,7 @@ class Trial:
         try:
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
             faulthandler.enable()
+            tempfile.tempdir = self._scratch.name
             parser = PARSERS[self.name]
             self._try_all(parser, corpus(self.name), limits)
             code = 0
@@ -140,6 +144,11 @@ class Trial:
         self._board[_HEAD.size : _HEAD.size + len(data)] = data
         attempt(parser, take, data)
         _HEAD.pack_into(self._board, 0, self.inputs + 1, number, len(data))
+
+
+def scratch() -> tempfile.TemporaryDirectory[str]:
+    """A directory for a parser's files, in memory where there is room for that."""
+    return tempfile.TemporaryDirectory(prefix="ajf-fuzz-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None)
 
 
 def made(parser: Parser, seeds: Sequence[bytes], rng: random.Random, seed: int, number: int) -> bytes:
