@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "awaited.h"
 #include "bits.h"
 #include "file.h"
 #include "mount.h"
@@ -343,45 +344,12 @@ static bool evict_page_locked(struct ajf *m, struct ajf_page *page)
     return true;
 }
 
-/* Whether a parked READ waits for what is beside the page, or for the rest of it: then it needs the page as well. */
-static bool is_needed(const struct ajf_cache *c, const struct ajf_page *page)
-{
-    uint64_t start = page->index * c->page_bytes;
-    if (!page->file)
-        return false; /* small files come whole */
-    AJF_LIST_FOR(l, &page->file->readers)
-    {
-        const struct ajf_read *r = AJF_CONTAINER(l, struct ajf_read, link);
-        if (r->offset < start + c->page_bytes && start < r->offset + r->length)
-            return true;
-    }
-    return false;
-}
-
-/* Whether somebody reads the file by what prefetch has fetched, or waits for more of it. */
-static bool is_being_read(const struct ajf_file *file, uint64_t since)
-{
-    return file->read_ns > since || !ajf_list_empty(&file->readers);
-}
-
-/* Whether a page is likely to be handed to the kernel yet: it is new, or before a reader who is still there. */
-static bool is_awaited(const struct ajf_cache *c, const struct ajf_page *page)
-{
-    uint64_t since = ajf_now_ns() - AJF_AWAITED_NS, start = page->index * c->page_bytes;
-    if (is_needed(c, page))
-        return true;
-    if (page->spent)
-        return false;
-    return page->grown_ns > since || (page->file && is_being_read(page->file, since) &&
-                                      ajf_prefetch_expects(&page->file->prefetch, start, start + c->page_bytes));
-}
-
 /* What is spared when something has to go. */
 enum spared { AWAITED, NEEDED, NOTHING };
 
 static bool spares(const struct ajf_cache *c, const struct ajf_page *page, enum spared what)
 {
-    return what == AWAITED ? is_awaited(c, page) : what == NEEDED && is_needed(c, page);
+    return what == AWAITED ? ajf_page_is_awaited(c, page) : what == NEEDED && ajf_page_is_needed(c, page);
 }
 
 /* From `rank` on. */
@@ -452,7 +420,7 @@ bool ajf_cache_has_room_locked(struct ajf_cache *c, uint64_t bytes)
     uint64_t room = c->limit / 2 > c->used ? c->limit / 2 - c->used : 0;
     for (struct ajf_rank *rank = ajf_order_first(&c->order); rank && room < bytes; rank = ajf_order_next(&c->order, rank)) {
         const struct ajf_page *page = AJF_CONTAINER(rank, struct ajf_page, rank);
-        if (is_awaited(c, page))
+        if (ajf_page_is_awaited(c, page))
             continue;
         room += page->pins ? 0 : page->charged;
     }
