@@ -402,15 +402,15 @@ void ajf_cache_expire_locked(struct ajf *m, uint64_t born_ns)
     ajf_cache_feed_locked(m);
 }
 
-static bool make_room_locked(struct ajf *m, uint64_t bytes, bool demand)
+static bool make_room_locked(struct ajf *m, uint64_t bytes, enum ajf_urgency urgency)
 {
     struct ajf_cache *c = &m->cache;
     /* In a transient window prefetch must not push out what was prefetched and not yet read, and leave demand no other
      * choice: half of it is enough. */
-    bool polite = c->transient && !demand;
-    while (c->used + bytes > (polite ? c->limit / 2 : c->limit)) {
+    bool polite = c->transient && urgency != AJF_DEMAND;
+    while (c->used + bytes > (c->transient && urgency == AJF_AHEAD ? c->limit / 2 : c->limit)) {
         if (!evict_one_locked(m, polite))
-            return demand && c->used + bytes <= c->limit + c->overflow;
+            return urgency == AJF_DEMAND && c->used + bytes <= c->limit + c->overflow;
     }
     return true;
 }
@@ -458,7 +458,7 @@ static struct ajf_page *take_chunk_locked(struct ajf_cache *c)
 }
 
 /* Gives a small file its place in a chunk. */
-static int place_locked(struct ajf *m, struct ajf_file *file, bool demand)
+static int place_locked(struct ajf *m, struct ajf_file *file, enum ajf_urgency urgency)
 {
     struct ajf_cache *c = &m->cache;
     uint32_t need = (uint32_t)(file->n_granules * AJF_GRANULE_BYTES);
@@ -470,7 +470,7 @@ static int place_locked(struct ajf *m, struct ajf_file *file, bool demand)
         c->open_chunk = NULL;
         if (full && ajf_list_empty(&full->files) && !full->pins)
             free_chunk_locked(c, full);
-        if (!make_room_locked(m, c->page_bytes, demand))
+        if (!make_room_locked(m, c->page_bytes, urgency))
             return -EAGAIN;
         struct ajf_page *chunk = take_chunk_locked(c);
         if (!chunk)
@@ -537,12 +537,12 @@ static void lay_locked(struct ajf *m, struct ajf_page *page)
     }
 }
 
-int ajf_cache_prepare_locked(struct ajf *m, struct ajf_file *file, uint64_t offset, size_t length, bool demand,
-                             void **ret_buffer)
+int ajf_cache_prepare_locked(struct ajf *m, struct ajf_file *file, uint64_t offset, size_t length,
+                             enum ajf_urgency urgency, void **ret_buffer)
 {
     struct ajf_cache *c = &m->cache;
     if (file->store == AJF_STORE_SLAB) {
-        int err = file->chunk ? 0 : place_locked(m, file, demand);
+        int err = file->chunk ? 0 : place_locked(m, file, urgency);
         if (err)
             return err;
         ajf_cache_pin_locked(file, offset, length, c);
@@ -557,7 +557,7 @@ int ajf_cache_prepare_locked(struct ajf *m, struct ajf_file *file, uint64_t offs
     uint64_t bytes = 0;
     FOR_PAGES (c, file, page, offset, length)
         bytes += cost(c, page, offset, length, huge);
-    if (!make_room_locked(m, bytes, demand)) {
+    if (!make_room_locked(m, bytes, urgency)) {
         FOR_PAGES (c, file, page, offset, length)
             page->pins--;
         file->pins--;

@@ -89,11 +89,17 @@ void ajf_cache_done(struct ajf_cache *c);
 void ajf_cache_unlock(struct ajf_cache *c);
 
 /*
+ * How much makes way in a transient window. AHEAD: prefetch has half of it, and nothing that is awaited goes for it. LATE:
+ * a piece before others that are being fetched has all of it, on the same condition. DEMAND: somebody waits.
+ */
+enum ajf_urgency { AJF_AHEAD, AJF_LATE, AJF_DEMAND };
+
+/*
  * Makes the memory of [offset, offset + length) of a file ready to be written, charges and pins it, and gives its
  * address. -EAGAIN: no room now. -ENOMEM, -EMFILE: none to be had.
  */
-int ajf_cache_prepare_locked(struct ajf *m, struct ajf_file *file, uint64_t offset, size_t length, bool demand,
-                             void **ret_buffer);
+int ajf_cache_prepare_locked(struct ajf *m, struct ajf_file *file, uint64_t offset, size_t length,
+                             enum ajf_urgency urgency, void **ret_buffer);
 
 /* Whether a prefetch of so many bytes would find room in a transient window now. */
 bool ajf_cache_has_room_locked(struct ajf_cache *c, uint64_t bytes);

@@ -426,7 +426,7 @@ static bool is_early_locked(const struct ajf *m, const struct ajf_fetch *f)
     return f->file->gap && is_behind(m, f->info.offset, f->file->gap);
 }
 
-/* and when that was faster, it is as urgent as what was asked for. */
+/* and when that was faster, it is late. */
 static bool is_late_locked(const struct ajf *m, const struct ajf_fetch *f)
 {
     AJF_LIST_FOR(l, &f->file->fetches)
@@ -442,10 +442,11 @@ bool ajf_read_begin(struct ajf *m, struct ajf_fetch *f)
 {
     struct ajf_file *file = f->file;
     pthread_mutex_lock(&m->cache.lock);
-    bool demand = f->info.lane == AJF_LANE_DEMAND || (m->cache.transient && is_late_locked(m, f));
-    int err = f->cancelled || (!demand && is_early_locked(m, f)) ? -ECANCELED : 0;
+    bool demand = f->info.lane == AJF_LANE_DEMAND, late = !demand && m->cache.transient && is_late_locked(m, f);
+    enum ajf_urgency urgency = demand ? AJF_DEMAND : late ? AJF_LATE : AJF_AHEAD;
+    int err = f->cancelled || (urgency == AJF_AHEAD && is_early_locked(m, f)) ? -ECANCELED : 0;
     if (!err)
-        err = ajf_cache_prepare_locked(m, file, f->info.offset, f->info.length, demand, &f->info.buffer);
+        err = ajf_cache_prepare_locked(m, file, f->info.offset, f->info.length, urgency, &f->info.buffer);
     if (err == -EAGAIN && !demand && m->cache.transient)
         file->gap = f->info.offset;
     f->prepared = !err;
@@ -453,7 +454,6 @@ bool ajf_read_begin(struct ajf *m, struct ajf_fetch *f)
     if (err == -EAGAIN && demand) {
         f->starved = true;
         ajf_queue_uncount(&m->queue, f);
-        f->info.lane = AJF_LANE_DEMAND; /* if it was late: somebody may wait for it by then */
         ajf_list_add(&m->cache.starved, &f->link);
         ajf_cache_unlock(&m->cache);
         return false;

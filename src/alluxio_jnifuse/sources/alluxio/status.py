@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from alluxio_jnifuse.sources.alluxio.proto.common_pb2 import WorkerNetAddress
     from alluxio_jnifuse.sources.alluxio.proto.file_pb2 import FileInfo
 
-
 _U64 = 2**64 - 1
 _SEQUENCE_BITS = 24  # a block id is a container id and the number of the block; a file id ends in ones
 _DIRECTORY_BYTES = 4096  # shown as a directory's size: Alluxio's is the number of its entries
