@@ -5,14 +5,13 @@ from __future__ import annotations
 import errno
 import itertools
 import os
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from fake_server import FakeServer
 from harness.children import Children, results
-from harness.hostile import CONTENTS, Hostile
+from harness.hostile import CONTENTS, Hostile, hostile_server
 from harness.memory_group import MemoryGroup, memory_group
 from harness.mounting import Mounted, Mounts
 from harness.readers import errno_of
@@ -36,14 +35,8 @@ def group() -> Iterator[MemoryGroup]:
 
 @pytest.fixture
 def hostile() -> Iterator[Hostile]:
-    server = Hostile()
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield server
-    server.over.set()
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with hostile_server() as server:
+        yield server
 
 
 def check(group: MemoryGroup, mounted: Mounted, what: str) -> None:

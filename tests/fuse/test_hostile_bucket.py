@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from harness.children import Children, results, until
-from harness.hostile import CONTENTS, Hostile
+from harness.hostile import CONTENTS, Hostile, hostile_server
 from harness.mounting import Mounted, Mounts
 from harness.readers import errno_of
 
@@ -23,14 +22,8 @@ DRIPS = 24  # readers of objects that drip: more than there are threads
 
 @pytest.fixture
 def hostile() -> Iterator[Hostile]:
-    server = Hostile()
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield server
-    server.over.set()
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with hostile_server() as server:
+        yield server
 
 
 def mount(mounts: Mounts, hostile: Hostile, options: str = "", **properties: str) -> Mounted:

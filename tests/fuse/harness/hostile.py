@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -29,6 +31,19 @@ class Hostile(ThreadingHTTPServer):
     @property
     def properties(self) -> dict[str, str]:
         return {"fs.oss.endpoint": f"http://127.0.0.1:{self.server_port}", "fs.oss.anonymous": "true"}
+
+
+@contextmanager
+def hostile_server() -> Iterator[Hostile]:
+    """One that serves in a thread of its own; nothing of it hangs on at the end."""
+    server = Hostile()
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield server
+    server.over.set()
+    server.shutdown()
+    thread.join()
+    server.server_close()
 
 
 class Handler(BaseHTTPRequestHandler):
