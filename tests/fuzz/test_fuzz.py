@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import mmap
 import os
 import random
 import signal
@@ -47,14 +48,15 @@ def hang(data: bytes) -> None:
 
 
 def devour(data: bytes) -> None:
-    bytes(200 * MIB)
+    bytes(4096 * MIB)  # more than the process that this one was forked from has at hand
 
 
-KEPT: list[bytes] = []
+KEPT: list[mmap.mmap] = []
 
 
 def keep(data: bytes) -> None:
-    KEPT.append(b"x" * (10 * 1024))
+    KEPT.append(mmap.mmap(-1, 16 * 1024))  # not of what that process has at hand, either
+    KEPT[-1].write(bytes(16 * 1024))
 
 
 @pytest.mark.parametrize("mistake", [crash, surprise, hang, devour, keep])
