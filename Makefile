@@ -117,7 +117,7 @@ test-quick: .venv/.built .venv/.test | system-test ## those that take seconds: n
 check: test-needs .venv/.dev ## linters, types, C warnings as errors, and the tests
 	@MAKE="$(MAKE)" scripts/run-parts $(CHECK_PARTS) $(TEST_PARTS)
 
-ci: test-needs .venv/.dev ## all that is checked of a change: check, the sanitizers, the newest Python
+ci: test-needs .venv/.dev ## all that is checked of a change: check, the sanitizers, fuzz, the newest Python
 	@MAKE="$(MAKE)" FUZZ_SECONDS=$(CI_FUZZ_SECONDS) scripts/run-parts $(CHECK_PARTS) $(TEST_PARTS) $(SANITIZERS) fuzz newest-python
 
 newest-python: | system-container

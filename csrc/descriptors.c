@@ -12,10 +12,20 @@
 #define RESERVED_PART 4 /* of few */
 #define SHARE 3
 
+/* Beside those that are open already, and those that are not for files. */
+static uint64_t most_for_files(uint64_t n_open)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur <= n_open)
+        return 0;
+    uint64_t left = limit.rlim_cur - n_open;
+    return left - (left / RESERVED_PART < RESERVED ? left / RESERVED_PART : RESERVED);
+}
+
 void ajf_descriptors_init(struct ajf_descriptors *d)
 {
     int lowest_free = open("/", O_PATH | O_CLOEXEC);
-    *d = (struct ajf_descriptors){.base = lowest_free < 0 ? 0 : (uint64_t)lowest_free};
+    *d = (struct ajf_descriptors){.most = most_for_files(lowest_free < 0 ? 0 : (uint64_t)lowest_free)};
     if (lowest_free >= 0)
         close(lowest_free);
 }
@@ -23,15 +33,6 @@ void ajf_descriptors_init(struct ajf_descriptors *d)
 void ajf_descriptors_done(struct ajf_descriptors *d)
 {
     free(d->users);
-}
-
-uint64_t ajf_descriptors_most(const struct ajf_descriptors *d)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur <= d->base)
-        return 0;
-    uint64_t left = limit.rlim_cur - d->base;
-    return left - (left / RESERVED_PART < RESERVED ? left / RESERVED_PART : RESERVED);
 }
 
 static struct ajf_descriptors_user *find(const struct ajf_descriptors *d, uint32_t uid)
@@ -50,8 +51,8 @@ uint64_t ajf_descriptors_of(const struct ajf_descriptors *d, uint32_t uid)
 
 bool ajf_descriptors_may_take(const struct ajf_descriptors *d, uint32_t uid, uint64_t n)
 {
-    uint64_t most = ajf_descriptors_most(d), with = d->used + n;
-    return with <= most && ajf_descriptors_of(d, uid) + n <= SHARE * (most - with) + 1;
+    uint64_t with = d->used + n;
+    return with <= d->most && ajf_descriptors_of(d, uid) + n <= SHARE * (d->most - with) + 1;
 }
 
 /* Out of memory: nobody's. */

@@ -22,18 +22,17 @@ struct ajf_descriptors_user {
 };
 
 struct ajf_descriptors {
-    uint64_t base; /* open before there was any file */
+    uint64_t most; /* how many files may take; constant */
     uint64_t used;
     struct ajf_descriptors_user *users; /* who has some */
     size_t n_users, n_room;
     uint64_t told_ns; /* when the log was told that somebody was refused, last */
 };
 
+/* The limit counts as it is now. */
 void ajf_descriptors_init(struct ajf_descriptors *d);
 void ajf_descriptors_done(struct ajf_descriptors *d);
 
-/* How many files may take. */
-uint64_t ajf_descriptors_most(const struct ajf_descriptors *d);
 /* How many a user has. */
 uint64_t ajf_descriptors_of(const struct ajf_descriptors *d, uint32_t uid);
 /* Whether a user may have `n` more. */

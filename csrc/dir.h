@@ -18,8 +18,8 @@
  * What is told of one name, by a look-up or a newer listing, and a snapshot that says otherwise are not both believed:
  * the older one counts no longer (ajf_dir_hear, ajf_dir_denies, ajf_dir_listed).
  *
- * Who has a directory open keeps its snapshot, and may have many open that change all the time. Beyond a limit the
- * contents of that which was read longest ago are given up, and whoever reads on in it gets ESTALE.
+ * An open directory keeps its snapshot, and a program may have many open that change all the time. Beyond a limit the
+ * contents of the snapshot that was read longest ago are given up, and a reader that goes on in it gets ESTALE.
  *
  * Threads: any. Lock: dirs->lock guards the table and all counts; above inodes->lock. Snapshots are read without it,
  * held by a reference.

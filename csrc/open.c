@@ -217,7 +217,7 @@ static uint64_t stamp_of(int fd)
     return stamp ? stamp : 1;
 }
 
-/* What the source has opened, as it is taken over. */
+/* A file that the source has opened, as it is taken over. */
 struct opened {
     uint64_t handle, size;
     struct ajf_extent *extents; /* allocated */
@@ -311,14 +311,14 @@ static int pay_locked(struct ajf *m, struct ajf_file *file, const struct opened 
         ajf_file_pay_locked(m, file, n);
         return 0;
     }
-    uint64_t now = ajf_now_ns(), most = ajf_descriptors_most(d);
+    uint64_t now = ajf_now_ns();
     if (!d->told_ns || now - d->told_ns >= TELL_AGAIN_NS) {
         d->told_ns = now;
         ajf_log(&m->log, AJF_LOG_ERROR,
                 "%s: user %u has %llu files open here, and all users %llu of the %llu that fit; EMFILE for who has most. "
                 "A higher limit of open files helps (ulimit -Hn, LimitNOFILE=)",
                 file->path, file->asker, (unsigned long long)ajf_descriptors_of(d, file->asker),
-                (unsigned long long)d->used, (unsigned long long)most);
+                (unsigned long long)d->used, (unsigned long long)d->most);
     }
     return -EMFILE;
 }

@@ -344,7 +344,7 @@ static bool evict_page_locked(struct ajf *m, struct ajf_page *page)
     return true;
 }
 
-/* What is spared when something has to go. */
+/* The pages that are spared when something has to go. */
 enum spared { AWAITED, NEEDED, NOTHING };
 
 static bool spares(const struct ajf_cache *c, const struct ajf_page *page, enum spared what)
@@ -490,8 +490,8 @@ static int place_locked(struct ajf *m, struct ajf_file *file, enum ajf_urgency u
 static int back_locked(struct ajf *m, struct ajf_file *file)
 {
     struct ajf_cache *c = &m->cache;
-    while (c->descriptors.used >= ajf_descriptors_most(&c->descriptors) && ajf_file_close_idle_locked(m))
-        ;
+    while (c->descriptors.used >= c->descriptors.most && ajf_file_close_idle_locked(m))
+        ajf_trash_free_memory(&c->trash);
     int err = ajf_memory_init(&file->memory, &c->store, "ajf-file", file->size);
     /* Out of descriptors or mappings: cached files hold most of them. */
     for (int i = 0; (err == -EMFILE || err == -ENFILE || err == -ENOMEM) && i < 64 && ajf_file_close_idle_locked(m); i++) {

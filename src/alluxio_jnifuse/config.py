@@ -215,7 +215,7 @@ class Config:
     def _fit_into_memory(self) -> None:
         """Makes defaults as small as a container's memory limit needs; what was set stays, and is told.
 
-        What a cluster says is made as small as the machine needs where there is no limit.
+        Sizes that a cluster says are made as small as the machine needs where there is no limit.
         """
         found = memory_limit.find()
         limit = memory_limit.installed() if found is None else found

@@ -10,7 +10,7 @@ import os
 _LARGEST_ERRNO = 511
 
 
-# What a terminal obeys, ends of lines and tabs apart.
+# The characters that a terminal obeys, ends of lines and tabs apart.
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(9), *range(11, 32), *range(127, 160))}
 
 

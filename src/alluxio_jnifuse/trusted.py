@@ -172,7 +172,7 @@ def _check_link(directory: os.stat_result, status: os.stat_result, where: str) -
 
 
 def _check_placed(directory: os.stat_result, status: os.stat_result, where: str) -> None:
-    """Where everybody may make files, it is of root or this user."""
+    """In a directory where everybody may make files, it must be of root or this user."""
     if not directory.st_mode & stat.S_IWOTH or directory is status:
         return
     if not directory.st_mode & stat.S_ISVTX:

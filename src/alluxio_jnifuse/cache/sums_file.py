@@ -88,7 +88,7 @@ def stored_pages(fd: int, size: int, page_bytes: int) -> Iterator[tuple[int, int
 def pages_on_disk(fd: int, end: int, step: int, begin: int = 0) -> Iterator[int]:
     """The pages, each of `step` bytes from `begin` on, in which a file has anything but holes up to `end`.
 
-    Whoever owns the cached file says how long it is: that must cost nothing. Moves the position of `fd`.
+    The owner of the cached file says how long it is: that must cost nothing. Moves the position of `fd`.
     """
     at, unseen = begin, 0
     while at < end:

@@ -160,7 +160,7 @@ _TAKEN = (
         "covers 30 ms of latency at 1 GB/s; reads that are not sequential are not read ahead",
         "prefetch_bytes", 0, 16 * GIB,
     ),
-    # Who may do what. A cluster has no say in who is let in, and in what a file of it may do here.
+    # Rights. A cluster has no say in who is let in, and in what a file of it may do here.
     _kernel("ro", "mount read-only", "this release does not write: with rw every write answers EROFS too", "rw", "on"),
     _kernel(
         "allow_other", "other users may use the mount", "as libfuse; unprivileged users need user_allow_other",
