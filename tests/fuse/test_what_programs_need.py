@@ -9,6 +9,7 @@ import os
 import shutil
 import struct
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -176,14 +177,20 @@ def indexed(mounted: Mounted, top: Path, pruned: str) -> list[str]:
 
 
 def test_git_on_a_bucket(mounts: Mounts, bucket: Bucket, private: Path) -> None:
-    """With an index of its own outside of the mount `git status` reads no file twice, not even after a remount."""
+    """With an index of its own outside of the mount `git status` reads no file twice, not even after a remount.
+
+    The files are an hour old: git reads one again that is not older than the index, by whole seconds.
+    """
     repository = private / "repository"
+    an_hour_ago = time.time() - 3600
     for number in range(50):
         path = repository / f"d{number % 5}" / f"f{number}"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"{number}\n" * 50)
     (repository / "script").write_text("#!/bin/sh\n")
     (repository / "script").chmod(0o755)
+    for path in repository.rglob("*"):
+        os.utime(path, (an_hour_ago, an_hour_ago))
     for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "all"]):
         git(repository, private, *words)
     bucket.server.put_tree(bucket.name, repository, "dir/")
