@@ -271,19 +271,20 @@ static void answer_all(struct ajf *m, struct ajf_list *list, int err)
             w->drop(m, w, err);
             continue;
         }
+        const struct ajf_wait was = *w; /* links aside */
+        w->drop(m, w, err);
         if (err == EINTR) {
             AJF_COUNT(&m->stats, op_interrupted);
         } else if (err == EIO) {
             AJF_COUNT(&m->stats, op_timed_out);
-            char *path = ajf_inode_path(&m->inodes, w->nodeid, NULL, 0);
-            ajf_log(&m->log, AJF_LOG_ERROR, "%s of %s at %llu+%zu: no answer from the source within %llu ms; EIO", w->op,
-                    path ? path : "?", (unsigned long long)w->offset, w->size,
-                    (unsigned long long)((w->deadline_ns - w->start_ns) / AJF_NS_PER_MS));
+            char *path = ajf_inode_path(&m->inodes, was.nodeid, NULL, 0);
+            ajf_log(&m->log, AJF_LOG_ERROR, "%s of %s at %llu+%zu: no answer from the source within %llu ms; EIO",
+                    was.op, path ? path : "?", (unsigned long long)was.offset, was.size,
+                    (unsigned long long)((was.deadline_ns - was.start_ns) / AJF_NS_PER_MS));
             free(path);
         }
-        fuse_reply_err(w->req, err);
-        ajf_wait_answered(m, w, -err);
-        w->drop(m, w, err);
+        fuse_reply_err(was.req, err);
+        ajf_wait_answered(m, &was, -err);
     }
 }
 

@@ -39,8 +39,9 @@ enum ajf_wait_class { AJF_WAIT_METADATA, AJF_WAIT_DATA, AJF_WAIT_BRIEF, AJF_WAIT
 #define AJF_WAIT_BRIEF_MS 1000
 
 /*
- * Called by the table's own thread (or ajf_waits_stop, or libfuse's interrupt path) after it took and answered `w`:
- * unlinks it from its owner and frees it. `err` is what was answered: EINTR, EIO (deadline), ENOTCONN (stop).
+ * Called by the table's own thread after it took `w`: unlinks it from its owner, takes back what nobody else waits for,
+ * and frees it. `err` is the answer: EINTR, EIO (deadline), ENOTCONN (stop). It is sent afterwards, so that a caller
+ * who has heard it and asks again finds nothing of the first time; after `late`, which reads `w`, it has been sent.
  */
 typedef void (*ajf_wait_drop)(struct ajf *m, struct ajf_wait *w, int err);
 
