@@ -295,10 +295,10 @@ def captured_stderr() -> Iterator[list[str]]:
 def _return_memory() -> None:
     """Has the C library give back what is freed, of the core's listings and of Python's.
 
-    glibc raises its two thresholds by itself up to 32 and 64 MiB, with the largest piece that was freed, and keeps that
-    much in each of its arenas for ever. Set once they stay. Large pieces are listings, or live long: a mapping for each
-    does not show beside what fills it. After two directories of 150,000 names were listed in turn, 58 MiB were kept
-    without this, and 15 to 28 with it.
+    glibc raises its two thresholds by itself up to 32 and 64 MiB, with the largest piece that was freed, and keeps
+    that much in each of its arenas for ever. Set once they stay. Large pieces are listings, live long, or are used
+    again (cache/buffers.py): a mapping for each does not show beside what fills it. After two directories of
+    150,000 names were listed in turn, 58 MiB were kept without this, and 15 to 28 with it.
     """
     from alluxio_jnifuse import _core
 

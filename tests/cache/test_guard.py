@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from alluxio_jnifuse.cache import guard as module
+from alluxio_jnifuse.cache.buffers import Buffers
 from alluxio_jnifuse.cache.guard import Guard, Hanging, Refused
 from alluxio_jnifuse.errors import MountError
 
@@ -246,10 +247,23 @@ def test_waiting_until_all_is_done(hang: threading.Event) -> None:
     assert time.monotonic() < before + WAIT_S
 
 
-def test_scratch_buffers_are_reused() -> None:
-    """One that is lost is not."""
-    guard = Guard("disk", WAIT_S, 1)
-    first, lost = guard.scratch(), guard.scratch()
+def test_buffers_are_used_again() -> None:
+    """One that is lost is not, and one that is too small neither."""
+    buffers = Buffers()
+    first, lost = buffers.take(1 << 20), buffers.take(1 << 20)
     assert first is not lost
-    guard.give_back(first)
-    assert guard.scratch() is first
+    buffers.give_back(first)
+    assert len(buffers.take(3 << 20)) >= 3 << 20
+    assert buffers.take((1 << 20) - 5) is first
+    buffers.give_back(first)
+    buffers.drop()
+    assert buffers.take(1 << 20) is not first
+
+
+def test_buffers_are_freed_with_the_last_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once it has had no work for long."""
+    monkeypatch.setattr(module, "_IDLE_S", SHORT_S)
+    freed = threading.Event()
+    monkeypatch.setattr(Buffers, "drop", lambda _: freed.set())
+    Guard("disk", WAIT_S, 2).run("work", lambda: None)
+    assert freed.wait(WAIT_S)

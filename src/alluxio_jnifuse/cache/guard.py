@@ -5,7 +5,8 @@ done in time, closes the store for a while: what is asked of it then is refused 
 time tries it, and as long as that fails the pauses become longer.
 
 With a timeout, work runs in a thread of the guard, and whoever wants it waits no longer than that; it must not touch
-memory of whoever may have gone by then, so callers hand in buffers of their own (`scratch`).
+memory of whoever may have gone by then, so callers hand in `buffers`. They are freed when the last thread has been
+without work for long.
 """
 
 from __future__ import annotations
@@ -18,13 +19,12 @@ import time
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
+from alluxio_jnifuse.cache.buffers import Buffers
 from alluxio_jnifuse.errors import MountError
 from alluxio_jnifuse.logs import LOGGER
 from alluxio_jnifuse.threads import start_thread
 
 T = TypeVar("T")
-
-SCRATCH_BYTES = 1 << 20  # what is read at once: large enough to hide the hand-over
 
 _PAUSE_S = 30.0  # how long a store that does not work is left alone at first; twice as long each time, up to
 _LONGEST_PAUSE_S = 600.0
@@ -125,7 +125,7 @@ class Guard:
         self._pending = 0  # tasks in the queue or under way
         self._backlog = 0  # bytes
         self._tasks: queue.SimpleQueue[_Task[Any]] = queue.SimpleQueue()
-        self._scratch: list[memoryview] = []
+        self.buffers = Buffers()
 
     @property
     def copies(self) -> bool:
@@ -200,17 +200,6 @@ class Guard:
         with self._done:
             self._done.wait_for(lambda: not self._pending or self.is_closed, timeout)
             return not self._pending
-
-    def scratch(self) -> memoryview:
-        """A buffer of SCRATCH_BYTES; `give_back` it when nobody else can be using it."""
-        try:
-            return self._scratch.pop()
-        except IndexError:
-            return memoryview(bytearray(SCRATCH_BYTES))
-
-    def give_back(self, scratch: memoryview) -> None:
-        """A buffer is free again. One that work is still using is not given back."""
-        self._scratch.append(scratch)
 
     # ------------------------------------------------------------------------------------------ whether it works
 
@@ -302,6 +291,8 @@ class Guard:
                         continue  # something was put in the queue for this thread just now
                     self._free -= 1
                     self._threads -= 1
+                    if not self._threads:
+                        self.buffers.drop()
                 return
             task.run()
             del task

@@ -14,11 +14,12 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
-from alluxio_jnifuse.cache.guard import SCRATCH_BYTES, Guard, Hanging, nothing
+from alluxio_jnifuse.cache.guard import Guard, Hanging, nothing
 from alluxio_jnifuse.cache.store import Store, StoredFile
 
 T = TypeVar("T")
 
+READ_AT_ONCE_BYTES = 1 << 20  # large enough to hide the change of threads
 _KEPT_AT_ONCE_BYTES = 4 << 20  # written in one go: a copy of them may lie in memory meanwhile
 _FULL_TRIES = 2  # of a write on a full disk, before the last one
 _CLOSING_S = 10.0  # for what waits to be written; a slow disk takes that in a few seconds
@@ -74,7 +75,7 @@ class Place:
         self._guard.start(lambda: _release(held, lent))
 
     def read(self, held: StoredFile, offset: int, buffer: memoryview) -> int | None:
-        """How many bytes from the start of `buffer` on, SCRATCH_BYTES at most, were found; None: that failed."""
+        """How many bytes from the start of `buffer` on, READ_AT_ONCE_BYTES at most, were found; None: that failed."""
         if held.is_empty:
             return 0
         return self._read(held.read_into, offset, buffer, held)
@@ -156,12 +157,12 @@ class Place:
         buffer: memoryview,
         held: StoredFile | None = None,
     ) -> int | None:
-        piece = buffer[:SCRATCH_BYTES]
+        piece = buffer[:READ_AT_ONCE_BYTES]
         if not self._guard.copies:
             return self._attempt("read", lambda: read_into(offset, piece), held=held)
         if self._guard.is_closed:
             return None
-        scratch = self._guard.scratch()
+        scratch = self._guard.buffers.take(len(piece))
         into = scratch[: len(piece)]
         found: int | None = None
         try:
@@ -172,7 +173,7 @@ class Place:
                 return None  # and the buffer is lost: whoever hangs may still write to it
         except OSError:
             pass
-        self._guard.give_back(scratch)
+        self._guard.buffers.give_back(scratch)
         return found
 
     def _keep(
@@ -187,7 +188,10 @@ class Place:
             if self._guard.is_closed:
                 return
             piece = data[at : at + _KEPT_AT_ONCE_BYTES]
-            work = self._writing(write, offset + at, memoryview(bytes(piece)) if copies else piece)
+            if copies:
+                work = self._writing_a_copy(write, offset + at, piece)
+            else:
+                work = self._writing(write, offset + at, piece)
             if not self._start_writing(work, len(piece), held) and self._attempt("write", work, held=held) is None:
                 return
 
@@ -209,6 +213,23 @@ class Place:
             return True
         self.let_go(held)
         return False
+
+    def _writing_a_copy(
+        self, write: Callable[[int, memoryview], None], at: int, piece: memoryview
+    ) -> Callable[[], bool]:
+        """As `_writing`, when `piece` may be gone by then."""
+        buffers = (self._writers or self._guard).buffers
+        copy = buffers.take(len(piece))
+        copy[: len(piece)] = piece
+        write_copy = self._writing(write, at, copy[: len(piece)])
+
+        def work() -> bool:
+            try:
+                return write_copy()
+            finally:
+                buffers.give_back(copy)
+
+        return work
 
     def _writing(self, write: Callable[[int, memoryview], None], at: int, piece: memoryview) -> Callable[[], bool]:
         def fits() -> bool:
