@@ -27,12 +27,30 @@ def test_metrics_are_those_of_the_code() -> None:
     assert documented == declared + calls + requests + list(COUNTERS.items())
 
 
+def anchors_of(document: Path) -> set[str]:
+    """The names by which the headings of a document can be linked."""
+    text = re.sub(r"```.*?```", "", document.read_text(), flags=re.DOTALL)
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(PROJECT)))
 def test_links_lead_somewhere(document: Path) -> None:
-    """Relative links name files of the tree."""
-    targets = re.findall(r"\]\((?!https?:)([^)#]+)", document.read_text())
-    missing = [target for target in targets if not (document.parent / target).exists()]
-    assert not missing
+    """Relative links name files of the tree, and headings that these have."""
+    targets = re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)", document.read_text())
+    assert not [path for path, _ in targets if not (document.parent / path).exists()]
+    headings = [(document.parent / path if path else document, anchor) for path, anchor in targets if anchor]
+    assert not [anchor for path, anchor in headings if anchor not in anchors_of(path)]
+
+
+def test_the_index_names_every_page() -> None:
+    """docs/README.md links all pages of docs/."""
+    index = (PROJECT / "docs" / "README.md").read_text()
+    assert not [
+        page.name
+        for page in (PROJECT / "docs").glob("*.md")
+        if f"]({page.name})" not in index and page.name != "README.md"
+    ]
 
 
 def test_every_source_file_is_in_the_map_of_the_core() -> None:
