@@ -38,6 +38,9 @@ class Record(NamedTuple):
     cache_bytes: int = 0
 
 
+_KINDS = (int, int, int, str, str, str, str, int)  # of a record's values
+
+
 def record_of_this_process(mountpoint: str, alluxio_path: str, ufs: str, log: str, cache_bytes: int = 0) -> Record:
     """The record of a mount that the calling process serves."""
     pid = os.getpid()
@@ -205,9 +208,10 @@ def is_trusted(directory: str, owner: int) -> bool:
 def _read(path: str) -> Record | None:
     try:
         with open(path, encoding="ascii") as file:
-            return Record(**{name: _of_file(value) for name, value in json.load(file).items()})
-    except (OSError, ValueError, TypeError, AttributeError):
+            record = Record(**{name: _of_file(value) for name, value in json.load(file).items()})
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
         return None  # removed meanwhile, or written by another release
+    return record if all(type(value) is kind for value, kind in zip(record, _KINDS)) else None
 
 
 def _to_file(value: object) -> object:

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import grpc
 from google.protobuf.message import DecodeError
 
 from alluxio_jnifuse._core import ENTRY_BYTES
 from alluxio_jnifuse.sources.alluxio.blockfiles import BlockFiles
+from alluxio_jnifuse.sources.alluxio.errors import CallError, diagnose
 from alluxio_jnifuse.sources.alluxio.messages import Malformed, parts
 from alluxio_jnifuse.sources.alluxio.metadata import MISSING, MetadataCache
 from alluxio_jnifuse.sources.alluxio.owners import Owners
-from alluxio_jnifuse.sources.alluxio.proto import block_pb2, file_pb2, worker_pb2
+from alluxio_jnifuse.sources.alluxio.proto import block_pb2, file_pb2, sasl_pb2, worker_pb2
+from alluxio_jnifuse.sources.alluxio.session import SaslSession
+from alluxio_jnifuse.sources.alluxio.settings import Settings
 from alluxio_jnifuse.sources.alluxio.status import Addresses, FileStatus, attr, from_info
 from alluxio_jnifuse.sources.alluxio.streams import MalformedChunk, payload
 from fuzz.parser import Parser
@@ -22,6 +28,8 @@ from fuzz.parser import Parser
 _MOST_PATHS = 10_000
 _ROWS = 2_000  # until a mount begins anew: how much it remembers of a cluster is bounded, but not by 64 MiB
 BLOCK = 1260
+BETWEEN = b"\n\0\n"  # of an input of `authentication`
+_STATUSES = tuple(grpc.StatusCode)
 
 _WORDS = (
     *(
@@ -148,7 +156,95 @@ def _block_files() -> Callable[[bytes], object]:
     return take
 
 
+class _Answered(grpc.RpcError):
+    """The `authenticate` stream of a server that says what an input has: a status, words about it, and a message."""
+
+    def __init__(self, data: bytes, threads: ThreadPoolExecutor) -> None:
+        self._threads = threads
+        said, _, self._message = data.partition(BETWEEN)
+        self._status = _STATUSES[said[0] % len(_STATUSES)] if said else grpc.StatusCode.OK
+        self._details = said[1:].decode("utf-8", "replace")
+        self._given = self._ended = False
+
+    def stream_stream(self, method: str, request_serializer: Any, response_deserializer: Any) -> Any:
+        self._parse = response_deserializer
+        return self._begin
+
+    def _begin(self, requests: Iterator[Any]) -> _Answered:
+        self._requests = requests
+        return self
+
+    def add_callback(self, callback: Callable[[], None]) -> bool:
+        self._on_end = callback
+        self._taken = self._threads.submit(list, self._requests)
+        return True
+
+    def __next__(self) -> Any:
+        """As gRPC: the message, then the status; one that is none ends the call."""
+        try:
+            if self._message and not self._given:
+                self._given = True
+                return self._parse(self._message)
+        except DecodeError:
+            self._status = grpc.StatusCode.INTERNAL
+        if self._status is grpc.StatusCode.OK:
+            raise StopIteration
+        raise self
+
+    def code(self) -> grpc.StatusCode:
+        return self._status
+
+    def details(self) -> str:
+        return self._details
+
+    def cancel(self) -> None:
+        if not self._ended:
+            self._ended = True
+            self._on_end()
+            self._taken.result()
+
+
+def _authentication() -> Callable[[bytes], object]:
+    settings = Settings(("master:19998",), "somebody", impersonated="another")
+    threads = ThreadPoolExecutor(1)  # one for all inputs: each would take addresses anew, of which there are few
+
+    def take(data: bytes) -> None:
+        answered: Any = _Answered(data, threads)
+        session = SaslSession()
+        failure = None
+        try:
+            session.open(answered, "master:19998", settings, 60.0)
+            assert session.alive
+        except CallError as error:
+            failure = error
+        finally:
+            session.end()
+        if failure is None:
+            assert sasl_pb2.SaslMessage.FromString(data.partition(BETWEEN)[2]).messageType == sasl_pb2.SUCCESS
+        else:
+            assert len(str(failure)) < 1000
+            assert sum(map(len, diagnose(failure)[:2])) < 1000
+
+    return take
+
+
 PARSERS = {
+    "authentication": Parser(
+        _authentication,
+        (),
+        (
+            BETWEEN,
+            b"\x08\x01",
+            b"\x08\x00",
+            b"\x12\x00",
+            b"\x1a\x02..",
+            b"\xff" * 9,
+            b"Stream removed",
+            b"\x1b[2J",
+            b"\xed\xa0\x80",
+        ),
+        most=4096,
+    ),
     "files": Parser(_files, (DecodeError, Malformed, NotADirectoryError), _WORDS),
     "status": Parser(_status, (DecodeError,), _WORDS),
     "workers": Parser(_workers, (DecodeError,), _WORDS),

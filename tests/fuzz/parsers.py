@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fuzz import of_alluxio, of_cache, of_oss, of_settings
+from fuzz import of_alluxio, of_cache, of_oss, of_runtime, of_settings
 from fuzz.parser import Parser
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -14,6 +14,7 @@ PARSERS: dict[str, Parser] = {
     **of_alluxio.PARSERS,
     **of_cache.PARSERS,
     **of_settings.PARSERS,
+    **of_runtime.PARSERS,
 }
 
 

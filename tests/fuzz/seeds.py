@@ -21,10 +21,13 @@ from alluxio_jnifuse.cache.local_file import SUMS, name_of
 from alluxio_jnifuse.cache.rocks_catalogue import encode
 from alluxio_jnifuse.cache.rocks_pages import Piece, Stored
 from alluxio_jnifuse.cache.store import identity_of
-from alluxio_jnifuse.sources.alluxio.proto import block_pb2, file_pb2, worker_pb2
-from fuzz import of_cache
-from fuzz.of_alluxio import BLOCK
+from alluxio_jnifuse.registry import Registry, record_of_this_process
+from alluxio_jnifuse.sources.alluxio.proto import block_pb2, file_pb2, sasl_pb2, worker_pb2
+from alluxio_jnifuse.warmup.journal import Journal
+from fuzz import of_cache, of_runtime
+from fuzz.of_alluxio import BETWEEN, BLOCK
 from fuzz.of_oss import BETWEEN_PAGES
+from fuzz.of_runtime import NAMESPACE, PID, START
 from fuzz.parsers import CORPUS
 
 _ETAG = '"5B3C1A2E053D763E1B002CC607C5A0FE"'
@@ -252,10 +255,52 @@ def mounts() -> dict[str, bytes]:
     return {"three": lines, "one": lines.splitlines(keepends=True)[1]}
 
 
+def authentication() -> dict[str, bytes]:
+    accepted = sasl_pb2.SaslMessage(messageType=sasl_pb2.SUCCESS, clientId="a").SerializeToString()
+    asked = sasl_pb2.SaslMessage(messageType=sasl_pb2.CHALLENGE, message=b"what else?").SerializeToString()
+    return {
+        "accepted": b"\0" + BETWEEN + accepted,
+        "asked": b"\0" + BETWEEN + asked,
+        "refused": b"\x10Plain authentication failed" + BETWEEN,
+        "gone": b"\x02Stream removed" + BETWEEN,
+    }
+
+
+def registry() -> dict[str, bytes]:
+    with tempfile.TemporaryDirectory() as top:
+        path = Registry([top]).add(
+            record_of_this_process("/mnt/\u8bad\udcff", "/", "oss://b/", "/var/log/x.log", 1 << 30)
+        )
+        made = json.loads(Path(path).read_text(encoding="ascii"))
+    words = {"pid": PID, "start_time": START, "pid_namespace": NAMESPACE}
+    for name in words:
+        made[name] = name.upper()
+    text = json.dumps(made).encode()
+    for name, word in words.items():
+        text = text.replace(b'"%s"' % name.upper().encode(), word)
+    older = text.replace(b', "cache_bytes": 1073741824', b"")
+    return {
+        "usual": text,
+        "older": older,
+        "dead": text.replace(START, b"1"),
+        "elsewhere": text.replace(NAMESPACE, b"1"),
+    }
+
+
+def journal() -> dict[str, bytes]:
+    with tempfile.TemporaryDirectory() as top:
+        path = Path(top, "a.journal")
+        kept = Journal(str(path))
+        for file in of_runtime.FILES[:2]:
+            kept.add(file)
+        data = path.read_bytes()
+    return {"two": data, "torn": data[:-3], "empty": b""}
+
+
 def main() -> None:
     for made in (
         *(http, listing, refusal, credentials, files, status, workers, blocks, block_files, h2, local, rocks),
-        *(properties, configuration, mounts),
+        *(properties, configuration, mounts, authentication, registry, journal),
     ):
         directory = CORPUS / made.__name__.replace("_", "-")
         directory.mkdir(parents=True, exist_ok=True)

@@ -129,6 +129,9 @@ def test_nonsense_is_ignored(directory: Path) -> None:
     (directory / "a.json").write_text("{")
     (directory / "b.json").write_text(json.dumps({"pid": 1}))
     (directory / "c.json").mkdir()
+    (directory / "d.json").write_text('{"a":' * 100_000)
+    for name, value in (("pid", "self"), ("mountpoint", 7), ("log", None), ("start_time", 1.5)):
+        (directory / f"{name}.json").write_text(json.dumps({**record("/mnt/a")._asdict(), name: value}))
     assert Registry([str(directory)]).running() == []
 
 
