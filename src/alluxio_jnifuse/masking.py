@@ -9,8 +9,8 @@ SECRETS_VARIABLE = "ALLUXIO_JNIFUSE_SECRETS"  # of the environment: properties a
 
 # What the name of a secret contains. The chart has the same words (alluxio.isSecret), which a test compares.
 NAMES = (
-    r"(access[._-]?key|account[._-]?key|private[._-]?key|api[._-]?key|secret|passw|passphrase|token|credential"
-    r"|fs\.azure\.sas|\.sk\b)"
+    r"((access|account|api|auth|encryption|master|private|session|shared|signing|storage)[._-]?key|secret|passw|passphrase"
+    r"|pwd|token|credential|(\b|_)([as]k|sas|pass)\b)"
 )
 _SECRET = re.compile(NAMES, re.IGNORECASE)
 # A secret among others, as in a list of mount options, where a comma ends it unless a backslash stands before that.

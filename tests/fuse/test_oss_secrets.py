@@ -11,7 +11,8 @@ import pytest
 from harness.mounting import COMMAND, Mounts, run
 from oss.bucket import SECRET, Bucket
 
-from alluxio_jnifuse.masking import NAMES, hide_arguments, masked
+from alluxio_jnifuse.masking import NAMES, hide_arguments, is_secret, masked
+from alluxio_jnifuse.options import OPTIONS
 from alluxio_jnifuse.registry import candidates
 
 pytestmark = [pytest.mark.fuse, pytest.mark.timeout(600)]
@@ -151,6 +152,17 @@ def test_what_is_masked() -> None:
         "my.api.key",
         "my.api-key",
         "my.apikey",
+        "my.pwd",
+        "my.userPwd",
+        "my.pass",
+        "MY_DB_PASS",
+        "my.Password",
+        "fs.obs.ak",
+        "fs.x.sharedKey",
+        "fs.s3a.server-side-encryption.key",
+        "my.signing-key",
+        "my.storage_key",
+        "fs.x.sas",
         "a.b.security-token",
         "fs.oss.credential.process",
     ],
@@ -163,8 +175,18 @@ def test_names_of_secrets(name: str) -> None:
 
 def test_names_of_no_secrets() -> None:
     """Which are needed to find out what is wrong."""
-    for name in ("fs.obs.skip", "alluxio.user.key", "alluxio.user.metrics.passive", "alluxio.user.task.size"):
+    for name in (
+        *("fs.obs.skip", "alluxio.user.key", "alluxio.user.metrics.passive", "alluxio.user.task.size"),
+        *(
+            "my.bypass",
+            "my.passthrough",
+            "alluxio.security.authentication.type",
+            "fs.s3a.server-side-encryption-algorithm",
+        ),
+    ):
         assert masked(name, "x") == "x"
+    oss = ["accessKeyId", "accessKeySecret", "securityToken", "credential.process"]
+    assert [row.name for row in OPTIONS if is_secret(row.name)] == [f"fs.oss.{name}" for name in oss]
 
 
 def test_the_chart_has_the_same_names() -> None:

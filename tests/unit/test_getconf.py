@@ -20,7 +20,9 @@ CACHE_SIZE = "alluxio.user.client.cache.size"
 def configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A site file of its own, and one property in the environment."""
     site = tmp_path / "alluxio-site.properties"
-    site.write_text(f"{CACHE_SIZE}=1GB\nalluxio.worker.x=${{{CACHE_SIZE}}}\nfs.oss.accessKeySecret=hunter2\n")
+    site.write_text(
+        f"{CACHE_SIZE}=1GB\nalluxio.worker.x=${{{CACHE_SIZE}}}\nfs.oss.accessKeySecret=hunter2\nmy.pwd=hunter2\n"
+    )
     monkeypatch.setenv("ALLUXIO_CONF_DIR", str(tmp_path))
     monkeypatch.setenv("ALLUXIO_JAVA_OPTS", "-Dalluxio.user.hostname=h")
     for name in ("ALLUXIO_MASTER_HOSTNAME", "ALLUXIO_HOME", "ALLUXIO_LOGS_DIR"):
@@ -46,6 +48,7 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str,
         (["alluxio.work.dir"], "/opt/alluxio"),
         (["alluxio.worker.x"], "1GB"),
         (["fs.oss.accessKeySecret"], "******"),
+        (["my.pwd"], "******"),
         (["--source", "alluxio.master.rpc.port"], "DEFAULT"),
         (["--source", "alluxio.user.hostname"], "SYSTEM_PROPERTY ($ALLUXIO_JAVA_OPTS)"),
         (["--unit", "KB", CACHE_SIZE], "1048576"),

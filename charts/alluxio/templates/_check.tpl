@@ -59,7 +59,7 @@
 {{- end }}
 
 {{- range $owner := list "all" "master" "jobMaster" "worker" "jobWorker" "fuse" }}
-{{- if regexMatch "(?i)-D[^\\s=]*(access[._-]?key|account[._-]?key|private[._-]?key|api[._-]?key|secret|passw|passphrase|token|credential|fs\\.azure\\.sas|\\.sk\\b)[^\\s=]*=" (include "alluxio.words" (get $values $owner | default $values).jvmOptions) }}
+{{- if regexMatch "(?i)-D[^\\s=]*((access|account|api|auth|encryption|master|private|session|shared|signing|storage)[._-]?key|secret|passw|passphrase|pwd|token|credential|(\\b|_)([as]k|sas|pass)\\b)[^\\s=]*=" (include "alluxio.words" (get $values $owner | default $values).jvmOptions) }}
 {{- fail (printf "jvmOptions (%s) hold credentials, which everybody would see in the ConfigMap: give them as properties" $owner) }}
 {{- end }}
 {{- end }}

@@ -9,7 +9,7 @@
 
 {{/* `yes` for the name of a property whose value nobody may see. */}}
 {{- define "alluxio.isSecret" -}}
-{{- if regexMatch "(?i)(access[._-]?key|account[._-]?key|private[._-]?key|api[._-]?key|secret|passw|passphrase|token|credential|fs\\.azure\\.sas|\\.sk\\b)" . }}yes{{ end }}
+{{- if regexMatch "(?i)((access|account|api|auth|encryption|master|private|session|shared|signing|storage)[._-]?key|secret|passw|passphrase|pwd|token|credential|(\\b|_)([as]k|sas|pass)\\b)" . }}yes{{ end }}
 {{- end }}
 
 {{/* (list NAME VALUE): `yes` for a property that is a secret: by its name, or because its value is a URI with a password. */}}
