@@ -134,19 +134,19 @@ def read_site_file(path: str) -> list[tuple[str, str]]:
 def parse_properties(text: str) -> list[tuple[str, str]]:
     """Keys and values of `text` in Java's properties format, in order, duplicates included."""
     pairs = []
-    line = ""
+    parts: list[str] = []  # of a line that goes on, none of them empty
     for raw in re.split(r"\r\n|\n|\r", text):
         raw = raw.lstrip(" \t\f")
-        if not line and (not raw or raw[0] in "#!"):
+        if not parts and (not raw or raw[0] in "#!"):
             continue
-        line += raw
-        if (len(line) - len(line.rstrip("\\"))) % 2:  # an odd number of backslashes continues on the next line
-            line = line[:-1]
-            continue
-        pairs.append(_key_value(line))
-        line = ""
-    if line:
-        pairs.append(_key_value(line))
+        goes_on = (len(raw) - len(raw.rstrip("\\"))) % 2  # by an odd number of backslashes; before there are even ones
+        if part := raw[:-1] if goes_on else raw:
+            parts.append(part)
+        if not goes_on:
+            pairs.append(_key_value("".join(parts)))
+            parts.clear()
+    if parts:
+        pairs.append(_key_value("".join(parts)))
     return pairs
 
 

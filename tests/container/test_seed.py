@@ -125,13 +125,15 @@ def test_single_machine(machine: Host) -> None:
 
 
 def test_compose(machine: Host, fuse_image: str, alluxio_image: str) -> None:
-    """The compose file brings up the same."""
+    """The compose file brings up the same, with the least capabilities."""
     names = f"FUSE_IMAGE={fuse_image} ALLUXIO_IMAGE={alluxio_image} UNDER_STORAGE=/mnt/underStorage"
     compose = f"{names} docker-compose --file {ROOT}/docker/compose.yaml --project-name ajf"
     machine.shell(f"mkdir underStorage && echo hello >underStorage/file && {compose} up --detach", timeout=120)
     try:
         until(lambda: machine.mounted(MOUNT_POINT), "the cluster to be mounted", SERVERS_S)
         until(lambda: machine.shell(f"cat {MOUNT_POINT}/file", check=False) == "hello\n", "to be readable", SERVERS_S)
+        limits = machine.shell(f"{compose} exec -T alluxio-fuse grep -E '^(CapBnd|NoNewPrivs):' /proc/1/status").split()
+        assert (int(limits[1], 16), limits[3]) == (1 << 21 | 1 << 2, "1")  # SYS_ADMIN and DAC_READ_SEARCH
         machine.shell(f"{compose} stop alluxio-fuse")
         assert machine.mounted(MOUNT_POINT) is None
     finally:

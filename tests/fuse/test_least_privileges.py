@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 from harness.children import Children, as_user
 from harness.mounting import CACHE, COMMAND, Mounted, Mounts, run
 from harness.readers import errno_of
@@ -51,6 +52,16 @@ def owner_reads(mounted: Mounted) -> str:
     """What the owner reads in his own file, in a child."""
     with as_user(OWNER):
         return read(mounted.join("his/own"))
+
+
+def test_the_compose_file_gives_these() -> None:
+    """And no others, now or later."""
+    text = (Path(__file__).parents[2] / "docker" / "compose.yaml").read_text()
+    client = yaml.safe_load(text)["services"]["alluxio-fuse"]
+    assert client["cap_drop"] == ["ALL"]
+    assert sorted(client["cap_add"]) == sorted(name.upper() for name in LEAST)
+    assert "no-new-privileges:true" in client["security_opt"]
+    assert not client.get("privileged")
 
 
 def capabilities_of(pid: int) -> tuple[int, int, str]:

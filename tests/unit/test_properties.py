@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -38,6 +41,30 @@ def test_properties_format() -> None:
         ("k", "spaces around"),
         ("l", "last"),
     ]
+
+
+def work_of(text: str) -> int:
+    """How much text the methods of strings look at while it is parsed, in characters."""
+    seen = 0
+
+    def note(_: FrameType, event: str, called: Any) -> None:
+        nonlocal seen
+        if event == "c_call" and isinstance(called.__self__, str):
+            seen += len(called.__self__)
+
+    sys.setprofile(note)
+    try:
+        parse_properties(text)
+    finally:
+        sys.setprofile(None)
+    return seen
+
+
+@pytest.mark.parametrize("line", ["x\\\n", "\\\n", "\\\\\\\n", " \\\n", "a=b\n", " #\n"])
+def test_the_work_grows_as_the_text(line: str) -> None:
+    """Not as its square, however many lines continue one."""
+    few, many = (work_of(line * count) for count in (300, 3000))
+    assert 0 < few * 5 <= many <= few * 20
 
 
 def test_site_file_encodings(tmp_path: Path) -> None:
