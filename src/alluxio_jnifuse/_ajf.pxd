@@ -3,8 +3,8 @@
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
 
-cdef extern from "<stdbool.h>" nogil:  # a C int to Cython, a bool to the compiler
-    ctypedef int bool
+cdef extern from "<stdbool.h>" nogil:  # a truth value to Cython, a bool to the compiler
+    ctypedef bint bool
 
 
 cdef extern from "options.h" nogil:
