@@ -34,10 +34,25 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str,
 def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     """Help is asked for with -h and --help, of the program and of each command, and is no error."""
     assert said(capsys, "--help")[:2] == (0, said(capsys, "-h")[1])
-    for command in ("mount", "umount", "unmount", "load", "stat", "health", "getConf", "version"):
+    for command in ("mount", "umount", "unmount", "load", "refresh", "stat", "health", "getConf", "version"):
         code, out, _ = said(capsys, command, "--help")
         assert code == 0
         assert out.startswith("Usage: alluxio-jnifuse ")
+
+
+def test_help_names_documents(capsys: pytest.CaptureFixture[str]) -> None:
+    """Help ends with the pages that tell more: those beside the installation, or those of the sources."""
+    sources = Path(__file__).resolve().parents[2]
+    for arguments in ((), ("mount",), ("umount",), ("load",), ("refresh",), ("stat",), ("getConf",), ("version",)):
+        out = said(capsys, *arguments, "--help")[1]
+        pages = out.partition("Documents:")[2].split()
+        assert pages
+        assert not [page for page in pages if not (sources / page).exists()]
+
+
+def test_lines_of_help_fit(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in ((), ("mount",), ("umount",), ("load",), ("refresh",), ("stat",), ("getConf",), ("version",)):
+        assert max(map(len, said(capsys, *arguments, "--help")[1].splitlines())) <= 120
 
 
 def test_no_command(capsys: pytest.CaptureFixture[str]) -> None:

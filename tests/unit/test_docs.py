@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,24 @@ def test_the_index_names_every_page() -> None:
         for page in (PROJECT / "docs").glob("*.md")
         if f"]({page.name})" not in index and page.name != "README.md"
     ]
+
+
+def test_documents_travel() -> None:
+    """Every document is in the sdist and, below share/doc/alluxio-jnifuse where links expect it, in the wheel."""
+    settings = tomllib.loads((PROJECT / "pyproject.toml").read_text())
+    below = "share/doc/alluxio-jnifuse"
+    shipped = {
+        path
+        for place, patterns in settings["tool"]["setuptools"]["data-files"].items()
+        for pattern in patterns
+        for path in PROJECT.glob(pattern)
+        if place == str(Path(below, path.relative_to(PROJECT).parent))
+    }
+    assert not set(DOCUMENTS) - shipped
+    manifest = (PROJECT / "MANIFEST.in").read_text()
+    assert "\ngraft docs\n" in manifest
+    assert "\ninclude *.md benchmarks/RESULTS.md docker/README.md\n" in manifest
+    assert {"Documentation", "Changelog"} <= settings["project"]["urls"].keys()
 
 
 def test_every_source_file_is_in_the_map_of_the_core() -> None:

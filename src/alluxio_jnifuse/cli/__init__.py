@@ -26,6 +26,19 @@ _COMMANDS = {
     "version": "version",
 }
 
+# The pages that help names.
+_PAGES = {
+    "mount": ("INSTALL", "CONFIGURATION", "TUNING", "TROUBLESHOOTING"),
+    "umount": ("SEMANTICS", "TROUBLESHOOTING"),
+    "unmount": ("SEMANTICS", "TROUBLESHOOTING"),
+    "load": ("LOADING", "CLIENT-CACHE"),
+    "refresh": ("SEMANTICS",),
+    "stat": ("METRICS",),
+    "health": ("TROUBLESHOOTING",),
+    "getConf": ("CONFIGURATION",),
+    "version": ("INSTALL", "CHANGELOG"),
+}
+
 USAGE = f"""\
 Usage: {PROGRAM} COMMAND ...
 
@@ -35,13 +48,13 @@ Usage: {PROGRAM} COMMAND ...
                             unmount it, unless it is in use (also: unmount)
   load [-j N] [--dry-run] PATH...
                             read files of running mounts, so that they are cached
-  refresh PATH...           have the storage asked again for attributes and listings, before their time
+  refresh PATH...           forget attributes and listings, so that the next look asks the storage
   stat [--stats MOUNT_POINT]
                             list the running mounts, or show the counters of one
-  health [MOUNT_POINT]      whether the running mounts answer, or one does; for health checks
+  health [MOUNT_POINT]      check that the running mounts answer, or one of them; for health checks
   getConf [--unit UNIT] [--source] [--master] [KEY]
-                            what a property is set to, and where
-  version                   versions, and what this kernel can do
+                            show the value of a property, and where it is set
+  version                   show the versions, and the features that this kernel grants
 
 {PROGRAM} COMMAND --help tells more.
 """
@@ -66,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from alluxio_jnifuse.errors import AlluxioFuseError, in_words
 
     if "-h" in arguments or "--help" in arguments:
-        print(command.USAGE, end="")
+        print(f"{command.USAGE}\nDocuments:", *map(document, _PAGES[arguments[0]]), sep="\n  ")
         return 0
     try:
         return int(command.run(arguments[1:]))
@@ -81,6 +94,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return 1
+
+
+def document(page: str) -> str:
+    """The path of a page: where the package is installed, else within the sources."""
+    name = "CHANGELOG.md" if page == "CHANGELOG" else f"docs/{page}.md"
+    installed = os.path.join(sys.prefix, "share", "doc", "alluxio-jnifuse", name)
+    return installed if os.path.exists(installed) else name
 
 
 def say(text: str) -> None:
@@ -111,7 +131,7 @@ def options_of(arguments: Sequence[str], short: str, long: Sequence[str]) -> tup
 
 def _no_command(arguments: list[str]) -> int:
     if arguments and arguments[0] in ("-h", "--help", "help"):
-        print(USAGE, end="")
+        print(f"{USAGE}Documents: {document('README')}")
         return 0
     if arguments and arguments[0] in ("-V", "--version"):
         return main(["version"])

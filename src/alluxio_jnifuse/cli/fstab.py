@@ -28,7 +28,7 @@ Usage: mount.alluxio-jnifuse SOURCE MOUNT_POINT [-sfnv] [-o OPTIONS]
   -s                        ignore unknown mount options
   -f                        check everything, and do not mount
 
-To be called by mount(8): docs/FSTAB.md.
+mount(8) calls it; docs/FSTAB.md says how to set it up.
 """
 
 _MISTAKE, _INTERNAL, _INTERRUPTED, _FAILED = 1, 4, 8, 32  # mount(8)

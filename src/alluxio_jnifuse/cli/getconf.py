@@ -20,9 +20,9 @@ Usage: {PROGRAM} getConf [--unit UNIT] [--source] [--master] [KEY]
   --unit UNIT               print a size in B, KB, MB, GB, TB or PB, a duration in MS, S, M, H or D
   --source                  print where the value comes from
   --master                  ask the cluster for its configuration, in place of this client's
-  KEY                       a property; without one all known properties are printed
+  KEY                       a property; without KEY all known properties are printed
 
-An unset property is an empty line; an unknown one is exit code 1.
+For a property that is not set it prints an empty line; for an unknown one the exit code is 1.
 """
 
 _SIZES = {unit: 1 << power for unit, power in zip(("B", "KB", "MB", "GB", "TB", "PB"), range(0, 60, 10))}

@@ -15,9 +15,9 @@ from alluxio_jnifuse.registry import Registry
 USAGE = f"""\
 Usage: {PROGRAM} health [MOUNT_POINT]
 
-  MOUNT_POINT               default: every running mount, of which there must be one
+  MOUNT_POINT               default: every running mount; there must be at least one
 
-Exit code 0: it is mounted and answers. A storage that does not answer is none of its business.
+Exit code 0: it is mounted and answers. It does not ask the storage.
 """
 
 _ANSWER_S = 3.0  # each: of the mount, and of the daemon if the mount has none

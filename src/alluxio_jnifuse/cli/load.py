@@ -17,17 +17,18 @@ USAGE = f"""\
 Usage: {PROGRAM} load [-j N] [--include GLOB]... [--exclude GLOB]... [--dry-run] [--restart]
                             [-q] [--json] PATH...
 
-  PATH                      a file or directory of a running mount: all that is beneath it is read, and
-                            thereby cached; links are followed to files of the mount only
+  PATH                      a file or directory of a running mount; everything beneath it is read, and so
+                            cached; links are followed to files of the mount only
   -j N, --jobs N            how many files are read at once (default {JOBS})
-  --include GLOB            only files whose name matches; with a slash in it, whose path beneath PATH matches
-  --exclude GLOB            not those, nor what lies in directories that match
-  --dry-run                 count, and read nothing
-  --restart                 read also what an interrupted load of the same PATHs has read; else it is continued
-  -q, --quiet               no progress, no summary
-  --json                    the summary as JSON
+  --include GLOB            read only files whose name matches; a GLOB with a slash is compared with the path
+                            beneath PATH
+  --exclude GLOB            leave out files and directories that match
+  --dry-run                 count the files, and read nothing
+  --restart                 read everything; without it, an interrupted load of the same PATHs is continued
+  -q, --quiet               print no progress and no summary
+  --json                    print the summary as JSON
 
-Exit codes: 0 all was read, 1 something was not, 130 interrupted.
+Exit codes: 0 every file was read, 1 some were not, 130 interrupted.
 """
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)

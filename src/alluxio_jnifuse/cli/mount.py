@@ -23,12 +23,16 @@ Usage: {PROGRAM} mount [-n] [-o OPTIONS]... [-D KEY=VALUE]... [-u URI] [MOUNT_PO
   -D KEY=VALUE              a property
   -u URI, --ufs URI         the storage to mount: a directory, file:///directory, oss://BUCKET/DIRECTORY, or
                             alluxio://HOST:PORT/PATH; without it, the cluster that is configured
-  MOUNT_POINT               a directory (default /mnt/alluxio-fuse); a missing one is made, removed again when the
+  MOUNT_POINT               a directory (default /mnt/alluxio-fuse); a missing one is made, is removed again if the
                             mount fails, and stays after umount
   ALLUXIO_PATH              the part of the storage to show (default /)
 
-Every option and property, its default and the reason: docs/CONFIGURATION.md.
-Without arguments and without anything configured: the running mounts, as {PROGRAM} stat.
+Without arguments, and if nothing is configured, it lists the running mounts, as {PROGRAM} stat does.
+
+Examples:
+  {PROGRAM} mount --ufs /data/imagenet /mnt/imagenet
+  {PROGRAM} mount --ufs oss://bucket/imagenet/ -D fs.oss.endpoint=oss-cn-hangzhou.aliyuncs.com /mnt/imagenet
+  {PROGRAM} mount -o kernel_cache -D alluxio.master.hostname=master1 /mnt/alluxio-fuse /datasets
 """
 
 _GRACE_S = 15.0  # for mounting itself, beside the time the storage may take

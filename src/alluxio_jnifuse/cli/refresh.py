@@ -12,11 +12,11 @@ from alluxio_jnifuse.refresh import refresh
 USAGE = f"""\
 Usage: {PROGRAM} refresh PATH...
 
-  PATH                      a file or directory of a running mount: what mount and kernel know of it, and of
-                            everything beneath it, is asked of the storage again at the next look, whatever
-                            attr_timeout, entry_timeout and the metadata cache say
+  PATH                      a file or directory of a running mount; the mount and the kernel forget what they know
+                            of it and of everything beneath it, whatever attr_timeout, entry_timeout and the
+                            metadata cache say, and the next look asks the storage
 
-Open files, working directories and what is mounted beneath stay what they are. Whoever may read the directory may
+Open files, working directories and mounts beneath PATH stay as they are. A user who may read the directory may
 refresh it.
 """
 

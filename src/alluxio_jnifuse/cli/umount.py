@@ -15,13 +15,13 @@ _LONGEST_S = 1_000_000  # what a select takes, and nobody waits for
 USAGE = f"""\
 Usage: {PROGRAM} umount [-l] [-f] [-w SECONDS] [MOUNT_POINT]
 
-  -l, --lazy                  detach it also when it is in use: files open in passthrough stay readable, others fail
-  -f, --force                  kill the process and detach the mount
+  -l, --lazy                detach a mount in use: files open in passthrough stay readable, others fail
+  -f, --force               kill the process and detach the mount
   -w SECONDS                how long to wait for the process to end (default {WAIT_S:g})
   MOUNT_POINT               default: alluxio.fuse.mount.point
 
-A mount in use stays as it is, and whoever uses it is named as far as that is known.
-Exit codes: 0 unmounted, 1 not, {BUSY} it is in use (as of umount(8)).
+A mount in use stays as it is; the processes that use it are named, as far as they are known.
+Exit codes: 0 it is unmounted, 1 it is not, {BUSY} it is in use (as of umount(8)).
 """
 
 

@@ -15,8 +15,8 @@ from alluxio_jnifuse.cli import PROGRAM, UsageError, options_of
 USAGE = f"""\
 Usage: {PROGRAM} version
 
-Prints the versions of {PROGRAM}, libfuse and the kernel, and the features that are compiled in and that the kernel
-grants.
+Prints the versions of {PROGRAM}, libfuse and the kernel, the features that are compiled in, and those that the
+kernel grants.
 """
 
 _INIT_TIMEOUT_S = 10.0
