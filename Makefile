@@ -29,8 +29,8 @@ MAKEFLAGS += --no-builtin-rules
 .DELETE_ON_ERROR:
 .PHONY: help build run cluster cluster-jars helm test test-quick test-needs test-images python-tests quick-units quick-sources quick-alluxio quick-mounts server-tests test-k8s check ci newest-python lint wheel asan tsan ubsan fuzz bench clean distclean c-tests c-warnings system-build system-test system-cluster system-container image image-alluxio
 
-CSRC := $(wildcard csrc/*.c)
-C_INPUTS := csrc/cflags $(wildcard csrc/*.[ch] csrc/*.def)
+CSRC := $(wildcard csrc/*.c csrc/*/*.c)
+C_INPUTS := csrc/cflags $(CSRC) $(wildcard csrc/*.h csrc/*/*.h csrc/*/*.def)
 C_TESTS := $(patsubst tests/c/%.c,%,$(wildcard tests/c/*.c))
 MODULE_INPUTS := $(C_INPUTS) $(wildcard src/alluxio_jnifuse/*.pyx src/alluxio_jnifuse/*.px[di])
 PROTO := src/alluxio_jnifuse/sources/alluxio/proto

@@ -171,8 +171,8 @@ setup(
     ext_modules=[
         Extension(
             "alluxio_jnifuse._core",
-            sources=[str(MODULE / "_core.pyx"), *sorted(map(str, CSRC.glob("*.c")))],
-            depends=["setup.py", str(CSRC / "cflags"), *sorted(map(str, [*CSRC.glob("*.h"), *CSRC.glob("*.def")]))],
+            sources=[str(MODULE / "_core.pyx"), *sorted(map(str, CSRC.rglob("*.c")))],
+            depends=["setup.py", str(CSRC / "cflags"), *sorted(map(str, [*CSRC.rglob("*.h"), *CSRC.rglob("*.def")]))],
             include_dirs=[str(CSRC)],
             extra_compile_args=[*(flag for flag in CFLAGS if flag not in WARNINGS), *HARDENING],
             extra_link_args=["-Wl,-z,relro,-z,now"],

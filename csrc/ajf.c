@@ -8,10 +8,10 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-#include "file.h"
-#include "lent.h"
+#include "files/file.h"
+#include "files/lent.h"
 #include "mount.h"
-#include "read.h"
+#include "ops/read.h"
 
 static int check(const struct ajf_options *o)
 {
@@ -41,7 +41,7 @@ int ajf_new(const struct ajf_options *options, struct ajf **ret_m)
     ajf_waits_init(&m->waits, m);
     ajf_notify_init(&m->notify, m);
     ajf_dirs_init(&m->dirs);
-    ajf_meta_init(&m->meta);
+    ajf_names_init(&m->names);
     ajf_queue_init(&m->queue, options);
     ajf_pool_init(&m->pool, m);
     ajf_session_init(&m->session);
@@ -157,7 +157,7 @@ void ajf_free(struct ajf *m)
     ajf_session_done(&m->session);
     ajf_pool_done(&m->pool);
     ajf_queue_done(&m->queue);
-    ajf_meta_done(&m->meta);
+    ajf_names_done(&m->names);
     ajf_dirs_done(&m->dirs);
     ajf_notify_done(&m->notify);
     ajf_waits_done(&m->waits);
@@ -203,7 +203,7 @@ const char *ajf_stats_name(size_t i)
 {
     static const char *const names[] = {
 #define AJF_STAT(name, help) #name,
-#include "stats.def"
+#include "base/stats.def"
 #undef AJF_STAT
     };
     return i < AJF_STAT_COUNT ? names[i] : NULL;

@@ -7,20 +7,20 @@
 
 #include <string.h>
 
-#include "ahead.h"
 #include "ajf.h"
-#include "dir.h"
-#include "fetch.h"
-#include "inode.h"
-#include "log.h"
-#include "meta.h"
-#include "notify.h"
-#include "page_cache.h"
-#include "pool.h"
-#include "session.h"
-#include "stats.h"
-#include "sync.h"
-#include "wait.h"
+#include "base/log.h"
+#include "base/stats.h"
+#include "base/sync.h"
+#include "files/ahead.h"
+#include "kernel/notify.h"
+#include "kernel/pool.h"
+#include "kernel/session.h"
+#include "kernel/wait.h"
+#include "memory/pages.h"
+#include "names/dir.h"
+#include "names/inode.h"
+#include "ops/names.h"
+#include "source/queue.h"
 
 #define AJF_SCRATCH_BYTES (UINT64_C(1) << 20) /* largest READ: 256 pages */
 
@@ -36,7 +36,7 @@ struct ajf {
     struct ajf_notify notify;
     struct ajf_inodes inodes;
     struct ajf_dirs dirs;
-    struct ajf_meta meta;
+    struct ajf_names names;
     struct ajf_cache cache;
     struct ajf_ahead ahead;
     struct ajf_queue queue;

@@ -23,7 +23,7 @@ PACKAGE = ROOT / "src" / "alluxio_jnifuse"
 
 MOST_LINES_OF_C, MOST_LINES_OF_PYTHON, MOST_LINES_OF_GLUE = 600, 400, 400
 
-C_FILES = sorted([*CSRC.glob("*.c"), *CSRC.glob("*.h"), *CSRC.glob("*.def")])
+C_FILES = sorted([*CSRC.rglob("*.c"), *CSRC.rglob("*.h"), *CSRC.rglob("*.def")])
 PYTHON_FILES = sorted(path for ending in ("py", "pyi", "pyx", "pxd", "pxi") for path in PACKAGE.rglob(f"*.{ending}"))
 TEXT_ENDINGS = (
     "",
@@ -58,8 +58,8 @@ def code_of(path: Path) -> str:
 
 
 def all_code() -> str:
-    """All of csrc/*.c as one text."""
-    return "\n".join(code_of(path) for path in sorted(CSRC.glob("*.c")))
+    """All C files of csrc/ as one text."""
+    return "\n".join(code_of(path) for path in sorted(CSRC.rglob("*.c")))
 
 
 def struct_fields(path: Path, name: str) -> list[tuple[str, str]]:
@@ -117,7 +117,7 @@ def test_no_path_of_somebodys_machine() -> None:
     assert not found
 
 
-@pytest.mark.parametrize("path", sorted(CSRC.glob("*.h")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted(CSRC.rglob("*.h")), ids=lambda path: path.name)
 def test_a_header_begins_with_its_contract(path: Path) -> None:
     """Licence, then what the module is, before any code."""
     first, second, third = path.read_text().splitlines()[:3]
@@ -154,7 +154,7 @@ def test_the_core_knows_neither_python_nor_the_environment(path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def objects(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """csrc/*.c compiled with its own flags; -fno-pie, or constant tables of pointers would be data to be relocated."""
+    """The C files, compiled with their own flags; -fno-pie, or constant tables of pointers would be relocated data."""
     to = tmp_path_factory.mktemp("objects")
     command = ["gcc", f"@{CSRC / 'cflags'}", "-O0", "-g0", "-w", "-fno-pie", *libfuse_flags(), f"-I{CSRC}"]
 
@@ -164,7 +164,7 @@ def objects(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
         return made
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(build, sorted(CSRC.glob("*.c"))))
+        return list(pool.map(build, sorted(CSRC.rglob("*.c"))))
 
 
 def libfuse_flags() -> list[str]:
@@ -215,7 +215,7 @@ def test_the_core_has_names_of_its_own(objects: list[Path]) -> None:
 
 def test_options_are_the_same_everywhere() -> None:
     """Header, binding and OPTIONS name the same fields of struct ajf_options, with the same types."""
-    header = struct_fields(CSRC / "options.h", "ajf_options")
+    header = struct_fields(CSRC / "base/options.h", "ajf_options")
     binding = (PACKAGE / "_ajf.pxd").read_text()
     declared = re.search(r"struct ajf_options:\n((?: {8}.*\n)+)", binding)
     assert declared
@@ -233,9 +233,9 @@ def test_options_are_the_same_everywhere() -> None:
 def test_attributes_and_entries_are_the_same_everywhere() -> None:
     """The NumPy types of a listing are the C structs, field by field."""
     kinds = {"uint64_t": "u8", "int64_t": "i8", "uint32_t": "u4"}
-    attr = [(name, kinds[kind]) for kind, name in struct_fields(CSRC / "ajf.h", "ajf_attr")]
+    attr = [(name, kinds[kind]) for kind, name in struct_fields(CSRC / "base/types.h", "ajf_attr")]
     assert attr == ATTR_DTYPE
-    (first, *rest) = struct_fields(CSRC / "ajf.h", "ajf_entry")
+    (first, *rest) = struct_fields(CSRC / "base/types.h", "ajf_entry")
     assert first == ("struct ajf_attr", "attr")
     assert [*attr, *((name, kinds[kind]) for kind, name in rest)] == ENTRY_DTYPE
     assert np.dtype(ENTRY_DTYPE).itemsize == _core.ENTRY_BYTES
@@ -244,7 +244,7 @@ def test_attributes_and_entries_are_the_same_everywhere() -> None:
 
 def test_every_counter_counts() -> None:
     """A counter of stats.def that nothing counts would be a promise."""
-    names = re.findall(r"^AJF_STAT\((\w+), ", (CSRC / "stats.def").read_text(), flags=re.MULTILINE)
+    names = re.findall(r"^AJF_STAT\((\w+), ", (CSRC / "base/stats.def").read_text(), flags=re.MULTILINE)
     assert len(names) == len(set(names)) > 40
     counted = r"\bAJF_COUNT(?:_ADD)?\([^;]*?,\s*{0}\b|\bENTER\(\w+,\s*{0}\b|\bAJF_STAT_{0}\b"
     code = all_code()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# Mirror of csrc/ajf.h: declarations only.
+# Mirror of csrc/ajf.h, and of what it includes: declarations only.
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
 
@@ -7,7 +7,7 @@ cdef extern from "<stdbool.h>" nogil:  # a truth value to Cython, a bool to the 
     ctypedef bint bool
 
 
-cdef extern from "options.h" nogil:
+cdef extern from "base/options.h" nogil:
     struct ajf_options:
         int cache_mode
         uint64_t attr_timeout_ns, entry_timeout_ns, negative_timeout_ns
@@ -141,6 +141,9 @@ cdef extern from "ajf.h" nogil:
     unsigned ajf_features_granted(const ajf *m)
     const char *ajf_libfuse_version()
     int ajf_device(const ajf *m, unsigned *ret_major, unsigned *ret_minor)
+
+
+cdef extern from "source/local.h" nogil:
     struct ajf_scan:
         ajf_entry *entries
         char *names
@@ -154,11 +157,11 @@ cdef extern from "ajf.h" nogil:
                        ajf_attr *ret_attr)
 
 
-cdef extern from "beneath.h" nogil:
+cdef extern from "source/beneath.h" nogil:
     int ajf_open_beneath(int dirfd, const char *path, int flags)
 
 
-cdef extern from "h2.h" nogil:
+cdef extern from "wire/h2.h" nogil:
     ctypedef struct ajf_h2 "struct ajf_h2":
         pass
 
@@ -172,12 +175,12 @@ cdef extern from "h2.h" nogil:
     void ajf_h2_free(ajf_h2 *h)
 
 
-cdef extern from "crc64.h" nogil:
+cdef extern from "wire/crc64.h" nogil:
     uint64_t ajf_crc64(uint64_t crc, const void *data, size_t n)
     uint64_t ajf_crc64_combine(uint64_t crc_a, uint64_t crc_b, uint64_t length_b)
 
 
-cdef extern from "sums.h" nogil:
+cdef extern from "wire/sums.h" nogil:
     enum:
         AJF_SUM_BYTES
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# Glue between csrc/h2.h and Python, a part of _core.pyx.
+# Glue between csrc/wire/h2.h and Python, a part of _core.pyx.
 
 
 @cython.final

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# One fetch of csrc/ajf.h: what is wanted from the source, and the answers; a part of _core.pyx.
+# One fetch of csrc/source/fetch.h: what is wanted from the source, and the answers; a part of _core.pyx.
 
 cdef tuple _parts(extent, set mine):
     # Of an extent, whose descriptor joins the others; (): it has none.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# Glue between the helpers of csrc/ajf.h and csrc/beneath.h for local files and Python, a part of _core.pyx.
+# Glue between the helpers of csrc/source/local.h and csrc/source/beneath.h for local files and Python, a part of _core.pyx.
 
 
 # Bytes of a listing between two questions whether it may go on.

@@ -1,4 +1,4 @@
-"""Connections of our own for block data (csrc/h2.h), against a server that is gRPC's own, and links that keep them."""
+"""Connections of our own for block data (csrc/wire/h2.h), against a server of gRPC's own, and links that keep them."""
 
 from __future__ import annotations
 

@@ -19,9 +19,9 @@
 #include <unistd.h>
 
 #include "check.h"
-#include "file.h"
+#include "files/file.h"
 #include "mount.h"
-#include "read.h"
+#include "ops/read.h"
 
 #define FAKE_WAIT_MS 100000 /* what must happen happens at once; this only ends a test that hangs */
 #define FAKE_MESSAGE (160u << 10)

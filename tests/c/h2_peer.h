@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "check.h"
-#include "h2.h"
+#include "wire/h2.h"
 
 enum { DATA = 0, HEADERS = 1, PRIORITY = 2, RST_STREAM = 3, SETTINGS = 4, PING = 6, GOAWAY = 7, WINDOW_UPDATE = 8,
        CONTINUATION = 9, UNKNOWN = 0x42 };

@@ -16,8 +16,8 @@
 #include <sys/mount.h>
 #include <sys/resource.h>
 
-#include "stress_source.h"
 #include "stress_readers.h"
+#include "stress_source.h"
 
 #include "ajf.h"
 

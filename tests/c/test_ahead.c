@@ -5,7 +5,7 @@
  */
 #include "check.h"
 #include "fake_kernel.h"
-#include "file.h"
+#include "files/file.h"
 
 #define KIB UINT64_C(1024)
 #define MIB (1024 * KIB)

@@ -13,8 +13,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "beneath.h"
 #include "check.h"
+#include "source/beneath.h"
 
 static int root = -1;
 

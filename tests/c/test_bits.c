@@ -2,9 +2,9 @@
 /* Ranges of bits (bits.h) against an array of bools, and lists (list.h). */
 #include <string.h>
 
-#include "bits.h"
+#include "base/bits.h"
+#include "base/list.h"
 #include "check.h"
-#include "list.h"
 
 #define BITS 400
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The CRC of OSS and xz, and the sums of granules (sums.h). */
 #include "check.h"
-#include "crc64.h"
-#include "sums.h"
+#include "wire/crc64.h"
+#include "wire/sums.h"
 
 #include <string.h>
 

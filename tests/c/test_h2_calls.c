@@ -3,8 +3,8 @@
 #include <signal.h>
 #include <sys/un.h>
 
+#include "base/sync.h"
 #include "h2_peer.h"
-#include "sync.h"
 
 #define GIB (UINT64_C(1) << 30)
 #define MIB (UINT64_C(1) << 20)

@@ -3,9 +3,9 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "base/log.h"
+#include "base/sync.h"
 #include "check.h"
-#include "log.h"
-#include "sync.h"
 
 #define WRITERS 4
 #define EACH 5000

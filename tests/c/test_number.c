@@ -5,7 +5,7 @@
 #include <sys/stat.h>
 
 #include "check.h"
-#include "inode.h"
+#include "names/inode.h"
 
 #define LATER UINT64_C(1000000)
 #define MANY 200000

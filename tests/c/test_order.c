@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which page goes first (order.h). */
 #include "check.h"
-#include "order.h"
+#include "memory/order.h"
 
 #define N 100
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How far ahead files are read (prefetch.h): by patterns of reads as the kernel really makes them. */
 #include "check.h"
-#include "prefetch.h"
+#include "files/prefetch.h"
 
 #define KIB UINT64_C(1024)
 #define MIB (1024 * KIB)

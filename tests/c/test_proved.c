@@ -7,7 +7,7 @@
 #include <sched.h>
 
 #include "fake_kernel.h"
-#include "file.h"
+#include "files/file.h"
 
 #define SIZE 10000
 #define MIB (UINT64_C(1) << 20)

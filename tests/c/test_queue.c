@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The queue of fetches (fetch.h): lanes, limits, turns, stop. Fetches are made by hand, files are only their queues. */
+/* The queue of fetches (queue.h): lanes, limits, turns, stop. Fetches are made by hand, files are only their queues. */
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
 
 #include "check.h"
-#include "file.h"
+#include "files/file.h"
 #include "mount.h"
 
 static struct ajf *m;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which files of a directory are looked for ahead (run.h). */
 #include "check.h"
-#include "run.h"
+#include "names/run.h"
 
 #define N 1000
 

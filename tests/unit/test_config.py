@@ -34,7 +34,7 @@ def site(directory: Path, text: str) -> dict[str, str]:
 
 def test_every_field_of_the_core_is_set() -> None:
     """The core gets one number for each field of struct ajf_options, and no other."""
-    header = (ROOT / "csrc" / "options.h").read_text()
+    header = (ROOT / "csrc" / "base" / "options.h").read_text()
     struct = header[header.index("struct ajf_options {") :]
     fields = re.findall(r"^\s*(?:int|bool|u?int\d+_t)\s+(\w+);", struct, re.MULTILINE)
     numbers = load().core_options()

@@ -21,7 +21,7 @@ DOCUMENTS = sorted(
 
 def test_metrics_are_those_of_the_code() -> None:
     """docs/METRICS.md has every counter of the core and of the sources, each with its meaning, in order."""
-    declared = re.findall(r'^AJF_STAT\((\w+), "(.*)"\)$', (PROJECT / "csrc/stats.def").read_text(), re.MULTILINE)
+    declared = re.findall(r'^AJF_STAT\((\w+), "(.*)"\)$', (PROJECT / "csrc/base/stats.def").read_text(), re.MULTILINE)
     documented = re.findall(r"^\| `(\w+)` \| (.*) \|$", (PROJECT / "docs/METRICS.md").read_text(), re.MULTILINE)
     calls = [(f"rpc_{name}", meaning) for name, meaning in CALLS.items()]
     requests = [(f"oss_{name}", meaning) for name, meaning in OSS.items()]
@@ -75,7 +75,7 @@ def test_documents_travel() -> None:
 def test_every_source_file_is_in_the_map_of_the_core() -> None:
     """csrc/README.md names each module once in its table of files."""
     text = (PROJECT / "csrc/README.md").read_text()
-    modules = {path.stem for path in (PROJECT / "csrc").glob("*.[ch]")}
+    modules = {path.stem for path in (PROJECT / "csrc").rglob("*.[ch]")}
     assert {module for module in modules if f"`{module}`" not in text} == set()
 
 

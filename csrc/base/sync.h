@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sync.h - monotonic time and condition variables that wait on it.
+ *
+ * Locks are plain pthread mutexes, named at the fields they guard; their order stands in README.md.
+ */
+#ifndef AJF_BASE_SYNC_H
+#define AJF_BASE_SYNC_H
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+#define AJF_NS_PER_S UINT64_C(1000000000)
+#define AJF_NS_PER_MS UINT64_C(1000000)
+#define AJF_NS_PER_US UINT64_C(1000)
+#define AJF_FOREVER UINT64_MAX
+
+static inline uint64_t ajf_now_ns(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * AJF_NS_PER_S + (uint64_t)ts.tv_nsec;
+}
+
+/* The moment timeout_ms from now; negative = for ever. */
+static inline uint64_t ajf_deadline_ns(int timeout_ms)
+{
+    return timeout_ms < 0 ? AJF_FOREVER : ajf_now_ns() + (uint64_t)timeout_ms * AJF_NS_PER_MS;
+}
+
+static inline void ajf_cond_init(pthread_cond_t *c)
+{
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(c, &attr);
+    pthread_condattr_destroy(&attr);
+}
+
+/* Waits until signalled or the moment `deadline_ns`; false when that moment has come. Spurious wake-ups happen. */
+static inline bool ajf_cond_wait_until(pthread_cond_t *c, pthread_mutex_t *lock, uint64_t deadline_ns)
+{
+    if (deadline_ns == AJF_FOREVER) {
+        pthread_cond_wait(c, lock);
+        return true;
+    }
+    struct timespec ts = {.tv_sec = (time_t)(deadline_ns / AJF_NS_PER_S), .tv_nsec = (long)(deadline_ns % AJF_NS_PER_S)};
+    return pthread_cond_timedwait(c, lock, &ts) != ETIMEDOUT;
+}
+
+#endif

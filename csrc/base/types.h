@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * types.h - what the core and the embedding program tell each other: attributes, listings, log messages.
+ */
+#ifndef AJF_BASE_TYPES_H
+#define AJF_BASE_TYPES_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/ioctl.h>
+
+/* What a source knows of a file. 72 bytes, no padding, the NumPy dtype ATTR_DTYPE of sources/base.py. */
+struct ajf_attr {
+    uint64_t ino;     /* inode number shown to applications; 0 = make one up, of path and version */
+    uint64_t size;    /* bytes */
+    uint64_t blocks;  /* 512-byte blocks; UINT64_MAX = derive from size */
+    uint64_t version; /* identity of the contents: another value is another file (docs/SEMANTICS.md) */
+    int64_t mtime_ns; /* nanoseconds since the epoch */
+    int64_t ctime_ns;
+    int64_t atime_ns;
+    uint32_t mode; /* type and permissions, as st_mode */
+    uint32_t nlink; /* 0, in a listing: only name and type are known, whoever wants more asks; in an answer to STAT:
+                       true for this once, the next one asks again, and the file is opened however small it is; with
+                       version 0, too, the name is one that no listing has */
+    uint32_t uid;
+    uint32_t gid;
+};
+
+/* One entry of a listing; its name lies at names[name_off .. name_off + name_len) in the blob beside it. */
+struct ajf_entry {
+    struct ajf_attr attr;
+    uint32_t name_off;
+    uint32_t name_len;
+};
+
+struct ajf_statfs {
+    uint64_t block_size; /* bytes; unit of the next three */
+    uint64_t blocks, blocks_free, blocks_available;
+    uint64_t files, files_free;
+    uint32_t name_max;
+};
+
+/* A run of bytes of a file that lie in somebody's open file. */
+struct ajf_extent {
+    int fd;
+    uint64_t fd_offset;
+    uint64_t length;
+};
+
+/*
+ * ioctl(2) on a directory of a mount: what is known of it, or of the entry `name` if that is not empty, and of everything
+ * below counts no longer. Returns when the next look at any of it asks the source. ENOTTY: it is not on a mount of ours.
+ */
+struct ajf_refresh {
+    char name[256]; /* ends with NUL */
+};
+#define AJF_IOC_REFRESH _IOW(0xAF, 1, struct ajf_refresh)
+
+enum ajf_log_level { AJF_LOG_DEBUG, AJF_LOG_INFO, AJF_LOG_WARN, AJF_LOG_ERROR };
+
+#define AJF_LOG_TEXT_BYTES 480 /* longer messages are cut */
+
+struct ajf_log_entry {
+    enum ajf_log_level level;
+    int64_t time_ns; /* CLOCK_REALTIME */
+    char text[AJF_LOG_TEXT_BYTES];
+};
+
+/* What a mount may have: compiled in, and granted by the kernel. */
+enum ajf_feature {
+    AJF_FEATURE_PASSTHROUGH = 1 << 0,
+    AJF_FEATURE_IO_URING = 1 << 1,
+    AJF_FEATURE_READDIRPLUS = 1 << 2,
+    AJF_FEATURE_CACHE_SYMLINKS = 1 << 3,
+    AJF_FEATURE_PARALLEL_DIROPS = 1 << 4,
+    AJF_FEATURE_HUGE_PAGES = 1 << 5, /* granted: the memory store lies on huge pages */
+};
+
+#endif

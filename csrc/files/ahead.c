@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "files/ahead.h"
+
+#include "files/file.h"
+#include "mount.h"
+#include "ops/read.h"
+
+#define MOST_AT_ONCE 32 /* picks on the stack, 10 KiB; the rest comes with the next file that is read */
+#define SOON_NS (5 * AJF_NS_PER_S)  /* a quick reader in order is there by then: what is older makes room, */
+#define KEEP_NS (60 * AJF_NS_PER_S) /* and a slow one, at a second a file, by then */
+
+static uint64_t min_u64(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+void ajf_ahead_init(struct ajf *m)
+{
+    ajf_list_init(&m->ahead.files);
+    m->ahead.bytes = 0;
+    m->ahead.limit = min_u64(m->options.prefetch_bytes, m->cache.limit / 4);
+}
+
+void ajf_ahead_leave_locked(struct ajf *m, struct ajf_file *file)
+{
+    if (ajf_list_empty(&file->ahead))
+        return;
+    ajf_list_del(&file->ahead);
+    m->ahead.bytes -= file->size;
+}
+
+/* Drops those for which nobody has come; returns how many bytes there is room for. */
+static uint64_t make_room(struct ajf *m)
+{
+    struct ajf_ahead *a = &m->ahead;
+    uint64_t now = ajf_now_ns();
+    pthread_mutex_lock(&m->cache.lock);
+    while (!ajf_list_empty(&a->files)) {
+        struct ajf_file *file = AJF_CONTAINER(a->files.next, struct ajf_file, ahead);
+        if (file->ahead_ns + (a->bytes > a->limit / 2 ? SOON_NS : KEEP_NS) > now)
+            break;
+        ajf_ahead_leave_locked(m, file);
+        ajf_file_last_release_locked(m, file);
+    }
+    uint64_t room = a->bytes < a->limit ? a->limit - a->bytes : 0;
+    ajf_cache_unlock(&m->cache);
+    return room;
+}
+
+/* The record `v` has a lookup, which is the caller's. */
+static void fetch(struct ajf *m, const struct ajf_inode_view *v)
+{
+    struct ajf_file *file;
+    pthread_mutex_lock(&m->cache.lock);
+    bool room = m->ahead.bytes + v->attr.size <= m->ahead.limit; /* others look for files at the same time */
+    if (room && !ajf_file_of_locked(m, v->nodeid) && ajf_file_make_locked(m, v, &file) == 0) {
+        ajf_list_add(&m->ahead.files, &file->ahead);
+        file->ahead_ns = ajf_now_ns();
+        m->ahead.bytes += file->size;
+        if (ajf_read_ahead_locked(m, file))
+            ajf_file_retire_locked(m, file);
+    }
+    ajf_cache_unlock(&m->cache);
+}
+
+bool ajf_ahead_is_news_locked(struct ajf *m, struct ajf_file *file)
+{
+    if (!file->lazy || file->noted)
+        return false;
+    file->noted = true;
+    ajf_inode_ref(&m->inodes, file->nodeid);
+    return true;
+}
+
+static void look_ahead(struct ajf *m, uint64_t nodeid)
+{
+    struct ajf_dir_pick picks[MOST_AT_ONCE];
+    uint64_t parent, room = m->ahead.limit ? make_room(m) : 0;
+    size_t len;
+    char name[AJF_NAME_MAX];
+    if (!m->ahead.limit || ajf_inode_name(&m->inodes, nodeid, &parent, name, &len))
+        return;
+    size_t n = ajf_dir_ahead(m, parent, name, len, room, picks, MOST_AT_ONCE);
+    for (size_t i = 0; i < n; i++) {
+        struct ajf_inode_view v;
+        const struct ajf_attr *attr = &picks[i].attr;
+        /* Expired: whatever is known of the name counts for more, and who looks it up asks the listing again. */
+        if (ajf_inode_bind(&m->inodes, parent, picks[i].name, picks[i].len, attr, 0, true, &v))
+            continue;
+        if (v.attr.version == attr->version && v.attr.size == attr->size && v.attr.nlink)
+            fetch(m, &v);
+        ajf_inode_forget(&m->inodes, v.nodeid, 1);
+    }
+}
+
+void ajf_ahead_note(struct ajf *m, uint64_t nodeid)
+{
+    look_ahead(m, nodeid);
+    ajf_inode_unref(&m->inodes, nodeid);
+}

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * file.h - one version of one file, while it is open or its bytes are kept.
+ *
+ * A file version (one nodeid) has at most one struct ajf_file. Its bytes lie in
+ *   - somebody's descriptors (BORROWED): lent by the source; passthrough, or answered by the worker (lent.h);
+ *   - memory (MEMORY): a file of its own in the store, fetched by ranges of granules;
+ *   - a slab (SLAB): small files share pages of the cache; no passthrough, the kernel keeps their pages.
+ * Which ranges are there (`have`) and which are on their way (`claimed`) is kept by granules of 4 KiB.
+ *
+ *     OPENING ──opened──► READY ──last RELEASE──► READY, nothing open: kept while it has bytes
+ *        │ failed              └─ a page evicted, handle closed, read again ──► OPENING
+ *        └──► dropped
+ *
+ * A small file of a source that allows it (ajf_open_lazily) begins in READY and is never OPENING. Its first open waits
+ * for its first bytes (open.h).
+ *
+ * The kernel allows an inode one I/O mode at a time (fuse-facts): the mode and the backing id are chosen at the first
+ * open and kept until the last RELEASE. Handles are stateless: everything is found by nodeid.
+ *
+ * A fetch that overran its deadline may still write into its buffer: the file is then *abandoned* - taken out of
+ * its slot, its readers answered - and a fresh one takes its place, so the next read can succeed.
+ *
+ * Threads: any. Everything here is guarded by cache->lock (pages.h); requests are answered without it.
+ */
+#ifndef AJF_FILES_FILE_H
+#define AJF_FILES_FILE_H
+
+#include "base/list.h"
+#include "base/types.h"
+#include "files/prefetch.h"
+#include "kernel/fuse.h"
+#include "kernel/wait.h"
+#include "memory/memfile.h"
+#include "names/inode.h"
+#include "source/queue.h"
+
+#define AJF_GRANULE_BYTES UINT64_C(4096) /* the kernel's page: finer reads do not exist */
+
+enum ajf_file_state { AJF_FILE_OPENING, AJF_FILE_READY };
+enum ajf_file_store { AJF_STORE_NONE, AJF_STORE_BORROWED, AJF_STORE_MEMORY, AJF_STORE_SLAB };
+enum ajf_file_mode { AJF_MODE_NONE, AJF_MODE_CACHED, AJF_MODE_PASSTHROUGH, AJF_MODE_DIRECT };
+
+#define AJF_NOBODY UINT32_MAX /* no user */
+
+struct ajf_page;
+
+struct ajf_file {
+    uint64_t nodeid, version, size;
+    char *path;
+    uint32_t refs; /* the slot, opens, fetches, readers, replies under way */
+    enum ajf_file_state state;
+    enum ajf_file_store store;
+    enum ajf_file_mode mode;
+    struct ajf_fetch *opening; /* OPENING: the OPEN fetch; no reference */
+    uint64_t opening_ns;       /* when it was queued */
+    uint32_t opens; /* granted and not yet released */
+    uint32_t asker; /* the user for whom it was opened first; AJF_NOBODY */
+    int32_t backing_id;
+    bool has_handle; /* the source has opened it and may be asked for bytes; 0 is a `handle` that needs no CLOSE */
+    uint64_t handle;
+    bool lazy;              /* never opened at the source: it is read with handle 0 */
+    bool noted;             /* lazy: read from its start since the first open (ahead.h) */
+    bool read;              /* the kernel was given bytes, or asked for some */
+    bool complete;          /* every granule is there */
+    bool ever_passthrough;  /* evict whole, by dropping: somebody may still hold its backing */
+    bool abandoned;         /* out of its slot */
+    bool fresh;             /* opened from the source since the last time nothing was open */
+    /* BORROWED */
+    struct ajf_extent *extents;
+    size_t n_extents;
+    uint32_t payer, paid; /* for whom how many descriptors are counted: those of the extents, that of the handle */
+    /* MEMORY, SLAB */
+    struct ajf_memfile memory;
+    struct ajf_page *chunk;     /* SLAB: the page that holds the file */
+    size_t chunk_offset;        /* within the chunk, bytes */
+    struct ajf_list in_chunk;
+    uint64_t *have, *claimed;
+    size_t n_granules, n_have;
+    struct ajf_page *pages;
+    size_t n_pages;
+    uint32_t pins; /* of all its pages */
+    struct ajf_prefetch prefetch;
+    uint64_t read_ns; /* when somebody wanted bytes that are fetched, last */
+    uint64_t gap; /* where prefetch found no room; what is not far behind it waits until that is asked for again. 0: none */
+    struct ajf_list opens_waiting; /* struct ajf_call, each with a reference */
+    struct ajf_list readers;       /* struct ajf_read */
+    struct ajf_list fetches;       /* struct ajf_fetch, queued or under way */
+    struct ajf_list ahead;         /* in m->ahead: fetched ahead and never opened, */
+    uint64_t ahead_ns;             /* since */
+    struct ajf_file_queue queue;   /* the fetch queue's */
+};
+
+struct ajf;
+
+/* RELEASE of one handle; the last one ends the mode. */
+void ajf_file_release(struct ajf *m, uint64_t nodeid);
+
+/* The file of a nodeid, or NULL; no reference is taken. */
+struct ajf_file *ajf_file_of_locked(struct ajf *m, uint64_t nodeid);
+/* True when some handle of this nodeid is open. Takes the lock. */
+bool ajf_file_is_open(struct ajf *m, uint64_t nodeid);
+/* The version of a file that is open; 0: none is. Takes the lock. */
+uint64_t ajf_file_open_version(struct ajf *m, uint64_t nodeid);
+void ajf_file_ref_locked(struct ajf_file *file);
+void ajf_file_unref_locked(struct ajf *m, struct ajf_file *file);
+/* The file in the slot, or a new one in it; OPENING where the source must be asked. 0, -ESTALE, -ENOMEM, -ENOTCONN. */
+int ajf_file_make_locked(struct ajf *m, const struct ajf_inode_view *v, struct ajf_file **ret_file);
+/* READY, and can be read without asking the source to open it. */
+bool ajf_file_usable(const struct ajf_file *file);
+/*
+ * Counts one more open, in the mode of the first one, and fills the answer; its `fh` is 0, or the token of an open that
+ * makes the kernel drop its pages (inode.h).
+ */
+void ajf_file_grant_locked(struct ajf *m, struct ajf_file *file, struct fuse_file_info *fi);
+/* Nothing is open any more: ends the mode, and the file unless it has bytes worth keeping. */
+void ajf_file_last_release_locked(struct ajf *m, struct ajf_file *file);
+/* Counts the descriptors of a file, for the user who opened it first. */
+void ajf_file_pay_locked(struct ajf *m, struct ajf_file *file, uint32_t n);
+/* Has the source forget a handle. */
+void ajf_file_push_close(struct ajf *m, const char *path, uint64_t handle);
+/* Asks the source to open the file (again). 0, -ENOMEM, or -ENOTCONN when the session has ended. */
+int ajf_file_reopen_locked(struct ajf *m, struct ajf_file *file);
+/* OPENING for more than half of the class's timeout: the source may hang in it. */
+bool ajf_file_is_opening_long_locked(const struct ajf *m, const struct ajf_file *file, enum ajf_wait_class class);
+/* Tells the source to forget the handle; when no fetch uses it any more. */
+void ajf_file_close_handle_locked(struct ajf *m, struct ajf_file *file);
+/* The source says that the name leads elsewhere by now: the kernel shall look it up again. Takes locks. */
+void ajf_file_lost(struct ajf *m, const struct ajf_file *file);
+/* Whether nothing uses a file. */
+bool ajf_file_is_idle(const struct ajf_file *file);
+/*
+ * Gives back the memory, and the descriptor, of a file that nobody is reading, the one that has not been for longest;
+ * whoever has it open goes on with new memory. False: there is none.
+ */
+bool ajf_file_close_idle_locked(struct ajf *m);
+/* Drops a file that nothing uses from its slot. */
+void ajf_file_retire_locked(struct ajf *m, struct ajf_file *file);
+/*
+ * Takes a file out of its slot whose fetch is lost, or whose bytes are wrong; when somebody uses it, a fresh, empty one
+ * takes its place. Needs a reference.
+ */
+void ajf_file_abandon_locked(struct ajf *m, struct ajf_file *file);
+
+/*
+ * The source says that version `from` of an open file has become `attr`, which begins with all that was read of it: a
+ * fresh, empty file of that version takes its place under those who have it open, and its record says so. The kernel
+ * drops its pages when it is told of another size. False: it stays what it is, because another version is open, the
+ * kernel reads it itself, or an answer is under way, which would end a page where the old version ended.
+ */
+bool ajf_file_grow(struct ajf *m, uint64_t nodeid, uint64_t from, const struct ajf_attr *attr, uint64_t expires_ns);
+
+static inline size_t ajf_granule(uint64_t offset)
+{
+    return (size_t)(offset / AJF_GRANULE_BYTES);
+}
+
+static inline size_t ajf_granule_up(uint64_t offset)
+{
+    return (size_t)((offset + AJF_GRANULE_BYTES - 1) / AJF_GRANULE_BYTES);
+}
+
+#endif

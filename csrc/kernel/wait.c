@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One table per mount. Timeouts are one number per class, so a list in order of parking is a list in order of
+ * deadline. The thread sleeps until the oldest deadline, or until a caller that was interrupted is to be looked up
+ * (again), and until the page cache wants to rest; with nothing of these it sleeps for ever.
+ */
+#include "kernel/wait.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "mount.h"
+
+#define STATUS_BYTES 2048 /* /proc/<tid>/status up to ShdPnd is under 1 KiB */
+
+static struct ajf_list *bucket_of(struct ajf_waits *t, fuse_req_t req)
+{
+    return &t->bucket[((uintptr_t)req >> 6) * UINT64_C(0x9e3779b97f4a7c15) >> 56];
+}
+
+int ajf_waits_init(struct ajf_waits *t, struct ajf *m)
+{
+    memset(t, 0, sizeof *t);
+    pthread_mutex_init(&t->lock, NULL);
+    ajf_cond_init(&t->wake);
+    ajf_list_init(&t->interrupted);
+    for (int i = 0; i < AJF_WAIT_BUCKETS; i++)
+        ajf_list_init(&t->bucket[i]);
+    for (int i = 0; i < AJF_WAIT_CLASSES; i++)
+        ajf_list_init(&t->by_age[i]);
+    t->timeout_ns[AJF_WAIT_METADATA] = m->options.metadata_timeout_ms * AJF_NS_PER_MS;
+    uint32_t patience_ms = m->options.metadata_timeout_ms;
+    bool brief = patience_ms && patience_ms < AJF_WAIT_BRIEF_MS;
+    t->timeout_ns[AJF_WAIT_BRIEF] = (brief ? patience_ms : AJF_WAIT_BRIEF_MS) * AJF_NS_PER_MS;
+    t->timeout_ns[AJF_WAIT_DATA] = m->options.read_timeout_ms * AJF_NS_PER_MS;
+    t->m = m;
+    return 0;
+}
+
+void ajf_waits_done(struct ajf_waits *t)
+{
+    pthread_cond_destroy(&t->wake);
+    pthread_mutex_destroy(&t->lock);
+}
+
+static void unlink_locked(struct ajf_waits *t, struct ajf_wait *w)
+{
+    w->parked = false;
+    ajf_list_del(&w->by_req);
+    ajf_list_del(&w->by_age);
+    ajf_list_del(&w->by_asked);
+}
+
+static void interrupted_locked(struct ajf_waits *t, struct ajf_wait *w)
+{
+    if (w->interrupted_ns)
+        return;
+    w->interrupted_ns = ajf_now_ns();
+    ajf_list_add_front(&t->interrupted, &w->by_asked);
+    pthread_cond_signal(&t->wake);
+}
+
+/* Called by libfuse with the request's lock held. Only marks: the thread decides. */
+static void on_interrupt(fuse_req_t req, void *data)
+{
+    struct ajf_waits *t = &((struct ajf *)data)->waits;
+    pthread_mutex_lock(&t->lock);
+    AJF_LIST_FOR(l, bucket_of(t, req))
+    {
+        struct ajf_wait *w = AJF_CONTAINER(l, struct ajf_wait, by_req);
+        if (w->req == req) {
+            interrupted_locked(t, w);
+            break;
+        }
+    }
+    pthread_mutex_unlock(&t->lock);
+}
+
+void ajf_waits_nudge(struct ajf_waits *t)
+{
+    pthread_mutex_lock(&t->lock);
+    pthread_cond_signal(&t->wake);
+    pthread_mutex_unlock(&t->lock);
+}
+
+void ajf_wait_arm(struct ajf *m, fuse_req_t req)
+{
+    fuse_req_interrupt_func(req, on_interrupt, m);
+}
+
+int ajf_wait_park(struct ajf *m, struct ajf_wait *w)
+{
+    struct ajf_waits *t = &m->waits;
+    int err = 0;
+    pthread_mutex_lock(&t->lock);
+    if (t->stopping) {
+        err = -ENOTCONN;
+    } else {
+        bool first = ajf_list_empty(&t->by_age[w->class]);
+        w->start_ns = ajf_now_ns();
+        w->deadline_ns = t->timeout_ns[w->class] ? w->start_ns + t->timeout_ns[w->class] : AJF_FOREVER;
+        w->interrupted_ns = w->asked_ns = 0;
+        w->number = ++t->parked;
+        w->parked = true;
+        ajf_list_init(&w->by_asked);
+        ajf_list_add(bucket_of(t, w->req), &w->by_req);
+        ajf_list_add(&t->by_age[w->class], &w->by_age);
+        /* An interrupt that came between ajf_wait_arm and now found nothing in the table; libfuse remembers it. */
+        if (fuse_req_interrupted(w->req))
+            interrupted_locked(t, w);
+        else if (first)
+            pthread_cond_signal(&t->wake);
+        AJF_COUNT(&m->stats, requests_born);
+        t->unanswered++;
+    }
+    pthread_mutex_unlock(&t->lock);
+    return err;
+}
+
+bool ajf_wait_take(struct ajf *m, struct ajf_wait *w)
+{
+    struct ajf_waits *t = &m->waits;
+    pthread_mutex_lock(&t->lock);
+    bool mine = w->parked;
+    if (mine)
+        unlink_locked(t, w);
+    pthread_mutex_unlock(&t->lock);
+    return mine;
+}
+
+bool ajf_wait_unpark(struct ajf *m, struct ajf_wait *w)
+{
+    struct ajf_waits *t = &m->waits;
+    pthread_mutex_lock(&t->lock);
+    bool mine = w->parked;
+    if (mine) {
+        unlink_locked(t, w);
+        t->unanswered--;
+        AJF_COUNT_SUB(&m->stats, requests_born, 1);
+    }
+    pthread_mutex_unlock(&t->lock);
+    return mine;
+}
+
+void ajf_wait_answered(struct ajf *m, const struct ajf_wait *w, long result)
+{
+    struct ajf_waits *t = &m->waits;
+    AJF_COUNT(&m->stats, requests_died);
+    pthread_mutex_lock(&t->lock);
+    if (!--t->unanswered && t->stopping)
+        pthread_cond_broadcast(&t->wake);
+    pthread_mutex_unlock(&t->lock);
+    uint64_t slow_ms = m->options.slow_ms, took_ms = (ajf_now_ns() - w->start_ns) / AJF_NS_PER_MS;
+    if (!slow_ms || took_ms < slow_ms)
+        return;
+    char *path = ajf_inode_path(&m->inodes, w->nodeid, NULL, 0);
+    ajf_log(&m->log, AJF_LOG_WARN, "Fuse.%s(path=%s,fd=%llu,size=%zu,offset=%llu) returned %ld in %llu ms (>=%llu ms)",
+            w->op, path ? path : "?", (unsigned long long)w->nodeid, w->size, (unsigned long long)w->offset, result,
+            (unsigned long long)took_ms, (unsigned long long)slow_ms);
+    free(path);
+}
+
+/* Is the thread `tid` being killed? 1 yes or gone, 0 no, -1 cannot be seen from here. */
+static int being_killed(pid_t tid)
+{
+    char path[40], text[STATUS_BYTES];
+    if (!tid)
+        return -1;
+    snprintf(path, sizeof path, "/proc/%d/status", (int)tid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT ? 1 : -1;
+    ssize_t n = read(fd, text, sizeof text - 1);
+    close(fd);
+    if (n <= 0)
+        return 1;
+    text[n] = '\0';
+    static const char *const masks[] = {"\nSigPnd:", "\nShdPnd:"};
+    for (int i = 0; i < 2; i++) {
+        const char *at = strstr(text, masks[i]);
+        if (at && strtoull(at + strlen(masks[i]), NULL, 16) & (UINT64_C(1) << 8)) /* bit 8 = signal 9 */
+            return 1;
+    }
+    return 0;
+}
+
+/* A request whose caller is looked up. */
+struct suspect {
+    fuse_req_t req;
+    uint64_t number;
+    pid_t tid;
+};
+
+static struct ajf_wait *find_locked(struct ajf_waits *t, const struct suspect *s)
+{
+    AJF_LIST_FOR(l, bucket_of(t, s->req))
+    {
+        struct ajf_wait *w = AJF_CONTAINER(l, struct ajf_wait, by_req);
+        if (w->number == s->number)
+            return w;
+    }
+    return NULL;
+}
+
+/* Takes the requests whose callers are being killed. Gives the lock back meanwhile. */
+static void look_up_locked(struct ajf_waits *t, struct ajf_list *ret_killed)
+{
+    struct suspect suspects[AJF_WAIT_ASKED];
+    int killed[AJF_WAIT_ASKED];
+    size_t n = 0;
+    uint64_t now = ajf_now_ns(), since = now - AJF_WAIT_POLL_MS * AJF_NS_PER_MS;
+    while (n < AJF_WAIT_ASKED && !ajf_list_empty(&t->interrupted)) {
+        struct ajf_wait *w = AJF_CONTAINER(t->interrupted.next, struct ajf_wait, by_asked);
+        if (w->asked_ns > since)
+            break;
+        w->asked_ns = now;
+        ajf_list_del(&w->by_asked);
+        ajf_list_add(&t->interrupted, &w->by_asked);
+        suspects[n++] = (struct suspect){w->req, w->number, fuse_req_ctx(w->req)->pid};
+    }
+    if (!n)
+        return;
+    pthread_mutex_unlock(&t->lock);
+    for (size_t i = 0; i < n; i++)
+        killed[i] = being_killed(suspects[i].tid);
+    pthread_mutex_lock(&t->lock);
+    for (size_t i = 0; i < n; i++) {
+        struct ajf_wait *w = killed[i] ? find_locked(t, &suspects[i]) : NULL;
+        if (w && (killed[i] > 0 || now >= w->interrupted_ns + AJF_WAIT_UNSEEN_MS * AJF_NS_PER_MS)) {
+            unlink_locked(t, w);
+            ajf_list_add(ret_killed, &w->by_age);
+        }
+    }
+}
+
+/* Takes what is due; returns when to look again. */
+static uint64_t collect_locked(struct ajf_waits *t, struct ajf_list *ret_expired)
+{
+    uint64_t now = ajf_now_ns(), next = AJF_FOREVER;
+    for (int class = 0; class < AJF_WAIT_CLASSES; class++) {
+        AJF_LIST_FOR_SAFE(l, &t->by_age[class])
+        {
+            struct ajf_wait *w = AJF_CONTAINER(l, struct ajf_wait, by_age);
+            if (!t->stopping && w->deadline_ns > now) {
+                next = w->deadline_ns < next ? w->deadline_ns : next;
+                break;
+            }
+            unlink_locked(t, w);
+            ajf_list_add(ret_expired, &w->by_age);
+        }
+    }
+    if (!ajf_list_empty(&t->interrupted)) {
+        uint64_t asked = AJF_CONTAINER(t->interrupted.next, struct ajf_wait, by_asked)->asked_ns;
+        uint64_t again = asked ? asked + AJF_WAIT_POLL_MS * AJF_NS_PER_MS : now;
+        next = again < next ? again : next;
+    }
+    return next;
+}
+
+static void answer_all(struct ajf *m, struct ajf_list *list, int err)
+{
+    struct ajf_list *l;
+    while ((l = ajf_list_pop(list))) {
+        struct ajf_wait *w = AJF_CONTAINER(l, struct ajf_wait, by_age);
+        if (err == EIO && w->late) {
+            w->late(m, w);
+            ajf_wait_answered(m, w, 0);
+            w->drop(m, w, err);
+            continue;
+        }
+        const struct ajf_wait was = *w; /* links aside */
+        w->drop(m, w, err);
+        if (err == EINTR) {
+            AJF_COUNT(&m->stats, op_interrupted);
+        } else if (err == EIO) {
+            AJF_COUNT(&m->stats, op_timed_out);
+            char *path = ajf_inode_path(&m->inodes, was.nodeid, NULL, 0);
+            ajf_log(&m->log, AJF_LOG_ERROR, "%s of %s at %llu+%zu: no answer from the source within %llu ms; EIO",
+                    was.op, path ? path : "?", (unsigned long long)was.offset, was.size,
+                    (unsigned long long)((was.deadline_ns - was.start_ns) / AJF_NS_PER_MS));
+            free(path);
+        }
+        fuse_reply_err(was.req, err);
+        ajf_wait_answered(m, &was, -err);
+    }
+}
+
+static void *run(void *arg)
+{
+    struct ajf_waits *t = arg;
+    struct ajf_list killed, expired;
+    ajf_list_init(&killed);
+    ajf_list_init(&expired);
+    pthread_setname_np(pthread_self(), "ajf-wait");
+    pthread_mutex_lock(&t->lock);
+    for (;;) {
+        look_up_locked(t, &killed);
+        uint64_t next = collect_locked(t, &expired);
+        bool stopping = t->stopping;
+        if (ajf_list_empty(&killed) && ajf_list_empty(&expired)) {
+            if (stopping)
+                break;
+            uint64_t rest = t->m->cache.rest_ns;
+            if (rest > ajf_now_ns()) {
+                ajf_cond_wait_until(&t->wake, &t->lock, rest < next ? rest : next);
+                continue;
+            }
+        }
+        pthread_mutex_unlock(&t->lock);
+        answer_all(t->m, &killed, EINTR);
+        answer_all(t->m, &expired, stopping ? ENOTCONN : EIO);
+        if (t->m->cache.rest_ns <= ajf_now_ns())
+            ajf_cache_rest(t->m);
+        pthread_mutex_lock(&t->lock);
+    }
+    pthread_mutex_unlock(&t->lock);
+    return NULL;
+}
+
+int ajf_waits_start(struct ajf_waits *t)
+{
+    int err = pthread_create(&t->thread, NULL, run, t);
+    t->thread_started = !err;
+    return -err;
+}
+
+int ajf_waits_stop(struct ajf_waits *t, uint64_t deadline_ns)
+{
+    pthread_mutex_lock(&t->lock);
+    t->stopping = true;
+    bool join = t->thread_started;
+    t->thread_started = false;
+    pthread_cond_signal(&t->wake);
+    pthread_mutex_unlock(&t->lock);
+    if (join)
+        pthread_join(t->thread, NULL);
+    bool more = true;
+    pthread_mutex_lock(&t->lock);
+    while (t->unanswered && more) /* somebody is writing a reply */
+        more = ajf_cond_wait_until(&t->wake, &t->lock, deadline_ns);
+    int err = t->unanswered ? -ETIMEDOUT : 0;
+    pthread_mutex_unlock(&t->lock);
+    return err;
+}

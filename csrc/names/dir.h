@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * dir.h - the listings of directories: which one counts, who has it open, what the kernel may keep of it.
+ *
+ * Sorted, so that offsets mean the same in the next listing of an unchanged directory (handles are stateless), and so
+ * that a LOOKUP behind a listing is a binary search. A snapshot is valid for new OPENDIRs until it expires; while it
+ * is open it stays as it is. Inode records are made when an entry is handed to the kernel, not before.
+ *
+ * OPENDIR never asks the source. Where no snapshot is good it gives a *seat*, which gets a snapshot when it is read: many
+ * open a directory and never list it.
+ *
+ * The kernel caches what it read (FOPEN_CACHE_DIR); it may keep that while the snapshot is the same (`edition`). From
+ * the next one it reads anew, and gets attributes and timeouts with the names (READDIRPLUS); names that it kept would
+ * each cost a LOOKUP, as their timeouts passed with the snapshot's. Its cache is one for all handles, and finds its place
+ * by offset: it must never get entries of two snapshots. So who takes a seat makes it drop its cache and fills it, but
+ * only where nobody else has the directory open who may do so; and while he has not read, nobody else uses or fills it.
+ *
+ * What is told of one name, by a look-up or a newer listing, and a snapshot that says otherwise are not both believed:
+ * the older one counts no longer (ajf_dir_hear, ajf_dir_denies, ajf_dir_listed).
+ *
+ * An open directory keeps its snapshot, and a program may have many open that change all the time. Beyond a limit the
+ * contents of the snapshot that was read longest ago are given up, and a reader that goes on in it gets ESTALE.
+ *
+ * Threads: any. Lock: dirs->lock guards the table and all counts; above inodes->lock. Snapshots are read without it,
+ * held by a reference.
+ */
+#ifndef AJF_NAMES_DIR_H
+#define AJF_NAMES_DIR_H
+
+#include <pthread.h>
+
+#include "base/list.h"
+#include "base/types.h"
+#include "kernel/fuse.h"
+#include "names/inode.h"
+#include "names/listing.h"
+
+#define AJF_DIR_BUCKETS 1024
+#define AJF_DIR_KEEP_BYTES (UINT64_C(64) << 20) /* of snapshots that new opens get: 600 k entries or so */
+#define AJF_DIR_HELD_BYTES (UINT64_C(64) << 20) /* of others, which somebody has open */
+
+/* A directory that is open, but had no snapshot that was good when it was opened. */
+struct ajf_seat {
+    struct ajf_list by_node;
+    uint32_t id;           /* as that of a snapshot */
+    uint64_t nodeid;
+    bool fills;            /* what is read through it the kernel caches */
+    struct ajf_listing *l; /* lock; a reference; NULL: it has not been read */
+};
+
+/* A file that ajf_dir_ahead found worth fetching. */
+struct ajf_dir_pick {
+    struct ajf_attr attr;
+    size_t len;
+    char name[AJF_NAME_MAX];
+};
+
+struct ajf_dirs {
+    pthread_mutex_t lock;
+    struct ajf_list bucket[AJF_DIR_BUCKETS]; /* lock; by nodeid */
+    struct ajf_list seats[AJF_DIR_BUCKETS];  /* lock; by nodeid */
+    struct ajf_list by_age;                  /* lock; current ones, oldest first */
+    struct ajf_list held;                    /* lock; the others that have contents, that which was read longest ago first */
+    uint64_t bytes;                          /* lock; of the contents of all, */
+    uint64_t kept_bytes;                     /* lock; and of those that are current */
+    uint64_t held_most;                      /* AJF_DIR_HELD_BYTES, but in tests */
+    uint64_t told_ns;                        /* lock; when the log was told that some were given up, last */
+    uint32_t next_id, next_token;            /* lock; never 0 */
+    uint64_t dropped_ns;                     /* lock; when a snapshot turned out to be out of date, whichever */
+    uint64_t forgotten_ns;                   /* lock; when all that was known of some directories was to be forgotten */
+    bool closed;                             /* lock; the connection is gone */
+};
+
+struct ajf;
+
+void ajf_dirs_init(struct ajf_dirs *d);
+/* Drops every snapshot, open or not: the connection is gone. */
+void ajf_dirs_clear(struct ajf *m);
+void ajf_dirs_done(struct ajf_dirs *d);
+
+/* OPENDIR, with the current snapshot or a seat: 0 and ret_fi filled, or -ENOMEM. */
+int ajf_dir_open(struct ajf *m, uint64_t nodeid, const struct fuse_file_info *fi, struct fuse_file_info *ret_fi);
+void ajf_dir_release(struct ajf *m, uint64_t nodeid, uint64_t fh);
+/* As ajf_dir_release, of an open whose reply the kernel did not take: it has dropped nothing. */
+void ajf_dir_unopen(struct ajf *m, uint64_t nodeid, uint64_t fh);
+
+/*
+ * READDIR or READDIRPLUS: answers `req`. False: there is no snapshot (any more); a LIST is needed, and `listed` is what it
+ * brought (else NULL), however short its life.
+ */
+bool ajf_dir_read(struct ajf *m, fuse_req_t req, uint64_t nodeid, uint64_t fh, size_t size, uint64_t offset, bool plus,
+                  struct ajf_listing *listed);
+
+/*
+ * Builds the snapshot of what the source was asked at asked_ns, and makes it current; one that was `offered` only where
+ * nothing newer is known, and without saying what does not exist. The kernel is told of names that the one before it
+ * had and it lacks, or the other way round. 0, -ENOMEM, -ENOTCONN, -EINVAL (offsets outside the blob). The caller may
+ * have a reference (ret_l), to be given back by ajf_dir_unref.
+ */
+int ajf_dir_listed(struct ajf *m, uint64_t nodeid, const struct ajf_entry *entries, size_t n, const char *names,
+                   size_t names_len, uint64_t asked_ns, bool offered, struct ajf_listing **ret_l);
+void ajf_dir_unref(struct ajf *m, struct ajf_listing *l);
+
+/* A name in the current snapshot of its directory: 0, -ENOENT, or -EAGAIN (not known, or too old). */
+int ajf_dir_find(struct ajf *m, uint64_t parent, const char *name, size_t len, uint64_t now_ns,
+                 struct ajf_attr *ret_attr, uint64_t *ret_expires_ns);
+
+/*
+ * The source says, asked at asked_ns, what `name` is; without attributes, that it is nothing. If the current snapshot
+ * is older and says otherwise, it is dropped.
+ */
+enum ajf_dir_said {
+    AJF_DIR_SAYS_SO,       /* or nothing */
+    AJF_DIR_SAID_OTHERWISE, /* it was older */
+    AJF_DIR_KNOWS_BETTER,  /* it is newer: what was heard is true for this once */
+};
+enum ajf_dir_said ajf_dir_hear(struct ajf *m, uint64_t parent, const char *name, size_t len,
+                               const struct ajf_attr *attr, uint64_t asked_ns);
+
+/* Whether the current snapshot lacks a name of which attributes that expire at expires_ns were learnt before it. */
+bool ajf_dir_denies(struct ajf *m, uint64_t parent, const char *name, size_t len, uint64_t now_ns,
+                    uint64_t expires_ns);
+
+/*
+ * Notes that the file `name` is being read, and finds those that are likely to be read next (run.h), in the order of
+ * names or of inode numbers, whichever is being followed: regular files of 1 byte to lazy_open_bytes, at most `most` and
+ * of at most `room` bytes in all; returns how many.
+ */
+size_t ajf_dir_ahead(struct ajf *m, uint64_t parent, const char *name, size_t len, uint64_t room,
+                     struct ajf_dir_pick *ret_picks, size_t most);
+
+/* The snapshot is known to be out of date. */
+void ajf_dirs_drop(struct ajf_dirs *d, uint64_t nodeid);
+/* What has been asked for by now, and is not answered yet, will be out of date. */
+void ajf_dirs_forget(struct ajf_dirs *d);
+
+#endif

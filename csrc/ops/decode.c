@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ops/decode.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+#include "files/file.h"
+#include "mount.h"
+#include "ops/open.h"
+#include "ops/read.h"
+
+/* The mount of a request, having counted it; with the debug option each is logged. */
+#define ENTER(req, stat, op, nodeid, what)                                                                                 \
+    struct ajf *m = fuse_req_userdata(req);                                                                            \
+    ajf_keep_thread(req);                                                                                              \
+    AJF_COUNT(&m->stats, stat);                                                                                        \
+    if (m->options.debug)                                                                                              \
+    ajf_log(&m->log, AJF_LOG_DEBUG, "Enter: Fuse.%s(node=%llu,%s)", (op), (unsigned long long)(nodeid), (what))
+
+static void init(void *userdata, struct fuse_conn_info *conn)
+{
+    ajf_session_negotiate(userdata, conn);
+}
+
+static void lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+    ENTER(req, op_lookup, "Lookup", parent, name);
+    ajf_names_lookup(m, req, parent, name);
+}
+
+static void forget(fuse_req_t req, fuse_ino_t nodeid, uint64_t nlookup)
+{
+    ENTER(req, op_forget, "Forget", nodeid, "");
+    ajf_inode_forget(&m->inodes, nodeid, nlookup);
+    fuse_reply_none(req);
+}
+
+static void forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
+{
+    struct ajf *m = fuse_req_userdata(req);
+    AJF_COUNT_ADD(&m->stats, op_forget, count);
+    for (size_t i = 0; i < count; i++)
+        ajf_inode_forget(&m->inodes, forgets[i].ino, forgets[i].nlookup);
+    fuse_reply_none(req);
+}
+
+static void getattr(fuse_req_t req, fuse_ino_t nodeid, struct fuse_file_info *fi)
+{
+    (void)fi;
+    ENTER(req, op_getattr, "Getattr", nodeid, "");
+    ajf_names_getattr(m, req, nodeid);
+}
+
+static void readlink_(fuse_req_t req, fuse_ino_t nodeid)
+{
+    ENTER(req, op_readlink, "Readlink", nodeid, "");
+    ajf_names_readlink(m, req, nodeid);
+}
+
+static void open_(fuse_req_t req, fuse_ino_t nodeid, struct fuse_file_info *fi)
+{
+    ENTER(req, op_open, "Open", nodeid, "");
+    if ((fi->flags & O_ACCMODE) != O_RDONLY || fi->flags & O_TRUNC) {
+        AJF_COUNT(&m->stats, op_refused);
+        fuse_reply_err(req, EROFS);
+    } else {
+        ajf_open(m, req, nodeid, fi);
+    }
+}
+
+static void read_(fuse_req_t req, fuse_ino_t nodeid, size_t size, off_t offset, struct fuse_file_info *fi)
+{
+    ENTER(req, op_read, "Read", nodeid, "");
+    if (fi->fh)
+        ajf_inode_settle(&m->inodes, nodeid, (uint32_t)fi->fh);
+    AJF_COUNT_ADD(&m->stats, op_read_bytes, size);
+    ajf_read(m, req, nodeid, size, (uint64_t)offset);
+}
+
+static void release(fuse_req_t req, fuse_ino_t nodeid, struct fuse_file_info *fi)
+{
+    ENTER(req, op_release, "Release", nodeid, "");
+    if (fi->fh)
+        ajf_inode_settle(&m->inodes, nodeid, (uint32_t)fi->fh);
+    ajf_file_release(m, nodeid);
+    fuse_reply_err(req, 0);
+}
+
+static void opendir_(fuse_req_t req, fuse_ino_t nodeid, struct fuse_file_info *fi)
+{
+    struct fuse_file_info granted;
+    ENTER(req, op_opendir, "Opendir", nodeid, "");
+    int err = ajf_dir_open(m, nodeid, fi, &granted);
+    if (err)
+        fuse_reply_err(req, -err);
+    else if (fuse_reply_open(req, &granted) < 0)
+        ajf_dir_unopen(m, nodeid, granted.fh);
+}
+
+static void readdir_(fuse_req_t req, fuse_ino_t nodeid, size_t size, off_t offset, struct fuse_file_info *fi)
+{
+    ENTER(req, op_readdir, "Readdir", nodeid, "");
+    if (!ajf_dir_read(m, req, nodeid, fi->fh, size, (uint64_t)offset, false, NULL))
+        ajf_names_list(m, req, nodeid, fi, size, (uint64_t)offset, false);
+}
+
+static void readdirplus(fuse_req_t req, fuse_ino_t nodeid, size_t size, off_t offset, struct fuse_file_info *fi)
+{
+    ENTER(req, op_readdirplus, "Readdirplus", nodeid, "");
+    if (!ajf_dir_read(m, req, nodeid, fi->fh, size, (uint64_t)offset, true, NULL))
+        ajf_names_list(m, req, nodeid, fi, size, (uint64_t)offset, true);
+}
+
+static void releasedir(fuse_req_t req, fuse_ino_t nodeid, struct fuse_file_info *fi)
+{
+    ENTER(req, op_releasedir, "Releasedir", nodeid, "");
+    ajf_dir_release(m, nodeid, fi->fh);
+    fuse_reply_err(req, 0);
+}
+
+static void statfs_(fuse_req_t req, fuse_ino_t nodeid)
+{
+    ENTER(req, op_statfs, "Statfs", nodeid, "");
+    ajf_names_statfs(m, req);
+}
+
+static void ioctl_(fuse_req_t req, fuse_ino_t nodeid, unsigned command, void *arg, struct fuse_file_info *fi,
+                   unsigned flags, const void *in, size_t in_size, size_t out_size)
+{
+    const struct ajf_refresh *refresh = in;
+    (void)arg, (void)fi, (void)out_size;
+    if (command != AJF_IOC_REFRESH || !(flags & FUSE_IOCTL_DIR)) {
+        fuse_reply_err(req, ENOTTY); /* any program that asks whether it writes to a terminal comes here */
+        return;
+    }
+    ENTER(req, op_refresh, "Refresh", nodeid, "");
+    if (in_size < sizeof *refresh || !memchr(refresh->name, '\0', sizeof refresh->name) || strchr(refresh->name, '/'))
+        fuse_reply_err(req, EINVAL);
+    else
+        ajf_names_refresh(m, req, nodeid, refresh->name);
+}
+
+/* ---------------------------------------------------------------------------------- read-only: nothing changes */
+
+static void refuse(fuse_req_t req)
+{
+    struct ajf *m = fuse_req_userdata(req);
+    AJF_COUNT(&m->stats, op_refused);
+    fuse_reply_err(req, EROFS);
+}
+
+static void setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set, struct fuse_file_info *fi)
+{
+    refuse(req);
+}
+
+static void mknod_(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)
+{
+    refuse(req);
+}
+
+static void mkdir_(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
+{
+    refuse(req);
+}
+
+static void unlink_(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+    refuse(req);
+}
+
+static void symlink_(fuse_req_t req, const char *link, fuse_ino_t parent, const char *name)
+{
+    refuse(req);
+}
+
+static void rename_(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t to, const char *to_name,
+                    unsigned flags)
+{
+    refuse(req);
+}
+
+static void link_(fuse_req_t req, fuse_ino_t ino, fuse_ino_t to, const char *name)
+{
+    refuse(req);
+}
+
+static void write_(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off, struct fuse_file_info *fi)
+{
+    refuse(req);
+}
+
+static void create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi)
+{
+    refuse(req);
+}
+
+static void fallocate_(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len, struct fuse_file_info *fi)
+{
+    refuse(req);
+}
+
+const struct fuse_lowlevel_ops ajf_ops = {
+    .init = init,
+    .lookup = lookup,
+    .forget = forget,
+    .forget_multi = forget_multi,
+    .getattr = getattr,
+    .readlink = readlink_,
+    .open = open_,
+    .read = read_,
+    .release = release,
+    .opendir = opendir_,
+    .readdir = readdir_,
+    .readdirplus = readdirplus,
+    .releasedir = releasedir,
+    .statfs = statfs_,
+    .ioctl = ioctl_,
+    .setattr = setattr,
+    .mknod = mknod_,
+    .mkdir = mkdir_,
+    .unlink = unlink_,
+    .rmdir = unlink_,
+    .symlink = symlink_,
+    .rename = rename_,
+    .link = link_,
+    .write = write_,
+    .create = create,
+    .fallocate = fallocate_,
+};

@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ops/names.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "files/file.h"
+#include "mount.h"
+#include "names/dir.h"
+
+void ajf_names_init(struct ajf_names *names)
+{
+    pthread_mutex_init(&names->lock, NULL);
+    names->statfs = (struct statvfs){.f_bsize = 4096, .f_frsize = 4096, .f_namemax = AJF_NAME_MAX};
+    for (int i = 0; i < AJF_NAMES_BUCKETS; i++)
+        ajf_list_init(&names->joinable[i]);
+}
+
+void ajf_names_done(struct ajf_names *names)
+{
+    pthread_mutex_destroy(&names->lock);
+}
+
+/* ----------------------------------------------------------------------------------------------------- parking */
+
+static struct ajf_list *bucket(struct ajf_names *names, uint64_t nodeid)
+{
+    return &names->joinable[nodeid % AJF_NAMES_BUCKETS];
+}
+
+static struct ajf_fetch *find_locked(struct ajf_names *names, enum ajf_fetch_kind kind, uint64_t nodeid, const char *name)
+{
+    AJF_LIST_FOR(l, bucket(names, nodeid))
+    {
+        struct ajf_fetch *f = AJF_CONTAINER(l, struct ajf_fetch, by_key);
+        if (f->info.kind == kind && f->nodeid == nodeid && !f->name == !name && (!name || !strcmp(f->name, name)))
+            return f;
+    }
+    return NULL;
+}
+
+static struct ajf_fetch *fetch_for(struct ajf *m, enum ajf_fetch_kind kind, uint64_t nodeid, const char *name)
+{
+    size_t len = name ? strlen(name) : 0;
+    struct ajf_fetch *f =
+        ajf_fetch_new(m, kind, AJF_LANE_METADATA, ajf_inode_path(&m->inodes, nodeid, name, len));
+    if (!f)
+        return NULL;
+    f->nodeid = nodeid;
+    f->name = name ? strdup(name) : NULL;
+    f->name_len = len;
+    if (name && !f->name) {
+        ajf_fetch_free(f);
+        return NULL;
+    }
+    ajf_inode_ref(&m->inodes, nodeid); /* until ajf_names_end: the answer may bind a name in it */
+    if (kind == AJF_FETCH_STAT && !name && m->follows_growth)
+        f->info.version = ajf_file_open_version(m, nodeid);
+    return f;
+}
+
+static bool is_wanted_locked(const struct ajf_fetch *f)
+{
+    return !ajf_list_empty(&f->calls) || (f->info.kind == AJF_FETCH_STAT && f->nodeid == AJF_ROOT && !f->name);
+}
+
+static void drop_call(struct ajf *m, struct ajf_wait *w, int err)
+{
+    struct ajf_call *call = AJF_CONTAINER(w, struct ajf_call, wait);
+    struct ajf_fetch *f, *queued = NULL;
+    pthread_mutex_lock(&m->names.lock);
+    f = call->fetch;
+    ajf_list_del(&call->link);
+    if (err == EIO && f)
+        ajf_list_del(&f->by_key); /* it may hang: whoever comes next shall ask anew */
+    if (f && !is_wanted_locked(f) && ajf_queue_cancel(&m->queue, f)) {
+        ajf_list_del(&f->by_key);
+        queued = f;
+    } else if (err == EIO && f && ajf_list_empty(&f->calls)) {
+        ajf_queue_uncount(&m->queue, f); /* it hangs in the source: its place shall not be missed */
+        AJF_COUNT(&m->stats, fetch_abandoned);
+    }
+    pthread_mutex_unlock(&m->names.lock);
+    free(call);
+    if (queued) {
+        AJF_COUNT(&m->stats, fetch_cancelled);
+        queued->answered = true;
+        ajf_fetch_release(queued);
+    }
+}
+
+/* Joins or starts the fetch; answers `call` itself when that cannot be done. Takes the call. */
+static void park(struct ajf *m, struct ajf_call *call, enum ajf_fetch_kind kind, uint64_t nodeid, const char *name)
+{
+    struct ajf_names *names = &m->names;
+    fuse_req_t req = call->wait.req;
+    call->wait.drop = drop_call;
+    call->wait.class = call->wait.late ? AJF_WAIT_BRIEF : AJF_WAIT_METADATA;
+    call->wait.nodeid = nodeid;
+    ajf_wait_arm(m, req);
+    pthread_mutex_lock(&names->lock);
+    struct ajf_fetch *f = find_locked(names, kind, nodeid, name), *started = NULL;
+    if (!f && (f = started = fetch_for(m, kind, nodeid, name)))
+        ajf_list_add(bucket(names, nodeid), &f->by_key);
+    int err = f ? 0 : -ENOMEM;
+    if (f) {
+        call->fetch = f;
+        ajf_list_add(&f->calls, &call->link);
+        err = ajf_wait_park(m, &call->wait);
+        if (err)
+            ajf_list_del(&call->link);
+    }
+    if (started)
+        ajf_queue_push(&m->queue, started);
+    pthread_mutex_unlock(&names->lock);
+    if (err) {
+        fuse_reply_err(req, -err);
+        free(call);
+    }
+}
+
+static struct ajf_call *call_new(fuse_req_t req, const char *op)
+{
+    struct ajf_call *call = calloc(1, sizeof *call);
+    if (!call) {
+        fuse_reply_err(req, ENOMEM);
+        return NULL;
+    }
+    call->wait.req = req;
+    call->wait.op = op;
+    return call;
+}
+
+void ajf_names_forget(struct ajf_names *names)
+{
+    names->forgotten_ns = ajf_now_ns();
+}
+
+void ajf_names_begin(struct ajf *m, struct ajf_fetch *f)
+{
+    pthread_mutex_lock(&m->names.lock);
+    ajf_list_del(&f->by_key);
+    pthread_mutex_unlock(&m->names.lock);
+}
+
+static const struct ajf_fetch **overdue(struct ajf_names *names, const struct ajf_call *call)
+{
+    return call->attributes ? &names->overdue_root : &names->overdue_statfs;
+}
+
+static void answer_with_what_was_known(struct ajf *m, const struct ajf_call *call)
+{
+    struct ajf_inode_view v;
+    if (call->attributes) {
+        ajf_inode_get(&m->inodes, AJF_ROOT, &v);
+        ajf_names_reply_attr(m, call->wait.req, &v);
+        return;
+    }
+    pthread_mutex_lock(&m->names.lock);
+    struct statvfs st = m->names.statfs;
+    pthread_mutex_unlock(&m->names.lock);
+    fuse_reply_statfs(call->wait.req, &st);
+}
+
+static void answer_late(struct ajf *m, struct ajf_wait *w)
+{
+    struct ajf_call *call = AJF_CONTAINER(w, struct ajf_call, wait);
+    pthread_mutex_lock(&m->names.lock);
+    if (call->fetch)
+        *overdue(&m->names, call) = call->fetch;
+    pthread_mutex_unlock(&m->names.lock);
+    answer_with_what_was_known(m, call);
+}
+
+/* As park, of a question about the mount as a whole; not for long, and not at all while it has been long already. */
+static void park_briefly(struct ajf *m, struct ajf_call *call, enum ajf_fetch_kind kind)
+{
+    pthread_mutex_lock(&m->names.lock);
+    bool late = *overdue(&m->names, call);
+    pthread_mutex_unlock(&m->names.lock);
+    call->wait.late = answer_late;
+    if (!late) {
+        park(m, call, kind, AJF_ROOT, NULL);
+        return;
+    }
+    answer_with_what_was_known(m, call);
+    free(call);
+}
+
+bool ajf_names_is_wanted(struct ajf_fetch *f)
+{
+    pthread_mutex_lock(&f->m->names.lock);
+    bool wanted = is_wanted_locked(f);
+    pthread_mutex_unlock(&f->m->names.lock);
+    return wanted;
+}
+
+/* ------------------------------------------------------------------------------------------------ the requests */
+
+/* 0, -ENOENT until ret_view->expires_ns, or -EAGAIN: the source is to be asked. */
+static int look_up(struct ajf *m, uint64_t parent, const char *name, size_t len, struct ajf_inode_view *ret_view)
+{
+    uint64_t now = ajf_now_ns(), expires;
+    struct ajf_attr attr;
+    int known = ajf_inode_find(&m->inodes, parent, name, len, now, ret_view);
+    if (!known && ajf_dir_denies(m, parent, name, len, now, ret_view->expires_ns)) {
+        ajf_inode_forget(&m->inodes, ret_view->nodeid, 1);
+        known = -EAGAIN;
+    }
+    if (!known)
+        return 0;
+    int listed = ajf_dir_find(m, parent, name, len, now, &attr, &expires);
+    if (!listed) {
+        listed = ajf_inode_bind(&m->inodes, parent, name, len, &attr, expires, true, ret_view);
+        return listed == -ENOENT ? known : listed; /* the listing is older than what says that it is gone */
+    }
+    if (known == -EAGAIN && listed == -ENOENT) {
+        ret_view->expires_ns = expires;
+        return -ENOENT;
+    }
+    return known;
+}
+
+void ajf_names_lookup(struct ajf *m, fuse_req_t req, uint64_t parent, const char *name)
+{
+    size_t len = strlen(name);
+    struct ajf_inode_view v;
+    if (len > AJF_NAME_MAX) {
+        fuse_reply_err(req, ENAMETOOLONG);
+        return;
+    }
+    int err = look_up(m, parent, name, len, &v);
+    if (!err) {
+        ajf_names_reply_entry(m, req, &v);
+    } else if (err == -ENOENT) {
+        ajf_names_reply_negative(req, v.expires_ns);
+    } else {
+        struct ajf_call *call = call_new(req, "Lookup");
+        if (!call)
+            return;
+        call->lookup = true;
+        park(m, call, AJF_FETCH_STAT, parent, name);
+    }
+}
+
+void ajf_names_getattr(struct ajf *m, fuse_req_t req, uint64_t nodeid)
+{
+    struct ajf_inode_view v;
+    int err = ajf_inode_get(&m->inodes, nodeid, &v);
+    if (err) {
+        fuse_reply_err(req, -err);
+    } else if (v.stale && !ajf_file_is_open(m, nodeid) && !S_ISDIR(v.attr.mode)) {
+        fuse_reply_err(req, ESTALE); /* a path walk: the kernel looks the name up again */
+    } else if ((v.stale && (!m->follows_growth || S_ISDIR(v.attr.mode))) || ajf_now_ns() < v.expires_ns) {
+        ajf_names_reply_attr(m, req, &v);
+    } else {
+        struct ajf_call *call = call_new(req, "Getattr");
+        if (call && nodeid == AJF_ROOT) {
+            call->attributes = true;
+            park_briefly(m, call, AJF_FETCH_STAT);
+        } else if (call) {
+            park(m, call, AJF_FETCH_STAT, nodeid, NULL);
+        }
+    }
+}
+
+void ajf_names_confirm(struct ajf *m, fuse_req_t req, const struct ajf_inode_view *v, const struct fuse_file_info *fi)
+{
+    struct ajf_call *call = call_new(req, "Open");
+    if (!call)
+        return;
+    call->open = true;
+    call->fi = *fi;
+    call->checked = (struct ajf_permissions){.mode = v->attr.mode, .uid = v->attr.uid, .gid = v->attr.gid};
+    park(m, call, AJF_FETCH_STAT, v->nodeid, NULL);
+}
+
+void ajf_names_readlink(struct ajf *m, fuse_req_t req, uint64_t nodeid)
+{
+    struct ajf_call *call = call_new(req, "Readlink");
+    if (call)
+        park(m, call, AJF_FETCH_READLINK, nodeid, NULL);
+}
+
+void ajf_names_statfs(struct ajf *m, fuse_req_t req)
+{
+    struct ajf_call *call = call_new(req, "Statfs");
+    if (call)
+        park_briefly(m, call, AJF_FETCH_STATFS);
+}
+
+void ajf_names_refresh(struct ajf *m, fuse_req_t req, uint64_t nodeid, const char *name)
+{
+    struct ajf_call *call = call_new(req, "Refresh");
+    if (call)
+        park(m, call, AJF_FETCH_FORGET, nodeid, *name ? name : NULL);
+}
+
+void ajf_names_list(struct ajf *m, fuse_req_t req, uint64_t nodeid, const struct fuse_file_info *fi, size_t size,
+                   uint64_t offset, bool plus)
+{
+    struct ajf_call *call = call_new(req, "Readdir");
+    if (!call)
+        return;
+    call->fi = *fi;
+    call->plus = plus;
+    call->wait.size = size;
+    call->wait.offset = offset;
+    park(m, call, AJF_FETCH_LIST, nodeid, NULL);
+}

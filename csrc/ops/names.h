@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * names.h - requests about names and attributes: from what is known, or parked on a fetch of metadata.
+ *
+ * Each entry point answers its request exactly once, now or later. Equal questions share a fetch as long as no
+ * fetcher has taken it (afterwards an answer might be older than the question). One that still waits for a fetcher when
+ * the last of its callers has gone is taken back.
+ *
+ * Threads: workers call the entry points, fetchers the answers. Lock: names->lock guards the lists of calls and the
+ * table of joinable fetches; above queue->lock, below nothing.
+ */
+#ifndef AJF_OPS_NAMES_H
+#define AJF_OPS_NAMES_H
+
+#include <errno.h>
+#include <sys/statvfs.h>
+
+#include "base/list.h"
+#include "base/types.h"
+#include "kernel/fuse.h"
+#include "kernel/wait.h"
+#include "names/inode.h"
+#include "ops/names_reply.h"
+#include "source/queue.h"
+
+/* A parked request that is not a READ. */
+struct ajf_call {
+    struct ajf_wait wait;
+    struct ajf_list link;     /* fetch->calls (names->lock) or file->opens_waiting (cache->lock) */
+    struct ajf_fetch *fetch;  /* metadata; NULL: an OPEN */
+    struct ajf_file *file;    /* OPEN */
+    struct fuse_file_info fi;
+    bool lookup;              /* STAT: answer with an entry instead of attributes */
+    bool attributes;          /* STAT that may be answered with what was known: the root's */
+    bool open;                /* STAT: an OPEN is granted if the source still says `checked`, by which it was permitted */
+    struct ajf_permissions checked;
+    bool plus;                /* LIST: answer READDIRPLUS of wait.size at wait.offset instead of READDIR */
+};
+
+#define AJF_NAMES_BUCKETS 64
+
+struct ajf_names {
+    pthread_mutex_t lock;
+    struct ajf_list joinable[AJF_NAMES_BUCKETS]; /* lock; queued fetches, by kind and nodeid */
+    /* lock; a STATFS, and a STAT of the root, for whose answer nobody waited any longer: nobody waits for another one */
+    const struct ajf_fetch *overdue_statfs, *overdue_root;
+    struct statvfs statfs; /* lock; what was told last */
+    _Atomic uint64_t forgotten_ns; /* what was asked until then, and is answered later, is true for that once */
+};
+
+struct ajf;
+
+void ajf_names_init(struct ajf_names *names);
+void ajf_names_done(struct ajf_names *names);
+
+void ajf_names_lookup(struct ajf *m, fuse_req_t req, uint64_t parent, const char *name);
+/* The root's are like ajf_names_statfs: it is there as long as the mount is. */
+void ajf_names_getattr(struct ajf *m, fuse_req_t req, uint64_t nodeid);
+/* OPEN of record `v`, which the kernel has permitted: ajf_open_confirmed if the source says the same, else ESTALE. */
+void ajf_names_confirm(struct ajf *m, fuse_req_t req, const struct ajf_inode_view *v, const struct fuse_file_info *fi);
+void ajf_names_readlink(struct ajf *m, fuse_req_t req, uint64_t nodeid);
+/* Who watches a mount must not hang with its source: after a while the figures are those that were told last. */
+void ajf_names_statfs(struct ajf *m, fuse_req_t req);
+/*
+ * Forgets a directory, or `name` in it if that is not empty, and everything below: daemon, source and kernel. Answered
+ * when whoever looks next asks the source.
+ */
+void ajf_names_refresh(struct ajf *m, fuse_req_t req, uint64_t nodeid, const char *name);
+/* LIST of a directory, to answer READDIR(PLUS). */
+void ajf_names_list(struct ajf *m, fuse_req_t req, uint64_t nodeid, const struct fuse_file_info *fi, size_t size,
+                   uint64_t offset, bool plus);
+
+/* The source says that a path leads to nothing, or to another file, by now; so it does when a parent was replaced. */
+static inline bool ajf_names_is_lost(int err)
+{
+    return err == ENOENT || err == ENOTDIR || err == ELOOP || err == ESTALE;
+}
+
+/* What has been asked for by now, and is not answered yet, is not to be remembered. */
+void ajf_names_forget(struct ajf_names *names);
+
+/* A fetcher took the fetch: nobody joins it any more. */
+void ajf_names_begin(struct ajf *m, struct ajf_fetch *f);
+/* Whether anybody waits for its answer. What is asked of the root serves those who come later, too. */
+bool ajf_names_is_wanted(struct ajf_fetch *f);
+void ajf_names_failed(struct ajf_fetch *f, int err);
+/* The source has forgotten what ajf_names_refresh named. */
+int ajf_names_forgotten(struct ajf_fetch *f);
+/* The fetcher gave the fetch back. */
+void ajf_names_end(struct ajf_fetch *f);
+
+#endif

@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the source says of names and attributes: learnt, and told to whoever waits for it. */
+#include "ops/names.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "files/file.h"
+#include "mount.h"
+#include "names/dir.h"
+#include "ops/open.h"
+
+/* Takes the calls of a list that still wait; those that somebody else took are left for him to unlink. */
+static void take_waiting_locked(struct ajf *m, struct ajf_list *waiting, struct ajf_list *ret_calls)
+{
+    ajf_list_init(ret_calls);
+    AJF_LIST_FOR_SAFE(l, waiting)
+    {
+        struct ajf_call *call = AJF_CONTAINER(l, struct ajf_call, link);
+        bool mine = ajf_wait_take(m, &call->wait);
+        ajf_list_del(l);
+        call->fetch = NULL;
+        if (mine)
+            ajf_list_add(ret_calls, l);
+    }
+}
+
+static void take_waiting(struct ajf *m, struct ajf_list *waiting, struct ajf_list *ret_calls)
+{
+    pthread_mutex_lock(&m->names.lock);
+    take_waiting_locked(m, waiting, ret_calls);
+    pthread_mutex_unlock(&m->names.lock);
+}
+
+/* Those that wait for the fetch. */
+static void take_calls(struct ajf_fetch *f, struct ajf_list *ret_calls)
+{
+    pthread_mutex_lock(&f->m->names.lock);
+    ajf_list_del(&f->by_key); /* nobody joins an answer */
+    take_waiting_locked(f->m, &f->calls, ret_calls);
+    pthread_mutex_unlock(&f->m->names.lock);
+}
+
+#define FOR_CALLS(m, call, calls)                                                                                      \
+    for (struct ajf_call *call; !ajf_list_empty(calls) &&                                                              \
+                                (call = AJF_CONTAINER(ajf_list_pop(calls), struct ajf_call, link), true);              \
+         call_done((m), call))
+
+static void call_done(struct ajf *m, struct ajf_call *call)
+{
+    ajf_wait_answered(m, &call->wait, 0);
+    free(call);
+}
+
+static void refuse(struct ajf *m, struct ajf_list *calls, int err)
+{
+    struct ajf_list *l;
+    while ((l = ajf_list_pop(calls))) {
+        struct ajf_call *call = AJF_CONTAINER(l, struct ajf_call, link);
+        fuse_reply_err(call->wait.req, err);
+        ajf_wait_answered(m, &call->wait, -err);
+        free(call);
+    }
+}
+
+static int misfit(struct ajf_fetch *f)
+{
+    if (!f->answered)
+        ajf_log(&f->m->log, AJF_LOG_ERROR, "%s: the source gave a malformed answer; EIO", f->path);
+    ajf_fetch_fail(f, EIO);
+    return -EINVAL;
+}
+
+/* The source was asked before something was to be forgotten: looked at after its answer was noted, or both are missed. */
+static bool is_outdated(const struct ajf_fetch *f)
+{
+    return f->started_ns <= f->m->names.forgotten_ns;
+}
+
+static void attr_of_name(struct ajf_fetch *f, const struct ajf_attr *attr, uint64_t expires)
+{
+    struct ajf *m = f->m;
+    struct ajf_list calls;
+    if (ajf_dir_hear(m, f->nodeid, f->name, f->name_len, attr, f->started_ns) == AJF_DIR_KNOWS_BETTER)
+        expires = 0;
+    take_calls(f, &calls);
+    FOR_CALLS (m, call, &calls) {
+        struct ajf_inode_view v;
+        int err = ajf_inode_bind(&m->inodes, f->nodeid, f->name, f->name_len, attr, expires, true, &v);
+        if (!err && is_outdated(f) && ajf_inode_outdate(&m->inodes, f->nodeid, f->name, f->name_len, expires + 1))
+            v.expires_ns = 0;
+        if (err)
+            fuse_reply_err(call->wait.req, -err);
+        else
+            ajf_names_reply_entry(m, call->wait.req, &v);
+    }
+}
+
+/* Until when the kernel may believe it. */
+static uint64_t no_such_name(struct ajf_fetch *f)
+{
+    struct ajf *m = f->m;
+    uint64_t lives = m->options.negative_timeout_ns, expires = lives ? f->started_ns + lives : 0;
+    uint64_t learnt = f->started_ns + m->options.attr_timeout_ns;
+    enum ajf_dir_said said = ajf_dir_hear(m, f->nodeid, f->name, f->name_len, NULL, f->started_ns);
+    if (said == AJF_DIR_KNOWS_BETTER)
+        return 0;
+    bool keep = lives || said == AJF_DIR_SAID_OTHERWISE; /* who has that listing open may still be reading it */
+    if (!ajf_inode_unbind(&m->inodes, f->nodeid, f->name, f->name_len, keep, expires, learnt))
+        return 0;
+    bool outdated = is_outdated(f) && ajf_inode_outdate(&m->inodes, f->nodeid, f->name, f->name_len, learnt + 1);
+    return outdated ? 0 : expires;
+}
+
+/* The file behind an inode changed its identity or vanished: open handles keep what they have. */
+static void inode_lost(struct ajf *m, uint64_t nodeid)
+{
+    uint64_t parent;
+    size_t len;
+    char name[AJF_NAME_MAX];
+    struct ajf_inode_view v;
+    if (!ajf_inode_get(&m->inodes, nodeid, &v) && v.stale)
+        return; /* that is known */
+    if (!ajf_inode_name(&m->inodes, nodeid, &parent, name, &len)) {
+        bool directory = !ajf_inode_get(&m->inodes, nodeid, &v) && S_ISDIR(v.attr.mode);
+        ajf_dirs_drop(&m->dirs, parent);
+        ajf_notify_name(&m->notify, parent, name, len, nodeid, directory);
+    }
+    ajf_inode_gone(&m->inodes, nodeid);
+}
+
+static void confirm(struct ajf *m, const struct ajf_call *call, const struct ajf_inode_view *v)
+{
+    const struct ajf_permissions is = {.mode = v->attr.mode, .uid = v->attr.uid, .gid = v->attr.gid};
+    if (ajf_names_permits_same(m, &call->checked, &is)) {
+        ajf_open_confirmed(m, call->wait.req, v->nodeid, &call->fi);
+    } else {
+        inode_lost(m, v->nodeid); /* who was permitted by the same attributes, and comes now, is to be checked, too */
+        fuse_reply_err(call->wait.req, ESTALE);
+    }
+}
+
+static void answer_inode(struct ajf_fetch *f)
+{
+    struct ajf *m = f->m;
+    struct ajf_list calls;
+    int err;
+    if (is_outdated(f))
+        ajf_inode_expire(&m->inodes, f->nodeid);
+    take_calls(f, &calls);
+    FOR_CALLS (m, call, &calls) {
+        struct ajf_inode_view v;
+        err = ajf_inode_get(&m->inodes, f->nodeid, &v);
+        if (err)
+            fuse_reply_err(call->wait.req, -err);
+        else if (call->open)
+            confirm(m, call, &v);
+        else
+            ajf_names_reply_attr(m, call->wait.req, &v);
+    }
+}
+
+static void attr_of_inode(struct ajf_fetch *f, const struct ajf_attr *attr, uint64_t expires)
+{
+    if (ajf_inode_update(&f->m->inodes, f->nodeid, attr, expires))
+        ajf_names_failed(f, ESTALE);
+    else
+        answer_inode(f);
+}
+
+static bool is_type(uint32_t mode)
+{
+    return S_ISREG(mode) || S_ISDIR(mode) || S_ISLNK(mode);
+}
+
+int ajf_fetch_attr(struct ajf_fetch *f, const struct ajf_attr *attr)
+{
+    if (f->info.kind != AJF_FETCH_STAT || !is_type(attr->mode))
+        return misfit(f);
+    if (!ajf_fetch_claim(f))
+        return -EINVAL;
+    /* Counted from the question: it may have changed since then. */
+    uint64_t expires = f->started_ns + (attr->nlink ? f->m->options.attr_timeout_ns : 0);
+    if (f->name)
+        attr_of_name(f, attr, expires);
+    else
+        attr_of_inode(f, attr, expires);
+    return 0;
+}
+
+int ajf_fetch_grown(struct ajf_fetch *f, const struct ajf_attr *attr)
+{
+    if (f->info.kind != AJF_FETCH_STAT || !f->info.version || !S_ISREG(attr->mode))
+        return misfit(f);
+    if (!ajf_fetch_claim(f))
+        return -EINVAL;
+    uint64_t expires = f->started_ns + f->m->options.attr_timeout_ns;
+    if (ajf_file_grow(f->m, f->nodeid, f->info.version, attr, expires))
+        answer_inode(f);
+    else
+        attr_of_inode(f, attr, expires);
+    return 0;
+}
+
+int ajf_fetch_list(struct ajf_fetch *f, const struct ajf_entry *entries, size_t n, const char *names, size_t names_len)
+{
+    struct ajf *m = f->m;
+    struct ajf_list calls;
+    if (f->answered || f->info.kind != AJF_FETCH_LIST || n > UINT32_MAX)
+        return misfit(f);
+    struct ajf_listing *listed;
+    int err = ajf_dir_listed(m, f->nodeid, entries, n, names, names_len, f->started_ns, false, &listed);
+    if (err == -EINVAL)
+        return misfit(f);
+    if (!ajf_fetch_claim(f)) {
+        if (!err)
+            ajf_dir_unref(m, listed);
+        return -EINVAL;
+    }
+    take_calls(f, &calls);
+    if (err) {
+        refuse(m, &calls, -err);
+        return err == -ENOTCONN ? 0 : err;
+    }
+    FOR_CALLS (m, call, &calls)
+        ajf_dir_read(m, call->wait.req, f->nodeid, call->fi.fh, call->wait.size, call->wait.offset, call->plus, listed);
+    ajf_dir_unref(m, listed);
+    return 0;
+}
+
+int ajf_fetch_link(struct ajf_fetch *f, const char *target, size_t len)
+{
+    struct ajf_list calls;
+    if (f->info.kind != AJF_FETCH_READLINK || !len || len >= 4096 || memchr(target, '\0', len))
+        return misfit(f);
+    if (!ajf_fetch_claim(f))
+        return -EINVAL;
+    take_calls(f, &calls);
+    FOR_CALLS (f->m, call, &calls)
+        fuse_reply_buf(call->wait.req, target, len);
+    return 0;
+}
+
+int ajf_fetch_statfs(struct ajf_fetch *f, const struct ajf_statfs *s)
+{
+    struct ajf_list calls;
+    if (f->info.kind != AJF_FETCH_STATFS)
+        return misfit(f);
+    if (!ajf_fetch_claim(f))
+        return -EINVAL;
+    struct statvfs st = {.f_bsize = s->block_size,
+                         .f_frsize = s->block_size,
+                         .f_blocks = s->blocks,
+                         .f_bfree = s->blocks_free,
+                         .f_bavail = s->blocks_available,
+                         .f_files = s->files,
+                         .f_ffree = s->files_free,
+                         .f_favail = s->files_free,
+                         .f_namemax = s->name_max};
+    pthread_mutex_lock(&f->m->names.lock);
+    f->m->names.statfs = st;
+    pthread_mutex_unlock(&f->m->names.lock);
+    take_calls(f, &calls);
+    FOR_CALLS (f->m, call, &calls)
+        fuse_reply_statfs(call->wait.req, &st);
+    return 0;
+}
+
+/* The kernel has been told: `arg` is the head of a list of the calls that wait for it. */
+static void refreshed(struct ajf *m, void *arg)
+{
+    struct ajf_list *waiting = arg, calls;
+    take_waiting(m, waiting, &calls);
+    free(waiting);
+    FOR_CALLS (m, call, &calls)
+        fuse_reply_ioctl(call->wait.req, 0, NULL, 0);
+}
+
+int ajf_names_forgotten(struct ajf_fetch *f)
+{
+    struct ajf *m = f->m;
+    struct ajf_list *waiting = malloc(sizeof *waiting);
+    if (!waiting) {
+        ajf_names_failed(f, ENOMEM);
+        return -ENOMEM;
+    }
+    ajf_list_init(waiting);
+    ajf_invalidate(m, f->path, f->info.path_len);
+    pthread_mutex_lock(&m->names.lock);
+    ajf_list_del(&f->by_key);
+    AJF_LIST_FOR_SAFE(l, &f->calls)
+    {
+        AJF_CONTAINER(l, struct ajf_call, link)->fetch = NULL;
+        ajf_list_del(l);
+        ajf_list_add(waiting, l);
+    }
+    pthread_mutex_unlock(&m->names.lock);
+    ajf_notify_then(&m->notify, refreshed, waiting);
+    return 0;
+}
+
+void ajf_names_failed(struct ajf_fetch *f, int err)
+{
+    struct ajf *m = f->m;
+    struct ajf_list calls;
+    bool missing = err == ENOENT && f->name && f->info.kind == AJF_FETCH_STAT;
+    uint64_t expires = missing ? no_such_name(f) : 0;
+    if (f->info.kind == AJF_FETCH_LIST && ajf_names_is_lost(err) && f->nodeid != AJF_ROOT)
+        inode_lost(m, f->nodeid);
+    /* The C library takes ENOENT for the end of a directory, and whoever mirrors the mount would take it for empty. */
+    if (f->info.kind == AJF_FETCH_LIST && err == ENOENT)
+        err = ESTALE;
+    take_calls(f, &calls);
+    if (missing) {
+        FOR_CALLS (m, call, &calls)
+            ajf_names_reply_negative(call->wait.req, expires);
+    } else if (!f->name && f->info.kind == AJF_FETCH_STAT && ajf_names_is_lost(err) && f->nodeid != AJF_ROOT) {
+        inode_lost(m, f->nodeid);
+        struct ajf_inode_view v;
+        bool open = ajf_file_is_open(m, f->nodeid) && !ajf_inode_get(&m->inodes, f->nodeid, &v);
+        FOR_CALLS (m, call, &calls) {
+            if (open && !call->open) /* fstat of an open file, which the protocol cannot tell from stat */
+                ajf_names_reply_attr(m, call->wait.req, &v);
+            else
+                fuse_reply_err(call->wait.req, ESTALE);
+        }
+    } else {
+        refuse(m, &calls, err);
+    }
+}
+
+void ajf_names_end(struct ajf_fetch *f)
+{
+    struct ajf_names *names = &f->m->names;
+    pthread_mutex_lock(&f->m->names.lock);
+    if (names->overdue_statfs == f)
+        names->overdue_statfs = NULL;
+    if (names->overdue_root == f)
+        names->overdue_root = NULL;
+    ajf_list_del(&f->by_key);
+    pthread_mutex_unlock(&f->m->names.lock);
+    ajf_inode_unref(&f->m->inodes, f->nodeid);
+}

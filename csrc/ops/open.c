@@ -1,0 +1,469 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Replies go out after the lock is dropped; a granted open is counted before its reply, so that a RELEASE of another
+ * handle cannot end the mode in between, and taken back when the reply fails.
+ */
+#include "ops/open.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/bits.h"
+#include "mount.h"
+#include "ops/names.h"
+#include "ops/read.h"
+
+#define TELL_AGAIN_NS (60 * AJF_NS_PER_S)
+
+/* ------------------------------------------------------------------------------------------------ the requests */
+
+/* Takes back an OPEN that still waits for a fetcher, and that nobody waits for any more. */
+static void take_back_locked(struct ajf *m, struct ajf_file *file)
+{
+    bool unwanted = file->state == AJF_FILE_OPENING && !file->abandoned && !file->opens &&
+                    ajf_list_empty(&file->opens_waiting) && ajf_list_empty(&file->readers);
+    if (!unwanted || !file->opening || !ajf_queue_cancel(&m->queue, file->opening))
+        return;
+    AJF_COUNT(&m->stats, fetch_cancelled);
+    ajf_fetch_free(file->opening);
+    file->opening = NULL;
+    file->state = AJF_FILE_READY;
+    if (!file->n_have)
+        ajf_file_retire_locked(m, file);
+    ajf_file_unref_locked(m, file); /* the fetch's */
+}
+
+static void drop_open(struct ajf *m, struct ajf_wait *w, int err)
+{
+    struct ajf_call *call = AJF_CONTAINER(w, struct ajf_call, wait);
+    pthread_mutex_lock(&m->cache.lock);
+    struct ajf_file *file = call->file;
+    ajf_list_del(&call->link);
+    /* The source hangs: whoever comes next shall ask anew. */
+    bool hangs = ajf_file_is_opening_long_locked(m, file, AJF_WAIT_METADATA) ||
+                 (w->class == AJF_WAIT_DATA && ajf_read_is_stuck_locked(m, file, 0, file->size));
+    if (err == EIO && !file->abandoned && hangs) {
+        ajf_file_abandon_locked(m, file);
+    } else if (file->state == AJF_FILE_READY && !file->abandoned && !file->opens &&
+               ajf_list_empty(&file->opens_waiting)) {
+        ajf_file_last_release_locked(m, file); /* it was opened for this caller alone, who has gone meanwhile */
+    }
+    take_back_locked(m, file);
+    ajf_file_unref_locked(m, file);
+    ajf_cache_unlock(&m->cache);
+    free(call);
+}
+
+static int park_open_locked(struct ajf *m, struct ajf_file *file, fuse_req_t req, const struct fuse_file_info *fi,
+                            enum ajf_wait_class class)
+{
+    struct ajf_call *call = calloc(1, sizeof *call);
+    if (!call)
+        return -ENOMEM;
+    call->wait = (struct ajf_wait){
+        .req = req, .op = "Open", .nodeid = file->nodeid, .class = class, .drop = drop_open};
+    call->file = file;
+    call->fi = *fi;
+    ajf_list_add(&file->opens_waiting, &call->link);
+    int err = ajf_wait_park(m, &call->wait);
+    if (err) {
+        ajf_list_del(&call->link);
+        free(call);
+        return err;
+    }
+    file->refs++;
+    return 0;
+}
+
+static void reply_open(struct ajf *m, fuse_req_t req, uint64_t nodeid, const struct fuse_file_info *fi)
+{
+    if (fuse_reply_open(req, fi) >= 0)
+        return;
+    /* The kernel gave up waiting: it will send no RELEASE, and has dropped nothing. */
+    if (fi->fh) {
+        ajf_inode_spoil(&m->inodes, nodeid);
+        ajf_inode_settle(&m->inodes, nodeid, (uint32_t)fi->fh);
+    }
+    ajf_file_release(m, nodeid);
+}
+
+/* Whether its first bytes shall tell that the source has this version still. */
+static bool is_unproved(const struct ajf_file *file, const struct ajf_inode_view *v, const struct fuse_file_info *fi)
+{
+    return file->lazy && !(fi->flags & O_NOATIME) && !v->read && !file->opens && !file->n_have && !file->complete;
+}
+
+/* Parks until they are there. */
+static int prove_locked(struct ajf *m, struct ajf_file *file, fuse_req_t req, const struct fuse_file_info *fi,
+                        bool *ret_noted)
+{
+    int err = park_open_locked(m, file, req, fi, AJF_WAIT_DATA);
+    if (err)
+        return err;
+    ajf_ahead_leave_locked(m, file); /* it has somebody now */
+    ajf_read_first_locked(m, file);  /* out of memory: the deadline answers */
+    *ret_noted = ajf_ahead_is_news_locked(m, file);
+    return 0;
+}
+
+/* The kernel has permitted it to him by what it was shown for somebody else, and the source would not be asked. */
+static bool is_unconfirmed(const struct ajf *m, const struct ajf_file *file, uint32_t uid)
+{
+    return m->confirms_opens && uid && uid != file->asker;
+}
+
+static void open_file(struct ajf *m, fuse_req_t req, uint64_t nodeid, const struct fuse_file_info *fi, bool confirmed)
+{
+    struct ajf_inode_view v;
+    struct ajf_file *file = NULL;
+    struct fuse_file_info granted = *fi;
+    uint32_t uid = fuse_req_ctx(req)->uid;
+    bool now = false, ask = false, noted = false;
+    ajf_wait_arm(m, req);
+    int err = ajf_inode_get(&m->inodes, nodeid, &v);
+    if (!err) {
+        pthread_mutex_lock(&m->cache.lock);
+        err = ajf_file_make_locked(m, &v, &file);
+        now = !err && ajf_file_usable(file) && !is_unproved(file, &v, fi);
+        ask = now && !confirmed && is_unconfirmed(m, file, uid);
+        if (!err && file->asker == AJF_NOBODY && file->state == AJF_FILE_OPENING)
+            file->asker = uid;
+        if (now && !ask)
+            ajf_file_grant_locked(m, file, &granted);
+        else if (!err && !ask)
+            err = ajf_file_usable(file) ? prove_locked(m, file, req, fi, &noted)
+                                        : park_open_locked(m, file, req, fi, AJF_WAIT_METADATA);
+        ajf_cache_unlock(&m->cache);
+    }
+    if (err)
+        fuse_reply_err(req, -err);
+    else if (ask)
+        ajf_names_confirm(m, req, &v, fi);
+    else if (now)
+        reply_open(m, req, nodeid, &granted);
+    if (noted)
+        ajf_ahead_note(m, nodeid);
+}
+
+void ajf_open(struct ajf *m, fuse_req_t req, uint64_t nodeid, const struct fuse_file_info *fi)
+{
+    open_file(m, req, nodeid, fi, false);
+}
+
+void ajf_open_confirmed(struct ajf *m, fuse_req_t req, uint64_t nodeid, const struct fuse_file_info *fi)
+{
+    open_file(m, req, nodeid, fi, true);
+}
+
+/* ------------------------------------------------------------------------------------- answers of the source */
+
+static int no_room(struct ajf_file *file)
+{
+    free(file->have);
+    free(file->claimed);
+    file->have = file->claimed = NULL;
+    file->store = AJF_STORE_NONE;
+    return -ENOMEM;
+}
+
+static int make_room_for_bytes(const struct ajf_cache *c, struct ajf_file *file)
+{
+    file->n_granules = ajf_granule_up(file->size);
+    file->complete = !file->n_granules;
+    file->store = file->size <= c->slab_limit ? AJF_STORE_SLAB : AJF_STORE_MEMORY;
+    file->have = calloc(AJF_BITS_WORDS(file->n_granules) + 1, sizeof *file->have);
+    file->claimed = calloc(AJF_BITS_WORDS(file->n_granules) + 1, sizeof *file->claimed);
+    if (!file->have || !file->claimed)
+        return no_room(file);
+    if (file->store == AJF_STORE_SLAB)
+        return 0;
+    size_t n = (file->size + c->page_bytes - 1) / c->page_bytes;
+    file->pages = calloc(n, sizeof *file->pages);
+    if (!file->pages)
+        return no_room(file);
+    file->n_pages = n;
+    for (size_t i = 0; i < n; i++) {
+        file->pages[i].index = (uint32_t)i;
+        file->pages[i].file = file;
+        ajf_rank_init(&file->pages[i].rank);
+    }
+    return 0;
+}
+
+int ajf_open_lazily_locked(struct ajf *m, struct ajf_file *file)
+{
+    int err = make_room_for_bytes(&m->cache, file);
+    if (err)
+        return err;
+    file->state = AJF_FILE_READY;
+    file->lazy = file->has_handle = true;
+    return 0;
+}
+
+/* Of a lent file, which may be written in place. */
+static uint64_t stamp_of(int fd)
+{
+    struct stat st;
+    if (fstat(fd, &st) < 0)
+        return 0;
+    const uint64_t facts[] = {(uint64_t)st.st_size, (uint64_t)st.st_mtim.tv_sec, (uint64_t)st.st_mtim.tv_nsec,
+                              (uint64_t)st.st_ctim.tv_sec, (uint64_t)st.st_ctim.tv_nsec};
+    uint64_t stamp = 1;
+    for (size_t i = 0; i < sizeof facts / sizeof facts[0]; i++)
+        stamp = (stamp ^ facts[i]) * UINT64_C(0x9e3779b97f4a7c15);
+    return stamp ? stamp : 1;
+}
+
+/* A file that the source has opened, as it is taken over. */
+struct opened {
+    uint64_t handle, size;
+    struct ajf_extent *extents; /* allocated */
+    size_t n;
+    uint64_t stamp; /* of a single extent */
+};
+
+static void borrow_locked(struct ajf *m, struct ajf_file *file, const struct opened *o)
+{
+    file->size = o->size;
+    file->extents = o->extents;
+    file->n_extents = o->n;
+    file->store = AJF_STORE_BORROWED;
+    AJF_COUNT(&m->stats, backings_born);
+    if (o->n == 1)
+        ajf_inode_saw(&m->inodes, file->nodeid, o->stamp);
+}
+
+/* Ends OPENING: takes the calls that wait for it. The caller holds a reference. */
+static void end_opening_locked(struct ajf *m, struct ajf_file *file, struct ajf_list *ret_calls)
+{
+    struct ajf_list *l, later;
+    ajf_list_init(&later);
+    while ((l = ajf_list_pop(&file->opens_waiting))) {
+        struct ajf_call *call = AJF_CONTAINER(l, struct ajf_call, link);
+        bool mine = ajf_wait_take(m, &call->wait);
+        ajf_list_add(mine ? ret_calls : &later, l);
+        file->refs -= mine; /* the caller has another */
+    }
+    while ((l = ajf_list_pop(&later)))
+        ajf_list_add(&file->opens_waiting, l); /* its taker unlinks and frees it */
+    file->state = AJF_FILE_READY;
+    file->opening = NULL;
+}
+
+static void answer_calls(struct ajf *m, struct ajf_list *calls, int err)
+{
+    struct ajf_list *l;
+    while ((l = ajf_list_pop(calls))) {
+        struct ajf_call *call = AJF_CONTAINER(l, struct ajf_call, link);
+        if (err)
+            fuse_reply_err(call->wait.req, err);
+        else
+            reply_open(m, call->wait.req, call->wait.nodeid, &call->fi);
+        ajf_wait_answered(m, &call->wait, -err);
+        free(call);
+    }
+}
+
+void ajf_open_failed(struct ajf_fetch *f, int err)
+{
+    struct ajf *m = f->m;
+    struct ajf_file *file = f->file;
+    struct ajf_list calls, readers;
+    ajf_list_init(&calls);
+    ajf_list_init(&readers);
+    if (ajf_names_is_lost(err))
+        ajf_file_lost(m, file);
+    pthread_mutex_lock(&m->cache.lock);
+    file->refs++;
+    if (!file->abandoned) {
+        end_opening_locked(m, file, &calls);
+        ajf_read_take_hopeless_locked(m, file, 0, file->size, &readers); /* those that come later open it anew */
+    }
+    ajf_cache_unlock(&m->cache);
+    ajf_read_answer(m, file, &readers, ajf_names_is_lost(err) ? EIO : err);
+    pthread_mutex_lock(&m->cache.lock);
+    if (!file->opens && file->state == AJF_FILE_READY && ajf_list_empty(&file->opens_waiting))
+        ajf_file_retire_locked(m, file);
+    ajf_file_unref_locked(m, file);
+    ajf_cache_unlock(&m->cache);
+    answer_calls(m, &calls, err);
+}
+
+/* The kernel will hold the file itself. */
+static bool is_passed_through(const struct ajf *m, const struct opened *o)
+{
+    return o->n == 1 && !o->extents[0].fd_offset && o->size && m->options.cache_mode != AJF_CACHE_DIRECT &&
+           atomic_load_explicit(&m->session.passthrough, memory_order_relaxed) && !m->session.passthrough_warned;
+}
+
+/* Counts the descriptors of what was opened. -EMFILE: its opener has so many that nothing would be left for others. */
+static int pay_locked(struct ajf *m, struct ajf_file *file, const struct opened *o)
+{
+    struct ajf_descriptors *d = &m->cache.descriptors;
+    uint32_t n = (uint32_t)o->n + (o->handle && m->opens_files);
+    bool may = is_passed_through(m, o);
+    while (!may && !(may = ajf_descriptors_may_take(d, file->asker, n)) && ajf_file_close_idle_locked(m))
+        ;
+    if (may) {
+        ajf_file_pay_locked(m, file, n);
+        return 0;
+    }
+    uint64_t now = ajf_now_ns();
+    if (!d->told_ns || now - d->told_ns >= TELL_AGAIN_NS) {
+        d->told_ns = now;
+        ajf_log(&m->log, AJF_LOG_ERROR,
+                "%s: user %u has %llu files open here, and all users %llu of the %llu that fit; EMFILE for who has most. "
+                "A higher limit of open files helps (ulimit -Hn, LimitNOFILE=)",
+                file->path, file->asker, (unsigned long long)ajf_descriptors_of(d, file->asker),
+                (unsigned long long)d->used, (unsigned long long)d->most);
+    }
+    return -EMFILE;
+}
+
+/* Takes the handle, and the descriptors. */
+static int accept_locked(struct ajf *m, struct ajf_file *file, const struct opened *o)
+{
+    int err = pay_locked(m, file, o);
+    file->has_handle = o->handle || !o->n; /* a source that keeps nothing can be read all the same */
+    file->handle = o->handle;
+    if (err) {
+        ajf_trash_extents(&m->cache.trash, o->extents, o->n);
+        return err;
+    }
+    if (o->n && file->have) { /* lent now, but it has bytes of its own already */
+        ajf_trash_extents(&m->cache.trash, o->extents, o->n);
+        return o->handle ? 0 : -EIO;
+    }
+    if (o->n) {
+        borrow_locked(m, file, o);
+        return 0;
+    }
+    return file->store == AJF_STORE_NONE ? make_room_for_bytes(&m->cache, file) : 0;
+}
+
+static void grant_waiting_locked(struct ajf *m, struct ajf_file *file, struct ajf_list *ret_calls)
+{
+    end_opening_locked(m, file, ret_calls);
+    AJF_LIST_FOR(l, ret_calls)
+        ajf_file_grant_locked(m, file, &AJF_CONTAINER(l, struct ajf_call, link)->fi);
+}
+
+void ajf_open_proved(struct ajf *m, struct ajf_file *file)
+{
+    struct ajf_list calls;
+    ajf_list_init(&calls);
+    pthread_mutex_lock(&m->cache.lock);
+    if (file->state == AJF_FILE_READY && !file->abandoned)
+        grant_waiting_locked(m, file, &calls);
+    ajf_cache_unlock(&m->cache);
+    answer_calls(m, &calls, 0);
+}
+
+void ajf_open_refused(struct ajf *m, struct ajf_file *file, int err)
+{
+    struct ajf_list calls;
+    ajf_list_init(&calls);
+    pthread_mutex_lock(&m->cache.lock);
+    if (file->state == AJF_FILE_READY && !file->n_have)
+        end_opening_locked(m, file, &calls);
+    ajf_cache_unlock(&m->cache);
+    answer_calls(m, &calls, err);
+}
+
+static bool sane(const struct ajf_extent *extents, size_t n, uint64_t size)
+{
+    uint64_t left = size;
+    if (size > INT64_MAX)
+        return !n;
+    for (size_t i = 0; i < n; i++) {
+        const struct ajf_extent *x = &extents[i];
+        if (x->length > left || x->fd_offset > INT64_MAX - x->length)
+            return false;
+        left -= x->length;
+    }
+    return !n || !left;
+}
+
+/* The kernel permitted the opens of the file by something else than the source shows now. */
+static bool permits_otherwise(const struct ajf_fetch *f)
+{
+    struct ajf *m = f->m;
+    struct ajf_inode_view v;
+    if (!m->confirms_opens || !f->has_permissions || ajf_inode_get(&m->inodes, f->file->nodeid, &v))
+        return false;
+    const struct ajf_permissions shown = {.mode = v.attr.mode, .uid = v.attr.uid, .gid = v.attr.gid};
+    return !ajf_names_permits_same(m, &shown, &f->permissions);
+}
+
+int ajf_open_answered(struct ajf_fetch *f, uint64_t handle, uint64_t version, uint64_t size,
+                    const struct ajf_extent *extents, size_t n)
+{
+    struct ajf *m = f->m;
+    struct ajf_file *file = f->file;
+    struct ajf_list calls;
+    int err = 0;
+    bool keeps = false, refused = permits_otherwise(f);
+    struct opened opened = {.handle = handle, .size = size, .n = n};
+    opened.extents = n ? malloc(n * sizeof *extents) : NULL;
+    if (opened.extents)
+        memcpy(opened.extents, extents, n * sizeof *extents);
+    if (n == 1)
+        opened.stamp = stamp_of(extents[0].fd); /* not under the lock: a file of a network may hang in it */
+    ajf_list_init(&calls);
+    pthread_mutex_lock(&m->cache.lock);
+    if (file->abandoned)
+        err = ESTALE;
+    else if (!sane(extents, n, size))
+        err = EIO;
+    else if (version != file->version || (!n && size != file->size))
+        err = ESTALE;
+    else if (refused && !file->opens)
+        err = ESTALE;
+    else if (n && !opened.extents)
+        err = ENOMEM;
+    if (!err) {
+        keeps = true;
+        err = -accept_locked(m, file, &opened);
+        if (err)
+            ajf_file_close_handle_locked(m, file);
+    }
+    if (!err) {
+        if (refused) /* it is opened again for those who have it open */
+            end_opening_locked(m, file, &calls);
+        else
+            grant_waiting_locked(m, file, &calls);
+        ajf_read_resume_locked(m, file);
+        if (!file->opens && ajf_list_empty(&file->opens_waiting))
+            ajf_file_last_release_locked(m, file); /* everybody who wanted it has gone */
+    }
+    bool lent = !err && file->store == AJF_STORE_BORROWED && file->extents;
+    ajf_cache_unlock(&m->cache);
+    if (!keeps) {
+        for (size_t i = 0; i < n; i++)
+            close(extents[i].fd);
+        free(opened.extents);
+        if (handle)
+            ajf_file_push_close(m, f->path, handle);
+    }
+    if (err)
+        ajf_open_failed(f, err);
+    else if (refused)
+        ajf_file_lost(m, file);
+    if (!err)
+        answer_calls(m, &calls, refused ? ESTALE : 0);
+    if (lent)
+        ajf_read_serve_borrowed(m, file); /* who read while it was opened anew */
+    return err == EIO ? -EINVAL : 0;
+}
+
+void ajf_open_end(struct ajf_fetch *f)
+{
+    pthread_mutex_lock(&f->m->cache.lock);
+    if (f->file->opening == f)
+        f->file->opening = NULL;
+    ajf_file_unref_locked(f->m, f->file);
+    ajf_cache_unlock(&f->m->cache);
+}

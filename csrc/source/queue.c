@@ -1,0 +1,412 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The queue proper, and the life of a fetch. What an answer means stands with the askers: names.c, file.c, read.c.
+ */
+#include "source/queue.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/sync.h"
+#include "files/file.h"
+#include "mount.h"
+#include "ops/names.h"
+#include "ops/open.h"
+#include "ops/read.h"
+
+void ajf_queue_init(struct ajf_queue *q, const struct ajf_options *o)
+{
+    pthread_mutex_init(&q->lock, NULL);
+    ajf_cond_init(&q->ready);
+    ajf_list_init(&q->metadata);
+    for (int lane = 0; lane < AJF_LANES; lane++) {
+        ajf_list_init(&q->files[lane]);
+        q->queued[lane] = q->running[lane] = 0;
+    }
+    q->waiting = 0;
+    q->stopped = false;
+    q->max_all = o->fetchers + o->metadata_fetchers;
+    q->max_data = o->fetchers;
+    q->max_prefetch = o->fetchers > 1 ? o->fetchers / 2 : 1;
+    q->max_ahead = q->max_prefetch;
+    q->max_file = o->fetchers > 1 ? o->fetchers - (o->fetchers + 7) / 8 : 1;
+}
+
+void ajf_queue_done(struct ajf_queue *q)
+{
+    pthread_cond_destroy(&q->ready);
+    pthread_mutex_destroy(&q->lock);
+}
+
+void ajf_file_queue_init(struct ajf_file_queue *fq)
+{
+    for (int lane = 0; lane < AJF_LANES; lane++) {
+        ajf_list_init(&fq->turn[lane]);
+        ajf_list_init(&fq->pending[lane]);
+    }
+    fq->running = 0;
+}
+
+struct ajf_fetch *ajf_fetch_new(struct ajf *m, enum ajf_fetch_kind kind, enum ajf_lane lane, char *path)
+{
+    struct ajf_fetch *f = path ? calloc(1, sizeof *f) : NULL;
+    if (!f) {
+        free(path);
+        return NULL;
+    }
+    f->m = m;
+    f->path = path;
+    f->info.kind = kind;
+    f->info.lane = lane;
+    f->info.path = path;
+    f->info.path_len = strlen(path);
+    ajf_list_init(&f->link);
+    ajf_list_init(&f->calls);
+    ajf_list_init(&f->by_key);
+    ajf_list_init(&f->by_file);
+    AJF_COUNT(&m->stats, fetches_born);
+    return f;
+}
+
+void ajf_fetch_free(struct ajf_fetch *f)
+{
+    AJF_COUNT(&f->m->stats, fetches_died);
+    free(f->name);
+    free(f->path);
+    free(f);
+}
+
+/* ------------------------------------------------------------------------------------------------- the queue */
+
+static void enqueue_locked(struct ajf_queue *q, struct ajf_fetch *f)
+{
+    enum ajf_lane lane = f->info.lane;
+    f->state = AJF_FETCH_QUEUED;
+    q->queued[lane]++;
+    if (lane == AJF_LANE_METADATA) {
+        ajf_list_add(&q->metadata, &f->link);
+        return;
+    }
+    struct ajf_file_queue *fq = &f->file->queue;
+    ajf_list_add(&fq->pending[lane], &f->link);
+    if (ajf_list_empty(&fq->turn[lane]))
+        ajf_list_add(&q->files[lane], &fq->turn[lane]);
+}
+
+static void dequeue_locked(struct ajf_queue *q, struct ajf_fetch *f)
+{
+    enum ajf_lane lane = f->info.lane;
+    ajf_list_del(&f->link);
+    q->queued[lane]--;
+    if (lane != AJF_LANE_METADATA && ajf_list_empty(&f->file->queue.pending[lane]))
+        ajf_list_del(&f->file->queue.turn[lane]);
+}
+
+bool ajf_queue_push(struct ajf_queue *q, struct ajf_fetch *f)
+{
+    pthread_mutex_lock(&q->lock);
+    bool open = !q->stopped;
+    if (open) {
+        /* Whoever fetches ahead takes the next one himself: to wake others costs more than a small file. */
+        bool wake = f->info.lane != AJF_LANE_AHEAD || q->queued[AJF_LANE_AHEAD] + q->running[AJF_LANE_AHEAD] < q->max_ahead;
+        enqueue_locked(q, f);
+        if (wake)
+            pthread_cond_signal(&q->ready);
+    }
+    pthread_mutex_unlock(&q->lock);
+    return open;
+}
+
+void ajf_queue_promote(struct ajf_queue *q, struct ajf_fetch *f)
+{
+    pthread_mutex_lock(&q->lock);
+    if (f->state == AJF_FETCH_QUEUED && f->info.lane > AJF_LANE_DEMAND) {
+        dequeue_locked(q, f);
+        f->info.lane = AJF_LANE_DEMAND;
+        enqueue_locked(q, f);
+        pthread_cond_signal(&q->ready);
+    }
+    pthread_mutex_unlock(&q->lock);
+}
+
+bool ajf_queue_cancel(struct ajf_queue *q, struct ajf_fetch *f)
+{
+    pthread_mutex_lock(&q->lock);
+    bool queued = f->state == AJF_FETCH_QUEUED;
+    if (queued)
+        dequeue_locked(q, f);
+    pthread_mutex_unlock(&q->lock);
+    return queued;
+}
+
+static uint32_t room(uint32_t most, uint32_t used)
+{
+    return most > used ? most - used : 0;
+}
+
+static uint32_t running_early(const struct ajf_queue *q)
+{
+    return q->running[AJF_LANE_PREFETCH] + q->running[AJF_LANE_AHEAD];
+}
+
+static uint32_t running_data(const struct ajf_queue *q)
+{
+    return q->running[AJF_LANE_DEMAND] + running_early(q);
+}
+
+/* The next file of a lane that may have one more fetch under way goes to the end of the turn. */
+static struct ajf_fetch *pick_data_locked(struct ajf_queue *q, enum ajf_lane lane)
+{
+    if (!room(q->max_data, running_data(q)))
+        return NULL;
+    if (lane > AJF_LANE_DEMAND && !room(q->max_prefetch, running_early(q)))
+        return NULL;
+    if (lane == AJF_LANE_AHEAD && !room(q->max_ahead, q->running[lane]))
+        return NULL;
+    AJF_LIST_FOR(l, &q->files[lane])
+    {
+        struct ajf_file_queue *fq = AJF_CONTAINER(l, struct ajf_file_queue, turn[lane]);
+        if (fq->running >= q->max_file)
+            continue;
+        struct ajf_fetch *f = AJF_CONTAINER(fq->pending[lane].next, struct ajf_fetch, link);
+        dequeue_locked(q, f);
+        if (!ajf_list_empty(&fq->turn[lane])) {
+            ajf_list_del(&fq->turn[lane]);
+            ajf_list_add(&q->files[lane], &fq->turn[lane]);
+        }
+        return f;
+    }
+    return NULL;
+}
+
+static struct ajf_fetch *pick_locked(struct ajf_queue *q)
+{
+    struct ajf_fetch *f = NULL;
+    if (room(q->max_all, running_data(q) + q->running[AJF_LANE_METADATA]) && !ajf_list_empty(&q->metadata)) {
+        f = AJF_CONTAINER(q->metadata.next, struct ajf_fetch, link);
+        dequeue_locked(q, f);
+    }
+    if (!f)
+        f = pick_data_locked(q, AJF_LANE_DEMAND);
+    if (!f)
+        f = pick_data_locked(q, AJF_LANE_PREFETCH);
+    if (!f)
+        f = pick_data_locked(q, AJF_LANE_AHEAD);
+    if (f) {
+        f->state = AJF_FETCH_RUNNING;
+        f->counted = true;
+        q->running[f->info.lane]++;
+        if (f->file)
+            f->file->queue.running++;
+    }
+    return f;
+}
+
+static uint32_t least(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
+/* As if no file had its share of fetches under way already: to look at each costs more than a thread too many. */
+static uint32_t missing_locked(const struct ajf_queue *q)
+{
+    uint32_t ahead = least(q->queued[AJF_LANE_AHEAD], room(q->max_ahead, q->running[AJF_LANE_AHEAD]));
+    uint32_t early = least(q->queued[AJF_LANE_PREFETCH] + ahead, room(q->max_prefetch, running_early(q)));
+    uint32_t data = least(q->queued[AJF_LANE_DEMAND] + early, room(q->max_data, running_data(q)));
+    uint32_t metadata =
+        least(q->queued[AJF_LANE_METADATA], room(q->max_all, running_data(q) + q->running[AJF_LANE_METADATA]));
+    return room(metadata + data + 1, q->waiting);
+}
+
+static bool uncount_locked(struct ajf_queue *q, struct ajf_fetch *f)
+{
+    bool counted = f->counted;
+    f->counted = false;
+    if (counted) {
+        q->running[f->info.lane]--;
+        if (f->file)
+            f->file->queue.running--;
+    }
+    return counted;
+}
+
+void ajf_queue_uncount(struct ajf_queue *q, struct ajf_fetch *f)
+{
+    pthread_mutex_lock(&q->lock);
+    if (uncount_locked(q, f))
+        pthread_cond_signal(&q->ready); /* what was held back by a limit may go now */
+    pthread_mutex_unlock(&q->lock);
+}
+
+/* As a rule the thread comes back at once and takes the next one; for what is fetched ahead nobody else is woken. */
+static void uncount_done(struct ajf_queue *q, struct ajf_fetch *f)
+{
+    pthread_mutex_lock(&q->lock);
+    bool others = q->queued[AJF_LANE_METADATA] || q->queued[AJF_LANE_DEMAND] || q->queued[AJF_LANE_PREFETCH];
+    if (uncount_locked(q, f) && others)
+        pthread_cond_signal(&q->ready);
+    pthread_mutex_unlock(&q->lock);
+}
+
+void ajf_queue_stop(struct ajf_queue *q)
+{
+    pthread_mutex_lock(&q->lock);
+    q->stopped = true;
+    pthread_cond_broadcast(&q->ready);
+    pthread_mutex_unlock(&q->lock);
+}
+
+void ajf_queue_clear(struct ajf_queue *q)
+{
+    for (;;) {
+        pthread_mutex_lock(&q->lock);
+        struct ajf_fetch *f = NULL;
+        if (!ajf_list_empty(&q->metadata)) {
+            f = AJF_CONTAINER(q->metadata.next, struct ajf_fetch, link);
+            dequeue_locked(q, f);
+        }
+        pthread_mutex_unlock(&q->lock);
+        if (!f)
+            return;
+        f->answered = true;
+        ajf_fetch_release(f);
+    }
+}
+
+/* --------------------------------------------------------------------------------------- the fetchers' side */
+
+static void count_start(struct ajf *m, enum ajf_fetch_kind kind)
+{
+    static const enum ajf_stat stat[] = {
+        [AJF_FETCH_STAT] = AJF_STAT_fetch_stat,         [AJF_FETCH_LIST] = AJF_STAT_fetch_list,
+        [AJF_FETCH_READLINK] = AJF_STAT_fetch_readlink, [AJF_FETCH_STATFS] = AJF_STAT_fetch_statfs,
+        [AJF_FETCH_OPEN] = AJF_STAT_fetch_open,         [AJF_FETCH_READ] = AJF_STAT_fetch_read,
+        [AJF_FETCH_CLOSE] = AJF_STAT_fetch_close,       [AJF_FETCH_FORGET] = AJF_STAT_fetch_forget,
+    };
+    atomic_fetch_add_explicit(&m->stats.value[stat[kind]], 1, memory_order_relaxed);
+}
+
+/* A fetch was picked: makes it ready. False: it came to nothing, pick another. */
+static bool begin(struct ajf *m, struct ajf_fetch *f)
+{
+    f->started_ns = ajf_now_ns();
+    if (f->info.kind == AJF_FETCH_READ && !ajf_read_begin(m, f))
+        return false;
+    if (f->info.lane == AJF_LANE_METADATA)
+        ajf_names_begin(m, f); /* nobody joins it any more */
+    count_start(m, f->info.kind);
+    return true;
+}
+
+int ajf_fetch_next(struct ajf *m, int timeout_ms, struct ajf_fetch **ret_fetch, uint32_t *ret_missing)
+{
+    struct ajf_queue *q = &m->queue;
+    uint64_t deadline = ajf_deadline_ns(timeout_ms);
+    for (;;) {
+        struct ajf_fetch *f = NULL;
+        bool more = true;
+        pthread_mutex_lock(&q->lock);
+        q->waiting++;
+        while (!q->stopped && !(f = pick_locked(q)) && more)
+            more = ajf_cond_wait_until(&q->ready, &q->lock, deadline);
+        q->waiting--;
+        uint32_t missing = missing_locked(q);
+        bool stopped = q->stopped;
+        pthread_mutex_unlock(&q->lock);
+        *ret_missing = missing;
+        if (!f)
+            return stopped ? -ESHUTDOWN : -ETIMEDOUT;
+        if (begin(m, f)) {
+            *ret_fetch = f;
+            return 0;
+        }
+    }
+}
+
+void ajf_fetch_info(const struct ajf_fetch *f, struct ajf_fetch_info *ret_info)
+{
+    *ret_info = f->info;
+}
+
+int ajf_fetch_wanted(struct ajf_fetch *f)
+{
+    bool wanted = true;
+    if (f->info.kind == AJF_FETCH_READ) {
+        pthread_mutex_lock(&f->m->cache.lock);
+        wanted = !f->cancelled;
+        ajf_cache_unlock(&f->m->cache);
+    } else if (f->info.kind == AJF_FETCH_STAT || f->info.kind == AJF_FETCH_LIST) {
+        wanted = ajf_names_is_wanted(f);
+    }
+    return wanted ? 0 : -ECANCELED;
+}
+
+int ajf_fetch_done(struct ajf_fetch *f, size_t filled)
+{
+    if (f->info.kind == AJF_FETCH_READ)
+        return ajf_read_done(f, filled);
+    if (!ajf_fetch_claim(f))
+        return -EINVAL;
+    if (f->info.kind == AJF_FETCH_CLOSE)
+        return 0;
+    if (f->info.kind == AJF_FETCH_FORGET)
+        return ajf_names_forgotten(f);
+    ajf_names_failed(f, EIO);
+    return -EINVAL;
+}
+
+void ajf_fetch_permissions(struct ajf_fetch *f, uint32_t mode, uint32_t uid, uint32_t gid)
+{
+    f->permissions = (struct ajf_permissions){.mode = mode, .uid = uid, .gid = gid};
+    f->has_permissions = true;
+}
+
+int ajf_fetch_opened(struct ajf_fetch *f, uint64_t handle, uint64_t version, uint64_t size,
+                     const struct ajf_extent *extents, size_t n)
+{
+    if (f->info.kind != AJF_FETCH_OPEN || !ajf_fetch_claim(f)) {
+        for (size_t i = 0; i < n; i++)
+            close(extents[i].fd);
+        ajf_fetch_fail(f, EIO);
+        return -EINVAL;
+    }
+    return ajf_open_answered(f, handle, version, size, extents, n);
+}
+
+void ajf_fetch_fail(struct ajf_fetch *f, int err)
+{
+    if (!ajf_fetch_claim(f))
+        return;
+    if (err <= 0)
+        err = EIO;
+    if (err == ECANCELED && f->info.kind != AJF_FETCH_READ)
+        AJF_COUNT(&f->m->stats, fetch_cancelled);
+    else if (err != ENOENT)
+        AJF_COUNT(&f->m->stats, fetch_failed);
+    switch (f->info.kind) {
+    case AJF_FETCH_READ:
+        ajf_read_failed(f, err);
+        break;
+    case AJF_FETCH_OPEN:
+        ajf_open_failed(f, err);
+        break;
+    case AJF_FETCH_CLOSE:
+        break;
+    default:
+        ajf_names_failed(f, err);
+    }
+}
+
+void ajf_fetch_release(struct ajf_fetch *f)
+{
+    ajf_fetch_fail(f, EIO);
+    uncount_done(&f->m->queue, f);
+    if (f->info.kind == AJF_FETCH_READ)
+        ajf_read_end(f);
+    else if (f->info.kind == AJF_FETCH_OPEN)
+        ajf_open_end(f);
+    else if (f->info.kind != AJF_FETCH_CLOSE)
+        ajf_names_end(f);
+    ajf_fetch_free(f);
+}

@@ -1,0 +1,194 @@
+"""The layers of csrc/: a module uses what lies below it or beside it, and no modules use each other in a circle.
+
+A module is a header with its source; `inode_path.c` belongs to `inode`. A module uses another one when it includes a
+header of it, names one of its functions, constants or types, or reaches it through the mount (`m->queue`). The mount
+itself (mount.h), which holds all of them, counts for no module: what is taken out of it does.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+CSRC = Path(__file__).parents[1] / "csrc"
+
+# From below. The facade is what lies in csrc/ itself; wire/ is beside the mount and uses base/ alone.
+LAYERS = ("base", "memory", "names", "source", "kernel", "files", "ops", "")
+BESIDE = "wire"
+COMPOSITION = "mount.h"
+
+# What still runs up, and the circles that are left: nothing is to be added.
+UPWARDS: set[str] = {
+    "files/ahead -> ops/read",
+    "files/awaited -> ops/read",
+    "files/file -> ops/names",
+    "files/file -> ops/open",
+    "files/file -> ops/read",
+    "files/lent -> mount",
+    "kernel/session -> files/lent",
+    "kernel/session -> mount",
+    "kernel/session -> ops/decode",
+    "memory/pages -> files/awaited",
+    "memory/pages -> files/file",
+    "memory/pages -> kernel/wait",
+    "memory/pages -> names/inode",
+    "memory/pages -> ops/read",
+    "memory/pages -> source/queue",
+    "names/dir -> kernel/fuse",
+    "names/dir -> kernel/notify",
+    "names/dir -> ops/names",
+    "names/dir -> ops/readdir",
+    "ops/invalidate -> ajf",
+    "source/fetch -> ops/names",
+    "source/fetch -> ops/read",
+    "source/queue -> files/file",
+    "source/queue -> ops/names",
+    "source/queue -> ops/open",
+    "source/queue -> ops/read",
+}
+CIRCLES: list[set[str]] = [
+    {
+        "ajf",
+        "files/ahead",
+        "files/awaited",
+        "files/file",
+        "files/lent",
+        "kernel/notify",
+        "kernel/pool",
+        "kernel/session",
+        "kernel/wait",
+        "memory/pages",
+        "names/dir",
+        "ops/decode",
+        "ops/invalidate",
+        "ops/names",
+        "ops/open",
+        "ops/read",
+        "ops/readdir",
+        "source/fetch",
+        "source/queue",
+    },
+]
+
+
+def code_of(path: Path) -> str:
+    """The text of a C file without comments; of strings only the names of included files are left."""
+    text = re.sub(r"/\*.*?\*/|//[^\n]*", "", path.read_text(), flags=re.DOTALL)
+    return re.sub(r'(?m)^(?!#include)(.*)"(?:[^"\\\n]|\\.)*"', r'\1""', text)
+
+
+FILES = {str(path.relative_to(CSRC)): code_of(path) for path in sorted(CSRC.rglob("*.[ch]"))}
+
+
+def module_of(name: str) -> str:
+    """The module that a file belongs to: names/inode for names/inode_path.c."""
+    stem = name.rpartition(".")[0]
+    directory, _, base = stem.rpartition("/")
+    parts = base.split("_")
+    for n in range(1, len(parts)):
+        shorter = "/".join(filter(None, (directory, "_".join(parts[:n]))))
+        if f"{shorter}.h" in FILES:
+            return shorter
+    return stem
+
+
+def layer_of(module: str) -> str:
+    """The directory of a module."""
+    return module.rpartition("/")[0]
+
+
+def definitions(name: str, text: str) -> Iterator[str]:
+    """What other files may use of a file: functions, constants, macros, and `struct x` or `enum x`."""
+    yield from re.findall(r"^(?!static)[a-z][\w *]*?\b(ajf_\w+)\([^;{]*\)\s*\{", text, re.MULTILINE)
+    yield from re.findall(r"^const struct \w+ (ajf_\w+)\b", text, re.MULTILINE)
+    if not name.endswith(".h"):
+        return
+    yield from re.findall(r"^static inline [\w *]*?\b(ajf_\w+)\(", text, re.MULTILINE)
+    yield from (found for found in re.findall(r"^#define (\w+)", text, re.MULTILINE) if not found.endswith("_H"))
+    yield from re.findall(r"^(struct ajf_\w+) \{", text, re.MULTILINE)
+    for kind, constants in re.findall(r"^(enum \w+) \{(.*?)\}", text, re.MULTILINE | re.DOTALL):
+        yield kind
+        yield from re.findall(r"\bAJF_\w+", constants)
+
+
+def uses(name: str, text: str) -> Iterator[str]:
+    """What a file names that is defined somewhere; pointers to a type that it has only declared do not count."""
+    declared = set(re.findall(r"^(struct ajf_\w+);", text, re.MULTILINE))
+    for header in (other for other in FILES if other.endswith(".h") and module_of(other) == module_of(name)):
+        declared |= set(re.findall(r"^(struct ajf_\w+);", FILES[header], re.MULTILINE))
+    for kind, pointer in re.findall(r"\b((?:struct|enum) ajf_\w+)\b(\s*\*)?", text):
+        if not (pointer and kind in declared):
+            yield kind
+    yield from re.findall(r"(?<!struct )(?<!enum )\b(?:ajf|AJF)_\w+", text)
+
+
+def defined_in() -> dict[str, str]:
+    """The module of everything that is defined."""
+    return {what: module_of(name) for name, text in FILES.items() for what in definitions(name, text)}
+
+
+def fields_of_the_mount(owner: dict[str, str]) -> dict[str, str]:
+    """The module of each part of `struct ajf`."""
+    (body,) = re.findall(r"^struct ajf \{(.*?)^\}", FILES[COMPOSITION], re.MULTILINE | re.DOTALL)
+    parts = re.findall(r"(struct ajf_\w+) (\w+);", body)
+    assert len(parts) > 8
+    return {field: owner[kind] for kind, field in parts}
+
+
+def arrows() -> dict[tuple[str, str], set[str]]:
+    """Which module uses which other one, and what of it."""
+    owner = defined_in()
+    fields = fields_of_the_mount(owner)
+    found: dict[tuple[str, str], set[str]] = {}
+    for name, text in FILES.items():
+        if name == COMPOSITION:
+            continue
+        used = [(module_of(path), path) for path in re.findall(r'#include "(.+\.h)"', text) if path != COMPOSITION]
+        used += [(owner[what], what) for what in uses(name, text) if what in owner]
+        used += [(fields[field], f"m->{field}") for field in re.findall(r"\bm->(\w+)", text) if field in fields]
+        for module, what in used:
+            if module != module_of(name):
+                found.setdefault((module_of(name), module), set()).add(what)
+    return found
+
+
+ARROWS = arrows()
+
+
+def runs_up(user: str, used: str) -> bool:
+    """Whether a module uses one of a layer above its own, or something beside."""
+    if BESIDE in (layer_of(user), layer_of(used)):
+        return layer_of(used) not in (BESIDE, "base") or layer_of(user) != BESIDE
+    return LAYERS.index(layer_of(user)) < LAYERS.index(layer_of(used))
+
+
+def circles() -> list[set[str]]:
+    """The modules that use each other, directly or through others."""
+    modules = {module for arrow in ARROWS for module in arrow}
+    reached = {module: {used for user, used in ARROWS if user == module} for module in modules}
+    for middle in modules:
+        for module in modules:
+            if middle in reached[module]:
+                reached[module] |= reached[middle]
+    found = [{other for other in modules if other in reached[m] and m in reached[other]} for m in sorted(modules)]
+    return [circle for i, circle in enumerate(found) if circle and circle not in found[:i]]
+
+
+def test_every_module_lies_in_a_layer() -> None:
+    """There is no other directory."""
+    assert {layer_of(module_of(name)) for name in FILES} == {*LAYERS, BESIDE}
+    assert len(ARROWS) > 100  # the sources were understood
+
+
+def test_no_arrow_runs_up() -> None:
+    """But those that are listed, which exist."""
+    found = {f"{user} -> {used}" for user, used in ARROWS if runs_up(user, used)}
+    why = {f"{user} -> {used}": sorted(what) for (user, used), what in ARROWS.items()}
+    assert not {arrow: why[arrow] for arrow in sorted(found - UPWARDS)}
+    assert not UPWARDS - found, "these are gone: take them off the list"
+
+
+def test_no_modules_go_round_in_a_circle() -> None:
+    """But those that are listed, which exist."""
+    assert circles() == CIRCLES
