@@ -12,11 +12,21 @@ _HEAD = """\
 <!-- Made of the tables in options/ and properties.py: python -m alluxio_jnifuse.options_doc -->
 # Configuration
 
-Nothing has to be set: the defaults are the fast ones. What AlluxioFuse takes is taken here under the same names.
+Nothing has to be set: the defaults are the fast ones. Settings have the names that AlluxioFuse gave them.
+[TUNING](TUNING.md) says which few are worth a thought.
+
+- [Where values come from](#where-values-come-from)
+- [Notations](#notations)
+- [Mount options (`-o`)](#mount-options--o)
+- [Properties (`-D`, `-o`, alluxio-site.properties)](#properties--d--o-alluxio-siteproperties)
+- [Properties for an Alluxio cluster](#properties-for-an-alluxio-cluster)
+- [Properties for a bucket of OSS](#properties-for-a-bucket-of-oss)
+- [Environment variables](#environment-variables)
+- [Properties without effect](#properties-without-effect)
 
 ## Where values come from
 
-The first of these that says something counts:
+The first of these places that has a value counts:
 
 1. `-o` options, `--ufs` and the arguments of the command line,
 2. `-D KEY=VALUE`,
@@ -26,19 +36,20 @@ The first of these that says something counts:
 4. the environment variables below,
 5. `alluxio-site.properties`: its contents in `$ALLUXIO_SITE_PROPERTIES`, else the first one found in
    `$ALLUXIO_CONF_DIR`, `~/.alluxio` and `/etc/alluxio`,
-6. the configuration of the cluster that is mounted, as its master tells it (`alluxio-jnifuse getConf --master`); what
-   describes a machine, its files, its users or its memory, the mount itself or the way to the cluster is not taken from
-   there, and references reach nothing but that configuration and defaults,
+6. the configuration of the cluster that is mounted, as its master tells it (`alluxio-jnifuse getConf --master`).
+   Settings that describe a machine, its files, its users or its memory, the mount itself or the way to the cluster are
+   not taken from there; references reach nothing but that configuration and defaults,
 7. the default.
 
 Mount options in the property `alluxio.fuse.mount.options` count as that property does. The cache mode comes from the
-first place that names one; within one place `direct_io` wins over `kernel_cache`, and that over `auto_cache`. The log
-of a mount names every setting that is not a default, and where it was set; so does `alluxio-jnifuse getConf --source`.
+first place that names one; within one place `direct_io` wins over `kernel_cache`, and `kernel_cache` over `auto_cache`.
+The log of a mount names every setting that is not a default, and where it was set; so does
+`alluxio-jnifuse getConf --source`.
 
 An unknown mount option, a bad value and options that exclude each other are errors: the command names all of them.
-An unknown property, or one of another part of Alluxio, is never an error: the log has one line with key and reason.
-So has a property that this mount has no use for. A bad value in the cluster's configuration is a line in the log too.
-When a key is set twice in one place, the last value counts, and the log says so.
+A property that is unknown, belongs to another part of Alluxio or has no effect on this mount is never an error: the log
+has one line with the key and the reason. A bad value in the cluster's configuration is a line in the log, too. If a
+key is set twice in one place, the last value counts, and the log says so.
 
 ## Notations
 
@@ -56,7 +67,7 @@ When a key is set twice in one place, the last value counts, and the log says so
 Quotes around a value are taken off. `${other.key}` stands for the value of another property.
 """
 
-_TITLES = "| name | value | default | meaning | why this default |\n|---|---|---|---|---|\n"
+_TITLES = "| name | value; default | meaning, and the reason for the default |\n|---|---|---|\n"
 
 
 def render() -> str:
@@ -76,8 +87,8 @@ def render() -> str:
             "else the configured one, below ALLUXIO_PATH.\n",
             _TITLES + _rows(row for row in takes_effect if row.cluster),
             "## Properties for a bucket of OSS\n",
-            "They have no effect on another storage; a cluster has its own way to OSS. Of several ways to a key the\n"
-            "first that is set counts: `fs.oss.accessKeyId` of the command line or of `*_JAVA_OPTS`, the RAM role,\n"
+            "They have no effect on another storage; a cluster has its own way to OSS. If several places have a key,\n"
+            "the first of these counts: `fs.oss.accessKeyId` of the command line or of `*_JAVA_OPTS`, the RAM role,\n"
             "the command, none at all (`fs.oss.anonymous`), the variables of the environment, `fs.oss.accessKeyId`\n"
             "of alluxio-site.properties, the role of the pod's service account (`ALIBABA_CLOUD_ROLE_ARN` and its\n"
             "like). Proxies are those of `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`, certificates those of the\n"
@@ -86,7 +97,7 @@ def render() -> str:
             "## Environment variables\n",
             "| variable | same as |\n|---|---|\n" + "".join(f"| `{n}` | `{r.name}` |\n" for n, r in BY_ENV.items()),
             "## Properties without effect\n",
-            "The first row that a key starts with counts.\n",
+            "They are accepted, and the log names each one that is set. The first row that a key starts with counts.\n",
             "| key starts with | reason |\n|---|---|\n"
             + "".join(f"| {f'`{prefix}`' if prefix else 'anything else'} | {reason} |\n" for prefix, reason in IGNORED),
         ]
@@ -95,9 +106,12 @@ def render() -> str:
 
 def _rows(rows: Iterable[Option]) -> str:
     return "".join(
-        f"| {_names(row)} | {_values(row)} | {f'`{row.default}`' if row.default else ''} | {row.help} | {row.why} |\n"
-        for row in rows
+        f"| {_names(row)} | {_values(row)}{_default(row)} | {row.help}. *Why:* {row.why} |\n" for row in rows
     )
+
+
+def _default(row: Option) -> str:
+    return f"; `{row.default}`" if row.default else ""
 
 
 def _accepted(rows: Iterable[Option]) -> str:

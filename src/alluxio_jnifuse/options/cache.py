@@ -54,7 +54,7 @@ CACHE_PROPERTIES = (
     ),
     Option(
         "alluxio.user.client.cache.async.write.enabled", "bool", "false",
-        "LOCAL and ROCKS: whoever fetched a page goes on before it is stored; readers have it before in any case",
+        "LOCAL and ROCKS: the fetching thread does not wait until a page is stored; readers never wait for that",
         "Alluxio's since 2.9",
     ),
     Option(

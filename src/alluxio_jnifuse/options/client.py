@@ -11,7 +11,7 @@ CLIENT_PROPERTIES = (
         "the storage to mount when no cluster is configured: a directory, file:// or oss://bucket/directory/ (other "
         "characters than those of a URI percent-encoded); `--ufs` also takes alluxio://host:port/path, and wins over a "
         "configured cluster",
-        "there is no storage everybody has",
+        "no storage would suit everybody",
         aliases=("alluxio.underfs.address",), env="ALLUXIO_MASTER_MOUNT_TABLE_ROOT_UFS", here=True,
     ),
     Option(

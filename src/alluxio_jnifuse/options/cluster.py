@@ -24,7 +24,7 @@ CLUSTER_PROPERTIES = (
     _row(
         "alluxio.master.hostname", "address", "",
         "the cluster's master; with it the mount shows the cluster, unless `--ufs` names something else",
-        "there is no cluster everybody has",
+        "no cluster would suit everybody",
         env="ALLUXIO_MASTER_HOSTNAME", here=True,
     ),
     _row(
@@ -57,7 +57,7 @@ CLUSTER_PROPERTIES = (
     ),
     _row(
         "alluxio.security.login.impersonation.username", "text", "_HDFS_USER_",
-        "user to act as; `_HDFS_USER_` and `_NONE_` are nobody else",
+        "user to act as; with `_HDFS_USER_` and `_NONE_` that is the user who logs in",
         here=True,
     ),
     _row("alluxio.network.tls.enabled", "bool", "false", "encrypt the connections", here=True),
@@ -69,7 +69,7 @@ CLUSTER_PROPERTIES = (
     ),
     _row(
         "alluxio.fuse.auth.policy.class", "class", "LaunchUserGroupAuthPolicy",
-        "whose files are shown: of the user who mounted, of the local users with the cluster's names, or of "
+        "the owners that are shown: the user who mounted, the local users with the cluster's names, or "
         "`...policy.custom.user` and `.group`",
         "Alluxio's since 2.9",
         choices=("LaunchUserGroupAuthPolicy", "SystemUserGroupAuthPolicy", "CustomAuthPolicy"),

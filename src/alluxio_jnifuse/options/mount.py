@@ -52,7 +52,7 @@ _TAKEN = (
     Option(
         "negative_timeout", "seconds", "0",
         "how long the kernel trusts that a name does not exist",
-        "a file that appears behind the mount (`_SUCCESS`, a checkpoint) is seen at once by who polls for it",
+        "a file that appears behind the mount (`_SUCCESS`, a checkpoint) is seen at once by a program that polls",
         "negative_timeout_ns", 0, 10**18,
     ),
     # Threads.
@@ -170,8 +170,8 @@ _TAKEN = (
     _kernel(
         "default_permissions",
         "the kernel checks mode, owner and group of what is shown; with allow_other and allow_root it is on",
-        "the daemon reads with its own rights for whoever is let in: with allow_other alone that is everything for "
-        "everybody, 0600 files of root among it. Alone the mounting user is let in, who may read it anyway. With "
+        "the daemon reads with its own rights, whichever user asks: without this check allow_other would show every "
+        "file to everybody, 0600 files of root among them. A mount without allow_other needs no check. With "
         "attr_timeout=0 each access asks for attributes once more: twice as often",
         off="no_default_permissions", here=True,
     ),
@@ -182,7 +182,7 @@ _TAKEN = (
     _flag("auto_unmount", "unmount when the daemon dies", "an empty directory invites rsync --delete"),
     _flag(
         "wait", "a storage that cannot be reached yet is waited for, for as long as it takes",
-        "who mounts wants to be told of a wrong name; in a container it is on", off="nowait",
+        "a wrong name should be told at once; in a container it is on", off="nowait",
     ),
     Option("uid", "count", "", "show this owner (number)", "the source's owner", "uid", 0, UINT32_MAX - 1),
     Option("gid", "count", "", "show this group (number)", "the source's group", "gid", 0, UINT32_MAX - 1),

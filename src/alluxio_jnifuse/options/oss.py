@@ -16,7 +16,7 @@ OSS_PROPERTIES = (
     _row(
         "fs.oss.endpoint", "text", "",
         "where OSS is asked, `[https://]HOST[:PORT]` without the bucket; without a scheme it is http",
-        "there is no region everybody has; the Java SDK takes http too",
+        "no region would suit everybody; the Java SDK takes http, too",
     ),
     _row(
         "fs.oss.region", "text", "", "the region, for signatures of version 4",
