@@ -105,3 +105,39 @@ def test_images_are_of_this_version() -> None:
     for name in ("compose.yaml", "README.md"):
         text = (PROJECT / "docker" / name).read_text()
         assert set(re.findall(r"alluxio-jnifuse:(\d[\w.]*)", text)) == {__version__}
+
+
+# Messages that other programs and the kernel print.
+NOT_OURS = {
+    "/dev/fuse",
+    "/etc/mtab",
+    "File too large",
+    "Input/output error",
+    "Permission denied",
+    "Read-only file system",
+    "Stale file handle",
+    "Too many open files",
+    "Transport endpoint is not connected",
+    "allow_other",
+    "fusermount3: failed to open /etc/mtab",
+    "git status",
+    "ls",
+    "ls -l",
+    "path /mnt is mounted on / but it is not a shared mount",
+    "tail -f",
+}
+
+
+def test_troubleshooting_has_the_messages_of_the_code() -> None:
+    """What is quoted in its headings and its lines of the log can be found in the sources, piece by piece."""
+    text = (PROJECT / "docs" / "TROUBLESHOOTING.md").read_text()
+    sources = [path for end in ("py", "pyx", "pxi") for path in (PROJECT / "src").rglob(f"*.{end}")]
+    sources += (PROJECT / "csrc").rglob("*.c")
+    code = " ".join(re.sub(r'"\s*\n\s*f?"', "", path.read_text()) for path in sources)
+    headings = re.findall(r"`([^`]+)`", " ".join(re.findall(r"^### (.*)$", text, re.MULTILINE)))
+    logged = re.findall(r"\*\*Log:\*\* `([^`]+)`", text)
+    messages = {" ".join(message.split()) for message in headings + logged} - NOT_OURS
+    assert len(messages) > 40
+    for message in messages:
+        for piece in re.split(r"\s*…[….:;\s]*", message):
+            assert len(piece) < 8 or piece in code, f"{message!r}: {piece!r}"
