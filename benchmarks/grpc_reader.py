@@ -43,8 +43,8 @@ def read(master: str, streams: int, paths: list[str]) -> Outcome:
 def _main(master: str, streams: str, *paths: str) -> None:
     import grpc
 
-    from alluxio_jnifuse.sources.alluxio.channel import Channel
     from alluxio_jnifuse.sources.alluxio.from_config import user_name
+    from alluxio_jnifuse.sources.alluxio.rpc.channel import Channel
     from alluxio_jnifuse.sources.alluxio.settings import Settings
 
     settings = Settings(masters=(master,), user=user_name())
@@ -60,7 +60,7 @@ def _main(master: str, streams: str, *paths: str) -> None:
 
 
 def _blocks(settings: object, path: str) -> list[_Block]:
-    from alluxio_jnifuse.sources.alluxio.master import MasterClient
+    from alluxio_jnifuse.sources.alluxio.metadata.master import MasterClient
 
     master = MasterClient(settings)
     try:
@@ -76,9 +76,9 @@ def _blocks(settings: object, path: str) -> list[_Block]:
 
 def _read(channel: object, session: object, block: _Block) -> int:
     """Reads one block, and returns how many bytes came; a message's are those of its chunk and a few more."""
-    from alluxio_jnifuse.sources.alluxio import requests
     from alluxio_jnifuse.sources.alluxio.proto import worker_pb2
-    from alluxio_jnifuse.sources.alluxio.streams import READ_BLOCK, Requests
+    from alluxio_jnifuse.sources.alluxio.rpc import requests
+    from alluxio_jnifuse.sources.alluxio.rpc.streams import READ_BLOCK, Requests
 
     options = worker_pb2.OpenUfsBlockOptions()
     request = requests.read_block(block.id, 0, block.length, _CHUNK_BYTES, options).SerializeToString()

@@ -27,9 +27,9 @@ from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 import alluxio_jnifuse
-from alluxio_jnifuse import mounttable
 from alluxio_jnifuse.errors import AlluxioFuseError
-from alluxio_jnifuse.registry import Registry
+from alluxio_jnifuse.mounts import table
+from alluxio_jnifuse.mounts.registry import Registry
 
 _PROJECT = Path(__file__).resolve().parent.parent
 _SHARDS, _SHARD_BYTES = 4, 130_000_000
@@ -218,7 +218,7 @@ def _files(root: Path) -> list[File]:
 
 def _mount(directory: Path, mountpoint: str) -> alluxio_jnifuse.Mount:
     """The mount of `directory`: the one that is there already, or a new one."""
-    record = Registry().find(mounttable.resolve(mountpoint))
+    record = Registry().find(table.resolve(mountpoint))
     if record is None:
         mount = alluxio_jnifuse.mount(directory, mountpoint)
         print(f"mounted on {mount.mountpoint} (process {mount.pid}, log {mount.log})")

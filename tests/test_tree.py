@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from alluxio_jnifuse import _core
-from alluxio_jnifuse.config import Config
-from alluxio_jnifuse.options import OPTIONS
+from alluxio_jnifuse.config.options import OPTIONS
+from alluxio_jnifuse.config.values import Config
 from alluxio_jnifuse.sources.base import ATTR_DTYPE, ENTRY_DTYPE
 
 ROOT = Path(__file__).parents[1]

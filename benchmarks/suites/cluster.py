@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from cluster.cluster import Cluster
 
-from alluxio_jnifuse.umount import unmount
+from alluxio_jnifuse.mounts.unmount import unmount
 from benchmarks import data, java, machine, reader
 from benchmarks.bench import Bench
 from benchmarks.measure import (

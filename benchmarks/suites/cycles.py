@@ -8,8 +8,8 @@ import time
 from collections.abc import Iterator
 
 import alluxio_jnifuse
-from alluxio_jnifuse import mounttable
-from alluxio_jnifuse.registry import Registry
+from alluxio_jnifuse.mounts import table
+from alluxio_jnifuse.mounts.registry import Registry
 from benchmarks import machine
 from benchmarks.bench import Bench
 from benchmarks.measure import Row, at_most, single
@@ -50,7 +50,7 @@ def _left(bench: Bench) -> dict[str, int]:
     """What our mounts occupy now, by kind; other people's mounts on this machine do not count."""
     where = str(bench.mountpoint)
     return {
-        "mounts": sum(entry.mountpoint == where for entry in mounttable.read()),
+        "mounts": sum(entry.mountpoint == where for entry in table.read()),
         "processes": sum(_serves(pid, where) for pid in filter(str.isdigit, os.listdir("/proc"))),
         "records of mounts": sum(record.mountpoint == where for record in Registry().running()),
         "descriptors here": machine.descriptors(os.getpid()),

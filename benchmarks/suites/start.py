@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from alluxio_jnifuse.umount import unmount
+from alluxio_jnifuse.mounts.unmount import unmount
 from benchmarks import machine
 from benchmarks.bench import Bench
 from benchmarks.measure import Row, at_most, single

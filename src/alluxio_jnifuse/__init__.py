@@ -8,7 +8,7 @@ __all__ = ["Config", "Mount", "__version__", "mount"]
 TYPE_CHECKING = False  # typing costs milliseconds that the command line would wait for
 if TYPE_CHECKING:
     from alluxio_jnifuse.api import Mount, mount
-    from alluxio_jnifuse.config import Config
+    from alluxio_jnifuse.config.values import Config
 
 
 def __getattr__(name: str) -> object:
@@ -17,7 +17,7 @@ def __getattr__(name: str) -> object:
 
         return getattr(api, name)
     if name == "Config":
-        from alluxio_jnifuse.config import Config
+        from alluxio_jnifuse.config.values import Config
 
         return Config
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

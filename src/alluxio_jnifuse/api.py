@@ -6,10 +6,11 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from alluxio_jnifuse import metrics, mounttable
 from alluxio_jnifuse.errors import MountError
-from alluxio_jnifuse.registry import Record, Registry
-from alluxio_jnifuse.umount import WAIT_S, unmount
+from alluxio_jnifuse.mounts import stats as mount_stats
+from alluxio_jnifuse.mounts import table
+from alluxio_jnifuse.mounts.registry import Record, Registry
+from alluxio_jnifuse.mounts.unmount import WAIT_S, unmount
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -44,11 +45,11 @@ class Mount:
 
     def stats(self) -> dict[str, int]:
         """The counters of the mount now, by the names of docs/METRICS.md. Raises MountError when it has ended."""
-        return metrics.request(self.mountpoint).stats
+        return mount_stats.request(self.mountpoint).stats
 
     def features(self) -> frozenset[str]:
         """What the kernel granted this mount. Raises MountError when it has ended."""
-        return frozenset(metrics.request(self.mountpoint).features)
+        return frozenset(mount_stats.request(self.mountpoint).features)
 
     def unmount(self, *, force: bool = False, lazy: bool = False, timeout: float = WAIT_S) -> None:
         """Unmounts and waits up to `timeout` s for the process to end; nothing happens when it is unmounted already.
@@ -76,7 +77,7 @@ def mount(
     import subprocess
     import sys
 
-    from alluxio_jnifuse.masking import SECRETS_VARIABLE, is_secret
+    from alluxio_jnifuse.config.secrets import SECRETS_VARIABLE, is_secret
 
     command = [sys.executable, "-c", _PROGRAM, "mount", "--ufs", _storage_word(ufs)]
     for word in _option_words(options):
@@ -93,7 +94,7 @@ def mount(
     if done.returncode != 0:
         said = done.stderr.decode("utf-8", "replace").strip()
         raise MountError(said or f"the mount command ended with exit code {done.returncode}")
-    record = Registry().find(mounttable.resolve(os.fsdecode(mountpoint)))
+    record = Registry().find(table.resolve(os.fsdecode(mountpoint)))
     if record is None:
         raise MountError("was unmounted at once", where=os.fsdecode(mountpoint))
     return Mount(record)
@@ -122,7 +123,7 @@ def _option_words(options: Mapping[str, object] | Iterable[str] | str) -> list[s
 
 
 def _is_switch(name: str) -> bool:
-    from alluxio_jnifuse.options import BY_NAME
+    from alluxio_jnifuse.config.options import BY_NAME
 
     return name in BY_NAME and BY_NAME[name].kind == "switch"
 

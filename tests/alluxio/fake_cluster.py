@@ -16,7 +16,7 @@ from fake_server import FakeServer
 from fake_worker import FakeWorker
 
 from alluxio_jnifuse.errors import forget_frames
-from alluxio_jnifuse.sources.alluxio.master import MasterClient
+from alluxio_jnifuse.sources.alluxio.metadata.master import MasterClient
 from alluxio_jnifuse.sources.alluxio.proto import block_pb2, common_pb2, file_pb2
 from alluxio_jnifuse.sources.alluxio.settings import Settings
 from alluxio_jnifuse.sources.alluxio.source import AlluxioSource

@@ -11,13 +11,13 @@ import pytest
 from cluster.cluster import Cluster
 from fake_worker import Proxy
 
-from alluxio_jnifuse.sources.alluxio import requests
-from alluxio_jnifuse.sources.alluxio.blockfiles import BlockFiles
-from alluxio_jnifuse.sources.alluxio.link import WorkerLink
-from alluxio_jnifuse.sources.alluxio.master import MasterClient
+from alluxio_jnifuse.sources.alluxio.data.blockfiles import BlockFiles
+from alluxio_jnifuse.sources.alluxio.data.shortcircuit import LocalBlocks
+from alluxio_jnifuse.sources.alluxio.metadata.master import MasterClient
 from alluxio_jnifuse.sources.alluxio.proto import worker_pb2
+from alluxio_jnifuse.sources.alluxio.rpc import requests
 from alluxio_jnifuse.sources.alluxio.settings import Settings
-from alluxio_jnifuse.sources.alluxio.shortcircuit import LocalBlocks
+from alluxio_jnifuse.sources.alluxio.workers.link import WorkerLink
 
 pytestmark = pytest.mark.cluster
 

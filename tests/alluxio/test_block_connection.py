@@ -16,11 +16,11 @@ from fake_server import FakeServer, unused_port
 from fake_worker import FakeWorker, Read, chunk, chunks, failing, message, short, stall
 
 from alluxio_jnifuse._core import BlockConnection, Cancelled
-from alluxio_jnifuse.sources.alluxio.errors import CallError, Closed, NotFound
-from alluxio_jnifuse.sources.alluxio.link import WorkerLink
 from alluxio_jnifuse.sources.alluxio.proto import worker_pb2
+from alluxio_jnifuse.sources.alluxio.rpc.errors import CallError, Closed, NotFound
+from alluxio_jnifuse.sources.alluxio.rpc.streams import READ_BLOCK, ShortStream
 from alluxio_jnifuse.sources.alluxio.settings import Settings
-from alluxio_jnifuse.sources.alluxio.streams import READ_BLOCK, ShortStream
+from alluxio_jnifuse.sources.alluxio.workers.link import WorkerLink
 
 OPEN_LOCAL_BLOCK = "/alluxio.grpc.block.BlockWorker/OpenLocalBlock"
 BLOCK = 7

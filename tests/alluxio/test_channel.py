@@ -22,9 +22,10 @@ from fake_cluster import waiting_in
 from fake_server import FakeServer, RawServer, unused_port
 
 from alluxio_jnifuse.errors import ConfigError, known_errno
-from alluxio_jnifuse.sources.alluxio import requests
-from alluxio_jnifuse.sources.alluxio.channel import Channel, Stream
-from alluxio_jnifuse.sources.alluxio.errors import (
+from alluxio_jnifuse.sources.alluxio.proto import file_pb2
+from alluxio_jnifuse.sources.alluxio.rpc import requests
+from alluxio_jnifuse.sources.alluxio.rpc.channel import Channel, Stream
+from alluxio_jnifuse.sources.alluxio.rpc.errors import (
     CallError,
     Closed,
     Denied,
@@ -37,7 +38,6 @@ from alluxio_jnifuse.sources.alluxio.errors import (
     is_unimplemented,
     status_of,
 )
-from alluxio_jnifuse.sources.alluxio.proto import file_pb2
 from alluxio_jnifuse.sources.alluxio.settings import Settings
 
 GET_STATUS = "/alluxio.grpc.file.FileSystemMasterClientService/GetStatus"
@@ -579,7 +579,7 @@ def test_grpc_writes_nothing_by_itself(server: FakeServer) -> None:
     """An exception says what went wrong, and nothing else does. In a process that has not loaded gRPC before us."""
     program = (
         "import sys\n"
-        "from alluxio_jnifuse.sources.alluxio.channel import Channel\n"
+        "from alluxio_jnifuse.sources.alluxio.rpc.channel import Channel\n"
         "from alluxio_jnifuse.sources.alluxio.settings import Settings\n"
         "channel = Channel(sys.argv[1], Settings(masters=(), user='alice', tls=True))\n"
         "try:\n"
@@ -739,7 +739,7 @@ def test_a_mount_of_a_directory_needs_no_grpc() -> None:
     """The extra is for clusters only."""
     program = (
         "import sys; sys.modules.update(grpc=None, google=None)\n"
-        "from alluxio_jnifuse import api, cli, daemon, serve, sources\n"
+        "from alluxio_jnifuse import api, cli, sources; from alluxio_jnifuse.daemon import start, serve\n"
         "from alluxio_jnifuse.cli import mount\n"
         "sources.open_source('/', {}).stat(b'/')\n"
     )
@@ -749,6 +749,8 @@ def test_a_mount_of_a_directory_needs_no_grpc() -> None:
 
 def test_importing_the_engine_starts_no_thread() -> None:
     """A process that has imported it may still fork."""
-    program = "import os\nimport alluxio_jnifuse.sources.alluxio.master\nprint(len(os.listdir('/proc/self/task')))\n"
+    program = (
+        "import os\nimport alluxio_jnifuse.sources.alluxio.metadata.master\nprint(len(os.listdir('/proc/self/task')))\n"
+    )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "1"

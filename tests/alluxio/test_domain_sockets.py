@@ -11,8 +11,8 @@ import pytest
 from fake_cluster import FakeCluster, File, pattern
 from fake_worker import FakeWorker
 
-from alluxio_jnifuse.sources.alluxio.domainsockets import DomainSockets
 from alluxio_jnifuse.sources.alluxio.proto import common_pb2
+from alluxio_jnifuse.sources.alluxio.workers.domainsockets import DomainSockets
 
 STRANGER = 65534
 SIZE = 300_000

@@ -17,7 +17,7 @@ from fake_worker import MIB, Fault, Proxy, chunk, failing, message, more, short,
 
 from alluxio_jnifuse._core import Cancelled
 from alluxio_jnifuse.errors import SourceError, to_errno
-from alluxio_jnifuse.sources.alluxio.errors import Denied, Refused
+from alluxio_jnifuse.sources.alluxio.rpc.errors import Denied, Refused
 
 BLOCK = 2 * MIB
 SIZE = 2 * BLOCK + 54_321
@@ -281,7 +281,7 @@ def test_over_tls(fault: str) -> None:
         cluster.workers[0].always = FAULTS[fault]
         cluster.workers[1].always = slow(0.1)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("alluxio_jnifuse.sources.alluxio.connection._certificates", lambda _: CERTIFICATE)
+            patch.setattr("alluxio_jnifuse.sources.alluxio.rpc.connection._certificates", lambda _: CERTIFICATE)
             assert read(cluster, MIB, tls=True) == DATA
     finally:
         cluster.close()

@@ -14,8 +14,9 @@ from fake_server import unused_port
 from fake_worker import MIB, FakeWorker, Fault, Read, chunks
 
 from alluxio_jnifuse.errors import SourceError, StaleVersion, to_errno
-from alluxio_jnifuse.sources.alluxio import attempts, source
-from alluxio_jnifuse.sources.alluxio.placement import NoWorker
+from alluxio_jnifuse.sources.alluxio import source
+from alluxio_jnifuse.sources.alluxio.data import attempts
+from alluxio_jnifuse.sources.alluxio.workers.placement import NoWorker
 
 BLOCK = 4 * MIB
 SIZE = 2 * BLOCK + 999
@@ -228,7 +229,7 @@ def test_a_block_that_nobody_has(cluster: FakeCluster, monkeypatch: pytest.Monke
 
 def test_no_worker_at_all(cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """Reads wait for one, as long as they are to."""
-    monkeypatch.setattr("alluxio_jnifuse.sources.alluxio.workers._RETRY_LIST_S", 0.1)
+    monkeypatch.setattr("alluxio_jnifuse.sources.alluxio.workers.known._RETRY_LIST_S", 0.1)
     cluster.put("/f", OLD, BLOCK)
     cluster.gone = {0, 1}
     file = opened(cluster)

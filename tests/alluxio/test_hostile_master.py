@@ -16,8 +16,9 @@ from fake_server import FakeServer
 from harness.children import Children, as_user
 from harness.mounting import COMMAND, Mounted, Mounts, run
 
-from alluxio_jnifuse import memory_limit, mounttable
-from alluxio_jnifuse.config import Config
+from alluxio_jnifuse.config import memory_limit
+from alluxio_jnifuse.config.values import Config
+from alluxio_jnifuse.mounts import table
 from alluxio_jnifuse.sources.alluxio.proto import file_pb2, meta_pb2
 
 OPTIONS = "alluxio.fuse.mount.options"
@@ -98,7 +99,7 @@ def test_no_secret_becomes_a_name(master: FakeServer, mounts: Mounts) -> None:
     (mounts.root / "alluxio-site.properties").chmod(0o600)
     tell(master, {OPTIONS: "fsname=${fs.oss.accessKeySecret},attr_timeout=7"})
     mounted = mount(mounts, master)
-    found = mounttable.top_at(mounted.path)
+    found = table.top_at(mounted.path)
     assert found is not None
     assert found.source == "alluxio-fuse"
     assert SECRET not in Path("/proc/self/mountinfo").read_text()

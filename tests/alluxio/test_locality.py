@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from alluxio_jnifuse.sources.alluxio import locality as locality_module
-from alluxio_jnifuse.sources.alluxio.locality import Locality, SocketAddress, is_own_address, resolve_host
+from alluxio_jnifuse.sources.alluxio.metadata.status import Address
 from alluxio_jnifuse.sources.alluxio.settings import Settings
-from alluxio_jnifuse.sources.alluxio.status import Address
+from alluxio_jnifuse.sources.alluxio.workers import locality as locality_module
+from alluxio_jnifuse.sources.alluxio.workers.locality import Locality, SocketAddress, is_own_address, resolve_host
 
 OURS = (socket.AF_INET, ("192.0.2.1", 9))
 THEIRS = (socket.AF_INET, ("192.0.2.2", 9))

@@ -14,10 +14,10 @@ import pytest
 from fake_server import FakeServer, RawServer, unused_port
 
 from alluxio_jnifuse.errors import SourceError
-from alluxio_jnifuse.sources.alluxio import master as master_module
-from alluxio_jnifuse.sources.alluxio.errors import CallError, Closed, Status, TimedOut
-from alluxio_jnifuse.sources.alluxio.master import MasterClient
+from alluxio_jnifuse.sources.alluxio.metadata import master as master_module
+from alluxio_jnifuse.sources.alluxio.metadata.master import MasterClient
 from alluxio_jnifuse.sources.alluxio.proto import block_pb2, common_pb2, file_pb2, meta_pb2
+from alluxio_jnifuse.sources.alluxio.rpc.errors import CallError, Closed, Status, TimedOut
 from alluxio_jnifuse.sources.alluxio.settings import Settings
 
 SOON_S = 100.0  # much longer than anything takes here, much shorter than what a mistake would wait for

@@ -15,8 +15,8 @@ from fake_cluster import FakeCluster
 from infos import file_info
 
 from alluxio_jnifuse._core import ENTRY_BYTES, Cancelled
-from alluxio_jnifuse.sources.alluxio.messages import Malformed, parts
 from alluxio_jnifuse.sources.alluxio.proto import file_pb2
+from alluxio_jnifuse.sources.alluxio.rpc.messages import Malformed, parts
 from alluxio_jnifuse.sources.base import Listing
 
 pytestmark = pytest.mark.timeout(120)

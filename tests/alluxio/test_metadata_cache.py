@@ -16,12 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from infos import directory_info, file_info, files
 
-from alluxio_jnifuse.sources.alluxio import metadata as metadata_module
-from alluxio_jnifuse.sources.alluxio import status as status_module
-from alluxio_jnifuse.sources.alluxio.metadata import MISSING, MetadataCache, Missing
-from alluxio_jnifuse.sources.alluxio.owners import Owners
+from alluxio_jnifuse.sources.alluxio.metadata import cache as metadata_module
+from alluxio_jnifuse.sources.alluxio.metadata import status as status_module
+from alluxio_jnifuse.sources.alluxio.metadata.cache import MISSING, MetadataCache, Missing
+from alluxio_jnifuse.sources.alluxio.metadata.owners import Owners
+from alluxio_jnifuse.sources.alluxio.metadata.status import Addresses, FileStatus, attr, from_info
 from alluxio_jnifuse.sources.alluxio.proto.file_pb2 import FileInfo
-from alluxio_jnifuse.sources.alluxio.status import Addresses, FileStatus, attr, from_info
 from alluxio_jnifuse.sources.base import ENTRY_DTYPE, Listing
 
 OWNERS = Owners(1, 2)

@@ -13,7 +13,7 @@ from harness.mounting import Mounted, Mounts
 from on_cluster import calls
 from recipe import ARGUMENTS, CONTAINER, RECIPE
 
-from alluxio_jnifuse.options import BY_NAME
+from alluxio_jnifuse.config.options import BY_NAME
 
 pytestmark = [pytest.mark.cluster, pytest.mark.fuse]
 

@@ -36,7 +36,7 @@ KINDS: dict[str, dict[str, str]] = {
 # What a client must not send: a look at a file that has to be loaded, without options.
 WITHOUT_TTL = """
 import sys
-from alluxio_jnifuse.sources.alluxio.channel import Channel
+from alluxio_jnifuse.sources.alluxio.rpc.channel import Channel
 from alluxio_jnifuse.sources.alluxio.proto import file_pb2
 from alluxio_jnifuse.sources.alluxio.settings import Settings
 

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from alluxio_jnifuse.sources.alluxio import placement
-from alluxio_jnifuse.sources.alluxio.placement import (
+from alluxio_jnifuse.sources.alluxio.metadata.status import Address
+from alluxio_jnifuse.sources.alluxio.workers import placement
+from alluxio_jnifuse.sources.alluxio.workers.placement import (
     CapacityBaseRandomPolicy,
     Choice,
     LocalFirstPolicy,
@@ -22,7 +23,6 @@ from alluxio_jnifuse.sources.alluxio.placement import (
     murmur3_64,
     policy,
 )
-from alluxio_jnifuse.sources.alluxio.status import Address
 
 GB = 1 << 30
 MB = 1 << 20

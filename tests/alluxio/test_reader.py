@@ -12,7 +12,7 @@ from fake_worker import MIB, Read, slow
 
 from alluxio_jnifuse._core import Cancelled
 from alluxio_jnifuse.errors import SourceError
-from alluxio_jnifuse.sources.alluxio import reader
+from alluxio_jnifuse.sources.alluxio.data import reader
 
 BLOCK = 6 * MIB
 SIZE = 4 * BLOCK + 12_345

@@ -13,7 +13,7 @@ from fake_worker import MIB, Read, failing, held
 from harness.children import until
 
 from alluxio_jnifuse._core import Cancelled
-from alluxio_jnifuse.sources.alluxio import reader
+from alluxio_jnifuse.sources.alluxio.data import reader
 
 BLOCK = 12 * MIB
 DATA = pattern("/f", 2 * BLOCK)

@@ -10,8 +10,8 @@ import pytest
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
-from alluxio_jnifuse.sources.alluxio import requests
 from alluxio_jnifuse.sources.alluxio.proto import common_pb2, file_pb2, sasl_pb2, version_pb2, worker_pb2
+from alluxio_jnifuse.sources.alluxio.rpc import requests
 
 UFS = {
     "persistence": "PERSISTED",

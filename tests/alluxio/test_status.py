@@ -13,11 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from infos import BLOCK_SIZE, MTIME_MS, directory_info, file_info, files, worker_address
 
-from alluxio_jnifuse.sources.alluxio import owners as owners_module
-from alluxio_jnifuse.sources.alluxio import status as status_module
-from alluxio_jnifuse.sources.alluxio.owners import UNKNOWN_ID, Owners
-from alluxio_jnifuse.sources.alluxio.proto.file_pb2 import FileInfo
-from alluxio_jnifuse.sources.alluxio.status import (
+from alluxio_jnifuse.sources.alluxio.metadata import owners as owners_module
+from alluxio_jnifuse.sources.alluxio.metadata import status as status_module
+from alluxio_jnifuse.sources.alluxio.metadata.owners import UNKNOWN_ID, Owners
+from alluxio_jnifuse.sources.alluxio.metadata.status import (
     Address,
     Addresses,
     FileStatus,
@@ -28,6 +27,7 @@ from alluxio_jnifuse.sources.alluxio.status import (
     version,
     version_of,
 )
+from alluxio_jnifuse.sources.alluxio.proto.file_pb2 import FileInfo
 from alluxio_jnifuse.sources.base import BLOCKS_FROM_SIZE, Attr
 
 NOBODY = Owners(1, 2)

@@ -13,11 +13,11 @@ from fake_worker import MIB, FakeWorker, chunk, chunks, failing, message, more, 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alluxio_jnifuse.sources.alluxio.channel import Channel
-from alluxio_jnifuse.sources.alluxio.errors import CallError, Closed, NotFound, TimedOut
 from alluxio_jnifuse.sources.alluxio.proto import worker_pb2
+from alluxio_jnifuse.sources.alluxio.rpc.channel import Channel
+from alluxio_jnifuse.sources.alluxio.rpc.errors import CallError, Closed, NotFound, TimedOut
+from alluxio_jnifuse.sources.alluxio.rpc.streams import MalformedChunk, ReadStream, Requests, ShortStream, payload
 from alluxio_jnifuse.sources.alluxio.settings import Settings
-from alluxio_jnifuse.sources.alluxio.streams import MalformedChunk, ReadStream, Requests, ShortStream, payload
 
 BLOCK = 7
 DATA = bytes(range(251)) * 4000

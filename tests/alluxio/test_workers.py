@@ -12,14 +12,15 @@ from fake_server import unused_port
 from fake_worker import MIB, Proxy, failing
 
 from alluxio_jnifuse.errors import SourceError
-from alluxio_jnifuse.sources.alluxio import link, workers
-from alluxio_jnifuse.sources.alluxio.errors import CallError, Closed
-from alluxio_jnifuse.sources.alluxio.locality import Locality
-from alluxio_jnifuse.sources.alluxio.master import MasterClient
-from alluxio_jnifuse.sources.alluxio.placement import policy
+from alluxio_jnifuse.sources.alluxio.metadata.master import MasterClient
+from alluxio_jnifuse.sources.alluxio.metadata.status import Addresses, FileStatus, from_info
+from alluxio_jnifuse.sources.alluxio.rpc.errors import CallError, Closed
 from alluxio_jnifuse.sources.alluxio.settings import Settings
-from alluxio_jnifuse.sources.alluxio.status import Addresses, FileStatus, from_info
-from alluxio_jnifuse.sources.alluxio.workers import Workers
+from alluxio_jnifuse.sources.alluxio.workers import known as workers
+from alluxio_jnifuse.sources.alluxio.workers import link
+from alluxio_jnifuse.sources.alluxio.workers.known import Workers
+from alluxio_jnifuse.sources.alluxio.workers.locality import Locality
+from alluxio_jnifuse.sources.alluxio.workers.placement import policy
 
 BLOCK = MIB
 DATA = pattern("/f", 3 * BLOCK + 100)
@@ -41,7 +42,7 @@ def until(condition: Callable[[], object]) -> None:
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCluster]:
     """A worker on this machine, and two elsewhere."""
-    monkeypatch.setattr("alluxio_jnifuse.sources.alluxio.locality.is_own_address", is_here)
+    monkeypatch.setattr("alluxio_jnifuse.sources.alluxio.workers.locality.is_own_address", is_here)
     made = FakeCluster(addresses=(HERE, THERE, THERE))
     yield made
     made.close()

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from alluxio_jnifuse._core import SUM_BYTES
 from alluxio_jnifuse.cache.evictors import make_evictor
-from alluxio_jnifuse.cache.local import LocalStore
-from alluxio_jnifuse.cache.rocks import RocksStore
+from alluxio_jnifuse.cache.local.store import LocalStore
+from alluxio_jnifuse.cache.rocks.store import RocksStore
 from alluxio_jnifuse.cache.store import Store, StoredFile, digest_of
 
 KINDS = {"LOCAL": LocalStore, "ROCKS": RocksStore}

@@ -28,8 +28,8 @@ from stores import (
     write,
 )
 
-from alluxio_jnifuse.cache import local_file
 from alluxio_jnifuse.cache.guard import Guard
+from alluxio_jnifuse.cache.local import file as local_file
 from alluxio_jnifuse.cache.place import Place
 from alluxio_jnifuse.cache.store import Store
 

@@ -9,8 +9,8 @@ import pytest
 from stores import EVICTORS
 
 from alluxio_jnifuse.cache.evictors import Key, make_evictor
+from alluxio_jnifuse.cache.local.trust import Trust
 from alluxio_jnifuse.cache.pages import PageIndex, Victim
-from alluxio_jnifuse.cache.trust import Trust
 
 UNIT = 64 << 10  # what `Trust` notes
 

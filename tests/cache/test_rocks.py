@@ -18,11 +18,11 @@ from rocksdict import Options, Rdict
 from stores import LIMIT, MIB, PAGE, close_all, contents, digest, files_of, open_store, read, right_bytes, write
 
 from alluxio_jnifuse._core import SUM_BYTES
-from alluxio_jnifuse.cache import rocks_log
-from alluxio_jnifuse.cache.rocks import RocksStore
-from alluxio_jnifuse.cache.rocks_catalogue import decode, encode
-from alluxio_jnifuse.cache.rocks_pages import Piece, Stored, all_of, missing_runs, usual_starts
-from alluxio_jnifuse.cache.rocks_run import RUN_GRANULES
+from alluxio_jnifuse.cache.rocks import log
+from alluxio_jnifuse.cache.rocks.catalogue import decode, encode
+from alluxio_jnifuse.cache.rocks.pages import Piece, Stored, all_of, missing_runs, usual_starts
+from alluxio_jnifuse.cache.rocks.run import RUN_GRANULES
+from alluxio_jnifuse.cache.rocks.store import RocksStore
 from alluxio_jnifuse.errors import MountError
 
 ROOT = Path("alluxio-jnifuse") / "ROCKS" / "db"
@@ -129,7 +129,7 @@ def test_a_disk_that_hangs_when_the_database_is_to_be_opened_again(
 
     with monkeypatch.context() as hanging:
         hanging.setattr(os, "fsync", fsync)
-        hanging.setattr(rocks_log, "Database", None)
+        hanging.setattr(log, "Database", None)
         writer = threading.Thread(target=write, args=(store, "after", MIB))
         writer.start()
         assert asked.wait(120)

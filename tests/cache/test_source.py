@@ -18,7 +18,7 @@ from alluxio_jnifuse._core import Cancelled
 from alluxio_jnifuse.cache import guard as guard_module
 from alluxio_jnifuse.cache.evictors import make_evictor
 from alluxio_jnifuse.cache.guard import Guard
-from alluxio_jnifuse.cache.local import LocalStore
+from alluxio_jnifuse.cache.local.store import LocalStore
 from alluxio_jnifuse.cache.place import Place
 from alluxio_jnifuse.cache.source import CachedSource
 from alluxio_jnifuse.cache.store import Figures, Store, StoredFile

@@ -16,7 +16,7 @@ import pytest
 from stores import EVICTORS, LIMIT, MIB, PAGE, SIZES, close_all, contents, digest, open_store, read, right_bytes, write
 
 from alluxio_jnifuse._core import SUM_BYTES
-from alluxio_jnifuse.cache.local import LocalStore
+from alluxio_jnifuse.cache.local.store import LocalStore
 from alluxio_jnifuse.cache.store import Store
 from alluxio_jnifuse.errors import MountError
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 import alluxio_jnifuse
-from alluxio_jnifuse.mounttable import FSTYPE
+from alluxio_jnifuse.mounts.table import FSTYPE
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "fluid" / "alluxio-jnifuse.yaml"
 

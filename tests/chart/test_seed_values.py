@@ -10,7 +10,7 @@ import yaml
 from helm import Manifest, render
 from recipe import ARGUMENTS, RECIPE
 
-from alluxio_jnifuse.properties import parse_java_opts
+from alluxio_jnifuse.config.properties import parse_java_opts
 
 pytestmark = pytest.mark.chart
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from cluster import jars
 from cluster.process import ending_with_us
 
-from alluxio_jnifuse import mounttable
-from alluxio_jnifuse.mounttable import MountEntry
+from alluxio_jnifuse.mounts import table
+from alluxio_jnifuse.mounts.table import MountEntry
 
 TOOLS = ("dockerd", "docker", "buildah", "mmdebstrap", "docker-compose", "unshare", "nsenter", "ip")
 _READY_S = 300.0
@@ -108,8 +108,8 @@ class Host:
     def mounted(self, mountpoint: str) -> MountEntry | None:
         """What of ours is mounted there, as the host sees it."""
         text = Path(f"/proc/{self._init()}/mountinfo").read_bytes()
-        found = [entry for entry in mounttable.parse(text) if entry.mountpoint == mountpoint]
-        return found[-1] if found and found[-1].fstype == mounttable.FSTYPE else None
+        found = [entry for entry in table.parse(text) if entry.mountpoint == mountpoint]
+        return found[-1] if found and found[-1].fstype == table.FSTYPE else None
 
     def tidy(self) -> None:
         """Removes all containers, and what is mounted and lies in /mnt beside the data."""

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import alluxio_jnifuse
-from alluxio_jnifuse import mounttable
 from alluxio_jnifuse.errors import MountError
+from alluxio_jnifuse.mounts import table
 
 pytestmark = pytest.mark.fuse
 
@@ -35,7 +35,7 @@ def test_context_manager(data: Path, private: Path) -> None:
         assert all(isinstance(value, int) for value in mount.stats().values())
         assert "readdirplus" in mount.features()
         assert "kernel_cache=on" in Path(mount.log).read_text()
-    assert mounttable.top_at(mount.mountpoint) is None
+    assert table.top_at(mount.mountpoint) is None
     with pytest.raises(MountError, match="not mounted"):
         mount.stats()
     mount.unmount()

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from harness.mounting import beneath
 
-from alluxio_jnifuse import mounttable
-from alluxio_jnifuse.mountpoint import DIED
-from alluxio_jnifuse.registry import Record, Registry
+from alluxio_jnifuse.mounts import table
+from alluxio_jnifuse.mounts.point import DIED
+from alluxio_jnifuse.mounts.registry import Record, Registry
 
 pytestmark = pytest.mark.fuse
 
@@ -64,7 +64,7 @@ class Place:
 
     def mounted(self) -> bool:
         """Whether something is mounted on the mount point."""
-        return mounttable.top_at(str(self.mountpoint)) is not None
+        return table.top_at(str(self.mountpoint)) is not None
 
     def read(self, name: str) -> str:
         """The contents of a file of the mount, read by another process."""
@@ -100,7 +100,7 @@ def test_mount_stat_umount(place: Place) -> None:
     assert done.stdout == f'Successfully mounted Alluxio path "/" to {place.mountpoint}.\n'
     assert (done.returncode, done.stderr) == (0, "")
     assert place.read("file") == "contents\n"
-    entry = mounttable.top_at(str(place.mountpoint))
+    entry = table.top_at(str(place.mountpoint))
     assert entry is not None
     assert (entry.fstype, entry.source) == ("fuse.alluxio-fuse", "alluxio-fuse")
     record = place.record()
@@ -232,7 +232,7 @@ def test_stale_mount_is_replaced(place: Place) -> None:
     again = place.mount()
     assert again.pid != record.pid
     assert place.read("file") == "contents\n"
-    entries = [entry for entry in mounttable.read() if entry.mountpoint == str(place.mountpoint)]
+    entries = [entry for entry in table.read() if entry.mountpoint == str(place.mountpoint)]
     assert len(entries) == 1
 
 
@@ -317,7 +317,7 @@ def test_writes_are_refused(place: Place) -> None:
 def test_read_ahead_is_widened(place: Place) -> None:
     """The mount reads ahead as far as max_readahead says, where that may be set, and else the log says so."""
     place.mount("-o", "max_readahead=2MB")
-    entry = mounttable.top_at(str(place.mountpoint))
+    entry = table.top_at(str(place.mountpoint))
     assert entry is not None
     path = Path(f"/sys/class/bdi/{entry.major}:{entry.minor}/read_ahead_kb")
     if os.access(path, os.W_OK):

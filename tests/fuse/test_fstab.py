@@ -19,10 +19,10 @@ from harness.children import until
 from harness.mounting import COMMAND, is_running
 from oss.bucket import Bucket
 
-from alluxio_jnifuse import mounttable
 from alluxio_jnifuse.cli.fstab import is_called_by_mount, split
-from alluxio_jnifuse.config import Config
-from alluxio_jnifuse.registry import Registry
+from alluxio_jnifuse.config.values import Config
+from alluxio_jnifuse.mounts import table
+from alluxio_jnifuse.mounts.registry import Registry
 
 pytestmark = [
     pytest.mark.fuse,
@@ -107,9 +107,9 @@ class Host:
             text += f"{fstab_word(source)} {fstab_word(path)} fuse.alluxio-fuse {fstab_word(more)} 0 0\n"
         self.fstab.write_text(text)
 
-    def at(self, path: str) -> list[mounttable.MountEntry]:
+    def at(self, path: str) -> list[table.MountEntry]:
         """What is mounted there."""
-        entries = mounttable.parse(Path(f"/proc/{self._init.pid}/mountinfo").read_bytes())
+        entries = table.parse(Path(f"/proc/{self._init.pid}/mountinfo").read_bytes())
         return [entry for entry in entries if entry.mountpoint == path]
 
     def read(self, path: str) -> str:

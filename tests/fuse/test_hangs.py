@@ -14,7 +14,7 @@ from harness.mounting import CACHE, Mounted, Mounts
 from harness.readers import MIB, check, errno_of
 from harness.remote import RemoteSource
 
-from alluxio_jnifuse import mounttable
+from alluxio_jnifuse.mounts import table
 from alluxio_jnifuse.testing import Link, Pattern
 
 pytestmark = pytest.mark.fuse
@@ -140,7 +140,7 @@ def test_slow_requests_are_logged(mounts: Mounts, source: RemoteSource, children
 def gone(mounted: Mounted) -> None:
     """Waits until neither daemon nor mount is left."""
     until(mounted.gone, "daemon and mount to be gone")
-    assert mounttable.top_at(mounted.path) is None
+    assert table.top_at(mounted.path) is None
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

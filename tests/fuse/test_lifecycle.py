@@ -21,8 +21,8 @@ from harness.readers import MIB, check, write
 from harness.remote import FACTORIES, RemoteSource
 
 import alluxio_jnifuse
-from alluxio_jnifuse import mounttable
-from alluxio_jnifuse.registry import Registry, candidates, file_stem
+from alluxio_jnifuse.mounts import table
+from alluxio_jnifuse.mounts.registry import Registry, candidates, file_stem
 from alluxio_jnifuse.testing import Pattern
 
 pytestmark = pytest.mark.fuse
@@ -138,7 +138,7 @@ def test_missing_places_are_made(source: Path, mounts: Mounts, children: Childre
         children.run(check, mounted.join("file"), 3 * MIB)
     done = run([*COMMAND, "mount", "-u", str(source), str(mounts.root / "link" / "2")], mounts.environ(8))
     assert done.returncode == 0
-    assert mounttable.top_at(str(mounts.root / "real" / "2")) is not None
+    assert table.top_at(str(mounts.root / "real" / "2")) is not None
     assert run([*COMMAND, "umount", str(mounts.root / "link" / "2")], mounts.environ(8)).returncode == 0
 
 
@@ -149,7 +149,7 @@ def test_a_relative_place(source: Path, mounts: Mounts) -> None:
         subprocess.run([*COMMAND, *words], cwd=mounts.root, env=mounts.environ(7), timeout=120, check=True)
 
     there("mount", "-u", "source", "mnt")
-    assert mounttable.top_at(str(mounts.root / "mnt")) is not None
+    assert table.top_at(str(mounts.root / "mnt")) is not None
     there("umount", "mnt")
 
 
@@ -168,7 +168,7 @@ def test_unmounted_from_outside(source: Path, mounts: Mounts, children: Children
     assert os.read(opened[0], 1) == b"x"
     if lazy:
         assert children.command("umount", "-l", mounted.path).returncode == 0
-        assert mounttable.top_at(mounted.path) is None
+        assert table.top_at(mounted.path) is None
         assert is_running(mounted.pid)
     else:
         assert children.command("umount", mounted.path).returncode != 0
@@ -234,7 +234,7 @@ def test_two_mounts_of_one_program(source: Path, private: Path, monkeypatch: pyt
             assert not is_running(second.pid)
             _ = 1 / 0
     assert not is_running(first.pid)
-    assert mounttable.top_at(first.mountpoint) is None
+    assert table.top_at(first.mountpoint) is None
     with alluxio_jnifuse.mount(source, private / "a") as again:
         os.kill(again.pid, signal.SIGKILL)
         until(lambda: not is_running(again.pid), "the daemon to be dead")
@@ -273,5 +273,5 @@ def test_a_command_that_is_interrupted(mounts: Mounts, remote: Callable[..., Rem
     command.send_signal(signal.SIGINT)
     _, err = command.communicate(timeout=120)
     assert command.returncode == 130, err
-    assert mounttable.top_at(path) is None
+    assert table.top_at(path) is None
     until(lambda: not processes(path), "the daemon to be dead")

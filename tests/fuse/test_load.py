@@ -18,10 +18,10 @@ from harness.mounting import CACHE, COMMAND, Mounted, Mounts, run
 from harness.readers import MIB, check
 from harness.remote import RemoteSource
 
-from alluxio_jnifuse.registry import Registry
+from alluxio_jnifuse.load.journal import journal_path
+from alluxio_jnifuse.load.progress import MOST_FAILURES
+from alluxio_jnifuse.mounts.registry import Registry
 from alluxio_jnifuse.testing import Link, Pattern
-from alluxio_jnifuse.warmup.journal import journal_path
-from alluxio_jnifuse.warmup.progress import MOST_FAILURES
 
 pytestmark = pytest.mark.fuse
 

@@ -14,9 +14,9 @@ import pytest
 from harness.children import until
 from harness.mounting import beneath, detach, is_running
 
-from alluxio_jnifuse import mounttable
-from alluxio_jnifuse.locales import escaped
-from alluxio_jnifuse.registry import Registry
+from alluxio_jnifuse.mounts import table
+from alluxio_jnifuse.mounts.registry import Registry
+from alluxio_jnifuse.system.locales import escaped
 
 pytestmark = pytest.mark.fuse
 
@@ -142,7 +142,7 @@ def test_every_command(place: Place) -> None:
     assert code == 1
     assert err.startswith(point + b": Transport endpoint is not connected: ")
     assert place.run("mount", "-u", str(place.data), point)[0] == 0  # the dead one is replaced
-    assert len([entry for entry in mounttable.read() if entry.mountpoint == os.fsdecode(point)]) == 1
+    assert len([entry for entry in table.read() if entry.mountpoint == os.fsdecode(point)]) == 1
     record = Registry().find(os.fsdecode(point))
     assert record is not None
     assert place.run("umount", point) == (0, b"Unmount fuse at " + point + b" (PID: %d)\n" % record.pid, b"")

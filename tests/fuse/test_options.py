@@ -11,7 +11,7 @@ from harness.children import Children, as_user, until
 from harness.mounting import Mounted, Mounts
 from harness.readers import MIB, check, errno_of, write
 
-from alluxio_jnifuse import mounttable
+from alluxio_jnifuse.mounts import table
 
 pytestmark = pytest.mark.fuse
 
@@ -136,14 +136,14 @@ def test_unknown_options(source: Path, mounts: Mounts) -> None:
     """An unknown option is refused by its name, and nothing is mounted."""
     with pytest.raises(AssertionError, match="unknown mount option: attr_timeot"):
         mounts.mount(source, "ro,attr_timeot=3")
-    assert mounttable.top_at(str(mounts.root / "mnt0")) is None
+    assert table.top_at(str(mounts.root / "mnt0")) is None
 
 
 @as_root
 def test_background_requests(source: Path, mounts: Mounts, children: Children) -> None:
     """max_background and congestion_threshold reach the kernel."""
     mounted = mounts.mount(source, "max_background=100,congestion_threshold=60")
-    entry = mounttable.top_at(mounted.path)
+    entry = table.top_at(mounted.path)
     assert entry is not None
     control = "/sys/fs/fuse/connections"
     script = f"mount -t fusectl none {control} && cat {control}/{entry.minor}/max_background"
@@ -157,7 +157,7 @@ def test_auto_unmount(source: Path, mounts: Mounts) -> None:
     """With auto_unmount the mount goes with its daemon, even if that was killed."""
     mounted = mounts.mount(source, "auto_unmount")
     mounted.kill()
-    until(lambda: mounttable.top_at(mounted.path) is None, "fusermount3 to unmount")
+    until(lambda: table.top_at(mounted.path) is None, "fusermount3 to unmount")
 
 
 def test_io_uring_falls_back(private: Path, mounts: Mounts, children: Children) -> None:

@@ -11,9 +11,9 @@ import pytest
 from harness.mounting import COMMAND, Mounts, run
 from oss.bucket import SECRET, Bucket
 
-from alluxio_jnifuse.masking import NAMES, hide_arguments, is_secret, masked
-from alluxio_jnifuse.options import OPTIONS
-from alluxio_jnifuse.registry import candidates
+from alluxio_jnifuse.config.options import OPTIONS
+from alluxio_jnifuse.config.secrets import NAMES, hide_arguments, is_secret, masked
+from alluxio_jnifuse.mounts.registry import candidates
 
 pytestmark = [pytest.mark.fuse, pytest.mark.timeout(600)]
 
@@ -199,7 +199,7 @@ def test_the_chart_has_the_same_names() -> None:
 def test_a_command_line_is_cleaned_in_place() -> None:
     """The other words stay as they are."""
     program = (
-        "from alluxio_jnifuse.masking import hide_arguments; hide_arguments()\n"
+        "from alluxio_jnifuse.config.secrets import hide_arguments; hide_arguments()\n"
         "print(open('/proc/self/cmdline').read().split('\\0')[3:-1])"
     )
     words = ["-D", "a.secret=x1", "-ofs.oss.securityToken=y=2,ro", "plain=z", "--", "accessKey"]

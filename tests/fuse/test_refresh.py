@@ -14,7 +14,7 @@ from harness.mounting import COMMAND, Mounted, Mounts
 from harness.readers import errno_of
 from oss.bucket import Bucket
 
-from alluxio_jnifuse.refresh import refresh
+from alluxio_jnifuse.mounts.refresh import refresh
 
 pytestmark = [pytest.mark.fuse, pytest.mark.timeout(600)]
 

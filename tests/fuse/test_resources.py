@@ -15,7 +15,7 @@ from harness.mounting import CACHE, Mounted, Mounts
 from harness.readers import MIB, check, check_ranges, errno_of, write
 from harness.remote import RemoteSource
 
-from alluxio_jnifuse import mounttable
+from alluxio_jnifuse.mounts import table
 from alluxio_jnifuse.testing import Pattern
 
 pytestmark = pytest.mark.fuse
@@ -188,7 +188,7 @@ def test_killed_daemon(source: Path, mounts: Mounts, children: Children) -> None
     assert reader.result() == (0 if passthrough else errno.ENOTCONN, errno.ENOTCONN, errno.ENOTCONN)
     again = mounts.mount(source, at=Path(mounted.path))
     children.run(check, again.join("0"), 3 * MIB)
-    assert len([entry for entry in mounttable.read() if entry.mountpoint == mounted.path]) == 1
+    assert len([entry for entry in table.read() if entry.mountpoint == mounted.path]) == 1
     for end in (*opened, *killed):
         os.close(end)
 

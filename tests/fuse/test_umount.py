@@ -16,11 +16,11 @@ from harness.readers import MIB, check, write
 from harness.remote import RemoteSource
 
 import alluxio_jnifuse
-from alluxio_jnifuse import mounttable
 from alluxio_jnifuse.errors import MountError
-from alluxio_jnifuse.registry import Registry
+from alluxio_jnifuse.mounts import table
+from alluxio_jnifuse.mounts.registry import Registry
+from alluxio_jnifuse.mounts.unmount import unmount_at
 from alluxio_jnifuse.testing import Pattern
-from alluxio_jnifuse.umount import unmount_at
 
 pytestmark = pytest.mark.fuse
 
@@ -80,7 +80,7 @@ def test_what_is_in_use_stays(source: Path, mounts: Mounts, children: Children) 
                 f"alluxio-jnifuse: {mounted.path}: target is busy: in use by {name} ({process.pid}); "
                 "end what uses it, or detach it (-l)\n"
             )
-            assert mounttable.top_at(mounted.path) is not None
+            assert table.top_at(mounted.path) is not None
             assert is_running(mounted.pid)
             out, _ = process.communicate(timeout=120)
             assert (process.returncode, out) == (0, f"{said}\n")
@@ -162,7 +162,7 @@ def test_a_user_who_ends(source: Path, mounts: Mounts) -> None:
     with user(INSIDE, mounted.join("file")):
         mounted.kill()
         assert mounted.unmount().returncode == 0
-        assert mounttable.top_at(mounted.path) is None
+        assert table.top_at(mounted.path) is None
 
 
 def test_by_every_name(source: Path, mounts: Mounts) -> None:
@@ -181,7 +181,7 @@ def test_by_every_name(source: Path, mounts: Mounts) -> None:
         assert mounted.end() == []
         done = run([*COMMAND, "mount", "-u", str(source), name], mounts.environ(90), cwd=root)
         assert done.returncode == 0, (name, done.stderr)
-        assert mounttable.top_at(f"{root}/place/mnt") is not None
+        assert table.top_at(f"{root}/place/mnt") is not None
         run([*COMMAND, "umount", f"{root}/place/mnt"], mounts.environ(90)).check_returncode()
 
 
@@ -198,7 +198,7 @@ def test_a_program_that_uses_its_own_mount(source: Path, private: Path, monkeypa
     with alluxio_jnifuse.mount(source, private / "mnt") as mounted:
         holder = subprocess.Popen(["sleep", "600"], cwd=mounted.mountpoint)
     assert not is_running(mounted.pid)
-    assert mounttable.top_at(mounted.mountpoint) is None
+    assert table.top_at(mounted.mountpoint) is None
     holder.kill()
     holder.wait()
 
@@ -233,14 +233,14 @@ def test_a_link_of_somebody_else(swapped: tuple[str, str], private: Path, mounts
     done = run([*COMMAND, "umount", *arguments, path], mounts.environ())
     assert done.returncode == 1
     assert "symbolic link that somebody else can change" in done.stderr
-    assert mounttable.top_at(other) is not None
+    assert table.top_at(other) is not None
     assert Registry().find(other) is not None
     (private / "other" / "n").mkdir()
     done = run(
         [*COMMAND, "mount", "-u", str(private / "source"), os.path.join(os.path.dirname(path), "n")], mounts.environ()
     )
     assert done.returncode == 1
-    assert mounttable.top_at(str(private / "other" / "n")) is None
+    assert table.top_at(str(private / "other" / "n")) is None
 
 
 @as_root
@@ -250,7 +250,7 @@ def test_a_link_that_comes_after_the_path_was_resolved(swapped: tuple[str, str])
     for lazy in (False, True):
         with pytest.raises(PermissionError):
             unmount_at(path, lazy=lazy)
-    assert mounttable.top_at(other) is not None
+    assert table.top_at(other) is not None
 
 
 @as_root

@@ -13,16 +13,16 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from alluxio_jnifuse._core import ENTRY_BYTES
-from alluxio_jnifuse.sources.alluxio.blockfiles import BlockFiles
-from alluxio_jnifuse.sources.alluxio.errors import CallError, diagnose
-from alluxio_jnifuse.sources.alluxio.messages import Malformed, parts
-from alluxio_jnifuse.sources.alluxio.metadata import MISSING, MetadataCache
-from alluxio_jnifuse.sources.alluxio.owners import Owners
+from alluxio_jnifuse.sources.alluxio.data.blockfiles import BlockFiles
+from alluxio_jnifuse.sources.alluxio.metadata.cache import MISSING, MetadataCache
+from alluxio_jnifuse.sources.alluxio.metadata.owners import Owners
+from alluxio_jnifuse.sources.alluxio.metadata.status import Addresses, FileStatus, attr, from_info
 from alluxio_jnifuse.sources.alluxio.proto import block_pb2, file_pb2, sasl_pb2, worker_pb2
-from alluxio_jnifuse.sources.alluxio.session import SaslSession
+from alluxio_jnifuse.sources.alluxio.rpc.errors import CallError, diagnose
+from alluxio_jnifuse.sources.alluxio.rpc.messages import Malformed, parts
+from alluxio_jnifuse.sources.alluxio.rpc.session import SaslSession
+from alluxio_jnifuse.sources.alluxio.rpc.streams import MalformedChunk, payload
 from alluxio_jnifuse.sources.alluxio.settings import Settings
-from alluxio_jnifuse.sources.alluxio.status import Addresses, FileStatus, attr, from_info
-from alluxio_jnifuse.sources.alluxio.streams import MalformedChunk, payload
 from fuzz.parser import Parser
 
 _MOST_PATHS = 10_000

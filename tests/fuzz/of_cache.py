@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from alluxio_jnifuse._core import crc64
-from alluxio_jnifuse.cache import rocks
 from alluxio_jnifuse.cache.evictors import make_evictor
-from alluxio_jnifuse.cache.local import LocalStore
-from alluxio_jnifuse.cache.local_file import SUMS, name_of
-from alluxio_jnifuse.cache.rocks_catalogue import _crc_of as crc_of
+from alluxio_jnifuse.cache.local.file import SUMS, name_of
+from alluxio_jnifuse.cache.local.store import LocalStore
+from alluxio_jnifuse.cache.rocks import store as rocks
+from alluxio_jnifuse.cache.rocks.catalogue import _crc_of as crc_of
 from alluxio_jnifuse.cache.store import Store
 from fuzz.parser import Parser
 

@@ -10,15 +10,15 @@ from typing import Any
 from alluxio_jnifuse.errors import SourceError
 from alluxio_jnifuse.sources.base import ENTRY_DTYPE
 from alluxio_jnifuse.sources.limits import Listings
-from alluxio_jnifuse.sources.oss.connection import Broken, Connection, Head
-from alluxio_jnifuse.sources.oss.credentials import CredentialsError
-from alluxio_jnifuse.sources.oss.endpoint import Endpoint
-from alluxio_jnifuse.sources.oss.errors import Refused, diagnose, is_transient
-from alluxio_jnifuse.sources.oss.listing import Owner, is_shown
-from alluxio_jnifuse.sources.oss.lookup import Lookup
-from alluxio_jnifuse.sources.oss.providers import _parse as parse_credentials
-from alluxio_jnifuse.sources.oss.reader import OpenObject
-from alluxio_jnifuse.sources.oss.reader import _check as check_range
+from alluxio_jnifuse.sources.oss.auth.credentials import CredentialsError
+from alluxio_jnifuse.sources.oss.auth.providers import _parse as parse_credentials
+from alluxio_jnifuse.sources.oss.http.connection import Broken, Connection, Head
+from alluxio_jnifuse.sources.oss.http.endpoint import Endpoint
+from alluxio_jnifuse.sources.oss.objects.listing import Owner, is_shown
+from alluxio_jnifuse.sources.oss.objects.lookup import Lookup
+from alluxio_jnifuse.sources.oss.objects.reader import OpenObject
+from alluxio_jnifuse.sources.oss.objects.reader import _check as check_range
+from alluxio_jnifuse.sources.oss.requests.errors import Refused, diagnose, is_transient
 from alluxio_jnifuse.sources.oss.settings import Settings
 from fuzz.parser import Parser
 

@@ -7,10 +7,10 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from alluxio_jnifuse.registry import Registry, record_of_this_process
-from alluxio_jnifuse.warmup.journal import Journal
-from alluxio_jnifuse.warmup.targets import Target
-from alluxio_jnifuse.warmup.walk import File
+from alluxio_jnifuse.load.journal import Journal
+from alluxio_jnifuse.load.targets import Target
+from alluxio_jnifuse.load.walk import File
+from alluxio_jnifuse.mounts.registry import Registry, record_of_this_process
 from fuzz.parser import Parser
 
 PID, START, NAMESPACE = b"PID", b"START", b"NAMESPACE"  # of a record: what they are of this process

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from alluxio_jnifuse import mounttable
-from alluxio_jnifuse.config import Config
-from alluxio_jnifuse.properties import parse_java_opts, parse_properties, read_site_file
+from alluxio_jnifuse.config.properties import parse_java_opts, parse_properties, read_site_file
+from alluxio_jnifuse.config.values import Config
+from alluxio_jnifuse.mounts import table
 from fuzz.parser import Parser
 
 _PROPERTY_WORDS = (
@@ -77,7 +77,7 @@ def _configuration() -> Callable[[bytes], object]:
 
 def _mounts() -> Callable[[bytes], object]:
     def take(data: bytes) -> None:
-        for entry in mounttable.parse(data):
+        for entry in table.parse(data):
             assert "\n" not in entry.mountpoint or b"\\012" in data
             os.fsencode(entry.source)
 

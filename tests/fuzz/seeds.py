@@ -13,17 +13,17 @@ from pathlib import Path
 from infos import directory_info, file_info, worker_address
 from oss.documents import document, element
 
-from alluxio_jnifuse import mounttable
 from alluxio_jnifuse._core import make_sums
 from alluxio_jnifuse.cache.evictors import make_evictor
-from alluxio_jnifuse.cache.local import LocalStore
-from alluxio_jnifuse.cache.local_file import SUMS, name_of
-from alluxio_jnifuse.cache.rocks_catalogue import encode
-from alluxio_jnifuse.cache.rocks_pages import Piece, Stored
+from alluxio_jnifuse.cache.local.file import SUMS, name_of
+from alluxio_jnifuse.cache.local.store import LocalStore
+from alluxio_jnifuse.cache.rocks.catalogue import encode
+from alluxio_jnifuse.cache.rocks.pages import Piece, Stored
 from alluxio_jnifuse.cache.store import identity_of
-from alluxio_jnifuse.registry import Registry, record_of_this_process
+from alluxio_jnifuse.load.journal import Journal
+from alluxio_jnifuse.mounts import table
+from alluxio_jnifuse.mounts.registry import Registry, record_of_this_process
 from alluxio_jnifuse.sources.alluxio.proto import block_pb2, file_pb2, sasl_pb2, worker_pb2
-from alluxio_jnifuse.warmup.journal import Journal
 from fuzz import of_cache, of_runtime
 from fuzz.of_alluxio import BETWEEN, BLOCK
 from fuzz.of_oss import BETWEEN_PAGES
@@ -251,7 +251,7 @@ def mounts() -> dict[str, bytes]:
         b"45 27 0:41 / /mnt/a\\040b\\134 ro,nosuid shared:20 master:1 - fuse.alluxio-fuse alluxio\\040fuse ro\n"
         b"46 27 259:2 /sub /mnt/\xff\r rw - ext4 /dev/vda1 rw\n"
     )
-    assert len(mounttable.parse(lines)) == 3
+    assert len(table.parse(lines)) == 3
     return {"three": lines, "one": lines.splitlines(keepends=True)[1]}
 
 

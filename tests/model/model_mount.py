@@ -12,7 +12,7 @@ from pathlib import Path
 
 from model_worker import Worker
 
-from alluxio_jnifuse import metrics
+from alluxio_jnifuse.mounts import stats as mount_stats
 
 _START_S = 30.0
 _STOP_S = 20.0
@@ -55,7 +55,7 @@ class Mount:
         """The counters of the core, when as many died as were born of each pair: RELEASE comes after close."""
         deadline = time.monotonic() + _STOP_S
         while True:
-            counters = metrics.request(str(self.mountpoint)).stats
+            counters = mount_stats.request(str(self.mountpoint)).stats
             odd = [pair for pair in pairs if counters[f"{pair}_born"] != counters[f"{pair}_died"]]
             if not odd:
                 return counters

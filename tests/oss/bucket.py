@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from alluxio_jnifuse.config import Config
+from alluxio_jnifuse.config.values import Config
 from alluxio_jnifuse.sources.oss import from_config
 from alluxio_jnifuse.sources.oss.source import OssSource
 from oss.server import OssServer

@@ -15,10 +15,10 @@ from oss.bucket import Bucket
 
 from alluxio_jnifuse._core import Cancelled
 from alluxio_jnifuse.sources.limits import Listings
-from alluxio_jnifuse.sources.oss import documents
-from alluxio_jnifuse.sources.oss.connection import Head
-from alluxio_jnifuse.sources.oss.errors import Refused
-from alluxio_jnifuse.sources.oss.pages import Found, Page, parse
+from alluxio_jnifuse.sources.oss.http.connection import Head
+from alluxio_jnifuse.sources.oss.objects.pages import Found, Page, parse
+from alluxio_jnifuse.sources.oss.requests import documents
+from alluxio_jnifuse.sources.oss.requests.errors import Refused
 
 pytestmark = pytest.mark.timeout(120)
 MIB = 1 << 20

@@ -11,12 +11,12 @@ import pytest
 from oss.bucket import Bucket
 
 from alluxio_jnifuse.errors import ConfigError
-from alluxio_jnifuse.sources.oss.connection import Broken, Connection, Head, Malformed, Stalled
 from alluxio_jnifuse.sources.oss.counters import Counters
-from alluxio_jnifuse.sources.oss.endpoint import endpoint_of
-from alluxio_jnifuse.sources.oss.errors import Refused
-from alluxio_jnifuse.sources.oss.pool import Closed, Pool
-from alluxio_jnifuse.sources.oss.route import ConnectError, ProxyRefused, Route
+from alluxio_jnifuse.sources.oss.http.connection import Broken, Connection, Head, Malformed, Stalled
+from alluxio_jnifuse.sources.oss.http.endpoint import endpoint_of
+from alluxio_jnifuse.sources.oss.http.pool import Closed, Pool
+from alluxio_jnifuse.sources.oss.http.route import ConnectError, ProxyRefused, Route
+from alluxio_jnifuse.sources.oss.requests.errors import Refused
 
 pytestmark = pytest.mark.timeout(600)
 REQUEST = b"GET / HTTP/1.1\r\n\r\n"
@@ -341,7 +341,7 @@ def test_an_idle_connection_at_which_something_came_is_not_used(
     bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Most likely the server has hung up."""
-    monkeypatch.setattr("alluxio_jnifuse.sources.oss.pool._FRESH_S", 0.0)
+    monkeypatch.setattr("alluxio_jnifuse.sources.oss.http.pool._FRESH_S", 0.0)
     pool = Pool(Route(endpoint_of(bucket.name, bucket.server.endpoint), 5.0, 5.0), Counters())
     first = pool.take()
     first.abort()

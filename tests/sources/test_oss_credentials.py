@@ -19,10 +19,11 @@ from oss.faults import Status
 from oss.server import OssServer, Rule, Token
 from oss_reading import read_small
 
-from alluxio_jnifuse.config import Config
+from alluxio_jnifuse.config.values import Config
 from alluxio_jnifuse.errors import ConfigError
-from alluxio_jnifuse.sources.oss import from_config, providers
-from alluxio_jnifuse.sources.oss.credentials import Credentials, CredentialsError, Provider
+from alluxio_jnifuse.sources.oss import from_config
+from alluxio_jnifuse.sources.oss.auth import providers
+from alluxio_jnifuse.sources.oss.auth.credentials import Credentials, CredentialsError, Provider
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -426,7 +427,7 @@ def test_a_refused_token_that_cannot_be_replaced_for_now(
     sts: OssServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Is waited for as one that has expired by this machine's clock."""
-    monkeypatch.setattr("alluxio_jnifuse.sources.oss.credentials._AGAIN_S", 0.05)
+    monkeypatch.setattr("alluxio_jnifuse.sources.oss.auth.credentials._AGAIN_S", 0.05)
     bucket = Bucket(sts, "bucket")
     bucket.put("file", b"contents")
     path = tmp_path / "answer"

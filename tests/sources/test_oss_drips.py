@@ -13,9 +13,9 @@ import pytest
 from oss.bucket import Bucket
 
 from alluxio_jnifuse._core import Cancelled
-from alluxio_jnifuse.sources.oss import providers
-from alluxio_jnifuse.sources.oss.connection import Connection, Malformed, Stalled
-from alluxio_jnifuse.sources.oss.credentials import Credentials, CredentialsError, Provider
+from alluxio_jnifuse.sources.oss.auth import providers
+from alluxio_jnifuse.sources.oss.auth.credentials import Credentials, CredentialsError, Provider
+from alluxio_jnifuse.sources.oss.http.connection import Connection, Malformed, Stalled
 
 pytestmark = pytest.mark.timeout(60)  # a client that is not let go
 REQUEST = b"GET / HTTP/1.1\r\n\r\n"

@@ -14,9 +14,9 @@ from oss.server import Rule
 from oss_reading import entries, read_small
 
 from alluxio_jnifuse.errors import SourceError, StaleVersion
-from alluxio_jnifuse.sources.oss.listing import Builder, Owner
-from alluxio_jnifuse.sources.oss.pages import Found, Page, parse
-from alluxio_jnifuse.sources.oss.remembered import Remembered
+from alluxio_jnifuse.sources.oss.objects.listing import Builder, Owner
+from alluxio_jnifuse.sources.oss.objects.pages import Found, Page, parse
+from alluxio_jnifuse.sources.oss.objects.remembered import Remembered
 from alluxio_jnifuse.sources.oss.source import OssSource
 
 pytestmark = pytest.mark.timeout(600)

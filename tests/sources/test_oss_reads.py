@@ -30,9 +30,9 @@ from oss_reading import LARGE, MIB, SMALL, ignore, read, read_small, read_versio
 
 from alluxio_jnifuse import _core
 from alluxio_jnifuse.errors import CorruptContents, SourceError, StaleVersion
-from alluxio_jnifuse.sources.oss.client import Answer, Client
-from alluxio_jnifuse.sources.oss.listing import file_record
-from alluxio_jnifuse.sources.oss.reader import OpenObject
+from alluxio_jnifuse.sources.oss.objects.listing import file_record
+from alluxio_jnifuse.sources.oss.objects.reader import OpenObject
+from alluxio_jnifuse.sources.oss.requests.client import Answer, Client
 from alluxio_jnifuse.sources.oss.source import OssSource
 
 pytestmark = pytest.mark.timeout(600)

@@ -12,10 +12,10 @@ from oss.faults import Fault, Foreign, Silence, Status
 from oss.server import Rule
 from oss_reading import SMALL, entries, read, read_small
 
-from alluxio_jnifuse import storage
+from alluxio_jnifuse.daemon import storage
 from alluxio_jnifuse.errors import SourceError, StaleVersion, Unreachable, known_errno
-from alluxio_jnifuse.sources.oss.connection import Head
-from alluxio_jnifuse.sources.oss.errors import Refused, is_transient
+from alluxio_jnifuse.sources.oss.http.connection import Head
+from alluxio_jnifuse.sources.oss.requests.errors import Refused, is_transient
 from alluxio_jnifuse.sources.oss.source import OssSource
 
 pytestmark = pytest.mark.timeout(600)

@@ -175,7 +175,7 @@ def test_start_imports_little() -> None:
     """What a mount waits for at its start leaves out the large modules that it does not need."""
     program = (
         "import sys, alluxio_jnifuse.cli.mount as m; m.parse(['-u', '/a', '/b']);"
-        "import alluxio_jnifuse.daemon, alluxio_jnifuse.logs, alluxio_jnifuse.serve;"
+        "import alluxio_jnifuse.daemon.start, alluxio_jnifuse.daemon.logs, alluxio_jnifuse.daemon.serve;"
         "print(*sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from alluxio_jnifuse.config import Config
+from alluxio_jnifuse.config.merge import DEFAULT
+from alluxio_jnifuse.config.values import Config
 from alluxio_jnifuse.errors import ConfigError, SourceError
-from alluxio_jnifuse.loading import DEFAULT
 from alluxio_jnifuse.sources.alluxio import from_config
 from alluxio_jnifuse.sources.alluxio.settings import Settings
 
@@ -462,7 +462,7 @@ def test_a_missing_library_is_told() -> None:
     """With what to do about it: gRPC is an extra."""
     program = (
         "import sys; sys.modules['grpc'] = None\n"
-        "from alluxio_jnifuse.config import Config\n"
+        "from alluxio_jnifuse.config.values import Config\n"
         "from alluxio_jnifuse.sources.alluxio.from_config import master_client\n"
         f"master_client(Config.load(properties=[{MASTER!r}], environ={{}}))"
     )

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from alluxio_jnifuse import options_doc
-from alluxio_jnifuse.config import Config
+from alluxio_jnifuse.config import document
+from alluxio_jnifuse.config.merge import PARSERS
+from alluxio_jnifuse.config.options import OPTIONS
+from alluxio_jnifuse.config.values import Config
 from alluxio_jnifuse.errors import ConfigError
-from alluxio_jnifuse.loading import PARSERS
-from alluxio_jnifuse.options import OPTIONS
 
 ROOT = Path(__file__).parents[2]
 
@@ -56,9 +56,9 @@ def test_every_row_is_complete() -> None:
 
 
 def test_documentation_is_that_of_the_table() -> None:
-    """docs/CONFIGURATION.md is what options_doc writes."""
-    assert (ROOT / "docs" / "CONFIGURATION.md").read_text() == options_doc.render(), (
-        "run python -m alluxio_jnifuse.options_doc > docs/CONFIGURATION.md"
+    """docs/CONFIGURATION.md is what config/document.py writes."""
+    assert (ROOT / "docs" / "CONFIGURATION.md").read_text() == document.render(), (
+        "run python -m alluxio_jnifuse.config.document > docs/CONFIGURATION.md"
     )
 
 

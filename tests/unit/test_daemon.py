@@ -13,12 +13,12 @@ import pytest
 
 HEAD = """
 import os, select, sys, time
-from alluxio_jnifuse import daemon
+from alluxio_jnifuse.daemon import start
 from alluxio_jnifuse.errors import MountError
 
 def launch(work, mountpoint, timeout=120):
     try:
-        print("pid", daemon.launch(work, mountpoint, timeout), flush=True)
+        print("pid", start.launch(work, mountpoint, timeout), flush=True)
     except MountError as error:
         print("error", error, flush=True)
 
@@ -116,7 +116,7 @@ def test_time_runs_out(tmp_path: Path) -> None:
 def test_progress_is_shown(tmp_path: Path) -> None:
     """After some seconds the command says what it waits for."""
     body = """
-    daemon._QUIET_S = 0.1
+    start._QUIET_S = 0.1
     def work(reporter):
         reporter.stage("the storage to answer")
         select.select([], [], [])

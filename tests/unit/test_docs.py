@@ -10,7 +10,7 @@ import pytest
 
 from alluxio_jnifuse import __version__
 from alluxio_jnifuse.cache.source import COUNTERS
-from alluxio_jnifuse.sources.alluxio.calls import CALLS
+from alluxio_jnifuse.sources.alluxio.rpc.calls import CALLS
 from alluxio_jnifuse.sources.oss.counters import COUNTERS as OSS
 
 PROJECT = Path(__file__).resolve().parents[2]

@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 
 from alluxio_jnifuse import _core
+from alluxio_jnifuse.daemon.fetcher import Fetchers
 from alluxio_jnifuse.errors import MountError, StaleVersion
-from alluxio_jnifuse.fetcher import Fetchers
 from alluxio_jnifuse.sources.base import Extent, Listing, OpenFile, Source
 from alluxio_jnifuse.testing import (
     FaultySource,
@@ -627,7 +627,7 @@ def test_a_full_process_table_is_survived(
     hung(queue, hangs)
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", refuse)
-        patch.setattr("alluxio_jnifuse.fetcher._RETRY_S", 0.0)
+        patch.setattr("alluxio_jnifuse.daemon.fetcher._RETRY_S", 0.0)
         fetches = [QueuedFetch(_core.STAT, b"/f") for _ in range(10)]
         for fetch in fetches:
             queue.put(fetch)
@@ -707,7 +707,7 @@ def test_a_process_with_a_hung_source_can_exit() -> None:
     program = """
 import threading
 from alluxio_jnifuse import _core
-from alluxio_jnifuse.fetcher import Fetchers
+from alluxio_jnifuse.daemon.fetcher import Fetchers
 from alluxio_jnifuse.testing import FaultySource, Hang, MemorySource, Rule
 
 hang = Hang()

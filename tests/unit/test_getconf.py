@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from alluxio_jnifuse.cli import main
+from alluxio_jnifuse.config.options import OPTIONS, is_property
 from alluxio_jnifuse.errors import SourceError
-from alluxio_jnifuse.options import OPTIONS, is_property
 from alluxio_jnifuse.sources.alluxio import from_config
 
 CACHE_SIZE = "alluxio.user.client.cache.size"

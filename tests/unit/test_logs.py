@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from alluxio_jnifuse import logs
+from alluxio_jnifuse.daemon import logs
+from alluxio_jnifuse.daemon.logs import LogHandler
 from alluxio_jnifuse.errors import MountError
-from alluxio_jnifuse.logs import LogHandler
 
 STRANGER = 65534
 

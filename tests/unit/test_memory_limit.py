@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from alluxio_jnifuse import memory_limit
-from alluxio_jnifuse.config import Config
+from alluxio_jnifuse.config import memory_limit
+from alluxio_jnifuse.config.values import Config
 
 CACHE = "alluxio.user.client.cache."
 UNLIMITED = "9223372036854771712\n"

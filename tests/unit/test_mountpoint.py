@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from alluxio_jnifuse import mounttable, privileges
 from alluxio_jnifuse.errors import MountError
-from alluxio_jnifuse.mountpoint import is_stale, prepare
+from alluxio_jnifuse.mounts import privileges, table
+from alluxio_jnifuse.mounts.point import is_stale, prepare
 
 MOUNTINFO = rb"""22 1 0:20 / /proc rw,nosuid - proc proc rw
 30 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda1 rw
@@ -22,27 +22,27 @@ nonsense
 
 def test_mountinfo() -> None:
     """mountinfo is read with its escapes, its optional fields and its device numbers."""
-    entries = mounttable.parse(MOUNTINFO)
+    entries = table.parse(MOUNTINFO)
     assert [entry.mountpoint for entry in entries] == ["/proc", "/", "/mnt/a b\\c", "/mnt/a b\\c"]
-    assert entries[2] == mounttable.MountEntry("/mnt/a b\\c", "fuse.alluxio-fuse", "alluxio fuse", 0, 47, True)
+    assert entries[2] == table.MountEntry("/mnt/a b\\c", "fuse.alluxio-fuse", "alluxio fuse", 0, 47, True)
     assert [entry.shared for entry in entries] == [False, True, True, False]
 
 
 def test_what_is_mounted_here() -> None:
     """The mounts of this machine are seen, and nothing where nothing is."""
-    found = mounttable.top_at("/proc")
+    found = table.top_at("/proc")
     assert found is not None
     assert found.fstype == "proc"
     assert os.makedev(found.major, found.minor) == os.stat("/proc").st_dev
-    assert mounttable.top_at("/nonexistent") is None
+    assert table.top_at("/nonexistent") is None
 
 
 def test_the_ground_of_a_mount(monkeypatch: pytest.MonkeyPatch) -> None:
     """A mount point is on the nearest mount above it, or on the one at its place that is not ours."""
-    monkeypatch.setattr(mounttable, "read", lambda: mounttable.parse(MOUNTINFO))
+    monkeypatch.setattr(table, "read", lambda: table.parse(MOUNTINFO))
 
     def ground(path: str) -> str:
-        found = mounttable.ground(path)
+        found = table.ground(path)
         assert found is not None
         return f"{found.mountpoint} {found.fstype}"
 
@@ -50,10 +50,10 @@ def test_the_ground_of_a_mount(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ground("/proc/self") == "/proc proc"
     assert ground("/procession") == "/ ext4"
     assert ground("/mnt/a b\\c") == ground("/mnt/a b\\c/d") == "/mnt/a b\\c tmpfs"
-    monkeypatch.setattr(mounttable, "read", lambda: mounttable.parse(MOUNTINFO)[:-1])
+    monkeypatch.setattr(table, "read", lambda: table.parse(MOUNTINFO)[:-1])
     assert ground("/mnt/a b\\c") == "/ ext4"
-    monkeypatch.setattr(mounttable, "read", list)
-    assert mounttable.ground("/a") is None
+    monkeypatch.setattr(table, "read", list)
+    assert table.ground("/a") is None
 
 
 def test_missing_directory_is_created(tmp_path: Path) -> None:
@@ -71,8 +71,8 @@ def test_path_becomes_absolute_and_real(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.chdir(tmp_path)
     assert prepare("link/../link/mnt") == f"{tmp_path}/real/mnt"
     assert prepare("chain") == f"{tmp_path}/real/mnt"
-    assert mounttable.resolve("/") == "/"
-    assert mounttable.resolve("real/") == f"{tmp_path}/real"
+    assert table.resolve("/") == "/"
+    assert table.resolve("real/") == f"{tmp_path}/real"
 
 
 def test_file_is_refused(tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_live_directory_is_not_stale(tmp_path: Path) -> None:
     """What answers, well or with an error of its own, has not lost its daemon."""
     assert not is_stale(str(tmp_path))
     assert not is_stale(f"{tmp_path}/missing")
-    assert mounttable.probe(f"{tmp_path}/missing", 5.0) == errno.ENOENT
+    assert table.probe(f"{tmp_path}/missing", 5.0) == errno.ENOENT
 
 
 ROOT = privileges.Situation("/dev/fuse", True, True, True, True, "", "/etc/fuse.conf", False)

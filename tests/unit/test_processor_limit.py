@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from alluxio_jnifuse import processor_limit
-from alluxio_jnifuse.config import Config
+from alluxio_jnifuse.config import processor_limit
+from alluxio_jnifuse.config.values import Config
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from alluxio_jnifuse.properties import (
+from alluxio_jnifuse.config.properties import (
     find_site_file,
     ignored_reason,
     parse_java_opts,

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from recipe import CONTAINER, RECIPE
 
-from alluxio_jnifuse.config import Config
-from alluxio_jnifuse.loading import DEFAULT
-from alluxio_jnifuse.options import BY_NAME
+from alluxio_jnifuse.config.merge import DEFAULT
+from alluxio_jnifuse.config.options import BY_NAME
+from alluxio_jnifuse.config.values import Config
 from alluxio_jnifuse.sources.alluxio import from_config
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from alluxio_jnifuse.errors import MountError
-from alluxio_jnifuse.registry import (
+from alluxio_jnifuse.mounts.registry import (
     Record,
     Registry,
     candidates,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from alluxio_jnifuse import storage
-from alluxio_jnifuse.config import Config
+from alluxio_jnifuse.config.values import Config
+from alluxio_jnifuse.daemon import storage
 from alluxio_jnifuse.errors import SourceError, Unreachable
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from alluxio_jnifuse import trusted
+from alluxio_jnifuse.system import trusted
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory to somebody else")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from alluxio_jnifuse import units
+from alluxio_jnifuse.config import units
 
 
 @pytest.mark.parametrize(

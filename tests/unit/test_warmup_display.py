@@ -6,9 +6,9 @@ import io
 
 import pytest
 
-from alluxio_jnifuse.warmup import display
-from alluxio_jnifuse.warmup.display import Display, Rate, as_dict, bar, end_of, forecast, line, printable, summary
-from alluxio_jnifuse.warmup.progress import MOST_FAILURES, Progress, Snapshot
+from alluxio_jnifuse.load import display
+from alluxio_jnifuse.load.display import Display, Rate, as_dict, bar, end_of, forecast, line, printable, summary
+from alluxio_jnifuse.load.progress import MOST_FAILURES, Progress, Snapshot
 
 MIB = 1 << 20
 SNAPSHOT = Snapshot(10.0, 1200, 400 * MIB, True, 300, 100 * MIB, 0, 0, 0, 0, (), "/mnt/x/f")

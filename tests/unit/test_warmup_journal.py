@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from alluxio_jnifuse.registry import Record, record_of_this_process, start_time
-from alluxio_jnifuse.warmup.journal import Journal, journal_path, remove_stale
-from alluxio_jnifuse.warmup.targets import Target
-from alluxio_jnifuse.warmup.walk import File
+from alluxio_jnifuse.load.journal import Journal, journal_path, remove_stale
+from alluxio_jnifuse.load.targets import Target
+from alluxio_jnifuse.load.walk import File
+from alluxio_jnifuse.mounts.registry import Record, record_of_this_process, start_time
 
 RECORD = record_of_this_process("/mnt/x", "/", "/data", "")
 TARGET = Target("/mnt/x", "/mnt/x", 1, RECORD)

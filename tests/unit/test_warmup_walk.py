@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from alluxio_jnifuse import mountpoint, mounttable
 from alluxio_jnifuse.errors import MountError
-from alluxio_jnifuse.mounttable import FSTYPE, MountEntry
-from alluxio_jnifuse.registry import Record, Registry, record_of_this_process
-from alluxio_jnifuse.warmup.targets import Target, find, is_beneath, why_gone
-from alluxio_jnifuse.warmup.walk import Globs, walk
+from alluxio_jnifuse.load.targets import Target, find, is_beneath, why_gone
+from alluxio_jnifuse.load.walk import Globs, walk
+from alluxio_jnifuse.mounts import point, table
+from alluxio_jnifuse.mounts.registry import Record, Registry, record_of_this_process
+from alluxio_jnifuse.mounts.table import FSTYPE, MountEntry
 
 
 @pytest.fixture
@@ -215,7 +215,7 @@ def registry(monkeypatch: pytest.MonkeyPatch, root: Path) -> Running:
         MountEntry(str(root.parent / "bound"), FSTYPE, "alluxio-fuse", 0, 70),
         MountEntry(str(root.parent / "foreign"), FSTYPE, "alluxio-fuse", 0, 72),
     ]
-    monkeypatch.setattr(mounttable, "read", lambda: entries)
+    monkeypatch.setattr(table, "read", lambda: entries)
     return Running(record_of_this_process(str(root), "/", "/data", ""))
 
 
@@ -244,7 +244,7 @@ def test_a_mount_without_its_process(registry: Running, root: Path, monkeypatch:
     path = str(root.parent / "foreign" / "x")
     with pytest.raises(MountError, match="not among the running mounts"):
         find([path], registry)
-    monkeypatch.setattr(mounttable, "probe", lambda *_: errno.ENOTCONN)
+    monkeypatch.setattr(table, "probe", lambda *_: errno.ENOTCONN)
     with pytest.raises(MountError, match="has no process any more"):
         find([path], registry)
 
@@ -255,10 +255,10 @@ def test_why_a_mount_is_gone(registry: Running, root: Path, monkeypatch: pytest.
     assert why_gone(there, disconnected=True) == ""
     dead = there._replace(record=there.record._replace(start_time=1))
     assert why_gone(dead, disconnected=False) == "has no process any more"
-    monkeypatch.setattr(mountpoint.mounttable, "probe", lambda *_: errno.ENOTCONN)
+    monkeypatch.setattr(point.table, "probe", lambda *_: errno.ENOTCONN)
     assert why_gone(there, disconnected=False) == ""
     assert why_gone(there, disconnected=True) == "has no process any more"
-    monkeypatch.setattr(mounttable, "read", list)
+    monkeypatch.setattr(table, "read", list)
     assert why_gone(there, disconnected=False) == "has been unmounted"
 
 

@@ -7,8 +7,8 @@ The MEMORY store is the core's page cache and not here. For LOCAL and ROCKS the 
  core ◄── fetcher ── CachedSource (source.py) ──miss──► the source itself
                         │  place.py: never fails · guard.py: a disk that hangs is given up
                         ▼
-                     Store, StoredFile (store.py) ── local.py, local_file.py, sums_file.py, trust.py: files
-                        │                            rocks.py, rocks_log.py, rocks_database.py …: a RocksDB
+                     Store, StoredFile (store.py) ── local/: a file for each file
+                        │                            rocks/: a RocksDB
                         │                            directory.py: whose directory this is
                         ▼
                      PageIndex (pages.py): budget ── evictors.py: which page goes

@@ -15,9 +15,9 @@ import fcntl
 import os
 import shutil
 
-from alluxio_jnifuse import trusted
+from alluxio_jnifuse.daemon.logs import LOGGER
 from alluxio_jnifuse.errors import MountError
-from alluxio_jnifuse.logs import LOGGER
+from alluxio_jnifuse.system import trusted
 
 NAME = "alluxio-jnifuse"
 _PROPERTY = "alluxio.user.client.cache.dirs"

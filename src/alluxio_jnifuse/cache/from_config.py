@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 
 from alluxio_jnifuse.cache.evictors import Evictor, make_evictor
 from alluxio_jnifuse.cache.guard import Guard
-from alluxio_jnifuse.cache.local import LocalStore
+from alluxio_jnifuse.cache.local.store import LocalStore
 from alluxio_jnifuse.cache.place import Place
-from alluxio_jnifuse.cache.rocks import RocksStore
+from alluxio_jnifuse.cache.rocks.store import RocksStore
 from alluxio_jnifuse.cache.source import CachedSource
 from alluxio_jnifuse.cache.store import Store
-from alluxio_jnifuse.config import page_bytes
-from alluxio_jnifuse.logs import LOGGER
-from alluxio_jnifuse.threads import start_thread
+from alluxio_jnifuse.config.values import page_bytes
+from alluxio_jnifuse.daemon.logs import LOGGER
+from alluxio_jnifuse.system.threads import start_thread
 
 if TYPE_CHECKING:
-    from alluxio_jnifuse.config import Config
+    from alluxio_jnifuse.config.values import Config
     from alluxio_jnifuse.sources.base import Source
 
 _CACHE = "alluxio.user.client.cache."

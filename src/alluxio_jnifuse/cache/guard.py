@@ -20,9 +20,9 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from alluxio_jnifuse.cache.buffers import Buffers
+from alluxio_jnifuse.daemon.logs import LOGGER
 from alluxio_jnifuse.errors import MountError
-from alluxio_jnifuse.logs import LOGGER
-from alluxio_jnifuse.threads import start_thread
+from alluxio_jnifuse.system.threads import start_thread
 
 T = TypeVar("T")
 

@@ -12,8 +12,8 @@ import threading
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from alluxio_jnifuse import stacking
 from alluxio_jnifuse._core import SUM_BYTES
+from alluxio_jnifuse.mounts import stacking
 
 DIGEST_BYTES = 16
 

@@ -10,7 +10,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from alluxio_jnifuse import locales, masking
+from alluxio_jnifuse.config import secrets
+from alluxio_jnifuse.system import locales
 
 PROGRAM = "alluxio-jnifuse"
 
@@ -72,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     locales.print_everything()
     arguments = list(sys.argv[1:] if argv is None else argv)
     if argv is None and any("=" in word or "@" in word for word in arguments):
-        masking.hide_arguments()  # before anything else is imported, which takes ten times as long
+        secrets.hide_arguments()  # before anything else is imported, which takes ten times as long
     if not arguments or arguments[0] not in _COMMANDS:
         return _no_command(arguments)
     command = importlib.import_module(f"{__name__}.{_COMMANDS[arguments[0]]}")

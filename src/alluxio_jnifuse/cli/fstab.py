@@ -12,11 +12,12 @@ import re
 import sys
 from collections.abc import Iterable, Sequence
 
-from alluxio_jnifuse import locales, masking
 from alluxio_jnifuse.cli import UsageError, mount, options_of
-from alluxio_jnifuse.config import Config
+from alluxio_jnifuse.config import secrets
+from alluxio_jnifuse.config.options import BY_NAME, is_property
+from alluxio_jnifuse.config.values import Config
 from alluxio_jnifuse.errors import AlluxioFuseError, ConfigError, MountError
-from alluxio_jnifuse.options import BY_NAME, is_property
+from alluxio_jnifuse.system import locales
 
 USAGE = """\
 Usage: mount.alluxio-jnifuse SOURCE MOUNT_POINT [-sfnv] [-o OPTIONS]
@@ -55,7 +56,7 @@ def is_called_by_mount(arguments: Sequence[str]) -> bool:
 def run(arguments: Sequence[str]) -> int:
     """Returns the exit code."""
     os.environ.setdefault("PATH", _PATH)  # mount(8) leaves nothing of the environment
-    masking.hide_arguments()
+    secrets.hide_arguments()
     name = os.path.basename(sys.argv[0])
     try:
         return _run(arguments)

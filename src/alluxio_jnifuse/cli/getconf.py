@@ -6,13 +6,13 @@ import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from alluxio_jnifuse import units
 from alluxio_jnifuse.cli import PROGRAM, UsageError, options_of
-from alluxio_jnifuse.config import Config
+from alluxio_jnifuse.config import units
+from alluxio_jnifuse.config.merge import CLUSTER, DEFAULT, SITE_FILE, Setting
+from alluxio_jnifuse.config.options import BY_NAME, OPTIONS, is_property
+from alluxio_jnifuse.config.secrets import masked
+from alluxio_jnifuse.config.values import Config
 from alluxio_jnifuse.errors import ConfigError, printable
-from alluxio_jnifuse.loading import CLUSTER, DEFAULT, SITE_FILE, Setting
-from alluxio_jnifuse.masking import masked
-from alluxio_jnifuse.options import BY_NAME, OPTIONS, is_property
 
 USAGE = f"""\
 Usage: {PROGRAM} getConf [--unit UNIT] [--source] [--master] [KEY]

@@ -6,11 +6,11 @@ import os
 import sys
 from collections.abc import Sequence
 
-from alluxio_jnifuse import metrics, mounttable
 from alluxio_jnifuse.cli import PROGRAM, UsageError, options_of
 from alluxio_jnifuse.errors import MountError
-from alluxio_jnifuse.mountpoint import DEAD, DIED, dead, why_not_ours
-from alluxio_jnifuse.registry import Registry
+from alluxio_jnifuse.mounts import stats, table
+from alluxio_jnifuse.mounts.point import DEAD, DIED, dead, why_not_ours
+from alluxio_jnifuse.mounts.registry import Registry
 
 USAGE = f"""\
 Usage: {PROGRAM} health [MOUNT_POINT]
@@ -28,7 +28,7 @@ def run(arguments: Sequence[str]) -> int:
     positional = options_of(arguments, "", [])[1]
     if len(positional) > 1:
         raise UsageError(f"too many arguments: {' '.join(positional)}")
-    mountpoints = [mounttable.resolve(path) for path in positional]
+    mountpoints = [table.resolve(path) for path in positional]
     if not mountpoints:
         mountpoints = [record.mountpoint for record in Registry().running()] or dead()
     problems = [problem for mountpoint in mountpoints for problem in [_problem(mountpoint)] if problem]
@@ -41,16 +41,16 @@ def run(arguments: Sequence[str]) -> int:
 
 def _problem(mountpoint: str) -> str:
     """What is wrong with a mount, or ""."""
-    entry = mounttable.top_at(mountpoint)
-    if entry is None or entry.fstype != mounttable.FSTYPE:
+    entry = table.top_at(mountpoint)
+    if entry is None or entry.fstype != table.FSTYPE:
         return f"{mountpoint}: {why_not_ours(mountpoint)}"
-    code = mounttable.probe(mountpoint, _ANSWER_S, os.statvfs)
+    code = table.probe(mountpoint, _ANSWER_S, os.statvfs)
     if code in DEAD:
         return f"{mountpoint}: {os.strerror(code)}: {DIED.format(mountpoint)}"
     if code is None:
         # The figures of a file system are the storage's; the counters are the daemon's own.
         try:
-            metrics.request(mountpoint, _ANSWER_S)
+            stats.request(mountpoint, _ANSWER_S)
         except MountError as error:
             return str(error)
     return ""

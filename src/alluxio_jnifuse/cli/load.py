@@ -8,10 +8,10 @@ import sys
 from collections.abc import Sequence
 
 from alluxio_jnifuse.cli import PROGRAM, UsageError, options_of
-from alluxio_jnifuse.signals import WAKE, SignalPipe
-from alluxio_jnifuse.warmup.display import Display, as_dict, forecast, summary
-from alluxio_jnifuse.warmup.load import JOBS, MOST_JOBS, Load, Options
-from alluxio_jnifuse.warmup.progress import Snapshot
+from alluxio_jnifuse.daemon.signals import WAKE, SignalPipe
+from alluxio_jnifuse.load.display import Display, as_dict, forecast, summary
+from alluxio_jnifuse.load.progress import Snapshot
+from alluxio_jnifuse.load.reading import JOBS, MOST_JOBS, Load, Options
 
 USAGE = f"""\
 Usage: {PROGRAM} load [-j N] [--include GLOB]... [--exclude GLOB]... [--dry-run] [--restart]

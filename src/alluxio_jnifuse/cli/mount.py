@@ -7,12 +7,14 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 
-from alluxio_jnifuse import masking, mounttable, privileges, systemd
 from alluxio_jnifuse.cli import PROGRAM, UsageError, options_of, say
-from alluxio_jnifuse.config import MOUNT_POINT, Config
+from alluxio_jnifuse.config import secrets
+from alluxio_jnifuse.config.values import MOUNT_POINT, Config
+from alluxio_jnifuse.daemon import systemd
+from alluxio_jnifuse.daemon.signals import Ended, raised
 from alluxio_jnifuse.errors import AlluxioFuseError, ConfigError
-from alluxio_jnifuse.mountpoint import prepared
-from alluxio_jnifuse.signals import Ended, raised
+from alluxio_jnifuse.mounts import privileges, table
+from alluxio_jnifuse.mounts.point import prepared
 
 USAGE = f"""\
 Usage: {PROGRAM} mount [-n] [-o OPTIONS]... [-D KEY=VALUE]... [-u URI] [MOUNT_POINT] [ALLUXIO_PATH]
@@ -40,7 +42,7 @@ _GRACE_S = 15.0  # for mounting itself, beside the time the storage may take
 
 def run(arguments: Sequence[str]) -> int:
     """Returns the exit code. Raises UsageError and AlluxioFuseError."""
-    masking.hide_arguments()
+    secrets.hide_arguments()
     os.umask(os.umask(0o077) | 0o022)  # what is made here, directories of logs among it, nobody else may write to
     foreground, config = parse(arguments)
     if not config.ufs:
@@ -55,7 +57,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         return place(config, _foreground if foreground else _background)
     except AlluxioFuseError as error:
-        where = mounttable.resolve(config.text(MOUNT_POINT))
+        where = table.resolve(config.text(MOUNT_POINT))
         print(f'Failed to mount Alluxio path "{config.alluxio_path}" to {where}: {error}', file=sys.stderr)
     except Ended as ended:
         ended.die()
@@ -92,7 +94,7 @@ def parse(arguments: Sequence[str]) -> tuple[bool, Config]:
 
 def _secrets() -> list[str]:
     """Properties that were handed over by the environment, KEY=VALUE; nobody else is to find them there."""
-    text = os.environ.pop(masking.SECRETS_VARIABLE, "")
+    text = os.environ.pop(secrets.SECRETS_VARIABLE, "")
     if not text:
         return []
     import json
@@ -113,16 +115,16 @@ def _background(config: Config, mountpoint: str) -> int:
 
 def in_background(config: Config, mountpoint: str) -> int:
     """Returns 0 when a daemon serves the prepared directory `mountpoint`. Raises MountError."""
-    from alluxio_jnifuse import daemon
+    from alluxio_jnifuse.daemon import start as daemon_start
 
     patience = 0.0 if config.flag("wait") else config.number("alluxio.user.rpc.retry.max.duration") / 1000
-    daemon.start(config, mountpoint, patience + _GRACE_S if patience else 0)
+    daemon_start.start(config, mountpoint, patience + _GRACE_S if patience else 0)
     return 0
 
 
 def _foreground(config: Config, mountpoint: str) -> int:
-    from alluxio_jnifuse import logs
-    from alluxio_jnifuse.serve import Logging, serve
+    from alluxio_jnifuse.daemon import logs
+    from alluxio_jnifuse.daemon.serve import Logging, serve
 
     handler = logs.to_terminal(config.flag("alluxio.fuse.debug.enabled"))
     try:
@@ -139,7 +141,7 @@ class _Terminal:
         self._success = success
 
     def stage(self, text: str) -> None:
-        from alluxio_jnifuse.logs import LOGGER
+        from alluxio_jnifuse.daemon.logs import LOGGER
 
         LOGGER.info("waiting for %s", text)
         systemd.notify(f"STATUS=waiting for {text}")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from alluxio_jnifuse.cli import PROGRAM, UsageError, options_of
 from alluxio_jnifuse.errors import AlluxioFuseError
-from alluxio_jnifuse.refresh import refresh
+from alluxio_jnifuse.mounts.refresh import refresh
 
 USAGE = f"""\
 Usage: {PROGRAM} refresh PATH...

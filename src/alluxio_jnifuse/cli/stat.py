@@ -6,9 +6,9 @@ import sys
 from collections.abc import Sequence
 
 from alluxio_jnifuse.cli import PROGRAM, UsageError, options_of
-from alluxio_jnifuse.locales import escaped
-from alluxio_jnifuse.mountpoint import DIED, dead
-from alluxio_jnifuse.registry import Registry
+from alluxio_jnifuse.mounts.point import DIED, dead
+from alluxio_jnifuse.mounts.registry import Registry
+from alluxio_jnifuse.system.locales import escaped
 
 USAGE = f"""\
 Usage: {PROGRAM} stat [--stats MOUNT_POINT]
@@ -44,8 +44,8 @@ def run(arguments: Sequence[str]) -> int:
 def _counters(mountpoint: str) -> int:
     import json
 
-    from alluxio_jnifuse import metrics, mounttable
+    from alluxio_jnifuse.mounts import stats, table
 
-    snapshot = metrics.request(mounttable.resolve(mountpoint))
+    snapshot = stats.request(table.resolve(mountpoint))
     print(json.dumps(snapshot._asdict(), indent=2))
     return 0

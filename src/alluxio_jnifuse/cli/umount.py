@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from alluxio_jnifuse import mounttable
 from alluxio_jnifuse.cli import PROGRAM, UsageError, options_of, say
-from alluxio_jnifuse.mountpoint import why_not_ours
-from alluxio_jnifuse.umount import BUSY, WAIT_S, Busy, unmount
+from alluxio_jnifuse.mounts import table
+from alluxio_jnifuse.mounts.point import why_not_ours
+from alluxio_jnifuse.mounts.unmount import BUSY, WAIT_S, Busy, unmount
 
 _LONGEST_S = 1_000_000  # what a select takes, and nobody waits for
 
@@ -34,7 +34,7 @@ def run(arguments: Sequence[str]) -> int:
     for name, value in options:
         if name == "-w":
             wait = _seconds(value)
-    mountpoint = mounttable.resolve(positional[0] if positional else _configured())
+    mountpoint = table.resolve(positional[0] if positional else _configured())
     flags = {name for name, _ in options}
     try:
         if unmount(
@@ -64,6 +64,6 @@ def _seconds(text: str) -> float:
 
 
 def _configured() -> str:
-    from alluxio_jnifuse.config import MOUNT_POINT, Config
+    from alluxio_jnifuse.config.values import MOUNT_POINT, Config
 
     return Config.load().text(MOUNT_POINT)

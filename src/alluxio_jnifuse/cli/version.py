@@ -47,11 +47,11 @@ def _granted() -> tuple[frozenset[str], str]:
     """The features that a mount gets here, or the reason why that cannot be found out."""
     import tempfile
 
-    from alluxio_jnifuse import privileges
     from alluxio_jnifuse._core import Core
-    from alluxio_jnifuse.config import Config
+    from alluxio_jnifuse.config.values import Config
+    from alluxio_jnifuse.daemon.serve import captured_stderr
     from alluxio_jnifuse.errors import AlluxioFuseError
-    from alluxio_jnifuse.serve import captured_stderr
+    from alluxio_jnifuse.mounts import privileges
 
     try:
         privileges.check(privileges.look(), others=False)

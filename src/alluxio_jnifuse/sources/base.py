@@ -20,8 +20,8 @@ import os
 import stat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from alluxio_jnifuse import stacking
 from alluxio_jnifuse.errors import StaleVersion
+from alluxio_jnifuse.mounts import stacking
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -15,7 +15,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from alluxio_jnifuse.units import format_size
+from alluxio_jnifuse.config.units import format_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -28,8 +28,9 @@ import stat
 import time
 from typing import TYPE_CHECKING, cast
 
-from alluxio_jnifuse import _core, stacking
+from alluxio_jnifuse import _core
 from alluxio_jnifuse.errors import ConfigError, SourceError, StaleVersion
+from alluxio_jnifuse.mounts import stacking
 from alluxio_jnifuse.sources import setting
 from alluxio_jnifuse.sources.base import Attr, Extent, Listing, OpenFile, Source, StatFs
 from alluxio_jnifuse.sources.limits import LISTING_BYTES, Listings

@@ -24,7 +24,7 @@ import numpy as np
 
 from alluxio_jnifuse import _core
 from alluxio_jnifuse._core import BlockConnection, Core, Fetch
-from alluxio_jnifuse.config import Config
+from alluxio_jnifuse.config.values import Config
 from alluxio_jnifuse.sources.base import ENTRY_DTYPE
 
 GUARD_S = 60.0  # for what must happen; a program that waits so long has failed

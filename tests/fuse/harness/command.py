@@ -15,7 +15,7 @@ FINAL_STATS = "AJF_TEST_FINAL_STATS"  # environment: where they go
 
 def main() -> int:
     from alluxio_jnifuse import cli
-    from alluxio_jnifuse.fetcher import Fetchers
+    from alluxio_jnifuse.daemon.fetcher import Fetchers
 
     stop = Fetchers.stop
 

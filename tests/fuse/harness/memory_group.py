@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from alluxio_jnifuse import cgroups
+from alluxio_jnifuse.config import cgroups
 from harness.children import until
 
 REQUIRE = "AJF_REQUIRE_CONTAINER"  # environment: 1 = a test that cannot have one fails

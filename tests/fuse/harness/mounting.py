@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from alluxio_jnifuse import _core, metrics, mounttable
+from alluxio_jnifuse import _core
 from alluxio_jnifuse.errors import MountError
-from alluxio_jnifuse.registry import Registry
+from alluxio_jnifuse.mounts import stats as mount_stats
+from alluxio_jnifuse.mounts import table
+from alluxio_jnifuse.mounts.registry import Registry
 from alluxio_jnifuse.testing import ENABLED_BY
 from harness.children import until
 from harness.command import FINAL_STATS
@@ -45,7 +47,7 @@ class Mounted:
 
     def stats(self) -> dict[str, int]:
         """The counters now."""
-        return metrics.request(self.path).stats
+        return mount_stats.request(self.path).stats
 
     def since(self, before: Mapping[str, int]) -> dict[str, int]:
         """What has been counted since `before`, without what has not changed."""
@@ -76,7 +78,7 @@ class Mounted:
 
     def has(self, feature: str) -> bool:
         """Whether the kernel granted a feature."""
-        return feature in metrics.request(self.path).features
+        return feature in mount_stats.request(self.path).features
 
     def lines(self, *words: str) -> list[str]:
         """The lines of the log that hold all of the words."""
@@ -104,7 +106,7 @@ class Mounted:
 
     def gone(self) -> bool:
         """Whether neither mount nor daemon is left."""
-        return mounttable.top_at(self.path) is None and Registry().find(self.path) is None and not is_running(self.pid)
+        return table.top_at(self.path) is None and Registry().find(self.path) is None and not is_running(self.pid)
 
     def audit(self) -> list[str]:
         """What does not balance, after the end."""
@@ -226,13 +228,13 @@ def is_running(pid: int) -> bool:
 
 def beneath(root: str) -> list[str]:
     """The mount points beneath a directory, inner ones first."""
-    found = [entry.mountpoint for entry in mounttable.read() if entry.mountpoint.startswith(root + "/")]
+    found = [entry.mountpoint for entry in table.read() if entry.mountpoint.startswith(root + "/")]
     return sorted(found, key=len, reverse=True)
 
 
 def detach(path: str) -> None:
     """Takes a mount away and ends the waits of whoever still asks it, whatever its daemon does."""
-    entry = mounttable.top_at(path)
+    entry = table.top_at(path)
     if entry is None:
         return
     try:
@@ -248,7 +250,7 @@ def detach(path: str) -> None:
 
 def unusable() -> str:
     """Why nothing can be mounted here; "" when it can."""
-    from alluxio_jnifuse import privileges
+    from alluxio_jnifuse.mounts import privileges
 
     try:
         privileges.check(privileges.look(), others=False)

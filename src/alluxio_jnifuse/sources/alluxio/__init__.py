@@ -1,15 +1,11 @@
 """An Alluxio cluster as a source.
 
-    source.py    the Source: what the core asks, from what is remembered or from the cluster
-    metadata.py  what the masters told        listing.py, status.py, owners.py   what is kept of it
-    master.py    the masters as one server    primary.py   which of them answers
-    reader.py    one open file                attempts.py  its blocks, until somebody gives them
-    workers.py   who is asked for a block     link.py      the ways to one worker
-    streams.py, shortcircuit.py, watchdog.py  block data, block files, silence
-    placement.py, locality.py                 who is nearest, whom a policy picks
-    channel.py, session.py, connection.py, errors.py, flight.py             calls
-    requests.py, proto/                       every message that is sent
-    settings.py, from_config.py               what may be set
+    source.py   the Source: what the core asks, from what is remembered or from the cluster
+    data/       the bytes of open files       workers/   the workers, and the ways to them
+    metadata/   what the masters tell         rpc/       calls, over gRPC
+    proto/      the messages                  settings.py, from_config.py   what may be set
+
+Each imports only what stands below it: source, data, workers, metadata, rpc.
 
 Threads: fetchers call the source from many threads; each makes its calls itself. gRPC has threads of its own once the
 first call is made, never before, so nothing here may be used in a process that forks afterwards. `close` ends what is
@@ -23,7 +19,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from alluxio_jnifuse.config import Config
+    from alluxio_jnifuse.config.values import Config
     from alluxio_jnifuse.sources.alluxio.source import AlluxioSource
 
 

@@ -7,14 +7,14 @@ import pwd
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from alluxio_jnifuse.config import ALLUXIO
+from alluxio_jnifuse.config.merge import DEFAULT, TIER, TIERS
+from alluxio_jnifuse.config.values import ALLUXIO
 from alluxio_jnifuse.errors import ConfigError
-from alluxio_jnifuse.loading import DEFAULT, TIER, TIERS
 from alluxio_jnifuse.sources.alluxio.settings import Settings
 
 if TYPE_CHECKING:
-    from alluxio_jnifuse.config import Config
-    from alluxio_jnifuse.sources.alluxio.master import MasterClient
+    from alluxio_jnifuse.config.values import Config
+    from alluxio_jnifuse.sources.alluxio.metadata.master import MasterClient
 
 _OURS = __name__.partition(".")[0]
 _POLICY = "alluxio.fuse.auth.policy.class"
@@ -100,7 +100,7 @@ def master_client(config: Config) -> MasterClient:
     Imports gRPC, which no process may do that forks afterwards.
     """
     try:
-        from alluxio_jnifuse.sources.alluxio.master import MasterClient
+        from alluxio_jnifuse.sources.alluxio.metadata.master import MasterClient
     except ModuleNotFoundError as error:
         if (error.name or "").startswith(_OURS):
             raise

@@ -26,19 +26,19 @@ import time
 from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
-from alluxio_jnifuse import stacking
 from alluxio_jnifuse.errors import StaleVersion, forget_frames
-from alluxio_jnifuse.sources.alluxio.attempts import FileBlocks, is_silent
-from alluxio_jnifuse.sources.alluxio.blockfiles import BlockFiles
-from alluxio_jnifuse.sources.alluxio.errors import CallError, NotFound, is_retryable
-from alluxio_jnifuse.sources.alluxio.locality import Locality
-from alluxio_jnifuse.sources.alluxio.metadata import MISSING, MetadataCache
-from alluxio_jnifuse.sources.alluxio.owners import Owners
-from alluxio_jnifuse.sources.alluxio.placement import policy
-from alluxio_jnifuse.sources.alluxio.reader import FileReader
-from alluxio_jnifuse.sources.alluxio.shortcircuit import LocalBlock, LocalBlocks
-from alluxio_jnifuse.sources.alluxio.status import FileStatus, alluxio_path, attr, from_info, version_of
-from alluxio_jnifuse.sources.alluxio.workers import Workers
+from alluxio_jnifuse.mounts import stacking
+from alluxio_jnifuse.sources.alluxio.data.attempts import FileBlocks, is_silent
+from alluxio_jnifuse.sources.alluxio.data.blockfiles import BlockFiles
+from alluxio_jnifuse.sources.alluxio.data.reader import FileReader
+from alluxio_jnifuse.sources.alluxio.data.shortcircuit import LocalBlock, LocalBlocks
+from alluxio_jnifuse.sources.alluxio.metadata.cache import MISSING, MetadataCache
+from alluxio_jnifuse.sources.alluxio.metadata.owners import Owners
+from alluxio_jnifuse.sources.alluxio.metadata.status import FileStatus, alluxio_path, attr, from_info, version_of
+from alluxio_jnifuse.sources.alluxio.rpc.errors import CallError, NotFound, is_retryable
+from alluxio_jnifuse.sources.alluxio.workers.known import Workers
+from alluxio_jnifuse.sources.alluxio.workers.locality import Locality
+from alluxio_jnifuse.sources.alluxio.workers.placement import policy
 from alluxio_jnifuse.sources.base import Attr, Extent, Listing, OpenFile, Source, StatFs
 from alluxio_jnifuse.sources.limits import Listings
 from alluxio_jnifuse.sources.siblings import Siblings
@@ -46,10 +46,10 @@ from alluxio_jnifuse.sources.siblings import Siblings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from alluxio_jnifuse.sources.alluxio.listing import Builder
-    from alluxio_jnifuse.sources.alluxio.master import MasterClient
+    from alluxio_jnifuse.sources.alluxio.metadata.listing import Builder
+    from alluxio_jnifuse.sources.alluxio.metadata.master import MasterClient
+    from alluxio_jnifuse.sources.alluxio.metadata.status import Address
     from alluxio_jnifuse.sources.alluxio.settings import Settings
-    from alluxio_jnifuse.sources.alluxio.status import Address
 
 log = logging.getLogger(__name__)
 

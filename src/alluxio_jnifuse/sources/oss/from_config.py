@@ -7,17 +7,17 @@ import shlex
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
-from alluxio_jnifuse import trusted
+from alluxio_jnifuse.config.merge import DEFAULT, SITE_FILE, VARIABLE
 from alluxio_jnifuse.errors import ConfigError
-from alluxio_jnifuse.loading import DEFAULT, SITE_FILE, VARIABLE
-from alluxio_jnifuse.sources.oss import providers
-from alluxio_jnifuse.sources.oss.credentials import CredentialsError
-from alluxio_jnifuse.sources.oss.endpoint import check_bucket, endpoint_of
+from alluxio_jnifuse.sources.oss.auth import providers
+from alluxio_jnifuse.sources.oss.auth.credentials import CredentialsError
+from alluxio_jnifuse.sources.oss.http.endpoint import check_bucket, endpoint_of
 from alluxio_jnifuse.sources.oss.settings import Settings
+from alluxio_jnifuse.system import trusted
 
 if TYPE_CHECKING:
-    from alluxio_jnifuse.config import Config
-    from alluxio_jnifuse.sources.oss.credentials import Provider
+    from alluxio_jnifuse.config.values import Config
+    from alluxio_jnifuse.sources.oss.auth.credentials import Provider
 
 _KEY_ID, _SECRET, _TOKEN = "fs.oss.accessKeyId", "fs.oss.accessKeySecret", "fs.oss.securityToken"
 _ENDPOINT, _REGION, _VERSION = "fs.oss.endpoint", "fs.oss.region", "fs.oss.signature.version"

@@ -1,6 +1,6 @@
 """What the engine for a bucket may be told, as plain values; seconds where nothing else is said.
 
-OPTIONS (options/oss.py) has every property's name and the reason for its default.
+OPTIONS (config/options/oss.py) has every property's name and the reason for its default.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from alluxio_jnifuse.sources.oss.endpoint import Endpoint
+    from alluxio_jnifuse.sources.oss.http.endpoint import Endpoint
 
 
 class Settings(NamedTuple):

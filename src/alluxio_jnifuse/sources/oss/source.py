@@ -21,21 +21,21 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from alluxio_jnifuse import stacking
 from alluxio_jnifuse.errors import SourceError, StaleVersion, Unreachable
+from alluxio_jnifuse.mounts import stacking
 from alluxio_jnifuse.sources.base import Attr, Listing, OpenFile, Source, StatFs
 from alluxio_jnifuse.sources.limits import Listings
-from alluxio_jnifuse.sources.oss.client import Client
-from alluxio_jnifuse.sources.oss.errors import FAILURES, diagnose
-from alluxio_jnifuse.sources.oss.listing import Owner, attr_of, directory_record
-from alluxio_jnifuse.sources.oss.lookup import Lookup, TooLarge
-from alluxio_jnifuse.sources.oss.reader import OpenObject, Reader
+from alluxio_jnifuse.sources.oss.objects.listing import Owner, attr_of, directory_record
+from alluxio_jnifuse.sources.oss.objects.lookup import Lookup, TooLarge
+from alluxio_jnifuse.sources.oss.objects.reader import OpenObject, Reader
+from alluxio_jnifuse.sources.oss.requests.client import Client
+from alluxio_jnifuse.sources.oss.requests.errors import FAILURES, diagnose
 from alluxio_jnifuse.sources.siblings import Siblings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from alluxio_jnifuse.sources.oss.credentials import Provider
+    from alluxio_jnifuse.sources.oss.auth.credentials import Provider
     from alluxio_jnifuse.sources.oss.settings import Settings
 
 log = logging.getLogger(__name__)

@@ -1,0 +1,165 @@
+"""Makes a mount point ready before anything is mounted on it, or says in a sentence why that cannot be."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from alluxio_jnifuse.errors import MountError
+from alluxio_jnifuse.mounts import registry, table
+
+# A live mount answers in microseconds; one whose storage hangs must not hang the command.
+_PROBE_S = 5.0
+_DEAD_PROBE_S = 1.0  # a dead one answers at once
+DIED = "its process has died; mount it again, or remove it (alluxio-jnifuse umount {})"
+DEAD = (errno.ENOTCONN, errno.ECONNABORTED)  # what a mount answers whose daemon is no more
+
+
+@contextmanager
+def prepared(path: str, *, nonempty: bool = False) -> Iterator[str]:
+    """As `prepare`; if the block raises, what was created is removed again, as far as it is empty."""
+    made: list[str] = []
+    try:
+        yield prepare(path, nonempty=nonempty, made=made)
+    except BaseException:
+        _remove(made)
+        raise
+
+
+def prepare(path: str, *, nonempty: bool = False, made: list[str] | None = None) -> str:
+    """Returns `path`, resolved, as a directory that can be mounted on; creates it when missing.
+
+    `made` receives the directories that had to be created, parents first. A mount whose daemon died ("Transport
+    endpoint is not connected") is taken away. Raises MountError for a live mount, something that is not a directory,
+    and a directory with entries unless `nonempty`.
+    """
+    path = table.resolve(path)
+    _clear_stale(path)
+    try:
+        mode = os.lstat(path).st_mode
+    except FileNotFoundError:
+        _create(path, [] if made is None else made)
+        return path
+    except OSError as error:
+        raise _unusable(path, error) from error
+    if not stat.S_ISDIR(mode):
+        raise MountError("is a file, not a directory", where=path, remedy="name a directory to mount on")
+    if not nonempty:
+        _check_empty(path)
+    return path
+
+
+def dead() -> list[str]:
+    """Where mounts are left whose process has died."""
+    found = {entry.mountpoint for entry in table.read() if entry.fstype == table.FSTYPE}
+    return [path for path in sorted(found) if table.probe(path, _DEAD_PROBE_S, os.statvfs) in DEAD]
+
+
+def why_not_ours(path: str) -> str:
+    """Why the resolved path `path`, which is among the running mounts of nobody, cannot be worked with."""
+    entry = table.top_at(path)
+    if entry is None:
+        return "not mounted"
+    if entry.fstype != table.FSTYPE:
+        return f"not mounted by us: {entry.source} ({entry.fstype}) is there"
+    if table.probe(path, _PROBE_S, os.statvfs) in DEAD:
+        return DIED.format(path)
+    return "it is mounted by another user, in another container, or by AlluxioFuse; ask there"
+
+
+def is_stale(path: str) -> bool:
+    """Whether what is mounted at `path` has no daemon any more. Raises MountError when it does not answer."""
+    # Not stat: the kernel would answer from its cache.
+    code = table.probe(path, _PROBE_S, os.statvfs)
+    if code is None:
+        raise MountError(
+            f"something is mounted there that does not answer within {_PROBE_S:g} s",
+            where=path,
+            remedy=f"look at it, then detach it (umount -l {path})",
+        )
+    return code in DEAD
+
+
+def _clear_stale(path: str) -> None:
+    while True:
+        entry = table.top_at(path)
+        if entry is None:
+            return
+        owner = registry.Registry().find(path)
+        if owner is not None:
+            raise MountError(
+                f"is already mounted by process {owner.pid}",
+                where=path,
+                remedy=f"unmount it first (alluxio-jnifuse umount {path})",
+            )
+        if not entry.fstype.startswith("fuse") or not is_stale(path):
+            raise MountError(
+                f"{entry.source} ({entry.fstype}) is mounted there already",
+                where=path,
+                remedy=f"unmount it first (umount {path}) or choose another mount point",
+            )
+        _take_away(path)
+
+
+def _take_away(path: str) -> None:
+    from alluxio_jnifuse.mounts.unmount import unmount_at
+
+    try:
+        unmount_at(path, lazy=True)
+    except OSError as error:
+        raise MountError(
+            f"a mount without a daemon cannot be taken away: {error.strerror}",
+            where=path,
+            remedy=f"detach it as its owner or as root (umount -l {path})",
+        ) from error
+
+
+def _create(path: str, made: list[str]) -> None:
+    missing = [path]
+    while not os.path.lexists(os.path.dirname(missing[-1])):
+        missing.append(os.path.dirname(missing[-1]))
+    try:
+        for directory in reversed(missing):
+            try:
+                os.mkdir(directory)
+            except FileExistsError:
+                continue  # somebody else's
+            made.append(directory)
+    except OSError as error:
+        _remove(made)
+        raise MountError(
+            f"cannot be created: {error.strerror}", where=path, remedy="create it, or choose another mount point"
+        ) from error
+
+
+def _remove(made: list[str]) -> None:
+    while made:
+        try:
+            os.rmdir(made.pop())
+        except OSError:
+            return  # in use by now; then so are its parents
+
+
+def _check_empty(path: str) -> None:
+    try:
+        with os.scandir(path) as entries:
+            entry = next(entries, None)
+    except OSError as error:
+        raise _unusable(path, error) from error
+    if entry is not None:
+        raise MountError(
+            f"is not empty (it holds {entry.name!r})",
+            where=path,
+            remedy="its files would be hidden: choose an empty directory, or mount with -o nonempty",
+        )
+
+
+def _unusable(path: str, error: OSError) -> MountError:
+    return MountError(
+        f"cannot be mounted on: {error.strerror}",
+        where=path,
+        remedy="choose a directory that this user can reach and read",
+    )

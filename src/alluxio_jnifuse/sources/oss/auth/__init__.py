@@ -1,0 +1,5 @@
+"""Whose requests they are.
+
+credentials.py   keys, and keys that expire            providers.py   where they come from
+signing.py       signatures
+"""

@@ -1,0 +1,90 @@
+"""How often and for how long a request is sent again: exponential back-off with full jitter, within a limit.
+
+The limit begins anew when something has come, which is more than a byte. What a server asks for (Retry-After) is waited
+at least. Nothing is gained by repeating often what no server of OSS would say: that has a number of attempts, too.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import TYPE_CHECKING
+
+from alluxio_jnifuse.errors import SourceError
+from alluxio_jnifuse.sources.oss.http.connection import Malformed, Stalled
+from alluxio_jnifuse.sources.oss.http.pool import Closed
+from alluxio_jnifuse.sources.oss.requests.errors import Refused, describe, is_transient
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable
+
+    from alluxio_jnifuse.sources.oss.counters import Counters
+
+_FIRST_S = 0.1  # the longest first pause, doubled each time
+_LONGEST_S = 5.0
+_MOST_MALFORMED = 5
+
+
+class Patience:
+    """For one read, look-up or listing of `where`; `closed` is set when the mount ends. One thread's.
+
+    `check` raises when nobody wants the answer any more.
+    """
+
+    def __init__(
+        self,
+        limit_s: float,
+        where: str,
+        closed: threading.Event,
+        counters: Counters,
+        check: Callable[[], object] | None = None,
+    ) -> None:
+        self._check = check
+        self._limit_s = limit_s
+        self._where = where
+        self._closed = closed
+        self._counters = counters
+        self.came()
+
+    def came(self) -> None:
+        """There was an answer, or some of it."""
+        self._deadline = time.monotonic() + self._limit_s
+        self._pause_s = _FIRST_S
+        self._malformed = 0
+
+    def failed(self, error: Exception, check: Callable[[], object] | None = None) -> None:
+        """Waits until the request may be sent again; raises when it may not: `error` itself, or SourceError.
+
+        `check`: as that of the constructor, which it takes the place of.
+        """
+        check = check or self._check
+        if not is_transient(error):
+            raise error
+        self._malformed += isinstance(error, Malformed)
+        least = error.retry_after_s if isinstance(error, Refused) else 0.0
+        pause = max(least, random.uniform(0.0, self._pause_s))
+        self._pause_s = min(2 * self._pause_s, _LONGEST_S)
+        if self._malformed >= _MOST_MALFORMED:
+            raise SourceError(f"{describe(error)}, {self._malformed} times", where=self._where) from error
+        left = self._deadline - time.monotonic()
+        if left <= 0 or least > left:
+            raise SourceError(f"given up after {self._limit_s:g} s: {describe(error)}", where=self._where) from error
+        self._counters.add("retries")
+        if isinstance(error, Stalled):
+            self._counters.add("stalls")
+        if isinstance(error, Refused) and error.throttled:
+            self._counters.add("throttled")
+        if check is not None:
+            check()
+        if self._closed.wait(min(pause, left)):
+            raise Closed("the mount ends")
+        if check is not None:
+            check()
+
+
+class Impatience(Patience):
+    """Repeats nothing."""
+
+    def failed(self, error: Exception, check: Callable[[], object] | None = None) -> None:
+        raise error

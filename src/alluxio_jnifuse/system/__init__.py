@@ -1,0 +1,6 @@
+"""What every room stands on, and what knows nothing of mounts.
+
+threads.py   threads that do not keep the process from ending
+trusted.py   files and directories that nobody else can exchange
+locales.py   paths and output, whatever the locale
+"""
