@@ -40,7 +40,7 @@ int ajf_new(const struct ajf_options *options, struct ajf **ret_m)
     ajf_ahead_init(m);
     ajf_waits_init(&m->waits, m);
     ajf_notify_init(&m->notify, m);
-    ajf_dirs_init(&m->dirs);
+    ajf_dirs_init(&m->dirs, options->listings_bytes);
     ajf_names_init(&m->names);
     ajf_queue_init(&m->queue, options);
     ajf_pool_init(&m->pool, m);

@@ -56,6 +56,8 @@ struct ajf_options {
     uint64_t page_bytes;       /* unit of eviction; a power of two, >= 64 KiB */
     uint64_t transient_bytes;  /* window when the cache is off, and beside pinned pages */
     uint64_t prefetch_bytes;   /* furthest that one file is read ahead; 0 = never ahead */
+    /* listings */
+    uint64_t listings_bytes; /* of those that new opens get; and of the others that somebody has open */
     /* fetching */
     uint32_t fetchers;         /* fetches of data under way at once, at most */
     uint32_t metadata_fetchers; /* fetches of metadata that never wait for data */

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -226,17 +227,19 @@ int ajf_device(const struct ajf *m, unsigned *ret_major, unsigned *ret_minor)
     return err;
 }
 
-/* The one of the system; PATH, which may hold anybody's, only where there is none: as libfuse does. */
 static int run_fusermount(const char *mountpoint, bool lazy)
 {
-    const char *argv[] = {"/usr/bin/fusermount3", "-u", "-q", lazy ? "-z" : "--", mountpoint, NULL};
+    char helper[PATH_MAX];
+    const char *argv[] = {helper, "-u", "-q", lazy ? "-z" : "--", mountpoint, NULL};
     pid_t pid;
+    int status, err = ENOENT;
     if (access("/etc/mtab", F_OK) < 0)
         return -ENOENT; /* without it fusermount3 unmounts nothing */
-    int status, err = posix_spawn(&pid, argv[0], NULL, NULL, (char *const *)argv, environ);
-    if (err) {
-        argv[0] = "fusermount3";
-        err = posix_spawnp(&pid, argv[0], NULL, NULL, (char *const *)argv, environ);
+    for (const char *at = AJF_HELPER_PATH; err && *at; at += *at == ':') {
+        size_t length = strcspn(at, ":");
+        snprintf(helper, sizeof helper, "%.*s/fusermount3", (int)length, at);
+        err = posix_spawn(&pid, helper, NULL, NULL, (char *const *)argv, environ);
+        at += length;
     }
     if (err)
         return -EPERM;

@@ -22,7 +22,7 @@ static struct ajf_list *seats(struct ajf_dirs *d, uint64_t nodeid)
     return &d->seats[nodeid * UINT64_C(0x9e3779b97f4a7c15) >> 54];
 }
 
-void ajf_dirs_init(struct ajf_dirs *d)
+void ajf_dirs_init(struct ajf_dirs *d, uint64_t most)
 {
     memset(d, 0, sizeof *d);
     pthread_mutex_init(&d->lock, NULL);
@@ -30,7 +30,7 @@ void ajf_dirs_init(struct ajf_dirs *d)
         ajf_list_init(&d->bucket[i]), ajf_list_init(&d->seats[i]);
     ajf_list_init(&d->by_age);
     ajf_list_init(&d->held);
-    d->held_most = AJF_DIR_HELD_BYTES;
+    d->most = most;
 }
 
 static void unref_locked(struct ajf *m, struct ajf_listing *l)
@@ -71,7 +71,7 @@ static void give_up_locked(struct ajf *m)
 {
     struct ajf_dirs *d = &m->dirs;
     bool any = false;
-    for (struct ajf_list *n = d->held.next; n != &d->held && d->bytes - d->kept_bytes > d->held_most;) {
+    for (struct ajf_list *n = d->held.next; n != &d->held && d->bytes - d->kept_bytes > d->most;) {
         struct ajf_listing *l = AJF_CONTAINER(n, struct ajf_listing, by_age);
         n = n->next;
         if (l->busy || l->contents->current)
@@ -87,7 +87,7 @@ static void give_up_locked(struct ajf *m)
     ajf_log(&m->log, AJF_LOG_WARN,
             "directories that are open, and have changed since, take more than %llu MiB; whoever reads on where one was "
             "read longest ago gets ESTALE",
-            (unsigned long long)(d->held_most >> 20));
+            (unsigned long long)(d->most >> 20));
 }
 
 void ajf_dirs_clear(struct ajf *m)
@@ -224,7 +224,7 @@ int ajf_dir_listed(struct ajf *m, uint64_t nodeid, const struct ajf_entry *entri
     d->kept_bytes += l->contents->bytes;
     ajf_list_add(bucket(d, nodeid), &l->by_node);
     ajf_list_add(&d->by_age, &l->by_age);
-    while (d->kept_bytes > AJF_DIR_KEEP_BYTES && d->by_age.next != &l->by_age)
+    while (d->kept_bytes > d->most && d->by_age.next != &l->by_age)
         retire_locked(m, AJF_CONTAINER(d->by_age.next, struct ajf_listing, by_age));
     give_up_locked(m);
     pthread_mutex_unlock(&d->lock);

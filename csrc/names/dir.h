@@ -36,8 +36,6 @@
 #include "names/listing.h"
 
 #define AJF_DIR_BUCKETS 1024
-#define AJF_DIR_KEEP_BYTES (UINT64_C(64) << 20) /* of snapshots that new opens get: 600 k entries or so */
-#define AJF_DIR_HELD_BYTES (UINT64_C(64) << 20) /* of others, which somebody has open */
 
 /* A directory that is open, but had no snapshot that was good when it was opened. */
 struct ajf_seat {
@@ -63,7 +61,7 @@ struct ajf_dirs {
     struct ajf_list held;                    /* lock; the others that have contents, that which was read longest ago first */
     uint64_t bytes;                          /* lock; of the contents of all, */
     uint64_t kept_bytes;                     /* lock; and of those that are current */
-    uint64_t held_most;                      /* AJF_DIR_HELD_BYTES, but in tests */
+    uint64_t most;                           /* of these, and of the others */
     uint64_t told_ns;                        /* lock; when the log was told that some were given up, last */
     uint32_t next_id, next_token;            /* lock; never 0 */
     uint64_t dropped_ns;                     /* lock; when a snapshot turned out to be out of date, whichever */
@@ -73,7 +71,7 @@ struct ajf_dirs {
 
 struct ajf;
 
-void ajf_dirs_init(struct ajf_dirs *d);
+void ajf_dirs_init(struct ajf_dirs *d, uint64_t most);
 /* Drops every snapshot, open or not: the connection is gone. */
 void ajf_dirs_clear(struct ajf *m);
 void ajf_dirs_done(struct ajf_dirs *d);

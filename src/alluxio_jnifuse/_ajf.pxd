@@ -22,7 +22,7 @@ cdef extern from "base/options.h" nogil:
         bool cache_enabled
         uint64_t cache_bytes
         int evictor
-        uint64_t page_bytes, transient_bytes, prefetch_bytes
+        uint64_t page_bytes, transient_bytes, prefetch_bytes, listings_bytes
         uint32_t fetchers, metadata_fetchers, read_timeout_ms, metadata_timeout_ms, slow_ms
         bool debug
 
@@ -115,6 +115,7 @@ cdef extern from "ajf.h" nogil:
     int ajf_offer_list(ajf *m, const char *path, size_t len, const ajf_entry *entries, size_t n, const char *names,
                        size_t names_len, uint64_t age_ns)
     void ajf_free(ajf *m)
+    const char *AJF_HELPER_PATH
     int ajf_unmount(const char *mountpoint, bool lazy)
 
     int ajf_fetch_next(ajf *m, int timeout_ms, ajf_fetch **ret_fetch, uint32_t *ret_missing)

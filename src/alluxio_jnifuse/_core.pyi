@@ -44,6 +44,7 @@ LOG_WARN: int
 LOG_ERROR: int
 
 ENTRY_BYTES: int  # size of one struct ajf_entry
+HELPER_PATH: str  # where fusermount3 is looked for, as in PATH
 
 IOC_REFRESH: int  # of ioctl(2) on a directory, with a name of so many bytes, NULs included
 IOC_REFRESH_BYTES: int

@@ -71,6 +71,7 @@ LOG_WARN = c.AJF_LOG_WARN
 LOG_ERROR = c.AJF_LOG_ERROR
 
 ENTRY_BYTES = sizeof(c.ajf_entry)
+HELPER_PATH = c.AJF_HELPER_PATH.decode()
 
 IOC_REFRESH = c.AJF_IOC_REFRESH
 IOC_REFRESH_BYTES = sizeof(c.ajf_refresh)

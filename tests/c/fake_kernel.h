@@ -66,6 +66,7 @@ static inline struct ajf_options fake_options(void)
                                 .cache_bytes = 16 << 20,
                                 .transient_bytes = 16 << 20,
                                 .page_bytes = 1 << 20,
+                                .listings_bytes = 64 << 20,
                                 .fetchers = 64,
                                 .metadata_fetchers = 8};
 }

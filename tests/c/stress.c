@@ -256,6 +256,7 @@ static struct ajf_options options_of(const struct round *round)
     o.umask = -1;
     o.cache_bytes = o.cache_bytes ? o.cache_bytes : 16 * MIB;
     o.transient_bytes = o.transient_bytes ? o.transient_bytes : 16 * MIB;
+    o.listings_bytes = 64 * MIB;
     o.page_bytes = 1u << 20;
     o.prefetch_bytes = 8 * MIB;
     o.fetchers = o.fetchers ? o.fetchers : 12;

@@ -477,7 +477,7 @@ static void what_open_directories_hold_has_a_limit(void)
     fake_start(&k, &o);
     d[0] = open_dir(&l);
     uint64_t one = bytes_of_listings();
-    k.m->dirs.held_most = 3 * one;
+    k.m->dirs.most = 3 * one;
     for (unsigned i = 1; i < 4; i++) {
         l.entries[0].attr.size++;
         d[i] = open_dir(&l);

@@ -236,6 +236,36 @@ def test_a_user_without_fusermount3(place: Place, children: Children) -> None:
     children.run(in_namespace, use, 0, hidden)
 
 
+@pytest.mark.parametrize("hidden", [[], [FUSERMOUNT]], ids=["beside", "instead"])
+def test_a_fusermount3_in_path(place: Place, children: Children, hidden: list[str]) -> None:
+    """Is not run, whether or not there is one of the system: anybody may have put it there."""
+    planted = place.home / "bin"
+    planted.mkdir()
+    (planted / "fusermount3").write_text(f"#!/bin/sh\necho ran >>{place.home}/ran\n")
+    (planted / "fusermount3").chmod(0o755)
+    place.environ["PATH"] = f"{planted}:{os.environ['PATH']}"
+    program = (
+        "import os; from alluxio_jnifuse._core import unmount\n"
+        "try: unmount(b'/proc', False)\n"
+        "except OSError: print('refused')"
+    )
+
+    def use() -> None:
+        if hidden or not os.path.exists(FUSERMOUNT):
+            assert "is not installed" in refused(place)
+        else:
+            assert place.mount().returncode == 0
+            assert place.run("umount", place.mountpoint).returncode == 0
+            assert place.run("version").returncode == 0
+        done = subprocess.run(
+            [place.python, "-c", program], env=place.environ, capture_output=True, text=True, timeout=120, check=True
+        )
+        assert done.stdout == "refused\n"
+
+    children.run(in_namespace, use, SOMEBODY, [path for path in hidden if os.path.exists(path)])
+    assert not (place.home / "ran").exists()
+
+
 @needs_helper
 def test_a_directory_that_is_not_his(place: Place, children: Children) -> None:
     """An ordinary user is told that he can mount only on a directory of his own."""

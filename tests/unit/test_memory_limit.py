@@ -57,6 +57,10 @@ def test_what_fits(limit: int) -> None:
     found = memory_limit.budget(limit)
     assert found.window + found.cache <= limit * 3 // 4 or found.window == found.cache == 4 * MIB
     assert 4 * found.listing <= limit // 4 or found.listing == 4 * MIB
+    caching = memory_limit.budget(limit, caching=True)
+    assert found.listing <= caching.listings <= found.listings
+    assert 2 * caching.listings <= limit // 8 or caching.listings == 4 * MIB
+    assert 2 * found.listings <= limit // 3 or found.listings == 4 * MIB
     assert min(found) >= 4 * MIB
 
 
@@ -75,6 +79,9 @@ def test_defaults_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     assert config.cache_bytes == 80 * MIB
     assert config.origin("transient_window") == "memory limit"
     assert f"{CACHE}size: 80.0MB, for the memory limit of 256MB" in config.notes
+    assert numbers["listings_bytes"] == 10 * MIB
+    monkeypatch.setattr(memory_limit, "find", lambda: 512 * MIB)
+    assert load().core_options()["listings_bytes"] == 64 * MIB
     monkeypatch.setattr(memory_limit, "find", lambda: 4 << 30)
     assert load(f"{CACHE}enabled=true").core_options()["cache_bytes"] == 512 * MIB
 

@@ -157,7 +157,7 @@ def test_looking_around(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     helper.chmod(0o755)
     now = privileges.look(str(device), str(conf))
     assert now.others_permitted
-    assert now.helper == (before.helper or str(helper))
+    assert now.helper == before.helper  # what PATH leads to may be anybody's
 
 
 def test_failed_mount_is_explained(tmp_path: Path) -> None:

@@ -61,12 +61,13 @@ def _granted() -> tuple[frozenset[str], str]:
     directory = tempfile.mkdtemp(prefix="alluxio-jnifuse-")
     core = Core(config.core_options())
     try:
-        with captured_stderr() as said:
+        with captured_stderr() as said, privileges.system_path():
             core.mount(os.fsencode(directory), config.mount_options())
             core.start(_INIT_TIMEOUT_S)
         return core.features(), ""
     except OSError as error:
         return frozenset(), said[0] or str(error.strerror)
     finally:
-        core.stop()
+        with privileges.system_path():
+            core.stop()
         os.rmdir(directory)

@@ -14,25 +14,32 @@ _RESIDENT_BYTES = 96 * MIB
 _SMALLEST_BYTES = 4 * MIB  # transient_window's
 PATH_BYTES = 1 << 10  # of a path that is remembered; 450 were measured
 _LISTING_COPIES = 4  # of a listing while it is received, some of them larger than it is
+_LISTINGS_SHARE, _LISTINGS_SHARE_CACHING = 6, 16
 # cgroup v1 says so many bytes, or a few pages less, where there is no limit.
 _NO_LIMIT = 1 << 60
 
 
 class Budget(NamedTuple):
-    """Bytes: `limit` of the container, and of it the most for `window`, `cache` and a `listing`."""
+    """Bytes: `limit` of the container, and of it the most for `window`, `cache` and a `listing` that is received.
+
+    `listings`: the most for those that are kept for new opens, and for the others that are open.
+    """
 
     limit: int
     window: int
     cache: int
     listing: int
+    listings: int
 
 
-def budget(limit: int) -> Budget:
+def budget(limit: int, *, caching: bool = False) -> Budget:
     """What fits into `limit` bytes beside the daemon: a quarter of the rest for the window, half for the cache, and
-    of the last quarter as much for a listing as can be received in it.
+    of the last quarter as much for a listing as can be received in it. Listings that are kept have more room where
+    no cache is in memory: `caching`.
     """
     room = max(0, limit - _RESIDENT_BYTES)
-    shares = (max(_SMALLEST_BYTES, room // share) for share in (4, 2, 4 * _LISTING_COPIES))
+    kept_share = _LISTINGS_SHARE_CACHING if caching else _LISTINGS_SHARE
+    shares = (max(_SMALLEST_BYTES, room // share) for share in (4, 2, 4 * _LISTING_COPIES, kept_share))
     return Budget(limit, *shares)
 
 

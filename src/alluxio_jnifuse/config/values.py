@@ -219,9 +219,14 @@ class Config:
         """
         found = memory_limit.find()
         limit = memory_limit.installed() if found is None else found
-        budget = memory_limit.budget(limit)
-        sizes = [("transient_window", budget.window), ("listing_limit", budget.listing)]
-        if self.flag(f"{_CACHE}enabled") and self.cache_store == "MEM":
+        caching = self.flag(f"{_CACHE}enabled") and self.cache_store == "MEM"
+        budget = memory_limit.budget(limit, caching=caching)
+        sizes = [
+            ("transient_window", budget.window),
+            ("listing_limit", budget.listing),
+            ("listings_kept", budget.listings),
+        ]
+        if caching:
             sizes.append((f"{_CACHE}size", max(budget.cache, page_bytes(self.number(f"{_CACHE}page.size")))))
         if self.settings[_METADATA_PATHS].rank == CLUSTER:
             sizes.append((_METADATA_PATHS, budget.cache // memory_limit.PATH_BYTES))

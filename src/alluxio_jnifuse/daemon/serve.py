@@ -208,7 +208,8 @@ class _Session:
         """Ends what was started, in whatever state that is."""
         self._ratio.stop()
         self._ended.set()
-        stopped = self._core.stop()
+        with privileges.system_path():
+            stopped = self._core.stop()
         hanging = self._fetchers.stop(_STOP_FETCHERS_S)
         stats = mount_stats.counters(self._core, self._source)
         LOGGER.info("counters: %s", mount_stats.summary(stats))
@@ -259,7 +260,7 @@ def _core_options(config: Config, source: Source) -> dict[str, int]:
 
 def _mount(core: Core, mountpoint: str, options: str) -> None:
     failure = None
-    with captured_stderr() as said:
+    with captured_stderr() as said, privileges.system_path():
         try:
             core.mount(os.fsencode(mountpoint), options)
         except OSError as error:

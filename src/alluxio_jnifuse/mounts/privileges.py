@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from alluxio_jnifuse.errors import MountError
@@ -96,9 +98,27 @@ def _has_sys_admin() -> bool:
     return os.geteuid() == 0
 
 
+@contextmanager
+def system_path() -> Iterator[None]:
+    """While libfuse may run fusermount3, which it looks for in PATH, that has directories of the system alone."""
+    from alluxio_jnifuse._core import HELPER_PATH
+
+    before = os.environ.get("PATH")
+    os.environ["PATH"] = HELPER_PATH
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PATH"]
+        else:
+            os.environ["PATH"] = before
+
+
 def _fusermount3() -> str:
-    """Looked for where libfuse does."""
-    for directory in ("/usr/bin", *os.environ.get("PATH", os.defpath).split(os.pathsep)):
+    """Looked for where the core does, and not in PATH, which may hold anybody's."""
+    from alluxio_jnifuse._core import HELPER_PATH
+
+    for directory in HELPER_PATH.split(os.pathsep):
         path = os.path.join(directory, "fusermount3")
         if os.access(path, os.X_OK):
             return path

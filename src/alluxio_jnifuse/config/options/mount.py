@@ -155,6 +155,13 @@ _TAKEN = (
         low=MIB, high=1 << 40, here=True,
     ),
     Option(
+        "listings_kept", "size", "64MB",
+        "memory for listings that the next opens of their directories get; and as much again for those that are open "
+        "and have changed since",
+        "600,000 names",
+        "listings_bytes", MIB, 1 << 40, here=True,
+    ),
+    Option(
         "prefetch_window", "size", "32MB",
         "how far ahead of a sequential reader the source is read, 0 = never ahead",
         "covers 30 ms of latency at 1 GB/s; reads that are not sequential are not read ahead",
