@@ -69,7 +69,6 @@ def test_documents_travel() -> None:
     manifest = (PROJECT / "MANIFEST.in").read_text()
     assert "\ngraft docs\n" in manifest
     assert "\ninclude *.md benchmarks/RESULTS.md docker/README.md\n" in manifest
-    assert {"Documentation", "Changelog"} <= settings["project"]["urls"].keys()
 
 
 def test_every_source_file_is_in_the_map_of_the_core() -> None:
@@ -98,6 +97,14 @@ def test_quoted_files_are_those_of_the_tree() -> None:
     quoted = [(path, *found.groups()) for path in DOCUMENTS for found in quote.finditer(path.read_text())]
     assert len(quoted) >= 2
     assert not [name for path, name, text in quoted if (path.parent / name).read_text() != text]
+
+
+def test_urls_are_absolute() -> None:
+    """An index refuses relative ones; the chart names the same home."""
+    urls = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["urls"]
+    assert urls
+    assert all(url.startswith("https://") for url in urls.values())
+    assert f"\nhome: {urls['Alluxio']}\n" in (PROJECT / "charts/alluxio/Chart.yaml").read_text()
 
 
 def test_images_are_of_this_version() -> None:
@@ -141,3 +148,14 @@ def test_troubleshooting_has_the_messages_of_the_code() -> None:
     for message in messages:
         for piece in re.split(r"\s*…[….:;\s]*", message):
             assert len(piece) < 8 or piece in code, f"{message!r}: {piece!r}"
+
+
+def test_the_architecture_names_what_there_is() -> None:
+    """Modules of the core, and files and directories of the package, that docs/ARCHITECTURE.md names exist."""
+    names = set(re.findall(r"`([a-z_]+(?:/[a-z_]+)*/?(?:\.py)?)`", (PROJECT / "docs" / "ARCHITECTURE.md").read_text()))
+    paths = {name for name in names if "/" in name or name.endswith(".py")}
+    assert len(paths) > 15
+    package = {str(path) for path in (PROJECT / "src" / "alluxio_jnifuse").rglob("*")} | {str(PROJECT / "csrc")}
+    core = {str(path.with_suffix("")) for path in (PROJECT / "csrc").rglob("*.[ch]")}
+    everything = "\n".join(f"{path}\n" for path in sorted(package | core))
+    assert not {path for path in paths if f"/{path.rstrip('/')}\n" not in everything}
