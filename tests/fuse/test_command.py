@@ -15,7 +15,7 @@ import pytest
 from harness.mounting import beneath
 
 from alluxio_jnifuse.mounts import table
-from alluxio_jnifuse.mounts.point import DIED
+from alluxio_jnifuse.mounts.alive import DIED
 from alluxio_jnifuse.mounts.registry import Record, Registry
 
 pytestmark = pytest.mark.fuse

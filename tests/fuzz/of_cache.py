@@ -15,7 +15,7 @@ from typing import Any
 
 from alluxio_jnifuse._core import crc64
 from alluxio_jnifuse.cache.evictors import make_evictor
-from alluxio_jnifuse.cache.local.file import SUMS, name_of
+from alluxio_jnifuse.cache.local.layout import SUMS, name_of
 from alluxio_jnifuse.cache.local.store import LocalStore
 from alluxio_jnifuse.cache.rocks import store as rocks
 from alluxio_jnifuse.cache.rocks.catalogue import _crc_of as crc_of

@@ -12,8 +12,8 @@ from alluxio_jnifuse.sources.base import ENTRY_DTYPE
 from alluxio_jnifuse.sources.limits import Listings
 from alluxio_jnifuse.sources.oss.auth.credentials import CredentialsError
 from alluxio_jnifuse.sources.oss.auth.providers import _parse as parse_credentials
+from alluxio_jnifuse.sources.oss.endpoint import Endpoint
 from alluxio_jnifuse.sources.oss.http.connection import Broken, Connection, Head
-from alluxio_jnifuse.sources.oss.http.endpoint import Endpoint
 from alluxio_jnifuse.sources.oss.objects.listing import Owner, is_shown
 from alluxio_jnifuse.sources.oss.objects.lookup import Lookup
 from alluxio_jnifuse.sources.oss.objects.reader import OpenObject

@@ -15,7 +15,7 @@ from oss.documents import document, element
 
 from alluxio_jnifuse._core import make_sums
 from alluxio_jnifuse.cache.evictors import make_evictor
-from alluxio_jnifuse.cache.local.file import SUMS, name_of
+from alluxio_jnifuse.cache.local.layout import SUMS, name_of
 from alluxio_jnifuse.cache.local.store import LocalStore
 from alluxio_jnifuse.cache.rocks.catalogue import encode
 from alluxio_jnifuse.cache.rocks.pages import Piece, Stored

@@ -16,8 +16,8 @@ from alluxio_jnifuse.config.options import OPTIONS
 from alluxio_jnifuse.config.values import Config
 from alluxio_jnifuse.errors import ConfigError, SourceError
 from alluxio_jnifuse.sources.oss import from_config
+from alluxio_jnifuse.sources.oss.endpoint import endpoint_of, region_of
 from alluxio_jnifuse.sources.oss.http.connection import Head
-from alluxio_jnifuse.sources.oss.http.endpoint import endpoint_of, region_of
 from alluxio_jnifuse.sources.oss.http.route import ConnectError
 from alluxio_jnifuse.sources.oss.requests.errors import Refused, diagnose
 from alluxio_jnifuse.sources.oss.settings import Settings

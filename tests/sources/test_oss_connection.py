@@ -12,8 +12,8 @@ from oss.bucket import Bucket
 
 from alluxio_jnifuse.errors import ConfigError
 from alluxio_jnifuse.sources.oss.counters import Counters
+from alluxio_jnifuse.sources.oss.endpoint import endpoint_of
 from alluxio_jnifuse.sources.oss.http.connection import Broken, Connection, Head, Malformed, Stalled
-from alluxio_jnifuse.sources.oss.http.endpoint import endpoint_of
 from alluxio_jnifuse.sources.oss.http.pool import Closed, Pool
 from alluxio_jnifuse.sources.oss.http.route import ConnectError, ProxyRefused, Route
 from alluxio_jnifuse.sources.oss.requests.errors import Refused

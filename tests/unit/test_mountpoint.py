@@ -10,7 +10,8 @@ import pytest
 
 from alluxio_jnifuse.errors import MountError
 from alluxio_jnifuse.mounts import privileges, table
-from alluxio_jnifuse.mounts.point import is_stale, prepare
+from alluxio_jnifuse.mounts.alive import is_stale
+from alluxio_jnifuse.mounts.point import prepare
 
 MOUNTINFO = rb"""22 1 0:20 / /proc rw,nosuid - proc proc rw
 30 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda1 rw

@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import logging
 import os
 import shutil
 
-from alluxio_jnifuse.daemon.logs import LOGGER
 from alluxio_jnifuse.errors import MountError
 from alluxio_jnifuse.system import trusted
+
+log = logging.getLogger(__name__)
 
 NAME = "alluxio-jnifuse"
 _PROPERTY = "alluxio.user.client.cache.dirs"
@@ -100,7 +102,7 @@ class CacheDirectory:
     def _prepare(self, form: str, found: str) -> None:
         """Makes it an empty directory of the format `form`."""
         if found:
-            LOGGER.warning("%s: of another version (%r), emptied", self.path, found.strip())
+            log.warning("%s: of another version (%r), emptied", self.path, found.strip())
         for name in self._names():
             remove(os.path.join(self.path, name))
         fd = os.open(_NEW_FORMAT, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _FLAGS, 0o600, dir_fd=self.fd)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from typing import TYPE_CHECKING
 
@@ -13,12 +14,13 @@ from alluxio_jnifuse.cache.rocks.store import RocksStore
 from alluxio_jnifuse.cache.source import CachedSource
 from alluxio_jnifuse.cache.store import Store
 from alluxio_jnifuse.config.values import page_bytes
-from alluxio_jnifuse.daemon.logs import LOGGER
 from alluxio_jnifuse.system.threads import start_thread
 
 if TYPE_CHECKING:
     from alluxio_jnifuse.config.values import Config
     from alluxio_jnifuse.sources.base import Source
+
+log = logging.getLogger(__name__)
 
 _CACHE = "alluxio.user.client.cache."
 
@@ -72,11 +74,11 @@ def _restore(place: Place) -> None:
     try:
         store.restore()
     except OSError as error:
-        LOGGER.error("client cache %s: what an earlier mount left cannot be read: %s", store, error.strerror or error)
+        log.error("client cache %s: what an earlier mount left cannot be read: %s", store, error.strerror or error)
         return
     figures = store.figures()
     if figures.pages:
-        LOGGER.info("client cache %s: %d pages, %d bytes of an earlier mount", store, figures.pages, figures.used)
+        log.info("client cache %s: %d pages, %d bytes of an earlier mount", store, figures.pages, figures.used)
 
 
 def _expire(config: Config, closing: threading.Event, places: list[Place]) -> None:

@@ -12,6 +12,7 @@ without work for long.
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import queue
 import threading
@@ -20,9 +21,10 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from alluxio_jnifuse.cache.buffers import Buffers
-from alluxio_jnifuse.daemon.logs import LOGGER
 from alluxio_jnifuse.errors import MountError
 from alluxio_jnifuse.system.threads import start_thread
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -238,7 +240,7 @@ class Guard:
             if now < self._complained + _COMPLAIN_S:
                 return
             self._complained = now
-        LOGGER.warning("client cache %s: %s; reads go to the storage meanwhile", self._name, error.strerror or error)
+        log.warning("client cache %s: %s; reads go to the storage meanwhile", self._name, error.strerror or error)
 
     # --------------------------------------------------------------------------------------------------- threads
 

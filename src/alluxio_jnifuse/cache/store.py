@@ -9,7 +9,7 @@ import abc
 import hashlib
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from alluxio_jnifuse._core import SUM_BYTES
@@ -71,11 +71,12 @@ class Figures(NamedTuple):
 class StoredFile(abc.ABC):
     """One version of one file, as far as it is stored; shared by all who hold it. Any thread.
 
-    `size`: bytes of the whole file; -1: its beginning is not stored, and nobody has said it.
+    `size`: bytes of the whole file; -1: its beginning is not stored, and nobody has said it. `page_bytes`: its store's.
     """
 
     digest: bytes
     size: int
+    page_bytes: int
 
     @property
     @abc.abstractmethod
@@ -128,6 +129,18 @@ class StoredFile(abc.ABC):
     @abc.abstractmethod
     def release(self) -> None:
         """A holder does not need it any more."""
+
+    def _pages(self, offset: int, length: int) -> range:
+        """Those that a range touches."""
+        return range(offset // self.page_bytes, (offset + length + self.page_bytes - 1) // self.page_bytes)
+
+    def _by_page(self, offset: int, data: memoryview) -> Iterator[tuple[int, memoryview]]:
+        """`data`, which begins at `offset`, cut where pages end: each piece with its own offset."""
+        while data:
+            page_end = (offset // self.page_bytes + 1) * self.page_bytes
+            piece = data[: page_end - offset]
+            yield offset, piece
+            offset, data = page_end, data[len(piece) :]
 
 
 class Store(abc.ABC):

@@ -10,10 +10,9 @@ import os
 import sys
 from collections.abc import Sequence
 
+from alluxio_jnifuse.cli.words import PROGRAM, UsageError
 from alluxio_jnifuse.config import secrets
 from alluxio_jnifuse.system import locales
-
-PROGRAM = "alluxio-jnifuse"
 
 _COMMANDS = {
     "mount": "mount",
@@ -61,10 +60,6 @@ Usage: {PROGRAM} COMMAND ...
 """
 
 
-class UsageError(Exception):
-    """The command line cannot be understood; the message says what, the usage follows it."""
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns its exit code."""
     if argv is None:
@@ -104,30 +99,12 @@ def document(page: str) -> str:
     return installed if os.path.exists(installed) else name
 
 
-def say(text: str) -> None:
-    """Prints a line. That it cannot be written is no reason not to do what was asked."""
-    try:
-        print(text, flush=True)
-    except OSError:
-        sys.stdout = open(os.devnull, "w", encoding="ascii", errors="replace")  # noqa: SIM115  (nor to fail at the end)
-
-
 def _open_streams() -> None:
     """Opens what the caller has closed of the three, or another file would take its place."""
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
             fd = os.open(os.devnull, os.O_RDWR)
             setattr(sys, name, os.fdopen(fd, "w" if number else "r"))
-
-
-def options_of(arguments: Sequence[str], short: str, long: Sequence[str]) -> tuple[list[tuple[str, str]], list[str]]:
-    """Options and positional arguments in any order, as getopt(3) does. Raises UsageError."""
-    import getopt
-
-    try:
-        return getopt.gnu_getopt(list(arguments), short, list(long))
-    except getopt.GetoptError as error:
-        raise UsageError(str(error)) from None
 
 
 def _no_command(arguments: list[str]) -> int:

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 
 from alluxio_jnifuse import cli
 from alluxio_jnifuse.cli import mount
+from alluxio_jnifuse.cli.words import UsageError, options_of
 from alluxio_jnifuse.config import secrets
 from alluxio_jnifuse.config.values import ALLUXIO_PATH, MOUNT_POINT
 from alluxio_jnifuse.errors import AlluxioFuseError, MountError
@@ -58,9 +59,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def mount_words(arguments: Sequence[str], environ: Mapping[str, str]) -> list[str]:
     """The arguments of `fuse` as those of `mount`. Raises UsageError."""
-    options, positional = cli.options_of(arguments, "", ["fuse-opts="])
+    options, positional = options_of(arguments, "", ["fuse-opts="])
     if len(positional) > len(_VARIABLES):
-        raise cli.UsageError(f"too many arguments: {' '.join(positional)}")
+        raise UsageError(f"too many arguments: {' '.join(positional)}")
     words = ["-n", "-o", "wait"]
     for _, text in options:
         words += ["-o", text]
@@ -73,7 +74,7 @@ def mount_words(arguments: Sequence[str], environ: Mapping[str, str]) -> list[st
 def _fuse(arguments: Sequence[str]) -> int:
     try:
         words = mount_words(arguments, os.environ)
-    except cli.UsageError as error:
+    except UsageError as error:
         print(f"fuse: {error}\n{USAGE}", end="", file=sys.stderr)
         return 1
     try:

@@ -12,7 +12,8 @@ import re
 import sys
 from collections.abc import Iterable, Sequence
 
-from alluxio_jnifuse.cli import UsageError, mount, options_of
+from alluxio_jnifuse.cli import mount
+from alluxio_jnifuse.cli.words import UsageError, options_of
 from alluxio_jnifuse.config import secrets
 from alluxio_jnifuse.config.options import BY_NAME, is_property
 from alluxio_jnifuse.config.values import Config

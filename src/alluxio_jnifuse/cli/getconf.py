@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from alluxio_jnifuse.cli import PROGRAM, UsageError, options_of
+from alluxio_jnifuse.cli.words import PROGRAM, UsageError, options_of
 from alluxio_jnifuse.config import units
 from alluxio_jnifuse.config.merge import CLUSTER, DEFAULT, SITE_FILE, Setting
 from alluxio_jnifuse.config.options import BY_NAME, OPTIONS, is_property

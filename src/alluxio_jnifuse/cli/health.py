@@ -6,10 +6,10 @@ import os
 import sys
 from collections.abc import Sequence
 
-from alluxio_jnifuse.cli import PROGRAM, UsageError, options_of
+from alluxio_jnifuse.cli.words import PROGRAM, UsageError, options_of
 from alluxio_jnifuse.errors import MountError
 from alluxio_jnifuse.mounts import stats, table
-from alluxio_jnifuse.mounts.point import DEAD, DIED, dead, why_not_ours
+from alluxio_jnifuse.mounts.alive import DEAD, DIED, dead, why_not_ours
 from alluxio_jnifuse.mounts.registry import Registry
 
 USAGE = f"""\

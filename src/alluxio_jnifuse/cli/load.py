@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from alluxio_jnifuse.cli import PROGRAM, UsageError, options_of
+from alluxio_jnifuse.cli.words import PROGRAM, UsageError, options_of
 from alluxio_jnifuse.daemon.signals import WAKE, SignalPipe
 from alluxio_jnifuse.load.display import Display, as_dict, forecast, summary
 from alluxio_jnifuse.load.progress import Snapshot

@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 
-from alluxio_jnifuse.cli import PROGRAM, UsageError, options_of, say
+from alluxio_jnifuse.cli.words import PROGRAM, UsageError, options_of, say
 from alluxio_jnifuse.config import secrets
 from alluxio_jnifuse.config.values import MOUNT_POINT, Config
 from alluxio_jnifuse.daemon import systemd

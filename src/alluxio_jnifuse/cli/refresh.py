@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from alluxio_jnifuse.cli import PROGRAM, UsageError, options_of
+from alluxio_jnifuse.cli.words import PROGRAM, UsageError, options_of
 from alluxio_jnifuse.errors import AlluxioFuseError
 from alluxio_jnifuse.mounts.refresh import refresh
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from alluxio_jnifuse.cli import PROGRAM, UsageError, options_of
-from alluxio_jnifuse.mounts.point import DIED, dead
+from alluxio_jnifuse.cli.words import PROGRAM, UsageError, options_of
+from alluxio_jnifuse.mounts.alive import DIED, dead
 from alluxio_jnifuse.mounts.registry import Registry
 from alluxio_jnifuse.system.locales import escaped
 

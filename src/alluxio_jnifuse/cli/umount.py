@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from alluxio_jnifuse.cli import PROGRAM, UsageError, options_of, say
+from alluxio_jnifuse.cli.words import PROGRAM, UsageError, options_of, say
 from alluxio_jnifuse.mounts import table
-from alluxio_jnifuse.mounts.point import why_not_ours
+from alluxio_jnifuse.mounts.alive import why_not_ours
 from alluxio_jnifuse.mounts.unmount import BUSY, WAIT_S, Busy, unmount
 
 _LONGEST_S = 1_000_000  # what a select takes, and nobody waits for

@@ -10,7 +10,7 @@ import os
 from collections.abc import Sequence
 
 from alluxio_jnifuse import __version__
-from alluxio_jnifuse.cli import PROGRAM, UsageError, options_of
+from alluxio_jnifuse.cli.words import PROGRAM, UsageError, options_of
 
 USAGE = f"""\
 Usage: {PROGRAM} version

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from alluxio_jnifuse.errors import MountError
 from alluxio_jnifuse.mounts import table
-from alluxio_jnifuse.mounts.point import is_stale
+from alluxio_jnifuse.mounts.alive import is_stale
 from alluxio_jnifuse.mounts.registry import Record, Registry, is_alive
 from alluxio_jnifuse.mounts.table import MountEntry
 

@@ -1,8 +1,8 @@
 """What is mounted on this machine, and how a mount begins and ends.
 
-table.py       what is mounted where, from mountinfo     registry.py    which of it is ours, and its process
-point.py       a directory made ready to be mounted on   unmount.py     the end of a mount
-holders.py     who keeps a mount busy                    privileges.py  what this process may do about mounting
-stats.py       the counters of a running mount           refresh.py     a running mount asks its storage again
-stacking.py    how deep file systems lie on each other
+table.py      what is mounted where, from mountinfo      registry.py    which of it is ours, and its process
+point.py      a directory made ready to be mounted on    alive.py       whether what is mounted answers
+unmount.py    the end of a mount                         holders.py     who keeps it busy
+stats.py      the counters of a running mount            refresh.py     a running mount asks its storage again
+stacking.py   how deep file systems lie on each other    privileges.py  what this process may do about mounting
 """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -10,12 +9,8 @@ from contextlib import contextmanager
 
 from alluxio_jnifuse.errors import MountError
 from alluxio_jnifuse.mounts import registry, table
-
-# A live mount answers in microseconds; one whose storage hangs must not hang the command.
-_PROBE_S = 5.0
-_DEAD_PROBE_S = 1.0  # a dead one answers at once
-DIED = "its process has died; mount it again, or remove it (alluxio-jnifuse umount {})"
-DEAD = (errno.ENOTCONN, errno.ECONNABORTED)  # what a mount answers whose daemon is no more
+from alluxio_jnifuse.mounts.alive import is_stale
+from alluxio_jnifuse.mounts.unmount import unmount_at
 
 
 @contextmanager
@@ -52,37 +47,6 @@ def prepare(path: str, *, nonempty: bool = False, made: list[str] | None = None)
     return path
 
 
-def dead() -> list[str]:
-    """Where mounts are left whose process has died."""
-    found = {entry.mountpoint for entry in table.read() if entry.fstype == table.FSTYPE}
-    return [path for path in sorted(found) if table.probe(path, _DEAD_PROBE_S, os.statvfs) in DEAD]
-
-
-def why_not_ours(path: str) -> str:
-    """Why the resolved path `path`, which is among the running mounts of nobody, cannot be worked with."""
-    entry = table.top_at(path)
-    if entry is None:
-        return "not mounted"
-    if entry.fstype != table.FSTYPE:
-        return f"not mounted by us: {entry.source} ({entry.fstype}) is there"
-    if table.probe(path, _PROBE_S, os.statvfs) in DEAD:
-        return DIED.format(path)
-    return "it is mounted by another user, in another container, or by AlluxioFuse; ask there"
-
-
-def is_stale(path: str) -> bool:
-    """Whether what is mounted at `path` has no daemon any more. Raises MountError when it does not answer."""
-    # Not stat: the kernel would answer from its cache.
-    code = table.probe(path, _PROBE_S, os.statvfs)
-    if code is None:
-        raise MountError(
-            f"something is mounted there that does not answer within {_PROBE_S:g} s",
-            where=path,
-            remedy=f"look at it, then detach it (umount -l {path})",
-        )
-    return code in DEAD
-
-
 def _clear_stale(path: str) -> None:
     while True:
         entry = table.top_at(path)
@@ -105,8 +69,6 @@ def _clear_stale(path: str) -> None:
 
 
 def _take_away(path: str) -> None:
-    from alluxio_jnifuse.mounts.unmount import unmount_at
-
     try:
         unmount_at(path, lazy=True)
     except OSError as error:

@@ -11,19 +11,24 @@ import os
 import signal
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from alluxio_jnifuse.errors import MountError
-from alluxio_jnifuse.mounts.point import why_not_ours
+from alluxio_jnifuse.mounts.alive import why_not_ours
 from alluxio_jnifuse.mounts.registry import Registry, is_alive, send_signal, stats_path, write_atomically
 
 if TYPE_CHECKING:
     from alluxio_jnifuse._core import Core
-    from alluxio_jnifuse.sources.base import Source
 
 REQUEST = signal.SIGUSR1
 
 _POLL_S = 0.001  # a dump takes less than a millisecond
+
+
+class Counting(Protocol):
+    """What has counters of its own, by their names; the source of a mount has."""
+
+    def counters(self) -> Mapping[str, int]: ...
 
 
 class Snapshot(NamedTuple):
@@ -34,12 +39,12 @@ class Snapshot(NamedTuple):
     stats: dict[str, int]
 
 
-def counters(core: Core, source: Source) -> dict[str, int]:
+def counters(core: Core, source: Counting) -> dict[str, int]:
     """Those of the core, then those of its source."""
     return {**core.stats(), **source.counters()}
 
 
-def dump(core: Core, source: Source, record_path: str) -> None:
+def dump(core: Core, source: Counting, record_path: str) -> None:
     """Writes the counters of a mount beside its record. Raises OSError."""
     snapshot = Snapshot(time.time_ns(), sorted(core.features()), counters(core, source))
     write_atomically(stats_path(record_path), json.dumps(snapshot._asdict()))

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from alluxio_jnifuse.errors import MountError
 from alluxio_jnifuse.mounts import table
+from alluxio_jnifuse.mounts.alive import is_stale
 from alluxio_jnifuse.mounts.holders import describe
 from alluxio_jnifuse.mounts.registry import Record, Registry, is_alive, send_signal, start_time
 from alluxio_jnifuse.system import trusted
@@ -61,7 +62,7 @@ def unmount(
         return record is not None
     if record is None:
         tell(f"Unmount fuse at {mountpoint}")
-    if force or lazy or record is not None or _is_dead(mountpoint):
+    if force or lazy or record is not None or is_stale(mountpoint):
         _detach(mountpoint, lazy=True)
     else:
         _unless_busy(mountpoint)
@@ -163,13 +164,6 @@ def _wait_for_exit(record: Record, wait: float) -> bool:
         return is_another or bool(select.select([pidfd], [], [], wait)[0])
     finally:
         os.close(pidfd)
-
-
-def _is_dead(mountpoint: str) -> bool:
-    """Whether nobody serves the mount any more."""
-    from alluxio_jnifuse.mounts.point import is_stale
-
-    return is_stale(mountpoint)
 
 
 def _detach(mountpoint: str, lazy: bool) -> None:

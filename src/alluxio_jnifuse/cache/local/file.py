@@ -14,9 +14,10 @@ from __future__ import annotations
 import os
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from alluxio_jnifuse._core import SUM_BYTES, check_sums, make_sums, punch_hole
+from alluxio_jnifuse.cache.local.layout import OVERHEAD_BYTES, SUMS, name_of
 from alluxio_jnifuse.cache.local.sums import (
     NO_SUM,
     SUM,
@@ -29,17 +30,14 @@ from alluxio_jnifuse.cache.local.sums import (
     sum_at,
     write_all,
 )
-from alluxio_jnifuse.cache.store import StoredFile, gap_end, granules, identity_of
+from alluxio_jnifuse.cache.store import Counts, StoredFile, gap_end, granules, identity_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from alluxio_jnifuse.cache.local.store import LocalStore
+    from alluxio_jnifuse.cache.local.trust import Trust
+    from alluxio_jnifuse.cache.pages import PageIndex
 
-SUMS = ".sums"
-
-# What a page takes beside its bytes: its sums, and what a file system needs for one more run of blocks.
-OVERHEAD_BYTES = 4096
 # A file of up to this size is checked at once when it is to be lent: some ten milliseconds.
 _PROVE_BYTES = 32 << 20
 _PROVE_STEP_BYTES = 1 << 20
@@ -50,23 +48,32 @@ _LENT_SHARE = 0.75
 _FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW
 
 
-def name_of(digest: bytes) -> str:
-    """Where the bytes of a file lie, beneath the directory of the store."""
-    name = digest.hex()
-    return f"{name[:2]}/{name}"
+class Keeper(Protocol):
+    """The store, as its files see it."""
 
+    fd: int  # of its directory
+    page_bytes: int
+    restored: bool
+    punches: bool  # bytes in the middle of a file can be given back
+    index: PageIndex
+    trust: Trust
+    counts: Counts
 
-def allocated(stored: int) -> int:
-    """What a page with so many bytes takes of the budget."""
-    return granules(stored) * SUM_BYTES + OVERHEAD_BYTES if stored else 0
+    def retain(self, file: LocalFile) -> None: ...
+    def release(self, file: LocalFile) -> None: ...
+    def forget(self, file: LocalFile) -> None: ...
+    def take_room(self, size: int) -> bool: ...
+    def generation(self, digest: bytes) -> int: ...
+    def is_disowned(self, digest: bytes) -> bool: ...
 
 
 class LocalFile(StoredFile):
     """See the module's docstring, and StoredFile. Made, held and released by its store."""
 
-    def __init__(self, store: LocalStore, digest: bytes) -> None:
+    def __init__(self, store: Keeper, digest: bytes) -> None:
         self.digest = digest
         self.size = -1
+        self.page_bytes = store.page_bytes
         self.refs = 0  # the store's
         self._store = store
         self._identity = identity_of(digest)
@@ -230,12 +237,9 @@ class LocalFile(StoredFile):
     # --------------------------------------------------------------------------------------------------- writing
 
     def write(self, offset: int, data: memoryview, generation: int) -> None:
-        while data and self._store.restored and not self._gone:
-            page_end = (offset // self._store.page_bytes + 1) * self._store.page_bytes
-            piece = data[: page_end - offset]
-            if not self._write_page(offset, piece, generation):
+        for at, piece in self._by_page(offset, data):
+            if not self._store.restored or self._gone or not self._write_page(at, piece, generation):
                 return
-            offset, data = page_end, data[len(piece) :]
 
     def _write_page(self, offset: int, data: memoryview, generation: int) -> bool:
         """Stores bytes of one page; False when there is no room, or they are not wanted."""
@@ -255,11 +259,11 @@ class LocalFile(StoredFile):
 
     def evict(self, page: int, size: int) -> None:
         """Removes a page that the index has given up; `size`: what it takes."""
-        store, start = self._store, page * self._store.page_bytes
+        store, start = self._store, page * self.page_bytes
         key = (self.digest, page)
         with self._lock:
             if self._fds and start < self.size:
-                length = min(store.page_bytes, self.size - start)
+                length = min(self.page_bytes, self.size - start)
                 if self._lent:  # since the index chose
                     store.index.found(key, size, time.time())
                     store.index.shelve(self.digest, (page,))
@@ -281,7 +285,7 @@ class LocalFile(StoredFile):
     def pages_on_disk(self) -> Iterator[int]:
         """Those in which the disk has anything, be it known or not."""
         fds = self._fds
-        return pages_on_disk(fds[0], self.size, self._store.page_bytes) if fds else iter(())
+        return pages_on_disk(fds[0], self.size, self.page_bytes) if fds else iter(())
 
     def _put(self, offset: int, data: memoryview) -> int:
         """Writes bytes of one page, then their sums; returns how many bytes of the budget were added."""
@@ -301,7 +305,7 @@ class LocalFile(StoredFile):
             self._store.trust.changed(self.digest, stamp, after)
             self._store.trust.add(self.digest, after, self.size, offset, len(data))
         new = sum(1 for known in memoryview(before).cast("Q") if not known) * SUM_BYTES
-        return self._store.index.add((self.digest, offset // self._store.page_bytes), new, OVERHEAD_BYTES)
+        return self._store.index.add((self.digest, offset // self.page_bytes), new, OVERHEAD_BYTES)
 
     def _open(self) -> None:
         """Opens a stored file; one that is of no use is removed."""
@@ -373,11 +377,6 @@ class LocalFile(StoredFile):
                 os.unlink(name, dir_fd=self._store.fd)
             except FileNotFoundError:
                 pass
-
-    def _pages(self, offset: int, length: int) -> range:
-        """Those that a range touches."""
-        page_bytes = self._store.page_bytes
-        return range(offset // page_bytes, (offset + length + page_bytes - 1) // page_bytes)
 
 
 def _punch(fd: int, offset: int, length: int) -> None:

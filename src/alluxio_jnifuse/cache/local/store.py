@@ -29,7 +29,8 @@ from collections.abc import Iterator
 from alluxio_jnifuse._core import SUM_BYTES, punch_hole
 from alluxio_jnifuse.cache.directory import CacheDirectory
 from alluxio_jnifuse.cache.evictors import Evictor
-from alluxio_jnifuse.cache.local.file import SUMS, LocalFile, allocated, name_of
+from alluxio_jnifuse.cache.local.file import LocalFile
+from alluxio_jnifuse.cache.local.layout import SUMS, allocated, name_of
 from alluxio_jnifuse.cache.local.sums import read_header, stored_pages
 from alluxio_jnifuse.cache.local.trust import Trust
 from alluxio_jnifuse.cache.pages import PageIndex, Victim

@@ -1,13 +1,13 @@
 """One file of the ROCKS store, as those see it who hold it.
 
-It has nothing of its own: all who hold a file look into the same table of pages (rocks.py). A page that was stored for
+It has nothing of its own: all who hold a file look into the same table of pages (store.py). A page that was stored for
 a file of another size is not there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from alluxio_jnifuse._core import SUM_BYTES, make_sums
 from alluxio_jnifuse.cache.evictors import Key
@@ -17,8 +17,9 @@ from alluxio_jnifuse.cache.rocks.run import RUN_OVERHEAD_BYTES, SUM, right_part
 from alluxio_jnifuse.cache.store import StoredFile, gap_end, granules, identity_of
 
 if TYPE_CHECKING:
-    from alluxio_jnifuse.cache.rocks.log import RunId
-    from alluxio_jnifuse.cache.rocks.store import RocksStore
+    from alluxio_jnifuse.cache.pages import PageIndex
+    from alluxio_jnifuse.cache.rocks.log import RunId, Value
+    from alluxio_jnifuse.cache.rocks.pages import Stored
 
 
 class _Part(NamedTuple):
@@ -31,14 +32,32 @@ class _Part(NamedTuple):
     length: int
 
 
+class Keeper(Protocol):
+    """The store, as its files see it."""
+
+    page_bytes: int
+    restored: bool
+    index: PageIndex
+
+    def find(self, key: Key, size: int) -> Stored | None: ...
+    def read(self, runs: list[RunId]) -> list[Value]: ...
+    def append(self, key: Key, size: int, start: int, value: bytes, generation: int) -> int: ...
+    def lose(self, key: Key, piece: Piece, start: int) -> None: ...
+    def drop(self, digest: bytes) -> None: ...
+    def take_room(self, size: int) -> bool: ...
+    def generation(self, digest: bytes) -> int: ...
+    def is_disowned(self, digest: bytes) -> bool: ...
+
+
 class RocksFile(StoredFile):
     """See the module's docstring, and StoredFile. Made by its store."""
 
-    def __init__(self, store: RocksStore, digest: bytes, size: int) -> None:
+    def __init__(self, store: Keeper, digest: bytes, size: int) -> None:
         self.digest = digest
         self.size = size
         self._store = store
         self._identity = identity_of(digest)
+        self.page_bytes = store.page_bytes
         self._page_granules = store.page_bytes // SUM_BYTES
 
     @property
@@ -81,12 +100,9 @@ class RocksFile(StoredFile):
 
     def write(self, offset: int, data: memoryview, generation: int) -> None:
         """As StoredFile.write: what is not there yet."""
-        while data and self._store.restored:
-            page_end = (offset // self._store.page_bytes + 1) * self._store.page_bytes
-            piece = data[: page_end - offset]
-            if not self._write_page(offset, piece, generation):
+        for at, piece in self._by_page(offset, data):
+            if not self._store.restored or not self._write_page(at, piece, generation):
                 return
-            offset, data = page_end, data[len(piece) :]
 
     def is_complete(self) -> bool:
         if self.size <= 0 or self._store.is_disowned(self.digest):
@@ -117,11 +133,6 @@ class RocksFile(StoredFile):
 
     # ----------------------------------------------------------------------------------------------------- parts
 
-    def _pages(self, offset: int, length: int) -> range:
-        """Those that a range touches."""
-        page_bytes = self._store.page_bytes
-        return range(offset // page_bytes, (offset + length + page_bytes - 1) // page_bytes)
-
     def _parts(self, offset: int, length: int) -> Iterator[_Part]:
         """Parts of runs that hold a range, up to the first granule that is missing."""
         at, end = offset // SUM_BYTES, granules(offset + length)
@@ -145,7 +156,7 @@ class RocksFile(StoredFile):
 
     def _write_page(self, offset: int, data: memoryview, generation: int) -> bool:
         """Stores bytes of one page; False when there is no room."""
-        store, page, first = self._store, offset // self._store.page_bytes, offset // SUM_BYTES
+        store, page, first = self._store, offset // self.page_bytes, offset // SUM_BYTES
         key = (self.digest, page)
         stored = store.find(key, self.size)
         origin = first - page * self._page_granules  # the granule where `data` begins

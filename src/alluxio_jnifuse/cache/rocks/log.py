@@ -17,6 +17,7 @@ Threads: `get` any; the rest is called under the lock of the store.
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import struct
 import time
@@ -26,7 +27,8 @@ from alluxio_jnifuse.cache.directory import remove
 from alluxio_jnifuse.cache.evictors import Key
 from alluxio_jnifuse.cache.rocks.database import FILES_BESIDE_BYTES, Database
 from alluxio_jnifuse.cache.rocks.run import RUN_BYTES, RUN_OVERHEAD_BYTES
-from alluxio_jnifuse.daemon.logs import LOGGER
+
+log = logging.getLogger(__name__)
 
 # So many segments are a budget: one of them lies in memory, is lost when the process is killed, and is room that is
 # kept free on the disk. Each is a flush, some 10 ms, and an open file; 3,000 take 0.1 ms to look into. So there
@@ -78,7 +80,7 @@ class Log:
         except OSError as error:
             if not os.path.lexists(path) or any(words in str(error.strerror) for words in _NOT_DAMAGED):
                 raise
-            LOGGER.warning("%s: damaged (%s), emptied", path, error.strerror)
+            log.warning("%s: damaged (%s), emptied", path, error.strerror)
             remove(path)
             self._open()
 

@@ -17,6 +17,7 @@ page is never changed but replaced, and a run that is not where it should be is 
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import threading
 import time
@@ -32,8 +33,9 @@ from alluxio_jnifuse.cache.rocks.log import Log, RunId, Value
 from alluxio_jnifuse.cache.rocks.pages import Piece, Stored, all_of, count_of, ones
 from alluxio_jnifuse.cache.rocks.run import RUN_OVERHEAD_BYTES, granules_in, is_right
 from alluxio_jnifuse.cache.store import Figures, Store, identity_of
-from alluxio_jnifuse.daemon.logs import LOGGER
 from alluxio_jnifuse.errors import MountError
+
+log = logging.getLogger(__name__)
 
 # Page sizes do not mix: catalogues count in pages.
 FORMAT = "alluxio-jnifuse client cache, ROCKS 1, pages of {} bytes\n"
@@ -123,7 +125,7 @@ class RocksStore(Store):
             try:
                 self._seal()
             except OSError as error:
-                LOGGER.warning("client cache %s: what came last is lost: %s", self, error.strerror)
+                log.warning("client cache %s: what came last is lost: %s", self, error.strerror)
             self._log.close()
             self._directory.close()
 

@@ -4,7 +4,7 @@
     objects/    directories, look-ups, and the bytes of an object
     requests/   one request: sent, understood, sent again      counters.py   what was sent and received
     auth/       whose requests they are, and signatures        settings.py, from_config.py   what may be set
-    http/       connections, and the way to the endpoint
+    http/       connections, and the way to the endpoint       endpoint.py   where a bucket is
 
 Each imports only what stands below it: source, objects, requests, auth, http.
 

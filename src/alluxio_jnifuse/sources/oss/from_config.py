@@ -11,7 +11,7 @@ from alluxio_jnifuse.config.merge import DEFAULT, SITE_FILE, VARIABLE
 from alluxio_jnifuse.errors import ConfigError
 from alluxio_jnifuse.sources.oss.auth import providers
 from alluxio_jnifuse.sources.oss.auth.credentials import CredentialsError
-from alluxio_jnifuse.sources.oss.http.endpoint import check_bucket, endpoint_of
+from alluxio_jnifuse.sources.oss.endpoint import check_bucket, endpoint_of
 from alluxio_jnifuse.sources.oss.settings import Settings
 from alluxio_jnifuse.system import trusted
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from alluxio_jnifuse.sources.oss.http.endpoint import Endpoint
+    from alluxio_jnifuse.sources.oss.endpoint import Endpoint
 
 
 class Settings(NamedTuple):

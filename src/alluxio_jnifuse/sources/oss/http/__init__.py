@@ -1,5 +1,5 @@
 """HTTP/1.1.
 
 connection.py   one connection                         pool.py       all of them
-route.py        the way to the endpoint                endpoint.py   where a bucket is
+route.py        the way to the endpoint
 """

@@ -20,7 +20,7 @@ from alluxio_jnifuse.sources.oss.http.connection import Broken, Connection
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from alluxio_jnifuse.sources.oss.http.endpoint import Endpoint
+    from alluxio_jnifuse.sources.oss.endpoint import Endpoint
 
 
 class ConnectError(Broken):

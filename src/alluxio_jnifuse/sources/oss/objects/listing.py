@@ -29,7 +29,6 @@ _NAME_AT = _ENTRY.size - _NAME.size
 _SIZE, _VERSION, _MTIME, _MODE, _NLINK = 1, 3, 4, 7, 8  # fields of an entry
 _NAME_MAX = 255  # bytes, of any file system here
 _DOTS = (b".", b"..")
-_SECONDS_MAX = (2**63 - 1) // 10**9  # times beyond this do not fit into nanoseconds
 _FILE = stat.S_IFREG | 0o644
 _DIRECTORY = stat.S_IFDIR | 0o755
 
@@ -51,11 +50,6 @@ class Owner(NamedTuple):
     uid: int
     gid: int
     since_s: int
-
-
-def in_range(seconds: int) -> int:
-    """A time that can be shown; others are as far off as that allows."""
-    return max(-_SECONDS_MAX, min(seconds, _SECONDS_MAX))
 
 
 def version_of(etag: str, size: int, mtime_s: int) -> int:

@@ -24,10 +24,9 @@ from alluxio_jnifuse.sources.oss.objects.listing import (
     Record,
     directory_record,
     file_record,
-    in_range,
     link_number,
 )
-from alluxio_jnifuse.sources.oss.objects.pages import Pages
+from alluxio_jnifuse.sources.oss.objects.pages import Pages, in_range
 from alluxio_jnifuse.sources.oss.objects.remembered import Remembered
 from alluxio_jnifuse.sources.oss.requests.errors import Refused
 

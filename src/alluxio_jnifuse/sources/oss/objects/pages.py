@@ -16,7 +16,6 @@ from urllib.parse import unquote_to_bytes
 
 from alluxio_jnifuse.errors import SourceError
 from alluxio_jnifuse.sources.oss.http.connection import Malformed
-from alluxio_jnifuse.sources.oss.objects.listing import in_range
 from alluxio_jnifuse.sources.oss.requests import documents
 from alluxio_jnifuse.sources.oss.requests.errors import Refused
 
@@ -31,6 +30,7 @@ log = logging.getLogger(__name__)
 _MOST_KEYS = 1000  # what OSS gives at most
 _MOST_TAKEN = 10 * _MOST_KEYS  # of a server that gives more than it is asked for
 _UNKNOWN_STATUS = frozenset({400, 405, 501})  # what a server may say to parameters that it does not know
+_SECONDS_MAX = (2**63 - 1) // 10**9  # times beyond this do not fit into nanoseconds
 _TOKEN, _MARKER = "continuation-token", "marker"
 
 
@@ -179,6 +179,11 @@ def parse(body: bytes) -> Page:
         return page._replace(next=(_TOKEN, key_of(token).decode()))
     marker = key_of(said.get("NextMarker", "")) or page.last()
     return page._replace(next=(_MARKER, marker.decode()))
+
+
+def in_range(seconds: int) -> int:
+    """A time that can be shown; others are as far off as that allows."""
+    return max(-_SECONDS_MAX, min(seconds, _SECONDS_MAX))
 
 
 def _size(text: str) -> int:
