@@ -6,6 +6,7 @@ import errno
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from cluster import dataset
@@ -108,21 +109,24 @@ def test_drop(cluster: Cluster, place: Place, mounts: Mounts, children: Children
         assert children.run(os.stat, other).st_size == size + expected
 
 
-def test_readers_while_a_file_is_rewritten(cluster: Cluster, place: Place, mounts: Mounts, children: Children) -> None:
+def test_readers_while_a_file_is_rewritten(
+    cluster: Cluster, place: Place, mounts: Mounts, children: Children, private: Path
+) -> None:
     """Whatever is read is of one version: of the one that was opened, or an error; and of the newest after a drop."""
     write(cluster, f"{place.path}/file", 1, LARGE)
     mounted = mount(mounts, cluster, place.path, f"{FOREVER},passthrough=off", CACHED)
-    path = mounted.join("file")
+    path, rewritten = mounted.join("file"), private / "rewritten"
 
-    def watch(until_s: float) -> set[int]:
+    def watch() -> set[int]:
         seen = set()
-        while time.monotonic() < until_s:
+        while not rewritten.exists():
             seen.add(generation(path))
+        seen.add(generation(path))
         return seen
 
     reader = Reader(children, path)
     assert reader.read(0, 1000) == 1
-    watchers = [children.start(watch, time.monotonic() + 4) for _ in range(2)]
+    watchers = [children.start(watch) for _ in range(2)]
     for number in (2, 3, 4):
         time.sleep(0.3)
         write(cluster, f"{place.path}/file", number, LARGE)
@@ -130,6 +134,7 @@ def test_readers_while_a_file_is_rewritten(cluster: Cluster, place: Place, mount
         assert children.run(generation, path) == number
         assert reader.read(3 * BLOCK, BLOCK) in (1, -errno.EIO)
     reader.close()
+    rewritten.touch()
     for watcher in watchers:
         seen = watcher.result()
         assert 4 in seen
