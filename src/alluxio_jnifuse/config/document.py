@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable
 
 from alluxio_jnifuse.config.merge import shown
@@ -79,7 +80,7 @@ def render() -> str:
             _HEAD,
             "## Mount options (`-o`)\n",
             _TITLES + _rows(row for row in takes_effect if not is_property(row.name)),
-            f"Accepted without effect: {_accepted(accepted)}. So is what begins with `x-` or `X-`.\n",
+            _wrapped(f"Accepted without effect: {_accepted(accepted)}. So are words that begin with `x-` or `X-`."),
             "## Properties (`-D`, `-o`, alluxio-site.properties)\n",
             _TITLES + _rows(row for row in takes_effect if is_property(row.name) and not (row.cluster or row.oss)),
             "## Properties for an Alluxio cluster\n",
@@ -112,6 +113,10 @@ def _rows(rows: Iterable[Option]) -> str:
 
 def _default(row: Option) -> str:
     return f"; `{row.default}`" if row.default else ""
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False) + "\n"
 
 
 def _accepted(rows: Iterable[Option]) -> str:

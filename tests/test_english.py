@@ -1,0 +1,60 @@
+"""The mechanical part of the style that CONTRIBUTING.md describes: subject, verb, condition."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[1]
+PAGES = sorted(
+    path
+    for pattern in ("*.md", "docs/*.md", "docker/*.md")
+    for path in PROJECT.glob(pattern)
+    if path.name != "README.zh-CN.md"
+)
+LONGEST = 120
+
+# The first words of a clause that stands for its subject: "Who reads a directory ..." is "A reader of a directory ...".
+HEADLESS = re.compile(
+    r"(?:^|(?<=[.:;] ))(?:Who|Whoever|Whom|Whose|What|Whatever|Where|As)\b[^.?!\n]*+(?!\?)", re.MULTILINE
+)
+# The same inside of a sentence: "seen by who polls for it".
+INNER = re.compile(
+    r"\b(?:whoever|whomever)\b|\b(?:and|but|by|for|from|of|or|than|that|to|while|with) who\b", re.IGNORECASE
+)
+# How the project came about is nobody's business but its own.
+TRACES = re.compile(r"\bthe seed\b|\bseed document|\b(?:the|this|an) issue\b(?! tracker)|\bissue #?\d", re.IGNORECASE)
+
+
+def sentences(page: str) -> str:
+    """The prose of a page, a paragraph, item or cell on a line; without code, headings, links' targets and comments."""
+    text = re.sub(r"<!--.*?-->|^```.*?^```|^    .*?$|^#.*?$", "\n", page, flags=re.DOTALL | re.MULTILINE)
+    text = re.sub(r"\]\([^)]*\)", "]", text)
+    text = re.sub(r"`[^`]*`", "`code`", text)
+    text = re.sub(r"\n(?=\s*(?:[-*|]|\d+\.) ?)", "\n\n", text)
+    paragraphs = [" ".join(paragraph.split()) for paragraph in re.split(r"\n\s*\n", text)]
+    cells = [cell.strip() for paragraph in paragraphs for cell in re.split(r"\s\|\s?|^\|\s?|\s?\|$", paragraph)]
+    return "\n".join(re.sub(r"^(?:[-*]|\d+\.)\s+|\*\*", "", cell) for cell in cells if cell)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(PROJECT)))
+def test_sentences_have_a_subject(page: Path) -> None:
+    """No sentence begins with a clause that stands for a noun, and none hides one."""
+    text = sentences(page.read_text())
+    found = [match[0] for match in HEADLESS.finditer(text)]
+    found += [text[max(0, match.start() - 40) : match.end() + 30] for match in INNER.finditer(text)]
+    assert not found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(PROJECT)))
+def test_lines_fit(page: Path) -> None:
+    """Prose is wrapped; rows of tables cannot be."""
+    lines = page.read_text().splitlines()
+    assert not [number for number, line in enumerate(lines, 1) if len(line) > LONGEST and not line.startswith("|")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(PROJECT)))
+def test_nothing_tells_how_it_came_about(page: Path) -> None:
+    assert not TRACES.findall(page.read_text())
