@@ -48,7 +48,7 @@ class Mount:
         return mount_stats.request(self.mountpoint).stats
 
     def features(self) -> frozenset[str]:
-        """What the kernel granted this mount. Raises MountError when it has ended."""
+        """Returns the features that the kernel granted this mount. Raises MountError when it has ended."""
         return frozenset(mount_stats.request(self.mountpoint).features)
 
     def unmount(self, *, force: bool = False, lazy: bool = False, timeout: float = WAIT_S) -> None:

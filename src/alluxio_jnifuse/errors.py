@@ -57,7 +57,7 @@ class StaleVersion(SourceError):
 
 
 class CorruptContents(SourceError):
-    """What the storage sent does not agree with the storage's own checksum; none of it may be kept."""
+    """The bytes that came do not agree with the storage's own checksum; none of them may be kept."""
 
 
 # First match wins. OSError with an errno of its own never gets as far as this table.
@@ -98,7 +98,7 @@ _REMEDY_OF = {
 
 
 def in_words(error: OSError) -> str:
-    """What the system said, for a person: where, what and, where it is the same always, what to do about it."""
+    """Returns the words of the system for a person: where, what and, if it is always the same, the remedy."""
     where = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else ""
     return str(AlluxioFuseError(error.strerror or str(error), where=where, remedy=_REMEDY_OF.get(error.errno or 0, "")))
 
@@ -106,7 +106,7 @@ def in_words(error: OSError) -> str:
 def forget_frames(exc: BaseException) -> None:
     """Parts an exception, and those that led to it, from the frames that they passed.
 
-    For whoever catches one: the frames hold the fetch or the buffer that is being read into, and with a frame that
+    For code that catches one: the frames hold the fetch or the buffer that is being read into, and with a frame that
     holds the exception they are a circle, which would keep the buffer until the next garbage collection. The core
     waits for it to be given back.
     """

@@ -19,7 +19,7 @@ nothing is ever renamed. Every 4 KiB have a sum begun with that digest and their
 tore, a disk flipped or somebody mixed up is a miss, is counted, and is fetched again.
 
 Threads. Everything is called from many fetchers. A StoredFile is shared by all who have the file open; its lock is held
-for writing and evicting, not for reading. Lock order: whoever makes room, file, table of held files, index.
+for writing and evicting, not for reading. Lock order: the thread that makes room, file, table of held files, index.
 
 Errors. The cache never fails a read: whatever goes wrong with it is a miss, is counted, and is told in the log once in
 a while; a store that keeps failing, or hangs, is left alone for a time. Only at the mount is a directory that cannot be

@@ -10,7 +10,7 @@ _POOLED_FROM_BYTES = 128 << 10  # smaller ones cost next to nothing
 
 
 class Buffers:
-    """Any thread. As many are kept as were in use at once, until `drop`."""
+    """Any thread. It keeps as many as were in use at once, until `drop`."""
 
     def __init__(self) -> None:
         self._spare: dict[int, list[memoryview]] = {}  # by length

@@ -147,7 +147,7 @@ def remove(path: str) -> None:
 
 
 def unusable(parent: str, error: OSError) -> MountError:
-    """What to tell somebody whose cache directory fails at the mount."""
+    """Returns the error for a user whose cache directory fails at the mount."""
     return MountError(
         f"cannot be used for the client cache: {error.strerror or error}",
         where=parent,

@@ -4,9 +4,9 @@ Everything that touches a store goes through its guard. A kind of work that fail
 done in time, closes the store for a while: what is asked of it then is refused at once. After that time one caller at a
 time tries it, and as long as that fails the pauses become longer.
 
-With a timeout, work runs in a thread of the guard, and whoever wants it waits no longer than that; it must not touch
-memory of whoever may have gone by then, so callers hand in `buffers`. They are freed when the last thread has been
-without work for long.
+With a timeout, work runs in a thread of the guard, and its caller waits no longer than that. The work must not touch
+memory of a caller that may have gone by then, so callers hand in `buffers`. They are freed when the last thread has
+been without work for long.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class _Task(Generic[T]):
             self._begun = True
         try:
             self.result = work()
-        except BaseException as error:  # it belongs to whoever waits
+        except BaseException as error:  # it belongs to the caller that waits
             self.error = error
         with self._lock:
             self._ended = True
@@ -90,7 +90,7 @@ class _Task(Generic[T]):
                 self._undo(self.result)
             self._after()
         except OSError:
-            pass  # as whoever gave it up would find
+            pass  # as a caller that gave it up would find
         self.done.release()
 
     def give_up(self) -> bool | None:

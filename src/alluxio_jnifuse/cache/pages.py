@@ -22,7 +22,8 @@ class PageIndex:
     """Pages by key, with their bytes on disk. Any thread.
 
     Room is taken before a page is written and counted from then on; victims are not counted from the moment they are
-    named. Whoever asked for the room removes them, and only then writes. A page that is *shelved* is never a victim.
+    named. The caller that asked for the room removes them, and only then writes. A page that is *shelved* is never a
+    victim.
     """
 
     def __init__(self, limit: int, evictor: Evictor) -> None:
@@ -70,7 +71,7 @@ class PageIndex:
         return victims
 
     def excess(self) -> list[Victim]:
-        """What is beyond the budget, as after a start with a smaller one; it must go."""
+        """Returns the victims beyond the budget, as after a start with a smaller one; they must go."""
         return self.coldest(self.used - self.limit)
 
     def older_than(self, age: float, most: int) -> list[Victim]:
@@ -116,7 +117,7 @@ class PageIndex:
                 self._evictor.touch((digest, page))
 
     def remove(self, key: Key) -> None:
-        """A page is gone, whoever decided that."""
+        """A page is gone, for any reason."""
         with self._lock:
             if key in self._pages:
                 self._drop(key)

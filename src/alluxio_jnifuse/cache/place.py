@@ -1,6 +1,6 @@
 """A store and its guard: what can be asked of a store without ever failing. Any thread.
 
-What the store does not do, because it fails, hangs or is left alone, is as if nothing were stored. Each method is one
+A store that fails, hangs or is left alone looks as if nothing were stored. Each method is one
 piece of work for the guard, since each may cost a change of threads. Work has a hold of its own on the file that it is
 about: it may outlive its caller.
 """
@@ -67,7 +67,7 @@ class Place:
         return self._attempt("find", work, undo)
 
     def hold(self, digest: bytes, size: int) -> StoredFile | None:
-        """As Store.hold. `let_go` it."""
+        """See Store.hold. `let_go` it."""
         return self._attempt("hold", lambda: self.store.hold(digest, size), lambda held: held.release())
 
     def let_go(self, held: StoredFile, lent: bool = False) -> None:
@@ -81,14 +81,14 @@ class Place:
         return self._read(held.read_into, offset, buffer, held)
 
     def gap_end(self, held: StoredFile, offset: int, end: int) -> int:
-        """As StoredFile.gap_end; `end` when that fails."""
+        """See StoredFile.gap_end; `end` when that fails."""
         if held.is_empty:
             return end
         found = self._attempt("look", lambda: held.gap_end(offset, end), held=held)
         return end if found is None else found
 
     def keep(self, held: StoredFile, offset: int, data: memoryview, generation: int) -> None:
-        """As StoredFile.write."""
+        """See StoredFile.write."""
         self._keep(lambda at, piece: held.write(at, piece, generation), offset, data, held)
 
     # ------------------------------------------------------------------------------------------------------ small files
@@ -120,12 +120,12 @@ class Place:
     # --------------------------------------------------------------------------------------------------------- all
 
     def disown(self, digest: bytes) -> None:
-        """What is stored of a file is wrong. From now on it is not used, nor what was read of it before."""
+        """Marks the stored bytes of a file as wrong. From now on neither they nor earlier reads of them are used."""
         self.store.disown(digest)
         self._guard.start(lambda: self.store.drop_disowned(digest))
 
     def expire(self, age: float) -> None:
-        """As Store.expire, of all of them."""
+        """See Store.expire, of all of them."""
         while self._attempt("expire", lambda: self.store.expire(age)):
             pass
 
@@ -144,7 +144,7 @@ class Place:
         undo: Callable[[T], object] = nothing,
         held: StoredFile | None = None,
     ) -> T | None:
-        """What `work` returns; None when the store does not do it."""
+        """Returns the result of `work`, or None if the store does not do it."""
         try:
             return self._guard.run(kind, work, undo, _holding(held))
         except OSError:
@@ -170,7 +170,7 @@ class Place:
             piece[:found] = scratch[:found]
         except Hanging as error:
             if error.begun:
-                return None  # and the buffer is lost: whoever hangs may still write to it
+                return None  # and the buffer is lost: the thread that hangs may still write to it
         except OSError:
             pass
         self._guard.buffers.give_back(scratch)
@@ -217,7 +217,7 @@ class Place:
     def _writing_a_copy(
         self, write: Callable[[int, memoryview], None], at: int, piece: memoryview
     ) -> Callable[[], bool]:
-        """As `_writing`, when `piece` may be gone by then."""
+        """Like `_writing`, when `piece` may be gone by then."""
         buffers = (self._writers or self._guard).buffers
         copy = buffers.take(len(piece))
         copy[: len(piece)] = piece

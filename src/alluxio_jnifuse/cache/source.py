@@ -15,7 +15,7 @@ from alluxio_jnifuse.sources.base import Attr, Extent, Listing, OpenFile, Source
 
 Progress = Callable[[int], None]
 
-# What is counted, in the order of `CachedSource.counters`.
+# The counters, in the order of `CachedSource.counters`.
 COUNTERS = {
     "cache_hit_bytes": "bytes found in the store",
     "cache_miss_bytes": "bytes fetched from the storage",
@@ -77,7 +77,7 @@ class CachedSource(Source):
 
     @property
     def invalidate(self) -> Callable[[bytes], None]:
-        """As Source.invalidate: the source itself calls it."""
+        """See Source.invalidate: the source itself calls it."""
         return self._inner.invalidate
 
     @invalidate.setter
@@ -86,7 +86,7 @@ class CachedSource(Source):
 
     @property
     def offer_list(self) -> Callable[[bytes, Any, bytes, float], None]:
-        """As Source.offer_list: the source itself calls it."""
+        """See Source.offer_list: the source itself calls it."""
         return self._inner.offer_list
 
     @offer_list.setter
@@ -95,7 +95,7 @@ class CachedSource(Source):
 
     @property
     def check_wanted(self) -> Callable[[], None]:
-        """As Source.check_wanted: the source itself calls it."""
+        """See Source.check_wanted: the source itself calls it."""
         return self._inner.check_wanted
 
     @check_wanted.setter
@@ -150,7 +150,7 @@ class CachedSource(Source):
         if found is not None:
             return self._open_stored(path, version, place, *found)
         opened = self._inner.open(path, version)
-        # What is lent is on this machine already.
+        # Lent files are on this machine already.
         held = None if opened.extents else place.hold(digest, opened.size)
         handle = _Handle(path, version, opened.size, digest, place, held)
         handle.opened = opened

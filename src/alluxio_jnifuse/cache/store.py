@@ -1,6 +1,6 @@
-"""What a store of the client cache is: one directory's worth of files that sources gave.
+"""The interface of a store of the client cache: one directory's worth of files that sources gave.
 
-Errors: OSError; whoever calls makes a miss of it (source.py).
+Errors: OSError; the caller makes a miss of it (source.py).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def granules(size: int) -> int:
 
 
 def gap_end(known: Sequence[object], offset: int, end: int) -> int:
-    """As StoredFile.gap_end; `known`: which granules from `offset` on are stored, the first of which is not."""
+    """See StoredFile.gap_end; `known`: which granules from `offset` on are stored; the first one is not."""
     run = 0  # of granules that are stored, up to the present one
     for i in range(1, len(known)):
         run = run + 1 if known[i] else 0
@@ -51,7 +51,7 @@ def gap_end(known: Sequence[object], offset: int, end: int) -> int:
 
 
 class Counts:
-    """What a store counts. Not exact under contention."""
+    """The counters of a store. Not exact under contention."""
 
     def __init__(self) -> None:
         self.corrupt = 0  # granules dropped because they did not agree with their sums
@@ -116,7 +116,7 @@ class StoredFile(abc.ABC):
 
     @abc.abstractmethod
     def take_back(self) -> None:
-        """What `lend` gave is closed."""
+        """Closes the descriptor that `lend` gave."""
 
     @abc.abstractmethod
     def drop(self) -> None:
@@ -155,7 +155,7 @@ class Store(abc.ABC):
         self._disowned: set[bytes] = set()  # whose bytes are still there
 
     def generation(self, digest: bytes) -> int:
-        """What `StoredFile.write` wants to know of the time when bytes began to be read."""
+        """Returns what `StoredFile.write` wants to know of the time when bytes began to be read."""
         return self._generations.get(digest, 0)
 
     def is_disowned(self, digest: bytes) -> bool:
@@ -163,7 +163,7 @@ class Store(abc.ABC):
         return digest in self._disowned
 
     def disown(self, digest: bytes) -> None:
-        """What was read of a file so far is wrong. At once, without asking the disk; `drop_disowned` is to follow."""
+        """Disowns all bytes that were read of a file so far, without asking the disk; `drop_disowned` is to follow."""
         with self._disowning:
             self._generations[digest] = self._generations.get(digest, 0) + 1
             self._disowned.add(digest)

@@ -84,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except AlluxioFuseError as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)
     except BrokenPipeError:
-        pass  # whoever read it has seen enough
+        pass  # the reader has seen enough
     except OSError as error:
         print(f"{PROGRAM}: {in_words(error)}", file=sys.stderr)
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""What a container of ours does: `python -m alluxio_jnifuse.cli.container fuse [--fuse-opts=...] [MOUNT_POINT] [PATH]`.
+"""The command of our image: `python -m alluxio_jnifuse.cli.container fuse [--fuse-opts=...] [MOUNT_POINT] [PATH]`.
 
 The arguments and variables are those of the entrypoint of Alluxio's images, and become the words of `mount -n`. Beside
 that it differs from a mount on a machine by three things: a cluster that is not up yet is waited for; without any

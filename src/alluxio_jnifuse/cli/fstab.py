@@ -1,8 +1,8 @@
 """The program that mount(8) calls for /etc/fstab: `mount.TYPE SOURCE MOUNT_POINT [-sfnv] [-o OPTIONS] [-t TYPE]`.
 
-It ends when the mount is there, says nothing unless it fails, and its exit codes are those of mount(8). Where it is
-not linked to /sbin, mount.fuse3(8) is called in its place for the types fuse.alluxio-fuse and fuse.alluxio-jnifuse,
-and runs `alluxio-fuse SOURCE MOUNT_POINT -o OPTIONS`.
+It ends when the mount is there, says nothing unless it fails, and its exit codes are those of mount(8). If it is not
+linked to /sbin, mount.fuse3(8) is called in its place for the types fuse.alluxio-fuse and fuse.alluxio-jnifuse, and
+runs `alluxio-fuse SOURCE MOUNT_POINT -o OPTIONS`.
 """
 
 from __future__ import annotations
@@ -107,13 +107,13 @@ def split(text: str) -> list[str]:
 
 
 def _settings(source: Sequence[str], mountpoint: str, words: Iterable[str], *, sloppy: bool) -> Config:
-    """What the arguments of mount(8) mean. Raises ConfigError."""
+    """Returns what the arguments of mount(8) mean. Raises ConfigError."""
     chosen = [word for word in words if word not in _SAID_ALWAYS]
     if sloppy:
         chosen = [word for word in chosen if _is_known(word.partition("=")[0])]
     arguments: list[str] = []
     if source:
-        # What mount -a and umount(8) compare with /etc/fstab; an fsname of the user comes later, and counts.
+        # `mount -a` and umount(8) compare it with /etc/fstab; an fsname of the user comes later, and counts.
         arguments += ["-o", f"fsname={_escaped(source[0])}"]
         if "/" in source[0]:
             arguments += ["-u", source[0]]

@@ -40,7 +40,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _problem(mountpoint: str) -> str:
-    """What is wrong with a mount, or ""."""
+    """Returns the fault of a mount, or ""."""
     entry = table.top_at(mountpoint)
     if entry is None or entry.fstype != table.FSTYPE:
         return f"{mountpoint}: {why_not_ours(mountpoint)}"

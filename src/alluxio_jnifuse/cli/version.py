@@ -1,6 +1,6 @@
 """`version`: versions, and which features are compiled in and granted by this kernel.
 
-What a kernel grants it says only when something is mounted, so an empty file system is mounted for a moment on a
+A kernel tells what it grants only when something is mounted. So an empty file system is mounted for a moment on a
 directory of its own; nothing ever asks it anything.
 """
 

@@ -1,4 +1,4 @@
-"""What every command does with the words that were typed, and with those that it says."""
+"""The parts that all commands share: parsing the words that were typed, and printing."""
 
 from __future__ import annotations
 

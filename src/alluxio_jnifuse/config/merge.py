@@ -261,7 +261,7 @@ class Loader:
         return given._replace(value=value, text=units.unquote(text), secret=self._leads_to_secret(given))
 
     def _complain(self, text: str, rank: int) -> None:
-        """What the user wrote is an error; what the cluster says is not the user's to mend."""
+        """Records an error for values of the user; a value of the cluster is a note, since the user cannot mend it."""
         if rank == CLUSTER:
             self.notes.append(f"ignored: {text}")
         else:
@@ -297,7 +297,7 @@ class Loader:
         return row.default if row else None
 
     def _lookup_in_cluster(self, key: str) -> str | None:
-        """As `_lookup`, for what a cluster says: what is set here, maybe a key, is none of its business."""
+        """Like `_lookup`, for what a cluster says: what is set here, maybe a key, is none of its business."""
         given = self._properties.get(_canonical(key))
         return None if given is not None and given.rank > CLUSTER else self._lookup(key)
 

@@ -80,7 +80,7 @@ _KEY_VALUE = re.compile(r"((?:[^\\=:\s]|\\.)*)[ \t\f]*[=:]?[ \t\f]*(.*)", re.DOT
 
 
 class JavaOpts(NamedTuple):
-    """What a *_JAVA_OPTS variable holds: properties in order, and the tokens that are for a Java machine."""
+    """The words of a *_JAVA_OPTS variable: properties in order, and the tokens that are for a Java machine."""
 
     properties: list[tuple[str, str]]
     flags: list[str]

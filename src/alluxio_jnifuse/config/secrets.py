@@ -7,7 +7,7 @@ import re
 MASK = "******"
 SECRETS_VARIABLE = "ALLUXIO_JNIFUSE_SECRETS"  # of the environment: properties as JSON, from `mount()` to the command
 
-# What the name of a secret contains. The chart has the same words (alluxio.isSecret), which a test compares.
+# Parts of the names of secrets. The chart has the same words (alluxio.isSecret), which a test compares.
 NAMES = (
     r"((access|account|api|auth|encryption|master|private|session|shared|signing|storage)[._-]?key|secret|passw|passphrase"
     r"|pwd|token|credential|(\b|_)([as]k|sas|pass)\b)"

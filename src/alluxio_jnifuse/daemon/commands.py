@@ -1,7 +1,7 @@
 """Names that are commands: `ls -l DIRECTORY/.alluxiocli.metadatacache.drop` and its like, as AlluxioFuse has them.
 
-Looking such a name up gives the command, for that directory and everything below it; no listing shows it. Whoever can
-look names up can give it, so it has to be allowed (alluxio.fuse.special.command.enabled).
+Looking such a name up gives the command, for that directory and everything below it; no listing shows it. Every user
+who can look names up can give it, so it has to be allowed (alluxio.fuse.special.command.enabled).
 """
 
 from __future__ import annotations

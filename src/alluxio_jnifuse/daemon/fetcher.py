@@ -1,10 +1,10 @@
 """The threads that ask the source: each pulls a fetch from the core, does it, and ends it exactly once.
 
-Threads: two at first. Whoever takes a fetch is told how many threads are missing, for what waits and for one to be
-ready, and starts one or two of them before it turns to its fetch; those do the same. So a fetch that comes alone
-never waits for a thread to be made, and a burst doubles the threads with each step. Those that stay idle end. They
-are daemon threads, because a thread that hangs in a source cannot be ended: its process must be able to exit without
-it. The core keeps data from taking every thread (`fetchers` and `metadata_fetchers` of its options); their sum is the
+Threads: two at first. A thread that takes a fetch is told how many threads are missing, for queued fetches and for one
+to be ready. It starts one or two of them before it turns to its fetch; those do the same. So a fetch that comes alone
+never waits for a thread to be made, and a burst doubles the threads with each step. Those that stay idle end. They are
+daemon threads, because a thread that hangs in a source cannot be ended: its process must be able to exit without it.
+The core keeps data from taking every thread (`fetchers` and `metadata_fetchers` of its options); their sum is the
 maximum here.
 
 Order of the end: `Core.stop()`, then `Fetchers.stop()`, then `Source.close()`.
@@ -351,7 +351,7 @@ class Fetchers:
 
 
 def _give_back(fetch: _core.Fetch) -> None:
-    """Lets the core use the range again, whoever still holds a reference to the fetch."""
+    """Lets the core use the range again, though there may still be references to the fetch."""
     try:
         fetch.release()
     except BufferError:
@@ -359,7 +359,7 @@ def _give_back(fetch: _core.Fetch) -> None:
 
 
 def _raised_at(exc: BaseException) -> str:
-    """Where an exception came from, as `` (file.py:12)``."""
+    """Returns where an exception came from, as `` (file.py:12)``."""
     traceback = exc.__traceback__
     if traceback is None:
         return ""

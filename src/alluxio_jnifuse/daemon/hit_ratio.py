@@ -1,9 +1,9 @@
 """The line of the log that AlluxioFuse's users tune their cache by.
 
 `read: cached {bytes} bytes, missed {bytes} bytes, ratio {r}` after the 500th READ of the kernel, after each 10,000
-more, and every two minutes while anything is read. As in AlluxioFuse, "missed" is what was fetched from the storage,
-and the ratio is cached / (cached + missed + 1), since the mount. What the kernel reads by itself, in passthrough, is in
-neither number; it stands in a second line as files and bytes opened that way.
+more, and every two minutes while anything is read. The figures are those of AlluxioFuse: "missed" bytes were fetched
+from the storage, and the ratio is cached / (cached + missed + 1), since the mount. Reads of the kernel itself, in
+passthrough, are in neither number; a second line has the files and bytes that were opened that way.
 """
 
 from __future__ import annotations

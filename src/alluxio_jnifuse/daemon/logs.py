@@ -180,7 +180,7 @@ def open_file(directory: str, stem: str) -> tuple[int, str]:
 
 
 def default_directories(uid: int) -> list[str]:
-    """Where log files of user `uid` lie when nobody says; the second is for users without a home directory."""
+    """Returns where log files of user `uid` lie when nobody says; the second is for users without a home directory."""
     if uid == 0:
         return ["/var/log/alluxio-jnifuse", "/tmp/alluxio-jnifuse-0"]
     state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")

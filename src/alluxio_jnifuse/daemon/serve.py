@@ -56,17 +56,17 @@ _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Reporter(Protocol):
-    """Tells whoever typed the command how far the start has got."""
+    """Tells the user who typed the command how far the start has got."""
 
     def stage(self, text: str) -> None:
-        """What is waited for now, as "the storage to answer"."""
+        """Tells what is waited for now, as "the storage to answer"."""
 
     def ready(self) -> None:
         """The mount answers."""
 
 
 class Logging(NamedTuple):
-    """Where this process logs: the handler, and the file's path or "" for a terminal."""
+    """The log of this process: the handler, and the file's path or "" for a terminal."""
 
     handler: LogHandler
     path: str

@@ -42,7 +42,7 @@ class PipeReporter:
         self._send("stage", text)
 
     def log(self, path: str) -> None:
-        """Where the log of the mount is."""
+        """Returns where the log of the mount is."""
         self._send("log", path)
 
     def ready(self) -> None:

@@ -1,4 +1,4 @@
-"""What a service of systemd tells it, where it listens (sd_notify(3))."""
+"""Messages of a service to systemd, if systemd listens (sd_notify(3))."""
 
 from __future__ import annotations
 

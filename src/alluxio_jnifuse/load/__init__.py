@@ -1,4 +1,4 @@
-"""What `alluxio-jnifuse load` does: reads files through their mounts, so that they are cached when they are wanted.
+"""`alluxio-jnifuse load` reads files through their mounts, so that they are cached when they are wanted.
 
  targets.py    a PATH that was typed → the running mount that it lies on
  walk.py       the files beneath it, one after the other

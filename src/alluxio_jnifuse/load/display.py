@@ -1,4 +1,4 @@
-"""What a person sees of a load: a bar that is painted again and again, or a line now and then, and a summary."""
+"""The output of a load: a bar that is painted again and again, or a line now and then, and a summary."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def end_of(text: str, columns: int) -> str:
 
 
 class _Figures(NamedTuple):
-    """What is shown, as text; `files` and `bytes` are what is done and what there is. `left`: "" while unknown."""
+    """The texts that are shown; `files` and `bytes` are those that are done and all. `left`: "" while unknown."""
 
     percent: int
     files: tuple[str, str]

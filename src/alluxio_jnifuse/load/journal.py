@@ -3,7 +3,7 @@
 A job is a set of paths of one running mount. Its journal is one file of the runtime directory, to which records of
 eight bytes are appended: a hash of path, size and times of a file. So a million files are 8 MB, a file that changed is
 one that was not read, and several processes may append at once. It goes with the record of its mount, beside which it
-lies; of mounts that somebody else serves, or that died, whoever loads next removes the journals.
+lies; the next load removes the journals of mounts that died, or that another process serves.
 
 A hash that happens to be that of another file would leave one unread: one chance in 10^7 for a million files.
 """
@@ -52,12 +52,12 @@ class Journal:
         os.write(self._fd, _record(file))  # one write at the end of a file is not mixed with others
 
     def remove(self) -> None:
-        """Removes the file. Whoever else has it open may go on."""
+        """Removes the file. Processes that have it open may go on."""
         _unlink(self._path)
 
 
 def journal_path(directory: str, record: Record, paths: Iterable[str]) -> str:
-    """Where the journal of a job lies in the runtime directory."""
+    """Returns where the journal of a job lies in the runtime directory."""
     job = hashlib.blake2b(b"\0".join(sorted({os.fsencode(path) for path in paths})), digest_size=8).hexdigest()
     process = f"{record.pid_namespace}-{record.pid}-{record.start_time}"
     return os.path.join(directory, f"{file_stem(record.mountpoint)}.{process}-{job}{JOURNAL_SUFFIX}")

@@ -6,11 +6,11 @@ import threading
 import time
 from typing import NamedTuple
 
-MOST_FAILURES = 20  # kept with path and reason; whoever has more needs the first ones, and their number
+MOST_FAILURES = 20  # kept with path and reason; a user who has more needs the first ones, and their number
 
 
 class Failure(NamedTuple):
-    """What could not be loaded, and why."""
+    """A file that could not be loaded, and the reason."""
 
     path: str
     reason: str
@@ -97,7 +97,7 @@ class Progress:
             self._current.pop(threading.get_ident(), None)
 
     def failed(self, path: str, reason: str, unread: int = 0) -> None:
-        """What this thread was at has failed, with `unread` bytes left."""
+        """The file that this thread was reading has failed, with `unread` bytes left."""
         with self._lock:
             self._failed += 1
             self._lost += max(0, unread)

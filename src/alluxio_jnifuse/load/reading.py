@@ -8,8 +8,8 @@ listings that it asked for are still known when the readers come by.
 Reading means read(2) into one buffer for each reader. That warms both kinds of files: those that the kernel reads
 itself (passthrough) get into its page cache, for those that come through the daemon it asks the daemon, whose client
 cache keeps what it fetched. O_DIRECT would pass by the first cache, readahead(2) does not wait and fails silently.
-Where there is a client cache, pages of an earlier read that the kernel still has are dropped first: they would answer
-without the client cache being asked, and be gone some time later.
+With a client cache, pages of an earlier read that the kernel still has are dropped first: they would answer without the
+client cache being asked, and be gone some time later.
 
 Everything ends at once when a mount does: a failed call asks whether it is still there, and so does the last reader,
 because the empty directory that an unmount leaves has no files to fail on.
@@ -35,7 +35,7 @@ from alluxio_jnifuse.load.walk import Fail, File, Globs, file_of, walk
 from alluxio_jnifuse.mounts.registry import Record, Registry
 from alluxio_jnifuse.system.threads import start_thread
 
-# Half of what a mount asks its storage at once (`fetchers`, 32): the other half is for whoever reads besides.
+# Half of what a mount asks its storage at once (`fetchers`, 32): the other half is for other readers.
 JOBS = 16
 MOST_JOBS = 1024  # as `fetchers`
 

@@ -85,7 +85,7 @@ def is_beneath(path: str, directory: str) -> bool:
 
 
 def _at(mountpoint: str, entries: Sequence[MountEntry]) -> list[MountEntry]:
-    """What is on top at `mountpoint`: a list of one entry, or none."""
+    """Returns the topmost mount at `mountpoint`: a list of one entry, or none."""
     return [entry for entry in entries if entry.mountpoint == mountpoint][-1:]
 
 

@@ -135,9 +135,9 @@ def _look_at(entry: os.DirEntry[str], target: Target, fail: Fail) -> _Found | No
 
 
 def _follow(path: str, top: str) -> str:
-    """Where the link `path` leads to, without links; "" when that is not on the mount `top`. Raises OSError.
+    """Returns where the link `path` leads to, without links; "" when that is not on the mount `top`. Raises OSError.
 
-    What lies outside of the mount is not looked at.
+    Nothing outside of the mount is looked at.
     """
     at, names = os.path.dirname(path), [os.path.basename(path)]
     followed = 0
@@ -165,7 +165,7 @@ def _follow(path: str, top: str) -> str:
 
 
 def _readlink(path: str) -> str | None:
-    """What the link says, or None: it is no link. Raises OSError."""
+    """Returns what the link says, or None: it is no link. Raises OSError."""
     try:
         return os.readlink(path)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What is mounted on this machine, and how a mount begins and ends.
+"""The mounts of this machine, and how one begins and ends.
 
 table.py      what is mounted where, from mountinfo      registry.py    which of it is ours, and its process
 point.py      a directory made ready to be mounted on    alive.py       whether what is mounted answers

@@ -16,7 +16,7 @@ DEAD = (errno.ENOTCONN, errno.ECONNABORTED)  # what a mount answers whose daemon
 
 
 def dead() -> list[str]:
-    """Where mounts are left whose process has died."""
+    """Returns where mounts are left whose process has died."""
     found = {entry.mountpoint for entry in table.read() if entry.fstype == table.FSTYPE}
     return [path for path in sorted(found) if table.probe(path, _DEAD_PROBE_S, os.statvfs) in DEAD]
 

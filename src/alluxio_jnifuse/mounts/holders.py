@@ -1,4 +1,4 @@
-"""Who keeps a mount busy, as far as this user may know; found out without asking the mount anything."""
+"""The processes that keep a mount busy, as far as this user may know; found without asking the mount anything."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from alluxio_jnifuse.mounts import table
 from alluxio_jnifuse.system.locales import escaped
 
-_MOST = 5  # named; whoever has more needs fuser(1)
+_MOST = 5  # named; a user who has more needs fuser(1)
 
 
 def describe(mountpoint: str) -> str:
@@ -34,7 +34,7 @@ def _users(mountpoint: bytes) -> Iterator[tuple[int, str]]:
 
 
 def _paths(process: bytes) -> Iterator[bytes]:
-    """What a process uses, as the kernel writes it; nothing of it is looked up."""
+    """Returns what a process uses, as the kernel writes it; nothing of it is looked up."""
     links = [b"cwd", b"root", b"exe", *(b"fd/" + name for name in os.listdir(process + b"/fd"))]
     for link in links:
         try:

@@ -15,7 +15,7 @@ from alluxio_jnifuse.mounts.unmount import unmount_at
 
 @contextmanager
 def prepared(path: str, *, nonempty: bool = False) -> Iterator[str]:
-    """As `prepare`; if the block raises, what was created is removed again, as far as it is empty."""
+    """Does as `prepare` does; if the block raises, new directories are removed again, as far as they are empty."""
     made: list[str] = []
     try:
         yield prepare(path, nonempty=nonempty, made=made)

@@ -1,4 +1,4 @@
-"""What this process may do about mounting, found out before it is tried, and said in words afterwards."""
+"""The rights of this process to mount, found out before it tries, and the reason in words if it failed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CAP_SYS_ADMIN = 21  # linux/capability.h
 
 
 class Situation(NamedTuple):
-    """What decides whether a mount can succeed."""
+    """The facts that decide whether a mount can succeed."""
 
     device: str  # path of /dev/fuse
     device_there: bool
@@ -74,7 +74,7 @@ def explain(error: OSError, said: str, mountpoint: str, now: Situation) -> Mount
 
 
 def _remedy(code: int | None, mountpoint: str, now: Situation) -> str:
-    """What to do about a mount that `check` saw no reason against."""
+    """Returns the remedy for a mount that failed though `check` saw no reason."""
     if now.privileged:
         if code in (errno.EPERM, errno.EACCES):
             return "a security module may forbid it (in a container: --security-opt apparmor:unconfined)"

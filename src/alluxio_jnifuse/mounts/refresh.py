@@ -18,7 +18,7 @@ _ELSEWHERE = (errno.ENOTTY, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP)
 
 
 def refresh(path: str) -> None:
-    """Returns when whoever looks at `path`, or below it, is told what the storage says; a link is followed, too.
+    """Returns once every look at `path`, or below it, is told what the storage says; a link is followed, too.
 
     Open files, working directories and what is mounted below stay what they are. Any user who may read the directory
     that `path` is in may do this. Raises MountError and OSError.
@@ -33,7 +33,7 @@ def refresh(path: str) -> None:
 
 
 def _steps(path: str) -> Iterator[tuple[str, str]]:
-    """What leads to `path`, as a directory and a name in it: each link, and what is there at the end."""
+    """Returns the steps to `path`, each a directory and a name in it: every link, and the file at the end."""
     for _ in range(40):  # as many links as the kernel follows
         parent, name = os.path.split(os.path.abspath(path))
         parent = os.path.realpath(parent)

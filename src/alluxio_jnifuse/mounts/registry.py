@@ -1,7 +1,7 @@
 """The running mounts: one JSON file for each in a runtime directory, so that `stat` and `umount` find the daemons.
 
-A record is believed while its process lives: same pid and same start time, because pids are used again. Records of
-dead processes are removed by whoever comes across them. Everybody sees root's mounts; a user sees his own besides.
+A record is believed while its process lives: same pid and same start time, because pids are used again. Each process
+removes the records of dead ones that it meets. Everybody sees root's mounts; a user also sees the user's own.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def file_stem(mountpoint: str) -> str:
 
 
 def candidates(uid: int) -> list[str]:
-    """Where the records of user `uid` may lie, the preferred directory first."""
+    """Returns where the records of user `uid` may lie, the preferred directory first."""
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     found = [ROOT_DIRECTORY] if uid == 0 else []
     if uid != 0:
@@ -135,11 +135,11 @@ class Registry:
         return found[1] if found else None
 
     def locate(self, mountpoint: str) -> tuple[str, Record] | None:
-        """As `find`, with the path of the record's file."""
+        """Like `find`, with the path of the record's file."""
         return next(((path, record) for path, record in self._live() if record.mountpoint == mountpoint), None)
 
     def writable_directory(self) -> str:
-        """Where this user's files about running mounts lie. Raises MountError when no directory can be used."""
+        """Returns where this user's files about running mounts lie. Raises MountError when no directory can be used."""
         for directory in self._own:
             try:
                 os.makedirs(directory, mode=0o755)
@@ -184,7 +184,7 @@ class Registry:
 
 
 def stats_path(record_path: str) -> str:
-    """Where the counters of a mount lie, given the path of its record."""
+    """Returns where the counters of a mount lie, given the path of its record."""
     return record_path[: -len(_SUFFIX)] + STATS_SUFFIX
 
 
@@ -215,7 +215,7 @@ def _read(path: str) -> Record | None:
 
 
 def _to_file(value: object) -> object:
-    """A path is UTF-8 in the file, with surrogates for what is none, whatever the locale of who writes and reads it."""
+    """A path is UTF-8 in the file, with surrogates for other bytes, whatever the locale of writer and reader."""
     return os.fsencode(value).decode("utf-8", "surrogateescape") if isinstance(value, str) else value
 
 

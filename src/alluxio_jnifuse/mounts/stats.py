@@ -26,7 +26,7 @@ _POLL_S = 0.001  # a dump takes less than a millisecond
 
 
 class Counting(Protocol):
-    """What has counters of its own, by their names; the source of a mount has."""
+    """An object with counters of its own, by their names; the source of a mount is one."""
 
     def counters(self) -> Mapping[str, int]: ...
 
@@ -90,7 +90,7 @@ def summary(stats: Mapping[str, int]) -> str:
 
 
 def left_behind(stats: Mapping[str, int]) -> dict[str, int]:
-    """What was made and not given back, by kind (`X_born` less `X_died`); empty after an orderly end."""
+    """Returns the counts of things not given back, by kind (`X_born` less `X_died`); empty after an orderly end."""
     kinds = [name[: -len("_born")] for name in stats if name.endswith("_born")]
     alive = {kind: stats[f"{kind}_born"] - stats[f"{kind}_died"] for kind in kinds}
     return {kind: number for kind, number in alive.items() if number}

@@ -1,4 +1,4 @@
-"""What is mounted where, from /proc/self/mountinfo; never by touching a mount point.
+"""The table of mounts, from /proc/self/mountinfo; never by touching a mount point.
 
 The kernel writes names as bytes: they become text as Python makes it of every path (os.fsdecode).
 """
@@ -23,7 +23,7 @@ _OCTAL = re.compile(rb"\\([0-7]{3})")
 
 
 class MountEntry(NamedTuple):
-    """One line of mountinfo: where, what, the device number that st_dev shows, and who sees what is mounted within.
+    """One line of mountinfo: place, source, the device number that st_dev shows, and whether others see mounts within.
 
     `shared`: it is of a group of mounts, in which one gets what is mounted beneath another (mount_namespaces(7)).
     """

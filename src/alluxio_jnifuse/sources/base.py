@@ -1,10 +1,10 @@
-"""What a source is: the place that bytes and metadata come from.
+"""The interface of a source: the place that bytes and metadata come from.
 
 Paths are bytes, absolute from the root of the mount: ``b"/"``, ``b"/a/b"``. The kernel has resolved them: they hold
 no ``.``, ``..`` or empty component, and no component was a symbolic link when it was looked up.
 
-Threads: every method is called from many fetcher threads at once. A method may block for as long as it likes; it
-holds up one fetcher and whoever waits for its answer, nobody else.
+Threads: every method is called from many fetcher threads at once. A method may block for as long as it likes; it holds
+up one fetcher and the readers that wait for its answer, and nothing else.
 
 Errors: an OSError with an errno reaches the application as that errno. Any other exception is EIO and one log line
 (errors.py has the table).
@@ -90,12 +90,12 @@ class Extent(NamedTuple):
 
 
 class OpenFile(NamedTuple):
-    """What `Source.open` opened.
+    """An open file, from `Source.open`.
 
-    `extents` cover the file in order, or are empty: nothing is lent. A single one may be written in place by whoever
-    owns the file; several are pieces that nobody changes while they are lent (one that becomes shorter is EIO). Their
-    descriptors belong to whoever receives this. `handle` is for `read_into` and `close_file`; None when the extents
-    are all that will be used. `attr`: what is known of the file now, of a source with `confirms_opens`.
+    `extents` cover the file in order, or are empty: nothing is lent. A single one may be written in place by the owner
+    of the file; several are pieces that nobody changes while they are lent (one that becomes shorter is EIO). Their
+    descriptors belong to the receiver. `handle` is for `read_into` and `close_file`; None when the extents are all that
+    will be used. `attr`: the attributes of the file now, of a source with `confirms_opens`.
     """
 
     handle: Any  # of the source's own kind
@@ -190,7 +190,7 @@ class Source(abc.ABC):
     def forget(self, path: bytes) -> None:  # noqa: B027  (a source may remember nothing)
         """Forgets what it remembers of names and attributes: of `path` and everything below it, and that it is there.
 
-        What is being asked meanwhile is not remembered either.
+        Answers to questions that are under way are not remembered either.
         """
 
     def remembered(self) -> int:
@@ -202,7 +202,7 @@ class Source(abc.ABC):
         return StatFs(4096, 0, 0, 0, 0, 0, 255)
 
     def counters(self) -> Mapping[str, int]:
-        """What the source itself counts, for those who ask for the counters of the mount; always the same names."""
+        """Returns the counters of the source itself, which are shown with those of the mount; always the same names."""
         return {}
 
     @abc.abstractmethod
@@ -231,7 +231,7 @@ class Source(abc.ABC):
     def grown(self, path: bytes, version: int) -> Attr | None:
         """Attributes of the file at `path` when it begins with every byte that was read of `version`; else None.
 
-        Whoever has that version open goes on in the new one, which is another one and no shorter.
+        Readers that have that version open go on in the new one, which is another one and no shorter.
         """
         return None
 
@@ -261,12 +261,12 @@ class Source(abc.ABC):
 
 
 def file_attr(size: int, *, version: int, mtime_ns: int = 0, mode: int = 0o444) -> Attr:
-    """Attributes of a regular file that belongs to whoever mounts; `mode`: its permissions."""
+    """Attributes of a regular file that belongs to the mounting user; `mode`: its permissions."""
     return _attr(size, version, mtime_ns, stat.S_IFREG | mode, 1)
 
 
 def directory_attr(*, mtime_ns: int = 0, mode: int = 0o555) -> Attr:
-    """Attributes of a directory that belongs to whoever mounts; `mode`: its permissions."""
+    """Attributes of a directory that belongs to the mounting user; `mode`: its permissions."""
     return _attr(0, 0, mtime_ns, stat.S_IFDIR | mode, 2)
 
 

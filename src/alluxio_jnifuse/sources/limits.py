@@ -1,9 +1,9 @@
 """How large a listing may become while it is made: a server may never end one, a directory has any number of names.
 
-The limit is that of one listing, and of all that are being made together. Where that is not enough the largest goes
-on, until it is done or is refused, and the others wait for it; small ones never wait.
+The limit is that of one listing, and of all that are being made together. If that is not enough, the largest goes on
+until it is done or refused, and the others wait for it; small ones never wait.
 
-Threads: any. The lock is held for microseconds, but for those who wait.
+Threads: any. The lock is held for microseconds, except by threads that wait.
 """
 
 from __future__ import annotations

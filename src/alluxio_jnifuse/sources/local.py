@@ -9,11 +9,11 @@ size, mtime, ctime), and it is compared after each piece was read and before the
 stamps a file before it changes its bytes, so bytes of a later write always come with a later stamp. Two stamps of
 one clock tick look the same; hence a file that was changed within the last ticks is opened when they are over.
 Stores through a writable mapping are the exception: the kernel stamps those once per page and write-back.
-A file that has another version, but the same inode and no fewer bytes, may have been appended to. When all that was
-read of the old version is found in the new one (seen.py), whoever has it open goes on in that one.
+A file that has another version, but the same inode and no fewer bytes, may have been appended to. If all bytes that
+were read of the old version are found in the new one (seen.py), its open handles go on in the new one.
 
-Inode numbers are the files' own, on the device of the root. What is mounted below it from another device could have the
-same ones; there they are hashes of device and inode number (csrc/scan.c).
+Inode numbers are the files' own, on the device of the root. File systems that are mounted below it could have the same
+ones; there they are hashes of device and inode number (csrc/source/local.h).
 
 Everything is relative to one descriptor of the root, so the source stays what it was when the path to it changes. No
 symbolic link is followed on the way (csrc/beneath.h): a directory that was replaced by one since it was looked up must
@@ -111,7 +111,7 @@ class LocalSource(Source):
                 found = _core.scan_directory(fd, not self._lend, self._device, self._hidden_device, grow)
             listing = Listing(*found)
             if not listing.names and os.fstat(fd).st_nlink == 0:
-                raise _gone(path)  # not "empty", which whoever mirrors the mount would make true elsewhere
+                raise _gone(path)  # not "empty", which a program that mirrors the mount would make true elsewhere
             return listing
         finally:
             os.close(fd)
@@ -171,7 +171,7 @@ class LocalSource(Source):
         filled = 0
         while filled < len(buffer):
             count = os.preadv(fd, [buffer[filled : filled + _PIECE_BYTES]], offset + filled)
-            # Before the version is compared: whoever finds another one afterwards finds this, too.
+            # Before the version is compared: a thread that finds another one afterwards finds this, too.
             handle.runs.add(offset + filled, buffer[filled : filled + count])
             attr = self._attr(fd, b"")
             if attr.version != handle.attr.version:
@@ -211,7 +211,7 @@ class LocalSource(Source):
         return self._attr(fd, b"")
 
     def _followed(self, fd: int, version: int) -> Attr | None:
-        """As `_continued`, if somebody goes on in `version`; for others it is what they opened."""
+        """Like `_continued`, if somebody goes on in `version`; for others it is what they opened."""
         known = self._seen.get(version)
         return self._continued(fd, version) if known is not None and known.followed else None
 
@@ -242,7 +242,7 @@ class LocalSource(Source):
 
 
 def _read(fd: int, offset: int, length: int) -> memoryview:
-    """As many bytes as there are."""
+    """Returns as many bytes as there are."""
     data = memoryview(bytearray(length))
     done = 0
     while done < length:

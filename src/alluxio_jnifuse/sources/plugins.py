@@ -32,7 +32,7 @@ class Plugin(NamedTuple):
 
 
 def find_plugins(reserved: Collection[str]) -> dict[str, list[Plugin]]:
-    """What is installed, by scheme. Raises ConfigError for a package that claims a `reserved` scheme."""
+    """Returns the installed sources, by scheme. Raises ConfigError for a package that claims a `reserved` scheme."""
     found: dict[str, list[Plugin]] = {}
     for plugin in _installed():
         if plugin.scheme in reserved:

@@ -1,9 +1,9 @@
-"""What was read of the versions of local files, so that it can be told whether a later version begins with it.
+"""The reads of versions of local files, by which it is found out whether a later version begins with them.
 
-A file that is appended to has another version each time, and whoever has it open wants to go on in the new one. That
-is right when every byte that he may have is the same there. So the runs that were read are remembered with their
-checksums (CRC-64), for as much as can be read again in a moment. What is not remembered in full proves nothing: a
-version that was forgotten is not taken for one of which nothing was read.
+A file that is appended to has another version each time, and a reader that has it open wants to go on in the new one.
+That is right if every byte that the reader may have is the same there. So the runs that were read are remembered with
+their checksums (CRC-64), for as much as can be read again in a moment. Reads that are not remembered in full prove
+nothing: a version that was forgotten is not taken for one of which nothing was read.
 
 Threads: any. The lock is held for microseconds.
 """
@@ -25,7 +25,7 @@ _MOST_REFUTED = 256
 
 
 class Runs:
-    """What was read of one version, and of those that it began with."""
+    """The reads of one version, and of those that it began with."""
 
     __slots__ = ("_bytes", "_complete", "_lock", "_sums")
 
@@ -53,7 +53,7 @@ class Runs:
         self._sums.clear()
 
     def absorb(self, other: Runs) -> None:
-        """What was read there is here, too."""
+        """Adds the reads of `other`, which are here, too."""
         with other._lock:
             complete, sums = other._complete, dict(other._sums)
         with self._lock:
@@ -95,7 +95,7 @@ class Seen:
             return self._versions.get(version)
 
     def opened(self, version: int, size: int, number: int, ctime_ns: int) -> Runs:
-        """Where what is read of a version is to be remembered."""
+        """Returns the record in which the reads of a version are remembered."""
         with self._lock:
             known = self._versions.get(version)
             if known is None:
@@ -115,7 +115,7 @@ class Seen:
             known.runs.absorb(before.runs)
 
     def refute(self, version: int, other: int) -> None:
-        """What was read of `version` is not in `other`."""
+        """Notes that bytes that were read of `version` are not in `other`."""
         with self._lock:
             self._refuted[version, other] = None
             if len(self._refuted) > _MOST_REFUTED:

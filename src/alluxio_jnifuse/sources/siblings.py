@@ -1,7 +1,7 @@
 """Directories listed because one name after the other is looked up in them.
 
-Who opens files by a list of paths never lists their directories, and each look-up would be a call of its own. After
-a few of them the directory is listed once, in the background; until that is there look-ups go on one by one.
+A program that opens files by a list of paths never lists their directories, and each look-up would be a call of its
+own. After a few of them the directory is listed once, in the background; until that is there look-ups go on one by one.
 
 Threads: any. The lock guards the fields; listing happens in a daemon thread for each directory, a few at a time.
 """

@@ -1,4 +1,4 @@
-"""What every room stands on, and what knows nothing of mounts.
+"""The ground that every room stands on; it knows nothing of mounts.
 
 threads.py   threads that do not keep the process from ending
 trusted.py   files and directories that nobody else can exchange

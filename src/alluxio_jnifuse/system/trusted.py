@@ -1,7 +1,7 @@
 """Paths whose meaning nobody but root and this user decides.
 
-A path is walked from `/`, a descriptor for each part. Each must belong to root or to this user, and nobody else
-may write to it: whoever may could put another directory in the place of the next one. A sticky directory, as /tmp is,
+A path is walked from `/`, a descriptor for each part. Each must belong to root or to this user, and nobody else may
+write to it: a user who may could put another directory in the place of the next one. A sticky directory, as /tmp is,
 may be written by others, because what belongs to root or this user in it cannot be moved by them. A symbolic link is
 followed where it belongs to root or this user. The mask of an ACL shows as the permissions of the group.
 """

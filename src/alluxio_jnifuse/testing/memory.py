@@ -56,7 +56,7 @@ class Link(NamedTuple):
     target: bytes
 
 
-# What a tree is made of: bytes are a file, a mapping of names is a directory.
+# The parts of a tree: bytes are a file, a mapping of names is a directory.
 Node = bytes | Pattern | Link | Mapping[bytes, Any]
 
 
@@ -89,8 +89,8 @@ class _Inode:
 class MemorySource(Source):
     """A tree in memory: ``MemorySource({b"a": b"bytes", b"d": {b"big": Pattern(1 << 30), b"l": Link(b"../a")}})``.
 
-    A file that was replaced or removed is stale to whoever has it open, as an object of a store is. `calls` counts
-    the calls by kind ("stat", "list", "readlink", "statfs", "open", "read", "close"), `bytes_read` the bytes.
+    A file that was replaced or removed is stale to a reader that has it open, as an object of a store is. `calls`
+    counts the calls by kind ("stat", "list", "readlink", "statfs", "open", "read", "close"), `bytes_read` the bytes.
     """
 
     def __init__(self, tree: Mapping[bytes, Node]) -> None:
@@ -117,7 +117,7 @@ class MemorySource(Source):
             del parent.children[name]
 
     def content(self, path: bytes, offset: int, length: int) -> bytes:
-        """What a read of the file that is there now must return; counted nowhere."""
+        """Returns the bytes that a read of the file that is there now must return; counted nowhere."""
         with self._lock:
             return self._find(path).content(offset, length)
 

@@ -1,4 +1,4 @@
-"""Where a file of the LOCAL store lies beneath its directory, and what its pages take there."""
+"""The paths of the files of the LOCAL store beneath its directory, and the bytes that pages take there."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from alluxio_jnifuse.cache.store import granules
 
 SUMS = ".sums"
 
-# What a page takes beside its bytes: its sums, and what a file system needs for one more run of blocks.
+# The bytes that a page takes beside its own: its sums, and one more run of blocks in the file system.
 OVERHEAD_BYTES = 4096
 
 
 def name_of(digest: bytes) -> str:
-    """Where the bytes of a file lie, beneath the directory of the store."""
+    """Returns where the bytes of a file lie, beneath the directory of the store."""
     name = digest.hex()
     return f"{name[:2]}/{name}"
 
 
 def allocated(stored: int) -> int:
-    """What a page with so many bytes takes of the budget."""
+    """Returns the bytes of the budget that a page with so many bytes takes."""
     return granules(stored) * SUM_BYTES + OVERHEAD_BYTES if stored else 0

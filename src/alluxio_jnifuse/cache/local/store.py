@@ -6,7 +6,7 @@
 ```
 
 Bytes are written before their sums, and sums are cleared before bytes are given back, so a process that is killed at
-any moment leaves sums of bytes that are there. What the machine loses when it stops is found by the sums.
+any moment leaves sums of bytes that are there. The sums find the bytes that the machine loses when it stops.
 
 Complete files are lent to the kernel, which checks nothing: when all of it was written or checked by this process, and
 nobody has changed the file since (trust.py). At most three quarters of the budget are lent at a time.
@@ -40,7 +40,7 @@ from alluxio_jnifuse.mounts import stacking
 FORMAT = "alluxio-jnifuse client cache, LOCAL 1\n"
 _BUCKET = re.compile(r"[0-9a-f]{2}")
 _NAME = re.compile(r"[0-9a-f]{32}")
-_IDLE_FILES = 256  # kept open for whoever wants them next: opening costs as much as reading a small file
+_IDLE_FILES = 256  # kept open for the next caller: opening costs as much as reading a small file
 _EXPIRE_AT_ONCE = 256  # pages: a moment's work
 
 
@@ -88,12 +88,12 @@ class LocalStore(Store):
         return file
 
     def retain(self, file: LocalFile) -> None:
-        """As StoredFile.retain."""
+        """See StoredFile.retain."""
         with self._lock:
             file.refs += 1
 
     def release(self, file: LocalFile) -> None:
-        """As StoredFile.release."""
+        """See StoredFile.release."""
         over: LocalFile | None = file
         with self._lock:
             file.refs -= 1

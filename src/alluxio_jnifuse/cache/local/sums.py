@@ -24,7 +24,7 @@ _AT_ONCE_BYTES = 1 << 20  # of sums: those of 512 MiB
 
 
 class Header:
-    """What a file of sums begins with."""
+    """The first bytes of a file of sums."""
 
     __slots__ = ("digest", "lent", "size")
 
@@ -51,7 +51,7 @@ def read_header(fd: int, digest: bytes) -> Header | None:
 
 
 def sum_at(offset: int) -> int:
-    """Where the sum of the granule at `offset` lies."""
+    """Returns where the sum of the granule at `offset` lies."""
     return _HEADER_BYTES + offset // SUM_BYTES * SUM
 
 
@@ -105,7 +105,7 @@ def pages_on_disk(fd: int, end: int, step: int, begin: int = 0) -> Iterator[int]
 
 
 def write_all(fd: int, data: memoryview, offset: int) -> None:
-    """As pwrite, of everything."""
+    """Writes everything, where pwrite may write less."""
     done = 0
     while done < len(data):
         done += os.pwrite(fd, data[done:], offset + done)

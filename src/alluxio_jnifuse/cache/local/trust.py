@@ -1,8 +1,8 @@
-"""What of stored files is known to agree with its sums: the kernel, which checks nothing, may read what is known whole.
+"""The parts of stored files that are known to agree with their sums; the kernel may read files that are known whole.
 
-Known is what this process wrote or checked, as long as nobody else has changed the file: its ctime tells. Small files
-are checked when they are to be lent; of larger ones it is noted piece by piece what was read or written anyway. That
-takes as much memory as there are pieces, however long a file is said to be.
+A part is known if this process wrote or checked it and nobody else has changed the file since: its ctime tells. Small
+files are checked when they are to be lent; of larger ones it is noted piece by piece what was read or written anyway.
+That takes as much memory as there are pieces, however long a file is said to be.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ _N_GONE = struct.Struct("=Q")
 _GONE = struct.Struct("=16sQ")
 _PAGE = struct.Struct("=16sQQdI")
 GONE_BYTES = _GONE.size
-# What a page takes beside its runs: that it is here, and that it is gone.
+# The bytes that a page takes beside its runs: for the entry that it is here, and for the one that it is gone.
 PAGE_OVERHEAD_BYTES = _PAGE.size + _GONE.size
 
 
@@ -43,7 +43,7 @@ def encode(segment: int, gone: Iterable[Key], pages: Iterable[tuple[Key, Stored]
 
 
 def decode(segment: int, raw: bytes, page_bytes: int) -> tuple[list[Key], list[tuple[Key, Stored]]]:
-    """What `encode` was given. Raises ValueError for anything else."""
+    """Returns what `encode` was given. Raises ValueError for anything else."""
     try:
         return _decode(segment, raw, page_bytes)
     except (struct.error, OverflowError) as error:
@@ -78,7 +78,7 @@ def _decode(segment: int, raw: bytes, page_bytes: int) -> tuple[list[Key], list[
 
 
 def taken(stored: Stored, page: int, page_bytes: int) -> int:
-    """What a page takes of the budget."""
+    """Returns the bytes of the budget that a page takes."""
     length = min(page_bytes, stored.size - page * page_bytes)
     present = stored.present
     size = count_of(present) * (SUM_BYTES + SUM)

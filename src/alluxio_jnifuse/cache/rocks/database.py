@@ -82,7 +82,7 @@ class Database:
         return [(file["start_key"], file["size"]) for file in files]
 
     def close(self) -> None:
-        """Flushes and closes it, or leaves closing to whoever reads at the moment. Never fails."""
+        """Flushes and closes it, or leaves closing to the threads that read at the moment. Never fails."""
         try:
             self._db.close()
         except Exception:  # what could not be flushed is lost; RuntimeError: it is being read
@@ -98,7 +98,7 @@ class Database:
             raise OSError(number, f"{error}", self._path) from error
 
     def _free_bytes(self) -> int | None:
-        """What the file system has left, which tells a full disk from a broken one: RocksDB has only words for it."""
+        """Returns the bytes that are free, which tell a full disk from a broken one: RocksDB has only words for it."""
         try:
             status = os.statvfs(self._path)
         except OSError:

@@ -99,7 +99,7 @@ class RocksFile(StoredFile):
         return gap_end(known, offset, end)
 
     def write(self, offset: int, data: memoryview, generation: int) -> None:
-        """As StoredFile.write: what is not there yet."""
+        """See StoredFile.write: what is not there yet."""
         for at, piece in self._by_page(offset, data):
             if not self._store.restored or not self._write_page(at, piece, generation):
                 return
@@ -126,7 +126,7 @@ class RocksFile(StoredFile):
         self._store.drop(self.digest)
 
     def retain(self) -> None:
-        """As `release`: there is nothing to be closed."""
+        """See `release`: there is nothing to be closed."""
 
     def release(self) -> None:
         pass

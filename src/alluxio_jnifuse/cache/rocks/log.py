@@ -8,8 +8,8 @@ files have ranges of their own, and a value is looked for in one of them. Number
  segment, 25 bytes of 255       the catalogue (catalogue.py), put last: a segment is there as a whole or not
 ```
 
-Nothing is deleted. What is gone, or lies in a newer segment too, goes with its segment; what is still wanted is copied
-into the newest one before (rocks.py).
+Nothing is deleted. A run that is gone, or lies in a newer segment too, goes with its segment; a run that is still
+wanted is copied into the newest segment before (store.py).
 
 Threads: `get` any; the rest is called under the lock of the store.
 """
@@ -43,7 +43,7 @@ _RUN = struct.Struct(">Q16sQ")
 
 # Numbers above are none of ours: there would be none left to count on.
 _NUMBER_MAX = 1 << 63
-# What RocksDB says when it cannot open files that have nothing wrong about them.
+# The words of RocksDB when it cannot open files that have nothing wrong about them.
 _NOT_DAMAGED = tuple(map(os.strerror, (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOLCK, errno.EAGAIN)))
 
 # Behind all runs: the first key would share a block with the first run, and be lost with it.
@@ -86,12 +86,12 @@ class Log:
 
     @property
     def segment_bytes(self) -> int:
-        """What a segment has when it is full."""
+        """Returns the bytes of a full segment."""
         return max(_LEAST_BYTES, min(self._limit // _SEGMENTS, _MOST_BYTES))
 
     @property
     def pages_limit(self) -> int:
-        """What pages may take: less than files, by as much as Alluxio takes off for this store.
+        """Returns the bytes that pages may take: less than files, by as much as Alluxio takes off for this store.
 
         The rest is what is gone and not dropped yet. The less of that there is, the more must be copied: for pages that
         go in no order some 2.5 bytes for each one written.
@@ -159,7 +159,7 @@ class Log:
             yield number, _get_one(database, _NUMBER.pack(number) + _LAST)
 
     def reopen(self, shrink: int) -> None:
-        """Opens the database after a failure. What was not flushed is lost.
+        """Opens the database after a failure. Runs that were not flushed are lost.
 
         `shrink`: bytes that must be given back, or 0. Old segments are lost for that, and the limit is lower then.
         """
@@ -176,7 +176,7 @@ class Log:
             self._segments[number].keys = keys
 
     def close(self) -> None:
-        """What was not sealed is lost."""
+        """Runs that were not sealed are lost."""
         if self._database is not None:
             self._database.close()
             self._database = None
@@ -185,12 +185,12 @@ class Log:
 
     @property
     def _largest_file(self) -> int:
-        """What the file of a segment may have: one run more than enough, and what was not foreseen."""
+        """Returns the most bytes of the file of a segment: one run more than enough, and some for the unforeseen."""
         return self.segment_bytes + self.segment_bytes // 8 + RUN_BYTES
 
     @property
     def _files_limit(self) -> int:
-        """What the database keeps: a new file comes before the oldest one goes."""
+        """Returns the bytes that the database keeps: a new file comes before the oldest one goes."""
         return self._limit - FILES_BESIDE_BYTES - self._largest_file
 
     def _opened(self) -> Database:

@@ -1,7 +1,7 @@
-"""Where the bytes of a page lie in the ROCKS store.
+"""The places of the bytes of a page in the ROCKS store.
 
-What one segment has of a page is a piece; a page that is fetched bit by bit may have several. A piece consists of
-runs (run.py). Nothing of this ever changes: who reads may keep what he found.
+A piece is the part of a page that one segment has; a page that is fetched bit by bit may have several. A piece consists
+of runs (run.py). Nothing of this ever changes, so a reader may keep what it found.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from alluxio_jnifuse.cache.rocks.run import RUN_GRANULES
 
 
 class Piece(NamedTuple):
-    """What a segment has of a page. Bit n of a mask is granule n of the page."""
+    """The part of a page that a segment has. Bit n of a mask is granule n of the page."""
 
     segment: int
     present: int

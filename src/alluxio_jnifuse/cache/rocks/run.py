@@ -10,7 +10,7 @@ from alluxio_jnifuse._core import SUM_BYTES, check_sums
 # A random read costs so much of the disk; and each run costs RUN_OVERHEAD_BYTES, and some 30 us.
 RUN_BYTES = 64 << 10
 RUN_GRANULES = RUN_BYTES // SUM_BYTES
-# What the database needs for one: measured are 104, of which the key is 32.
+# The bytes that the database needs for one: measured are 104, of which the key is 32.
 RUN_OVERHEAD_BYTES = 112
 SUM = 8
 
@@ -21,7 +21,7 @@ def granules_in(run: bytes) -> int:
 
 
 def right_part(run: bytes, identity: int, granule: int, skip: int, count: int) -> memoryview:
-    """What agrees with its sums of `count` granules, after the first `skip`, of the run that begins at `granule`.
+    """Returns the bytes that agree with their sums, of `count` granules after the first `skip` of a run at `granule`.
 
     Whole granules, but for the last one of the file.
     """

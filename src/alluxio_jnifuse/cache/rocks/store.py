@@ -1,14 +1,14 @@
 """The ROCKS store: pages in a RocksDB; for many small files, which it does not round up to blocks.
 
 The database is a log (log.py): what comes is written once, and the oldest segment goes when the files have
-reached their limit. What the evictor keeps of it is copied into the newest one before, as far as that is not filled
-with such copies: then the rest goes whatever the evictor says. A sixth of the budget is room for what is gone and not
-dropped yet. All that is put lies in memory until its segment is full: a process that is killed loses that.
+reached their limit. Pages that the evictor keeps are copied into the newest segment before. Once that is filled with
+such copies, the rest goes, whatever the evictor says. A sixth of the budget is room for what is gone and not dropped
+yet. All that is put lies in memory until its segment is full: a process that is killed loses that.
 
-On disk a page takes its bytes, 240 for each 64 KiB, and 68. Where it lies is known in memory only (pages.py), in
-some 600 bytes with what the index has; beside that there is the segment that is being written, a 64th of the budget and
-64 MiB at most, and what the database has (database.py). In which order pages came is kept across restarts, how
-recently they were used is not.
+On disk a page takes its bytes, 240 for each 64 KiB, and 68. Its place is known in memory only (pages.py), in some 600
+bytes with what the index has; beside that there is the segment that is being written, a 64th of the budget and 64 MiB
+at most, and what the database has (database.py). In which order pages came is kept across restarts, how recently they
+were used is not.
 
 Threads: `_lock` guards the log and is held to write, to evict and to flush. Reading takes no lock: what is known of a
 page is never changed but replaced, and a run that is not where it should be is a miss.
@@ -98,7 +98,7 @@ class RocksStore(Store):
         return RocksFile(self, digest, size)
 
     def give_space(self, size: int) -> None:
-        """As Store.give_space. After a flush that failed the budget becomes smaller until the next mount."""
+        """See Store.give_space. After a flush that failed the budget becomes smaller until the next mount."""
         self._evict(self.index.coldest(size))
         with self._lock:
             if self._log.failure is not None:
@@ -132,12 +132,12 @@ class RocksStore(Store):
     # --------------------------------------------------------------------------------------- of files (RocksFile)
 
     def find(self, key: Key, size: int) -> Stored | None:
-        """What is stored of a page of a file of `size` bytes."""
+        """Returns the granules that are stored of a page of a file of `size` bytes."""
         stored = self._pages.get(key)
         return stored if stored is not None and stored.size == size else None
 
     def read(self, runs: list[RunId]) -> list[Value]:
-        """As Log.get."""
+        """See Log.get."""
         return self._log.get(runs)
 
     def take_room(self, size: int) -> bool:
@@ -178,7 +178,7 @@ class RocksStore(Store):
             self._replace(key, stored.without_run(piece, start))
 
     def drop(self, digest: bytes) -> None:
-        """As StoredFile.drop; on disk when this returns."""
+        """See StoredFile.drop; on disk when this returns."""
         with self._lock:
             found = [key for key in self._pages if key[0] == digest]
             for key in found:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from alluxio_jnifuse.config.options.option import UINT32_MAX, Option
 
 CLIENT_PROPERTIES = (
-    # What is mounted where.
+    # The storage and the mount point.
     Option(
         "alluxio.master.mount.table.root.ufs", "text", "",
         "the storage to mount when no cluster is configured: a directory, file:// or oss://bucket/directory/ (other "
@@ -78,7 +78,7 @@ CLIENT_PROPERTIES = (
         "/var/log/alluxio-jnifuse for root, else $XDG_STATE_HOME/alluxio-jnifuse",
         env="ALLUXIO_LOGS_DIR", here=True,
     ),
-    # Where alluxio-site.properties is looked for, and what ${...} may refer to.
+    # The places of alluxio-site.properties, and the values that ${...} may refer to.
     Option("alluxio.home", "text", "/opt/alluxio", "Alluxio's directory", "that of its images", env="ALLUXIO_HOME",
            here=True),
     Option("alluxio.work.dir", "text", "${alluxio.home}", "for ${alluxio.work.dir} in other values", "Alluxio's",

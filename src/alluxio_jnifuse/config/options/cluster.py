@@ -20,7 +20,7 @@ def _duration(name: str, default: str, help: str, why: str = _ALLUXIO, **rest: A
 
 
 CLUSTER_PROPERTIES = (
-    # Where the cluster is. The first of addresses, journal addresses and hostname that is set counts.
+    # The address of the cluster. The first of addresses, journal addresses and hostname that is set counts.
     _row(
         "alluxio.master.hostname", "address", "",
         "the cluster's master; with it the mount shows the cluster, unless `--ufs` names something else",
@@ -46,7 +46,7 @@ CLUSTER_PROPERTIES = (
         "take what the cluster's own configuration says of this client where nothing here does",
         here=True,
     ),
-    # Who asks.
+    # The identity of the client.
     _row(
         "alluxio.security.authentication.type", "choice", "SIMPLE", "how to log in",
         choices=("SIMPLE", "CUSTOM", "NOSASL"), here=True,
@@ -172,7 +172,7 @@ CLUSTER_PROPERTIES = (
         "alluxio.user.ufs.block.read.concurrency.max", "count", "2147483647",
         "readers of one block of the storage on one worker", low=1, high=_INT32_MAX,
     ),
-    # What is on this machine.
+    # The workers of this machine.
     _row(
         "alluxio.user.hostname", "text", "", "this machine's name, as its worker is called", "found out",
         here=True,

@@ -16,7 +16,7 @@ def _kernel(name: str, help: str, why: str, off: str = "", default: str = "off",
 
 
 _TAKEN = (
-    # What the kernel keeps. enum ajf_cache_mode: AUTO 0, KERNEL 1, DIRECT 2; the larger number wins.
+    # The pages that the kernel keeps. enum ajf_cache_mode: AUTO 0, KERNEL 1, DIRECT 2; the larger number wins.
     Option(
         "auto_cache", "mode", "on",
         "keep the kernel's pages of a file while its size and times are unchanged",

@@ -1,4 +1,4 @@
-"""What one row of OPTIONS says."""
+"""One row of OPTIONS."""
 
 from __future__ import annotations
 

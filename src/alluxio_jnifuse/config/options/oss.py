@@ -12,7 +12,7 @@ def _row(name: str, kind: str, default: str, help: str, why: str, **rest: Any) -
 
 
 OSS_PROPERTIES = (
-    # Where the bucket is.
+    # The address of the bucket.
     _row(
         "fs.oss.endpoint", "text", "",
         "where OSS is asked, `[https://]HOST[:PORT]` without the bucket; without a scheme it is http",
@@ -28,7 +28,7 @@ OSS_PROPERTIES = (
         "true where the endpoint is an address or localhost, as with oss2",
         choices=("AUTO", "TRUE", "FALSE"),
     ),
-    # Who asks. The first of these that is set counts.
+    # The identity of the client. The first of these that is set counts.
     _row(
         "fs.oss.accessKeyId", "text", "",
         "access key ID; a complete key in `$OSS_ACCESS_KEY_ID`, `$OSS_ACCESS_KEY_SECRET` and `$OSS_SESSION_TOKEN`, or "

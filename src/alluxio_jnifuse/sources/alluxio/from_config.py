@@ -1,4 +1,4 @@
-"""What the settings of a mount mean to the engine."""
+"""The settings of a mount as those of the engine."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def settings(config: Config, masters: Sequence[str]) -> Settings:
         metadata_cache=config.flag("alluxio.user.metadata.cache.enabled"),
         metadata_expiration_s=_seconds(config, "alluxio.user.metadata.cache.expiration.time"),
         metadata_max_entries=config.number("alluxio.user.metadata.cache.max.size"),
-        # Who lets the kernel forget at once wants to be told of changes at once.
+        # A user who lets the kernel forget at once wants to see changes at once.
         remembered_s=min(Settings._field_defaults["remembered_s"], config.number("attr_timeout") / 1e9),
         worker_refresh_s=_seconds(config, "alluxio.user.worker.list.refresh.interval"),
         read_type=config.text("alluxio.user.file.readtype.default"),

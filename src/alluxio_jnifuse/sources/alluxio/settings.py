@@ -1,4 +1,4 @@
-"""What the engine for an Alluxio cluster may be told, as plain values; seconds, milliseconds and bytes as named.
+"""The settings of the engine for an Alluxio cluster, as plain values; seconds, milliseconds and bytes as named.
 
 The defaults are Alluxio's own where nothing else is said; OPTIONS (options.py) has every property's name and reason.
 """
@@ -11,7 +11,7 @@ from typing import NamedTuple
 class Settings(NamedTuple):
     """Constant for the life of a mount; any thread may read it."""
 
-    # Where the cluster is and who we are.
+    # The address of the cluster, and our identity.
     masters: tuple[str, ...]  # "host:port" in the order to try
     user: str  # login user; never empty
     impersonated: str = ""  # user to act as; "" = nobody

@@ -1,9 +1,9 @@
 """The Source of a cluster: what the core asks, answered from what is remembered or by asking masters and workers.
 
-What a look-up or a listing told is remembered for a while (metadata.py), so that opening a file that was listed costs
-no call to a master. A version is a file of the cluster, which never changes once it is complete; whoever replaces a
-file makes another one. So an open may rely on what is remembered: the blocks of a file that was replaced meanwhile
-are read as they were, or not at all (attempts.py).
+The answers of look-ups and listings are remembered for a while (metadata/), so that opening a file that was listed
+costs no call to a master. A version is a file of the cluster, which never changes once it is complete; to replace a
+file makes another one. So an open may rely on what is remembered: the blocks of a file that was replaced meanwhile are
+read as they were, or not at all (attempts.py).
 
     file of up to `small_bytes`    never opened: each read is one `read_small`, one call to one worker
     all blocks on this machine     lent: one block goes to the kernel as it is (passthrough), several are spliced
@@ -199,7 +199,7 @@ class AlluxioSource(Source):
             raise
 
     def _list(self, path: bytes, asked: float, patience: float | None = None, most: int = 0) -> Listing:
-        """As the master tells it. Raises OSError, Cancelled; _TooLarge beyond `most` names, if that is not 0."""
+        """Asks the master. Raises OSError, Cancelled; _TooLarge beyond `most` names, if that is not 0."""
         with self._listings.one(path) as grow, closing(
             self._client.list_status(alluxio_path(path, self._root), patience)
         ) as batches:  # fmt: skip
@@ -241,7 +241,7 @@ class AlluxioSource(Source):
         return StatFs(_STATFS_BLOCK_BYTES, total, free, free, 0, 0, 255)
 
     def _ask(self, path: bytes) -> FileStatus:
-        """What the master says of `path`; what it said last, while it is away. Raises OSError."""
+        """Returns what the master says of `path`; what it said last, while it is away. Raises OSError."""
         known = self._metadata.get(path, time.monotonic())
         if not isinstance(known, FileStatus):
             return self._ask_now(path)
@@ -256,7 +256,7 @@ class AlluxioSource(Source):
             raise
 
     def _ask_now(self, path: bytes, patience: float | None = None) -> FileStatus:
-        """What the master says of `path`. Raises OSError."""
+        """Returns what the master says of `path`. Raises OSError."""
         asked = time.monotonic()
         try:
             info = self._client.get_status(alluxio_path(path, self._root), patience)

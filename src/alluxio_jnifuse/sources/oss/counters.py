@@ -1,4 +1,4 @@
-"""What a mount asked of its bucket, for `stat --stats`. docs/METRICS.md has the same words."""
+"""The counters of requests to a bucket, for `stat --stats`. docs/METRICS.md has the same words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a bucket is: the host that is connected to, the Host header, and the path in front of its keys."""
+"""The address of a bucket: the host that is connected to, the Host header, and the path in front of its keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the settings of a mount mean to the engine."""
+"""The settings of a mount as those of the engine."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def settings(uri: str, config: Config) -> Settings:
         metadata_patience_s=metadata_s,
         mount_patience_s=metadata_s if is_set else min(Settings._field_defaults["mount_patience_s"], metadata_s),
         listing_bytes=config.number("listing_limit"),
-        # Who lets the kernel forget at once wants to be told of changes at once.
+        # A user who lets the kernel forget at once wants to see changes at once.
         remembered_s=min(Settings._field_defaults["remembered_s"], config.number("attr_timeout") / 1e9),
     )
 
@@ -88,7 +88,7 @@ def split_uri(uri: str) -> tuple[str, str]:
 
 
 def credentials(config: Config) -> Provider | None:
-    """Where credentials come from; None: requests are not signed. Raises ConfigError."""
+    """Returns where credentials come from; None: requests are not signed. Raises ConfigError."""
     found = _key(config, above=VARIABLE)
     if found is None and config.flag(f"{_STS}enabled"):
         role = config.text("alluxio.underfs.oss.ecs.ram.role")

@@ -1,4 +1,4 @@
-"""What the engine for a bucket may be told, as plain values; seconds where nothing else is said.
+"""The settings of the engine for a bucket, as plain values; seconds where nothing else is said.
 
 OPTIONS (config/options/oss.py) has every property's name and the reason for its default.
 """

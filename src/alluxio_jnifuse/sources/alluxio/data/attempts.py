@@ -1,8 +1,8 @@
-"""Whom the blocks of an open file are asked of: one attempt after the other, until somebody gives the bytes.
+"""The attempts to get the blocks of an open file: one after the other, until a worker gives the bytes.
 
-A block is first asked of a worker that holds it, for what it holds. That is what the file had, whatever has become of
-the file. Only what no worker holds is read from the under store. That one knows a path, and another file may be at it
-by now; so what came from there counts when the master, asked afterwards, says that the file is still the one that was
+A worker that holds a block is asked first. Its bytes are those that the file had, whatever has become of the file. Only
+blocks that no worker holds are read from the under store. The under store knows a path, and another file may be at it
+by now; so bytes from there count when the master, asked afterwards, says that the file is still the one that was
 opened. A file that once was another is never read again.
 
 Each worker is asked in the quick way first, which cannot say why it fails, then so that it does say why. One that

@@ -2,8 +2,8 @@
 
 A worker is another machine's process, or another user's: it must not choose what this process, which may be root,
 reads and hands to the users of the mount. A block file is called as its block, lies in the data folder of a directory
-of the worker, and no symbolic link leads to it. Where the directories are configured here, it lies in one of them, and
-only what leads to that directory may be a link: whoever configured it wanted so.
+of the worker, and no symbolic link leads to it. If the directories are configured here, it lies in one of them, and
+only the path to that directory may have links, since the configuration names it.
 """
 
 from __future__ import annotations

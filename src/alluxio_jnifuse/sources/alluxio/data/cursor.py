@@ -1,4 +1,4 @@
-"""Where one call of a worker stands in a block, and who waits for it: see reader.py, whose lock guards it."""
+"""The position of one call of a worker in a block, and its waiting threads: see reader.py, whose lock guards it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Cursor:
         return self.position == within or (self.skips and self.position < within == min(self.waiting))
 
     def wake(self) -> None:
-        """Wakes whoever is next, or whose bytes were set aside."""
+        """Wakes the thread that is next, or one whose bytes were set aside."""
         turn = self.waiting.get(min(self.waiting) if self.skips and self.waiting else self.position)
         if turn is not None:
             turn.notify()
@@ -89,7 +89,7 @@ class Aside:
 
 
 class Racer(NamedTuple):
-    """Who waits for a cursor of a block to be promised up to `within`."""
+    """A thread that waits for a cursor of a block to be promised up to `within`."""
 
     block: int
     within: int

@@ -29,8 +29,8 @@ def fill(
 ) -> bool:
     """Fills buffer[done:end] from the cursor's call, or from those that take its place when it fails.
 
-    Calls are made up to `stop` of the block. What comes from the under store is reported once it is verified;
-    returns whether that is left to do for the last part, when it is another thread's turn.
+    Calls are made up to `stop` of the block. Bytes from the under store are reported once they are verified; returns
+    whether that is left to do for the last part, when it is another thread's turn.
     """
     index = cursor.index
     base = cursor.position - done

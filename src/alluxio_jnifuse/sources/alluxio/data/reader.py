@@ -1,10 +1,10 @@
 """One open file: the bytes of its blocks, from wherever they are.
 
-The core asks for ranges from many threads, ahead of the readers and not in order. What continues a read goes on in a
-*cursor*: one call of a worker that sends a block in order from some place to its end, so that a block is read once
-and from start to end however it is asked for. A range that a cursor has been promised to is waited for; a range
-that continues nothing is a call of its own, for as many bytes as were asked. While a block is streamed the calls for
-the next ones are begun: their first bytes come while nobody waits for them.
+The core asks for ranges from many threads, ahead of the readers and not in order. A range that continues a read goes on
+in a *cursor*: one call of a worker that sends a block in order from some place to its end, so that a block is read once
+and from start to end however it is asked for. A range that a cursor has been promised to is waited for; a range that
+continues nothing is a call of its own, for as many bytes as were asked. While a block is streamed the calls for the
+next ones are begun: their first bytes come while nobody waits for them.
 
     read_into(range) ── local block? ── pread
                      └─ a cursor ends where the range begins? ── wait for the turn, take it from the cursor
@@ -19,7 +19,7 @@ cursor goes there, and what it comes past is set aside for them. That takes memo
 When a worker fails, whatever was received stays; the rest is asked of another one (attempts.py).
 
 Threads: any number in `read_into`. The lock guards the cursors; no call is made under it. A cursor's call belongs to
-the thread whose turn it is, and who ends a turn wakes the next one alone: the others would only get in its way.
+the thread whose turn it is. A thread that ends its turn wakes the next one alone: the others would only get in its way.
 `close` comes when no thread is inside.
 """
 
@@ -161,7 +161,7 @@ class FileReader:
             self._begin_ahead(cursor)
 
     def _set_aside(self, cursor: Cursor, within: int, length: int, progress: Callable[[int], None]) -> None:
-        """Takes what is before `within` from the cursor, for whoever comes for it."""
+        """Takes the bytes before `within` from the cursor, for a thread that comes for them."""
         start = cursor.position
         data = memoryview(bytearray(within - start))
         unverified = fill(self._blocks, cursor, length, data, 0, len(data), progress)

@@ -5,8 +5,8 @@ connection that says nothing, is held while the file is used. With `direct_local
 is opened where a worker with one tier has it. In both cases the descriptor keeps the bytes, whatever becomes of the
 block; the lock only spares the worker the surprise that evicting it frees no memory.
 
-What cannot be opened, or is shorter than its block, is read through the worker. A worker whose directory cannot be
-seen from here (another container) is remembered for a while, and named once in the log. So is one that has no block
+A file that cannot be opened, or is shorter than its block, is read through the worker. A worker whose directory cannot
+be seen from here (another container) is remembered for a while, and named once in the log. So is one that has no block
 files at all (alluxio.worker.block.store.type=PAGE), which says of every block that it does not have it; one that has
 lent block files says so of blocks that are gone.
 

@@ -1,4 +1,4 @@
-"""What the masters tell.
+"""Metadata, as the masters tell it.
 
 master.py    the masters as one server                 primary.py   which of them answers
 cache.py     what was told, as long as it holds        status.py    what is kept of a file

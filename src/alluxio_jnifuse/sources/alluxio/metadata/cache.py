@@ -1,13 +1,13 @@
-"""What the cluster told of paths: statuses, listings, and names that do not exist.
+"""The answers of the cluster about paths: statuses, listings, and names that do not exist.
 
 The store has two uses. With alluxio.user.metadata.cache.enabled it answers look-ups and listings until they expire.
 Without, it remembers for some seconds what those told, so that an open need not ask again.
 
 A listed directory is one record: the buffer that the core is given, in order of the names so that one of them is
-found by bisection, and a blob with what a FileStatus has beyond an Attr. What was looked up alone is one byte string.
-Both take 100 to 300 bytes a path (`Packer` for how), and leave in the order in which they were written.
+found by bisection, and a blob with what a FileStatus has beyond an Attr. A path that was looked up alone is one byte
+string. Both take 100 to 300 bytes a path (`Packer` for how), and leave in the order in which they were written.
 
-What is newer counts: a status that was asked for before its directory was listed is used only where the listing
+The newer answer counts: a status that was asked for before its directory was listed is used only where the listing
 agrees that the name exists. A listing that a newer status contradicts is given to nobody any more who lists the
 directory, but while no master answers; what it says of other names is as good as before. A name that is not listed may
 exist all the same, because a master that has loaded a directory once finds new files of the under store only by name.
@@ -190,7 +190,7 @@ class MetadataCache:
     # --------------------------------------------------------------------------------- with the lock held, unless said
 
     def _oldest(self, now: float, max_age: float | None) -> float:
-        """What was written then, or earlier, is too old. Needs no lock."""
+        """Returns the time from which on answers are young enough. Needs no lock."""
         return now - (self._expire_s if max_age is None else min(max_age, self._expire_s))
 
     def _compare(self, path: bytes, status: FileStatus | None, asked: float) -> None:

@@ -1,4 +1,4 @@
-"""The masters of a cluster as one server: whoever of them is the primary answers.
+"""The masters of a cluster as one server: the primary among them answers.
 
 A call goes to the master that answered last. When that is gone, has handed over, or does not know us any more, the
 primary is looked for and the call is made again, with growing pauses, for `rpc_retry_max_duration_s`; what a master
@@ -89,7 +89,7 @@ class MasterClient:
     """See the module's docstring. Every method but `close` raises CallError, an OSError with the errno that fits."""
 
     def __init__(self, settings: Settings) -> None:
-        self.calls = Calls()  # of masters, and of whoever else is asked because of what they said
+        self.calls = Calls()  # of masters, and of workers that are asked because of their answers
         self._settings = settings
         self._lock = threading.Lock()
         self._channel: Channel | None = None  # to the primary; written with the lock, read without
@@ -140,7 +140,7 @@ class MasterClient:
     def is_away(self) -> bool:
         """Whether there is no primary at the moment: a call may take long.
 
-        Who is told so can do without one; it is looked for in the background.
+        The caller can do without one then; it is looked for in the background.
         """
         if self._channel is not None:
             return False
@@ -180,7 +180,7 @@ class MasterClient:
     ) -> Generator[Sequence[file_pb2.FileInfo], None, None]:
         """The entries of a directory, some hundreds at a time; nothing for an empty one, itself for a file.
 
-        Once the first entries were given an error is final: whoever wants to try again begins anew. Closing the
+        Once the first entries were given an error is final: a caller that tries again begins anew. Closing the
         generator ends the call. `patience` as for `get_status`.
         """
         settings = self._settings
@@ -238,7 +238,7 @@ class MasterClient:
     # ----------------------------------------------------------------------------------------- blocks and workers
 
     def get_block_info(self, block_id: int) -> common_pb2.BlockInfo:
-        """Where a block is; EINVAL for one that the cluster does not have."""
+        """Returns where a block is; EINVAL for one that the cluster does not have."""
         request = requests.get_block_info(block_id)
         return self._call(_BLOCK + "GetBlockInfo", request, block_pb2.GetBlockInfoPResponse, f"id={block_id}").blockInfo
 
@@ -273,7 +273,7 @@ class MasterClient:
         return self._try(method, request, reply, about, self._usual_effort(), authenticated=authenticated)
 
     def _call_if_there(self, method: str, request: Message, reply: type[M], about: str) -> M | None:
-        """As `_call`; None when the cluster is too old to have it."""
+        """Calls as `_call` does; None if the cluster is too old to have the method."""
         while method not in self._missing:
             channel = self._channel
             try:

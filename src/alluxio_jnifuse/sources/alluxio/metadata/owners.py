@@ -1,4 +1,4 @@
-"""Whose a file of the cluster is on this machine.
+"""The owners of files of the cluster on this machine.
 
 Threads: everything here may be called from any thread.
 """

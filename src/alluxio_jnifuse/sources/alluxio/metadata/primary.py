@@ -128,7 +128,7 @@ class Search:
         return answer is not None and diagnose(answer).hopeless
 
     def _answer(self, master: str, timeout: float) -> CallError:
-        """What a master said last; one that is still to answer the first time said nothing."""
+        """Returns what a master said last; one that is still to answer the first time said nothing."""
         silence = TimedOut(Status.DEADLINE_EXCEEDED, master, f"no answer within {timeout:.3g} s")
         return self._answers.get(master, silence)
 

@@ -1,4 +1,4 @@
-"""What is kept of a FileInfo: all that later opens and reads need, so that neither asks the master again.
+"""The parts of a FileInfo that are kept: all that later opens and reads need, so that neither asks the master again.
 
 Threads: everything here may be called from any thread.
 """
@@ -35,7 +35,7 @@ IN_FULL = 0xFFFF  # instead of a number
 
 
 class Address(NamedTuple):
-    """Where a worker can be reached, and where it is."""
+    """The addresses of a worker, and its place."""
 
     host: str
     container_host: str  # "" = `host` is the name to connect to
@@ -109,7 +109,7 @@ class Addresses:
 
 
 def from_info(info: FileInfo, addresses: Addresses) -> FileStatus:
-    """What is kept of `info`."""
+    """Returns the parts of `info` that are kept."""
     folder = info.folder
     mtime_ms = info.lastModificationTimeMs
     atime_ms = info.lastAccessTimeMs or mtime_ms
@@ -204,7 +204,7 @@ def version_of(status: FileStatus) -> int:
 
 
 def attr(status: FileStatus, owners: Owners) -> Attr:
-    """What applications see of `status`. That of an incomplete file is true for this once."""
+    """Returns the attributes of `status` that applications see. That of an incomplete file is true for this once."""
     uid, gid = owners.ids(status.owner, status.group)
     mtime_ns = status.mtime_ms * 1_000_000
     return Attr(
@@ -225,10 +225,10 @@ def attr(status: FileStatus, owners: Owners) -> Attr:
 class Packer:
     """Packs what a FileStatus has beyond its numbers: file id, length, times, mode.
 
-    What many files share is a row of one table, an address of a worker one of another: two bytes each. They are never
-    forgotten; a status that needs a row beyond the 65,535th, or one with very long texts, or whose blocks do not follow
-    from id and length, is written out in full. The path in the under store is a prefix from the table and the tail of
-    the file's own path.
+    Values that many files share are a row of one table, an address of a worker one of another: two bytes each. Rows are
+    never forgotten; a status that needs a row beyond the 65,535th, or one with very long texts, or whose blocks do not
+    follow from id and length, is written out in full. The path in the under store is a prefix from the table and the
+    tail of the file's own path.
     """
 
     def __init__(self) -> None:

@@ -1,14 +1,14 @@
 """How often a mount called the servers of its cluster, for `stat --stats`.
 
-Whoever sends a call counts it: channel.py what goes over gRPC, link.py and shortcircuit.py what goes over connections
-of ours. A repetition is a call. Bytes are in the counters of the core.
+The sender of a call counts it: channel.py those over gRPC, link.py and shortcircuit.py those over connections of ours.
+A repetition is a call. Bytes are in the counters of the core.
 """
 
 from __future__ import annotations
 
 import threading
 
-# What each call is for; docs/METRICS.md has the same words.
+# The purpose of each call; docs/METRICS.md has the same words.
 CALLS = {
     "GetStatus": "attributes of one path (master)",
     "ListStatus": "listings of one directory (master)",

@@ -1,6 +1,6 @@
 """A connection to one server process under one identity.
 
-Threads and ownership. A channel belongs to whoever made it; any thread may use it, and any may close it, which ends
+Threads and ownership. A channel belongs to its maker; any thread may use it, and any may close it, which ends
 the calls under way with Closed. Calls with one request (`unary`, `replies`) are worked off by the thread that makes
 them and add none. For a call with a stream of requests (`stream`) gRPC runs a thread that takes them from their
 iterator, and while such a call is open on a connection, one more that hands out what arrives. The authentication
@@ -197,7 +197,7 @@ class Channel:
     # --------------------------------------------------------------------------------------------------- identity
 
     def session(self, timeout: float | None = None) -> Session:
-        """Who we are to the server at the moment; authenticates when we are nobody. Raises CallError.
+        """Returns our identity at the server; authenticates if there is none. Raises CallError.
 
         `timeout` is the caller's patience in seconds; it ends with alluxio.network.connection.auth.timeout.
         """
@@ -209,7 +209,7 @@ class Channel:
         return self._authentication.run(self._living_session, lambda: self._authenticate(patience), patience)
 
     def forget(self, session: Session) -> None:
-        """Tells that the server does not know `session`; whoever asks next gets a new one."""
+        """Tells that the server does not know `session`; the next caller gets a new one."""
         with self._lock:
             if self._session is session:
                 self._session = None

@@ -1,4 +1,4 @@
-"""What a failed call is here: an OSError with the errno for an application, and a text for a person.
+"""Failed calls: an OSError with the errno for an application, and a text for a person.
 
 The text says which call about what failed where, and what the server or the connection said. Callers decide by the
 gRPC status that comes with it; nothing depends on a server's words, but for `diagnose`, which explains why a server

@@ -1,4 +1,4 @@
-"""What several threads need at the same time is done once, by the first of them."""
+"""Work that several threads need at the same time, and that the first of them does for all."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class SingleFlight(Generic[T]):
         self._flight: _Flight[T] | None = None
 
     def run(self, known: Callable[[], T | None], work: Callable[[], T], timeout: float) -> T:
-        """What is `known`, else the outcome of `work`, which must make it known before it returns.
+        """Returns the value that is `known`, else the outcome of `work`, which must make it known before it returns.
 
-        `known` must not block. Whoever comes while somebody works waits for his outcome, an error included, for up
-        to `timeout` seconds; then UNAVAILABLE. `work` looks after its own time.
+        `known` must not block. A thread that comes during the work waits for its outcome, an error included, for up to
+        `timeout` seconds; then UNAVAILABLE. `work` looks after its own time.
         """
         with self._lock:
             value = known()

@@ -124,7 +124,7 @@ def get_worker_info_list() -> block_pb2.GetWorkerInfoListPOptions:
 
 
 def get_block_master_info() -> block_pb2.GetBlockMasterInfoPOptions:
-    """What the cluster can hold, and holds; no filter would ask for everything."""
+    """Asks for the capacity and use of the cluster; no filter would ask for everything."""
     return block_pb2.GetBlockMasterInfoPOptions(filters=[block_pb2.CAPACITY_BYTES, block_pb2.USED_BYTES])
 
 
@@ -182,7 +182,7 @@ def held_block_options(*, length: int, concurrency: int, no_cache: bool) -> work
     """For a block of `length` bytes as a worker holds it, or else not at all.
 
     Never empty: a worker with a paged store takes the length from here even then, and would remember the block as an
-    empty one. What makes it go to the under store is the presence of a path.
+    empty one. The presence of a path makes it go to the under store.
     """
     return worker_pb2.OpenUfsBlockOptions(
         offset_in_file=0,
@@ -239,7 +239,7 @@ def cache(
 def async_cache(
     block_id: int, length: int, ufs: worker_pb2.OpenUfsBlockOptions, source_host: str, source_port: int
 ) -> worker_pb2.AsyncCacheRequest:
-    """As `cache`, for workers that do not know that."""
+    """Like `cache`, for workers that do not know that."""
     _check_cached(block_id, length)
     return worker_pb2.AsyncCacheRequest(
         block_id=block_id, source_host=source_host, source_port=source_port, open_ufs_block_options=ufs, length=length

@@ -1,13 +1,13 @@
-"""Who we are to one server process: an id that the server knows for as long as a stream of ours stays open.
+"""Our identity at one server process: an id that the server knows for as long as a stream of ours stays open.
 
 The id is a UUID that travels with every call. It is made known by SASL PLAIN on the `authenticate` stream; the server
-forgets it when that stream ends, whoever ends it, and must never be told the same id twice. So a session is made
+forgets it when that stream ends, on either side, and must never be told the same id twice. So a session is made
 once, dies once, and the next one has an id of its own.
 
 Threads: gRPC takes the requests of a stream from an iterator, in a thread of its own. Ours (`_converse`) gives the
 one message, takes the answer in that same thread, and then sleeps until the stream has ended; returning from it
 would end the stream. A stream that ends early may end before gRPC asks the iterator again, so its end is an answer
-too. Whoever made the session waits for the answer with a deadline.
+too. The maker of the session waits for the answer with a deadline.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Metadata = tuple[tuple[str, str], ...]
 class Session:
     """`alive` until the server has forgotten `channel_id`; `metadata` goes with every call.
 
-    As it stands here, that of a server without authentication: nameless, and never forgotten.
+    This class itself is the session of a server without authentication: nameless, and never forgotten.
     """
 
     channel_id = ""
@@ -99,7 +99,7 @@ class SaslSession(Session):
         self._has_call.wait()
         try:
             answer = next(self._call, None)
-            # PLAIN is over after one round: whoever asks on wants another mechanism.
+            # PLAIN is over after one round: a server that asks on wants another mechanism.
             self.alive = answer is not None and answer.messageType == sasl_pb2.SUCCESS
         except RpcError as error:
             self._error = error

@@ -57,7 +57,7 @@ class Requests:
         if first is not None:
             return first
         self._open.acquire()
-        self._open.release()  # whoever asks again is answered the same
+        self._open.release()  # gets the same answer when it asks again
         raise StopIteration
 
     def close(self) -> None:

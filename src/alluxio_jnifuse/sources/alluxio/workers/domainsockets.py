@@ -3,7 +3,7 @@
 The master says where a worker has its socket. While the worker is away, somebody else may listen there, if the path
 leads through a directory in which everybody may make files; his bytes would be taken for the worker's. Such a socket is
 used only if it, or what lies in that directory, belongs to root or to this user, and cannot be replaced (the sticky
-bit). Elsewhere whoever owns the directory was given it by somebody who may, and is the worker.
+bit). Elsewhere the owner of the directory was given it by a user who may, and is the worker.
 """
 
 from __future__ import annotations

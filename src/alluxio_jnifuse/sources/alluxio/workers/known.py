@@ -1,11 +1,11 @@
-"""The workers of the cluster: who they are, who is asked for a block, and the links to them.
+"""The workers of the cluster: the list of them, the choice for a block, and the links to them.
 
 A worker that left a question unanswered is asked last for a while, for all files. While no master answers, the list
 of workers stays as it was.
 
 Threads: any. The list is replaced as a whole and refreshed by one thread at a time; the lock guards it and the
-links, and is not held during a call. Requests for copies go out from a thread of their own: whoever closes a file
-does not wait for them.
+links, and is not held during a call. Requests for copies go out from a thread of their own, so closing a file does not
+wait for them.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ class Workers:
     # --------------------------------------------------------------------------------------------------- choosing
 
     def choose(self, status: FileStatus, index: int, failed: Mapping[Address, float]) -> Choice:
-        """Who shall be asked for a block. Raises NoWorker, OSError."""
+        """Returns the worker to be asked for a block. Raises NoWorker, OSError."""
         holders = status.locations[index]
         avoided = {**self._recently_silent(), **failed} if self._silent else failed
         # With a copy at hand the list of all workers is not needed, and the master may be away.
@@ -153,7 +153,7 @@ class Workers:
     # ------------------------------------------------------------------------------------------------------ links
 
     def link(self, choice: Choice) -> WorkerLink:
-        """As `link_to`."""
+        """See `link_to`."""
         return self.link_to(choice.address)
 
     def link_to(self, address: Address) -> WorkerLink:
@@ -169,7 +169,7 @@ class Workers:
             return link
 
     def _target(self, address: Address) -> str:
-        """As Alluxio's client: the domain socket of a worker of this machine that has one, else its port."""
+        """The domain socket of a worker of this machine that has one, else its port, as Alluxio's client does."""
         path = address.domain_socket
         if path and self.locality.is_local(address) and self.locality.sockets.usable(path):
             return f"unix:{address.domain_socket}"
@@ -223,8 +223,8 @@ class Workers:
     def cache(self, status: FileStatus, index: int, source: Choice, *, kept: bool = False) -> None:
         """Asks for a copy of a block that was read from `source`, which is not here, or from the under store.
 
-        As Alluxio's client does: the worker of this machine shall have it, if there is one and
-        alluxio.user.file.passive.cache.enabled says so; else the one that read it from the under store, unless that
+        It goes where Alluxio's client puts it: to the worker of this machine, if there is one and
+        alluxio.user.file.passive.cache.enabled says so; else to the one that read it from the under store, unless that
         one has `kept` the block. It may not be done with that: if asked meanwhile it would read the block once more.
         """
         if self.settings.read_type == "NO_CACHE":
@@ -286,7 +286,7 @@ class Workers:
     # ------------------------------------------------------------------------------------------------------- end
 
     def sleep(self, seconds: float) -> None:
-        """As time.sleep, but ends with `close`. Raises SourceError then."""
+        """Sleeps, but ends with `close`, and raises SourceError then."""
         if self._closed.wait(seconds):
             raise SourceError("the mount ends")
 
@@ -298,6 +298,6 @@ class Workers:
         try:
             self._copies.put_nowait(None)
         except queue.Full:
-            pass  # whoever takes the next one sees that it is over
+            pass  # the thread that takes the next one sees that it is over
         for link in links.values():
             link.close()

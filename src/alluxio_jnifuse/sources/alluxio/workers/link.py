@@ -1,12 +1,12 @@
 """One worker, and the ways to its bytes.
 
 Block data comes over connections of our own (csrc/h2.h) under the session of the worker's gRPC channel: a server knows
-its users by the channel id alone. Such a read says nothing about why it fails, so whoever is refused there asks once
-more over the channel, which does. With TLS everything goes over the channel.
+its users by the channel id alone. Such a read says nothing about why it fails, so after a refusal the worker is asked
+once more over the channel, which does. With TLS everything goes over the channel.
 
 Threads: any. A connection is used by one read at a time; idle ones are kept for the next, for as long as nothing on
 the way is likely to have forgotten them. The lock guards the lists of them and is held for nothing else. `close` makes
-whoever waits for a byte fail.
+every thread that waits for a byte fail.
 """
 
 from __future__ import annotations
@@ -79,13 +79,13 @@ class WorkerLink:
         return _Direct(self, request, offset, end)
 
     def read_over_channel(self, request: bytes, offset: int, end: int) -> BlockCall:
-        """As `read`, slower, with errors that say why. Raises CallError."""
+        """Like `read`, slower, with errors that say why. Raises CallError."""
         return ReadStream(self.channel, request, offset, end, self.patience_s)
 
     def take(self) -> tuple[BlockConnection, bool]:
         """A connection, and whether it was used before: the worker may have ended it meanwhile. Raises OSError.
 
-        Whoever took it gives it back or drops it.
+        The caller gives it back or drops it.
         """
         since = time.monotonic() - _IDLE_S
         with self._lock:

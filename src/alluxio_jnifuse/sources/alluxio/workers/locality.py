@@ -5,7 +5,7 @@ so configured, when its domain socket lies here. The Java client knows the first
 itself by another name of the machine is remote to it.
 
 Threads: any method from any thread. Names are resolved by a few daemon threads, which exist while there is something
-to do. Whoever asks waits for them for a second at most, holding nothing; what they find later counts from then on.
+to do. A caller waits for them for a second at most, holding nothing; answers that come later count from then on.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ class Locality:
                     self._queue.append(host)
             for _ in range(min(_THREADS - self._threads, len(self._queue))):
                 self._start_thread()
-            # What has expired is used until it is replaced.
+            # Expired answers are used until they are replaced.
             if now >= self._impatient_until and not self._found.wait_for(
                 lambda: all(host in known for host in missing), self._patience_s
             ):
@@ -124,7 +124,7 @@ class Locality:
         self._threads += 1
         try:
             threading.Thread(target=self._run, name="locality", daemon=True).start()
-        except (RuntimeError, MemoryError):  # whoever asks next tries again
+        except (RuntimeError, MemoryError):  # the next caller tries again
             self._threads -= 1
 
     def _run(self) -> None:

@@ -1,6 +1,6 @@
 """Which worker is asked for a block: one that holds it, the nearest; else the one that a policy picks to fetch it.
 
-The policies are Alluxio's, by the names of its classes. Where one is deterministic it picks the worker that the Java
+The policies are Alluxio's, by the names of its classes. A deterministic one picks the worker that the Java
 client of 2.9 picks, so that both clients find in its cache what the other read.
 
 Threads: a policy may be used by several threads at once.
@@ -37,7 +37,7 @@ class Worker(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """Whom to ask for a block."""
+    """The worker to ask for a block."""
 
     address: Address
     cached: bool  # whether the worker holds the block; if not it must be told where the under store has it
@@ -157,7 +157,7 @@ class LocalFirstPolicy:
 
 
 class LocalFirstAvoidEvictionPolicy:
-    """As LocalFirstPolicy, among workers that need not evict anything and keep `reserved` bytes free, if there are."""
+    """LocalFirstPolicy among the workers that need not evict anything and keep `reserved` bytes free, if there are."""
 
     def __init__(self, local_first: LocalFirstPolicy, reserved: int) -> None:
         self._local_first = local_first
@@ -295,7 +295,7 @@ def _rotate(value: int, bits: int) -> int:
 
 
 def _as_java_prints(address: Address) -> str:
-    """As far as it decides the order: WorkerNetAddress.toString(), compared ignoring case."""
+    """WorkerNetAddress.toString(), as far as it decides the order; compared ignoring case."""
     text = f"host={address.host}, containerHost={address.container_host}, rpcPort={address.rpc_port}"
     return f"{text}, dataPort={address.data_port}".lower()
 

@@ -1,8 +1,8 @@
-"""Whose requests they are: keys that stay, and keys that expire and are fetched anew.
+"""Keys of requests: those that stay, and those that expire and are fetched anew.
 
 Nothing here shows a secret: a Credentials has no readable form, and no message holds what was fetched.
 
-Threads: any. One lock for a Provider, held while credentials are fetched; who has good ones does not wait for it.
+Threads: any. One lock for a Provider, held while credentials are fetched; a caller with good ones does not wait for it.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Credentials:
         mine, theirs = (self.key_id, self.secret, self.token), (other.key_id, other.secret, other.token)
         return mine == theirs and self.expires_at == other.expires_at
 
-    # What oss2 asks of its credentials.
+    # The interface that oss2 expects of credentials.
 
     def get_access_key_id(self) -> str:
         return self.key_id

@@ -1,4 +1,4 @@
-"""Where credentials come from: settings, the environment, a command, the machine's RAM role, a service account.
+"""The places of credentials: settings, the environment, a command, the machine's RAM role, a service account.
 
 All but the first two are JSON with the same four names: AccessKeyId, AccessKeySecret, SecurityToken, Expiration.
 """
@@ -33,7 +33,7 @@ _VARIABLES = (
     ("OSS_ACCESS_KEY_ID", "OSS_ACCESS_KEY_SECRET", "OSS_SESSION_TOKEN"),
     ("ALIBABA_CLOUD_ACCESS_KEY_ID", "ALIBABA_CLOUD_ACCESS_KEY_SECRET", "ALIBABA_CLOUD_SECURITY_TOKEN"),
 )
-# What ACK puts into the environment of a pod whose service account has a role.
+# Variables that ACK puts into the environment of a pod whose service account has a role.
 _ROLE, _OIDC_PROVIDER = "ALIBABA_CLOUD_ROLE_ARN", "ALIBABA_CLOUD_OIDC_PROVIDER_ARN"
 _OIDC_TOKEN, _STS = "ALIBABA_CLOUD_OIDC_TOKEN_FILE", "ALIBABA_CLOUD_STS_ENDPOINT"
 
@@ -53,11 +53,11 @@ def environment(environ: Mapping[str, str]) -> Provider | None:
 
 
 def command(line: str) -> Provider:
-    """What a command prints, whose words are quoted as in a shell."""
+    """Returns what a command prints, whose words are quoted as in a shell."""
     name = "fs.oss.credential.process"
 
     def fetch() -> Credentials:
-        # What it prints, to stderr too, stays unsaid: there may be a secret in it.
+        # Its output, that to stderr too, is not repeated: there may be a secret in it.
         try:
             with subprocess.Popen(
                 shlex.split(line), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
@@ -81,7 +81,7 @@ def command(line: str) -> Provider:
 
 
 def _output_of(process: subprocess.Popen[bytes]) -> tuple[bytes, bool]:
-    """What it prints, or somewhat more than it may, and whether it has ended in time."""
+    """Returns what it prints, or somewhat more than it may, and whether it has ended in time."""
     assert process.stdout is not None
     poll = select.poll()
     poll.register(process.stdout, select.POLLIN)

@@ -36,7 +36,7 @@ class _Request:
 
 
 class _Holder:
-    """What oss2 calls a provider."""
+    """A provider in the sense of oss2."""
 
     def __init__(self, credentials: Credentials) -> None:
         self._credentials = credentials

@@ -7,8 +7,8 @@ would copy them, wake up for every few packets, and take longer for the headers 
 Silence is noticed by two such waits in vain, one after the other, each half as long as a stall: that is after one stall
 to one and a half. So is an answer that drips: for a head, interim answers included, two stalls are waited, for a body
 that is read as a whole six, and a body that is read in pieces has to bring 4 KiB, or its rest, in each stall; a byte
-more prolongs none of them. What is read as a whole has a limit, and so have the numbers of interim answers, lines and
-chunks: they cost time without bringing anything.
+more prolongs none of them. A body that is read as a whole has a limit, and so have the numbers of interim answers,
+lines and chunks: they cost time without bringing anything.
 
 Threads: one at a time, but `abort`.
 """
@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# What is received together with the head of an answer is copied, which takes less than receiving it for itself.
+# Bytes that come with the head of an answer are copied, which takes less than receiving them by themselves.
 _HEAD_BYTES = 64 << 10
 _LARGEST_BODY_BYTES = 16 << 20  # of what is read as a whole: a page of 1,000 keys of 1,023 bytes, each thrice as long
 _LINE_BYTES = 1 << 10  # of a chunk's size
@@ -51,7 +51,7 @@ class Stalled(Broken):
 
 
 class Malformed(Broken):
-    """What came is no HTTP, or not the HTTP of OSS."""
+    """An answer that is no HTTP, or not the HTTP of OSS."""
 
 
 class Head:
@@ -195,9 +195,10 @@ class Connection:
         return not poll.poll(0)
 
     def abort(self) -> None:
-        """Has whoever waits for the connection fail at once. Any thread."""
+        """Makes the thread that waits for the connection fail at once. Any thread."""
         try:
-            # Not SSLSocket.shutdown: who reads on after that would be given what is encrypted as bytes of the object.
+            # Not SSLSocket.shutdown: a thread that reads on after it would take encrypted bytes for those of the
+            # object.
             socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
         except OSError:
             pass  # the other end was faster
@@ -337,12 +338,12 @@ class Connection:
 
 
 def number(text: str) -> int | None:
-    """What a header says where it has to be a number; None for anything else."""
+    """Returns the number in a header that has to be one; None for anything else."""
     return int(text) if _NUMBER.fullmatch(text) else None
 
 
 def _broken(error: OSError) -> Broken:
-    """What a failed call of a socket is here."""
+    """Returns the error for a failed call of a socket."""
     if _is_late(error):
         return Stalled("nothing came")
     return Broken(error.errno, error.strerror or str(error))

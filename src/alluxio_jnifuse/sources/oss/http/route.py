@@ -61,7 +61,7 @@ class Route:
 
     @property
     def peer(self) -> str:
-        """Whom connections are made to, for messages."""
+        """Returns the host and port that connections are made to, for messages."""
         kind = "" if self._peer == (self._endpoint.host, self._endpoint.port) else "the proxy "
         return f"{kind}{_authority(*self._peer)}"
 

@@ -1,4 +1,4 @@
-"""What is in a bucket, as directories and files.
+"""The contents of a bucket, as directories and files.
 
 lookup.py    what there is at a path                   remembered.py  what look-ups and listings told
 listing.py   a directory made of keys                  pages.py       the answers that keys come in

@@ -1,4 +1,4 @@
-"""What there is at a path: a file, a directory or nothing.
+"""Looking up a path: a file, a directory or nothing.
 
 Two things may have a name, an object and keys below it, and one request tells of both: the keys that begin with the
 name, in their order, up to the next slash. The object is the first of them; of `name/` there is word within the first
@@ -80,7 +80,7 @@ class Lookup:
         return not prefix or bool(page.objects or page.prefixes)
 
     def look_up(self, path: bytes) -> Record:
-        """What is there now. Raises FileNotFoundError, NotADirectoryError, Refused, SourceError."""
+        """Returns the entry at a path now. Raises FileNotFoundError, NotADirectoryError, Refused, SourceError."""
         key = self.key(path)
         encoded = key.encode()
         asked = time.monotonic()
@@ -176,7 +176,7 @@ class Lookup:
 
 
 def record_of(headers: Mapping[str, str], size: int, key: str) -> Record:
-    """What an answer says of the object it is about. Raises SourceError."""
+    """Returns what an answer says of the object it is about. Raises SourceError."""
     etag = headers.get("etag", "").strip('"')
     modified = headers.get("last-modified", "")
     try:

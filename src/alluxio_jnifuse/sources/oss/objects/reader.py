@@ -1,9 +1,9 @@
 """The bytes of one object: ranges of it, all of one version, as long as anybody gives them.
 
-Each range is a GetObject of its own, pinned to the ETag where that is known. What an answer says of itself is checked
-before any of its bytes counts: 206 and the very range, of an object of the very size and ETag. A server may answer a
-range with the whole object (200): that is taken only where the whole object was asked for. When an answer ends early,
-stalls or fails, what came stays, and the rest is asked for.
+Each range is a GetObject of its own, pinned to the ETag where that is known. The head of an answer is checked before
+any of its bytes counts: 206 and the very range, of an object of the very size and ETag. A server may answer a range
+with the whole object (200): that is taken only where the whole object was asked for. When an answer ends early, stalls
+or fails, what came stays, and the rest is asked for.
 
 Threads: any; an OpenObject is for all readers of a file.
 """
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_FIRST_BYTES = 128 << 10  # whoever waits, waits for the first read of the kernel
+_FIRST_BYTES = 128 << 10  # a waiting reader waits for the first read of the kernel
 _PIECE_BYTES = 512 << 10  # between calls of progress; a call into the kernel for each
 _DAMAGED_S = 3.0
 _MOST_DAMAGED = 1000

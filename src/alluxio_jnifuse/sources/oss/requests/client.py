@@ -61,18 +61,18 @@ class Answer:
         return self._connection.left
 
     def read_into(self, buffer: memoryview) -> int:
-        """As Connection.read_into."""
+        """See Connection.read_into."""
         return self._connection.read_into(buffer)
 
     def body(self) -> bytes:
-        """As Connection.read_body."""
+        """See Connection.read_body."""
         return self._connection.read_body()
 
 
 class Client:
     """See the module's docstring. `provider` None: requests are not signed. Raises ConfigError.
 
-    `check` is called by whoever has been waiting for long, and raises when nobody wants the answer any more.
+    A thread that has been waiting for long calls `check`, which raises if nobody wants the answer any more.
     """
 
     def __init__(self, settings: Settings, provider: Provider | None, check: Callable[[], None] | None = None) -> None:

@@ -1,7 +1,7 @@
-"""The XML of OSS: a root, its children, and theirs, which hold text. What lies deeper is passed over.
+"""The XML of OSS: a root, its children, and theirs, which hold text. Deeper elements are passed over.
 
-Whoever sends it is not trusted with our memory: there are no document types, so no entities; depth, elements, and what
-one tag or text may hold have a limit. Nothing is kept but what is handed out.
+Its sender is not trusted with our memory: there are no document types, so no entities; depth, elements, and the length
+of one tag or text have a limit. Nothing is kept but what is handed out.
 """
 
 from __future__ import annotations

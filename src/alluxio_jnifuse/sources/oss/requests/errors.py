@@ -1,9 +1,9 @@
-"""What a refused request is here: an OSError with the errno for an application, and a text for a person.
+"""Refused requests: an OSError with the errno for an application, and a text for a person.
 
 Callers decide by the status and the code of OSS; nothing depends on the words of a message. Of the answer no more is
 kept than what this module names: one to a wrong signature repeats what was signed, with the token.
 
-What a status means depends on the request. A listing never says that a key is missing: 404 is about the bucket then
+The meaning of a status depends on the request. A listing never says that a key is missing: 404 is about the bucket then
 (NoSuchBucket), or not from OSS at all but from a gateway before it. The same 404 may come for an object, so only the
 code that OSS gives says that a key is missing. Every other 404 is a failure of the service, and is asked again.
 """
@@ -120,7 +120,7 @@ def _shown(text: str) -> str:
 
 
 def _body_of_head(head: Head) -> bytes:
-    """What OSS would have said in a body, where the answer to HEAD cannot have one."""
+    """Returns the code that OSS would have put into a body, which the answer to HEAD cannot have."""
     try:
         return base64.b64decode(head.headers.get("x-oss-err", ""), validate=True)
     except (binascii.Error, ValueError):
@@ -154,7 +154,7 @@ def is_transient(error: Exception) -> bool:
 
 
 def describe(error: Exception) -> str:
-    """What went wrong, in a few words."""
+    """Returns what went wrong, in a few words."""
     if isinstance(error, ConnectError):
         return f"{error.where}: {error}"
     if isinstance(error, Broken):

@@ -1,7 +1,7 @@
 """How often and for how long a request is sent again: exponential back-off with full jitter, within a limit.
 
-The limit begins anew when something has come, which is more than a byte. What a server asks for (Retry-After) is waited
-at least. Nothing is gained by repeating often what no server of OSS would say: that has a number of attempts, too.
+The limit begins anew when something has come, which is more than a byte. The pause that a server asks for (Retry-After)
+is the least. Nothing is gained by repeating often what no server of OSS would say: that has a number of attempts, too.
 """
 
 from __future__ import annotations
