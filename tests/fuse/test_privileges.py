@@ -268,10 +268,10 @@ def test_a_fusermount3_in_path(place: Place, children: Children, hidden: list[st
 
 @needs_helper
 def test_a_directory_that_is_not_his(place: Place, children: Children) -> None:
-    """An ordinary user is told that he can mount only on a directory of his own."""
+    """An ordinary user can mount only on a directory that the user owns, and is told so."""
     os.chown(place.mountpoint, 0, 0)
     sentence = children.run(in_namespace, lambda: refused(place), SOMEBODY)
-    assert "an ordinary user can mount only on a directory of his own that he may write to" in sentence
+    assert "an ordinary user can mount only on a directory that the user owns and may write to" in sentence
 
 
 @pytest.mark.parametrize("uid", [0, SOMEBODY], ids=["root", "user"])

@@ -232,7 +232,7 @@ def test_a_link_of_somebody_else(swapped: tuple[str, str], private: Path, mounts
     path, other = swapped
     done = run([*COMMAND, "umount", *arguments, path], mounts.environ())
     assert done.returncode == 1
-    assert "symbolic link that somebody else can change" in done.stderr
+    assert "symbolic link that another user can change" in done.stderr
     assert table.top_at(other) is not None
     assert Registry().find(other) is not None
     (private / "other" / "n").mkdir()

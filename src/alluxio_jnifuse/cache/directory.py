@@ -134,7 +134,7 @@ def _own_directory(name: str, parent: int) -> int:
     status = os.fstat(fd)
     if status.st_uid != os.geteuid() or status.st_mode & 0o022:
         os.close(fd)
-        raise PermissionError(errno.EPERM, f"{name}/ in it belongs to somebody else, or others may write to it")
+        raise PermissionError(errno.EPERM, f"{name}/ in it belongs to another user, or others may write to it")
     return fd
 
 

@@ -214,7 +214,7 @@ class _Session:
         stats = mount_stats.counters(self._core, self._source)
         LOGGER.info("counters: %s", mount_stats.summary(stats))
         if not stopped:
-            LOGGER.warning("a file of the storage does not answer; those who read it wait for the end of this process")
+            LOGGER.warning("a file of the storage does not answer; its readers wait for the end of this process")
         elif hanging:
             LOGGER.warning("%d requests still hang in the storage; they end with this process", hanging)
         elif mount_stats.left_behind(stats):

@@ -72,7 +72,7 @@ def _unusable(error: Exception, ufs: str) -> MountError:
     if isinstance(error, (FileNotFoundError, NotADirectoryError)):
         return MountError(f"no such directory there ({reason})", where=ufs, remedy="correct the path")
     if isinstance(error, PermissionError):
-        remedy = "let this user read and enter it, or mount as one who may"
+        remedy = "let this user read and enter it, or mount as a user who may"
         return MountError(f"the storage denies it ({reason})", where=ufs, remedy=remedy)
     if isinstance(error, TimeoutError):
         return MountError(f"does not answer: {reason}", where=ufs, remedy="see whether it works, and the network")

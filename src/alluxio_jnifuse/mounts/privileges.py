@@ -86,7 +86,7 @@ def _remedy(code: int | None, mountpoint: str, now: Situation) -> str:
     if now.helper and not os.stat(now.helper).st_mode & stat.S_ISUID:
         return f"{now.helper} is not set-user-id root: reinstall the package fuse3, or mount as root"
     if not os.access(mountpoint, os.W_OK):
-        return "an ordinary user can mount only on a directory of his own that he may write to"
+        return "an ordinary user can mount only on a directory that the user owns and may write to"
     return ""
 
 

@@ -120,7 +120,7 @@ def _check_link(path: str, given: str) -> None:
 
 def _led_astray(error: trusted.UntrustedPath, given: str) -> MountError:
     return MountError(
-        f"it leads through a symbolic link that somebody else can change ({str(error.strerror).partition(':')[0]})",
+        f"it leads through a symbolic link that another user can change ({str(error.strerror).partition(':')[0]})",
         where=given,
         remedy="name the directory that is meant, without links",
     )
