@@ -41,7 +41,7 @@ def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"of {', '.join(NAMES)}; default: all")
     parser.add_argument("--quick", action="store_true", help="a tenth of the data, 3 runs, nothing recorded")
-    parser.add_argument("--runs", type=int, help=f"pairs for each figure (default {_RUNS}; the issue asks for 5)")
+    parser.add_argument("--runs", type=int, help=f"pairs for each figure (default {_RUNS})")
     parser.add_argument("--no-record", action="store_true", help="only print")
     arguments = parser.parse_args()
     unknown = [name for name in arguments.suites if name not in NAMES]

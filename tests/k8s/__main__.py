@@ -55,7 +55,7 @@ def main() -> int:
 
 
 def _run(cluster: Cluster, name: str) -> bool:
-    values = _VALUES / f"seed-{name}.yaml"
+    values = _VALUES / f"guide-{name}.yaml"
     overrides = _images(yaml.safe_load(values.read_text()))
     image = f"{overrides['fuse']['image']}:{overrides['fuse']['imageTag']}"
     run = Run(cluster, values, overrides, image)

@@ -1,4 +1,4 @@
-"""The single-machine section of the seed, command by command, with its names; then with the compose file."""
+"""The single-machine section of AlluxioFuse's guide, command by command, with its names; then with the compose file."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ NAMES = ("alluxio-master", "alluxio-worker", "alluxio-fuse")
 
 @pytest.fixture
 def machine(host: Host, fuse_image: str, alluxio_image: str) -> Iterator[Host]:
-    """The host, with the images under the seed's names; containers, mounts and files are gone afterwards."""
+    """The host, with the images under the guide's names; containers, mounts and files are gone afterwards."""
     host.docker("tag", alluxio_image, f"{REPOSITORY}/alluxio:{TAG}")
     host.docker("tag", fuse_image, f"{REPOSITORY}/alluxio-fuse:{TAG}")
     yield host
@@ -80,7 +80,7 @@ def machine(host: Host, fuse_image: str, alluxio_image: str) -> Iterator[Host]:
 
 
 def typed(host: Host, *commands: str) -> str:
-    """Runs the seed's commands; there is no sudo where everybody is root."""
+    """Runs the guide's commands; there is no sudo where everybody is root."""
     return host.shell('sudo() { "$@"; }\n' + "".join(commands))
 
 

@@ -15,12 +15,12 @@ from alluxio_jnifuse.config.properties import parse_java_opts
 pytestmark = pytest.mark.chart
 
 VALUES = Path(__file__).parent / "values"
-BASIC = (VALUES / "seed-basic.yaml").read_text()
-ADVANCED = (VALUES / "seed-advanced.yaml").read_text()
+BASIC = (VALUES / "guide-basic.yaml").read_text()
+ADVANCED = (VALUES / "guide-advanced.yaml").read_text()
 
 
 @pytest.fixture(scope="module", params=[BASIC, ADVANCED], ids=["basic", "advanced"])
-def seed(request: pytest.FixtureRequest) -> Manifest:
+def manifest(request: pytest.FixtureRequest) -> Manifest:
     """What each of them renders."""
     return render(request.param)
 
@@ -30,10 +30,10 @@ def test_they_are_the_recipe() -> None:
     assert RECIPE.strip() in ADVANCED
 
 
-def test_objects(seed: Manifest) -> None:
+def test_objects(manifest: Manifest) -> None:
     """Names and kinds that scripts know; a mount on every node although the advanced values do not ask for one."""
-    client = {("Deployment", "alluxio-fuse-client")} & seed.names()
-    assert seed.names() - client == {
+    client = {("Deployment", "alluxio-fuse-client")} & manifest.names()
+    assert manifest.names() - client == {
         ("StatefulSet", "alluxio-master"),
         ("Service", "alluxio-master-0"),
         ("DaemonSet", "alluxio-worker"),
@@ -43,19 +43,19 @@ def test_objects(seed: Manifest) -> None:
     }
 
 
-def test_ready_counts(seed: Manifest) -> None:
+def test_ready_counts(manifest: Manifest) -> None:
     """alluxio-master-0 shows 2/2, alluxio-worker 2/2, alluxio-fuse 1/1."""
-    assert seed.get("StatefulSet", "alluxio-master")["spec"]["replicas"] == 1
-    names = {name: [each["name"] for each in pod["containers"]] for name, pod in seed.pods().items()}
+    assert manifest.get("StatefulSet", "alluxio-master")["spec"]["replicas"] == 1
+    names = {name: [each["name"] for each in pod["containers"]] for name, pod in manifest.pods().items()}
     assert names["alluxio-master"] == ["alluxio-master", "alluxio-job-master"]
     assert names["alluxio-worker"] == ["alluxio-worker", "alluxio-job-worker"]
     assert names["alluxio-fuse"] == ["alluxio-fuse"]
 
 
-def test_images(seed: Manifest) -> None:
+def test_images(manifest: Manifest) -> None:
     """Each container has the image that was named for it."""
     registry, tag = "registry.cn-huhehaote.aliyuncs.com/alluxio", "2.3.0-SNAPSHOT-b7629dc"
-    for name, pod in seed.pods().items():
+    for name, pod in manifest.pods().items():
         image = f"{registry}/alluxio-fuse:{tag}" if "fuse" in name else f"{registry}/alluxio:{tag}"
         assert {each["image"] for each in pod["containers"]} == {image}
         assert {each["imagePullPolicy"] for each in pod["containers"]} == {"Always"}
