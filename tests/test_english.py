@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import io
 import re
+import tokenize
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +17,12 @@ PAGES = sorted(
     for pattern in ("*.md", "docs/*.md", "docker/*.md")
     for path in PROJECT.glob(pattern)
     if path.name != "README.zh-CN.md"
+)
+OLD = ("config/cgroups", "config/memory_limit", "config/limits", "config/values", "listing", "objects/remembered")
+PYTHON = sorted(
+    path
+    for path in (PROJECT / "src").rglob("*.py")
+    if not path.stem.endswith("_pb2") and not str(path.with_suffix("")).endswith(OLD)
 )
 LONGEST = 120
 
@@ -46,10 +56,39 @@ def faults(page: str) -> list[str]:
     return found + [text[max(0, match.start() - 40) : match.end() + 30] for match in INNER.finditer(text)]
 
 
+def docstrings(source: str) -> Iterator[str]:
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield ast.get_docstring(node) or ""
+
+
+def comments(source: str) -> Iterator[str]:
+    """The comments of a module; lines that follow each other are one."""
+    block: list[str] = []
+    last = 0
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type != tokenize.COMMENT:
+            continue
+        stands_alone = token.line.lstrip().startswith("#")
+        if block and not (stands_alone and last == token.start[0] - 1):
+            yield "\n".join(block)
+            block = []
+        block.append(token.string.lstrip("# "))
+        last = token.start[0] if stands_alone else 0
+    yield "\n".join(block)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(PROJECT)))
 def test_sentences_have_a_subject(page: Path) -> None:
     """No sentence begins with a clause that stands for a noun, and none hides one."""
     assert not faults(page.read_text())
+
+
+@pytest.mark.parametrize("path", PYTHON, ids=lambda path: str(path.relative_to(PROJECT / "src")))
+def test_sentences_of_modules_have_a_subject(path: Path) -> None:
+    """The same of docstrings and comments."""
+    source = path.read_text()
+    assert not [fault for text in (*docstrings(source), *comments(source)) for fault in faults(text)]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(PROJECT)))
@@ -59,9 +98,14 @@ def test_lines_fit(page: Path) -> None:
     assert not [number for number, line in enumerate(lines, 1) if len(line) > LONGEST and not line.startswith("|")]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(PROJECT)))
-def test_nothing_tells_how_it_came_about(page: Path) -> None:
-    assert not TRACES.findall(page.read_text())
+def test_nothing_tells_how_it_came_about() -> None:
+    """Not the pages, and not the code, tests and scripts either."""
+    endings = {".c", ".h", ".md", ".py", ".pyi", ".pyx", ".pxd", ".pxi", ".sh", ".toml", ".yaml", ""}
+    places = [PROJECT / name for name in ("benchmarks", "charts", "csrc", "docker", "docs", "scripts", "src", "tests")]
+    files = [path for place in places for path in place.rglob("*") if path.suffix in endings and path.is_file()]
+    files += [path for path in PROJECT.iterdir() if path.suffix in endings and path.is_file()]
+    assert len(files) > 400
+    assert not [path for path in files if path != Path(__file__) and TRACES.search(path.read_text(errors="replace"))]
 
 
 @pytest.mark.parametrize(
