@@ -8,6 +8,7 @@ import os
 import random
 import shutil
 import signal
+import stat
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from harness.readers import LIBC, MIB, check
 from harness.remote import RemoteSource
 from stores import used_by
 
+from alluxio_jnifuse.mounts.registry import candidates, file_stem
 from alluxio_jnifuse.testing import Pattern, pattern
 
 pytestmark = [pytest.mark.fuse, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -58,6 +60,25 @@ def remount(mounts: Mounts, mounted: Mounted, source: RemoteSource, properties: 
 def until_restored(mounted: Mounted) -> None:
     """What an earlier mount left has been looked through."""
     mounted.until(lambda stats: stats["cache_pages"] == stats["cache_restored_pages"] > 0, "the cache to be restored")
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_what_is_cached_is_for_the_user_alone(
+    mounts: Mounts, children: Children, remote: Remote, private: Path, store: str
+) -> None:
+    """Each directory and each file, those that a database makes among them, whatever the umask; not so the record."""
+    before = os.umask(0)
+    try:
+        mounted = mounts.mount(remote(tree()), "", settings(store, private / "cache"))
+    finally:
+        os.umask(before)
+    children.run(read_all, mounted)
+    mounted.closed()
+    found = {path: path.lstat().st_mode for path in (private / "cache").rglob("*")}
+    assert sum(map(stat.S_ISREG, found.values())) >= 4
+    assert not [(str(path), oct(mode)) for path, mode in found.items() if mode & 0o077]
+    (record,) = [path for top in candidates(os.geteuid()) for path in Path(top).glob(f"{file_stem(mounted.path)}.json")]
+    assert record.stat().st_mode & 0o777 == 0o644
 
 
 @pytest.mark.parametrize("store", STORES)

@@ -48,9 +48,11 @@ def test_the_working_directory_brings_no_modules(data: Path, private: Path, monk
     for name in ("getopt", "pkgutil", "runpy", "numpy", "resource", "alluxio_jnifuse"):
         (planted / f"{name}.py").write_text(f"open({str(private / 'ran')!r}, 'w').close()\n")
     monkeypatch.chdir(planted)
-    with alluxio_jnifuse.mount(data, private / "mnt") as mount:
-        subprocess.run(["cat", f"{mount.mountpoint}/file"], capture_output=True, check=True)
-    assert not (private / "ran").exists()
+    try:
+        with alluxio_jnifuse.mount(data, private / "mnt") as mount:
+            subprocess.run(["cat", f"{mount.mountpoint}/file"], capture_output=True, check=True)
+    finally:
+        assert not (private / "ran").exists()
 
 
 def test_failure(private: Path) -> None:

@@ -78,6 +78,7 @@ def serve(config: Config, mountpoint: str, log: Logging, reporter: Reporter) -> 
     Raises AlluxioFuseError when the mount did not come about; nothing is left behind then.
     """
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    os.umask(0o077)  # a database of the client cache makes files as this says
     _return_memory()
     if not config.flag("alluxio.fuse.debug.enabled"):
         _leave_no_core()

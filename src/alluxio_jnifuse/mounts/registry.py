@@ -142,7 +142,8 @@ class Registry:
         """Returns where this user's files about running mounts lie. Raises MountError when no directory can be used."""
         for directory in self._own:
             try:
-                os.makedirs(directory, mode=0o755)
+                os.makedirs(directory)
+                os.chmod(directory, 0o755)  # whatever the umask: everybody may look into root's
             except FileExistsError:
                 pass
             except OSError:
@@ -192,6 +193,7 @@ def write_atomically(path: str, text: str) -> None:
     """Replaces `path`, so that a reader sees the old file or the new one."""
     temporary = f"{path}.{os.getpid()}~"
     with open(temporary, "w", encoding="ascii") as file:
+        os.fchmod(file.fileno(), 0o644)
         file.write(text)
     os.replace(temporary, path)
 
