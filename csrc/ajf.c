@@ -8,10 +8,15 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include "files/ahead.h"
+#include "files/arrive.h"
 #include "files/file.h"
+#include "files/fill.h"
 #include "files/lent.h"
 #include "mount.h"
-#include "ops/read.h"
+#include "ops/decode.h"
+#include "ops/invalidate.h"
+#include "ops/open.h"
 
 static int check(const struct ajf_options *o)
 {
@@ -22,6 +27,12 @@ static int check(const struct ajf_options *o)
     return sane ? 0 : -EINVAL;
 }
 
+/* A name may stand for something else: the kernel shall look it up again. */
+static void tell_name(struct ajf *m, uint64_t parent, const char *name, size_t len, uint64_t nodeid, bool directory)
+{
+    ajf_notify_name(&m->notify, parent, name, len, nodeid, directory);
+}
+
 int ajf_new(const struct ajf_options *options, struct ajf **ret_m)
 {
     int err = check(options);
@@ -29,6 +40,8 @@ int ajf_new(const struct ajf_options *options, struct ajf **ret_m)
     if (!m)
         return err ? err : -ENOMEM;
     m->options = *options;
+    m->open_ops = &ajf_open_ops;
+    m->fill_ops = &ajf_arrive_ops;
     if ((err = ajf_log_init(&m->log, &m->stats)))
         goto fail_log;
     if ((err = ajf_inodes_init(&m->inodes, &m->stats)))
@@ -40,7 +53,7 @@ int ajf_new(const struct ajf_options *options, struct ajf **ret_m)
     ajf_ahead_init(m);
     ajf_waits_init(&m->waits, m);
     ajf_notify_init(&m->notify, m);
-    ajf_dirs_init(&m->dirs, options->listings_bytes);
+    ajf_dirs_init(&m->dirs, options->listings_bytes, tell_name);
     ajf_names_init(&m->names);
     ajf_queue_init(&m->queue, options);
     ajf_pool_init(&m->pool, m);
@@ -86,7 +99,7 @@ void ajf_set_root(struct ajf *m, const struct ajf_attr *attr)
 
 int ajf_mount(struct ajf *m, const char *mountpoint, const char *mount_options)
 {
-    return ajf_session_mount(m, mountpoint, mount_options);
+    return ajf_session_mount(m, &ajf_ops, ajf_lent_most_spliced(), mountpoint, mount_options);
 }
 
 int ajf_start(struct ajf *m, int timeout_ms)
@@ -112,7 +125,7 @@ static void drop_state(struct ajf *m)
         struct ajf_file *file = m->cache.files[n];
         if (!file)
             continue;
-        ajf_read_cancel_locked(m, file);
+        ajf_fill_cancel_locked(m, file);
         if (file->mode == AJF_MODE_PASSTHROUGH)
             AJF_COUNT(&m->stats, backing_ids_died); /* ended with the connection */
         file->mode = AJF_MODE_NONE;
@@ -166,6 +179,12 @@ void ajf_free(struct ajf *m)
     ajf_inodes_done(&m->inodes);
     ajf_log_done(&m->log);
     free(m);
+}
+
+void ajf_invalidate(struct ajf *m, const char *path, size_t len)
+{
+    ajf_names_forget(&m->names);
+    ajf_invalidate_path(m, path, len);
 }
 
 void ajf_expire(struct ajf *m, uint64_t age_ns)

@@ -90,12 +90,6 @@ int ajf_stop(struct ajf *m, int timeout_ms);
 void ajf_free(struct ajf *m);
 
 /*
- * Where fusermount3 is looked for, first to last: directories of root. libfuse looks in PATH, which may hold anybody's,
- * when it mounts and in ajf_stop: the caller sees to that.
- */
-#define AJF_HELPER_PATH "/usr/bin:/bin:/usr/local/bin:/run/wrappers/bin"
-
-/*
  * umount2(2), or fusermount3 where that is not permitted. Lazy detaches a busy mount. 0, -EBUSY, -EINVAL, ...;
  * -ENOENT: fusermount3 needs /etc/mtab, and there is none.
  */

@@ -11,7 +11,7 @@
 #include "base/log.h"
 #include "base/stats.h"
 #include "base/sync.h"
-#include "files/ahead.h"
+#include "files/file.h"
 #include "kernel/notify.h"
 #include "kernel/pool.h"
 #include "kernel/session.h"
@@ -20,9 +20,7 @@
 #include "names/dir.h"
 #include "names/inode.h"
 #include "ops/names.h"
-#include "source/queue.h"
-
-#define AJF_SCRATCH_BYTES (UINT64_C(1) << 20) /* largest READ: 256 pages */
+#include "source/fetch_queue.h"
 
 struct ajf {
     struct ajf_options options; /* constant */
@@ -30,6 +28,7 @@ struct ajf {
     bool follows_growth;        /* constant once mounted */
     bool confirms_opens;        /* constant once mounted */
     bool opens_files;           /* constant once mounted */
+    const struct ajf_fetch_ops *open_ops, *fill_ops; /* constant; what becomes of an OPEN, of a READ */
     struct ajf_stats stats;
     struct ajf_log log;
     struct ajf_waits waits;

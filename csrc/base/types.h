@@ -66,6 +66,12 @@ struct ajf_log_entry {
     char text[AJF_LOG_TEXT_BYTES];
 };
 
+/*
+ * Where fusermount3 is looked for, first to last: directories of root. libfuse looks in PATH, which may hold anybody's,
+ * when it mounts and in ajf_stop: the caller sees to that.
+ */
+#define AJF_HELPER_PATH "/usr/bin:/bin:/usr/local/bin:/run/wrappers/bin"
+
 /* What a mount may have: compiled in, and granted by the kernel. */
 enum ajf_feature {
     AJF_FEATURE_PASSTHROUGH = 1 << 0,

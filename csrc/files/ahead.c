@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "files/ahead.h"
 
-#include "files/file.h"
+#include "files/fill.h"
+#include "files/opens.h"
 #include "mount.h"
-#include "ops/read.h"
 
 #define MOST_AT_ONCE 32 /* picks on the stack, 10 KiB; the rest comes with the next file that is read */
 #define SOON_NS (5 * AJF_NS_PER_S)  /* a quick reader in order is there by then: what is older makes room, */
@@ -21,14 +21,6 @@ void ajf_ahead_init(struct ajf *m)
     m->ahead.limit = min_u64(m->options.prefetch_bytes, m->cache.limit / 4);
 }
 
-void ajf_ahead_leave_locked(struct ajf *m, struct ajf_file *file)
-{
-    if (ajf_list_empty(&file->ahead))
-        return;
-    ajf_list_del(&file->ahead);
-    m->ahead.bytes -= file->size;
-}
-
 /* Drops those for which nobody has come; returns how many bytes there is room for. */
 static uint64_t make_room(struct ajf *m)
 {
@@ -39,7 +31,7 @@ static uint64_t make_room(struct ajf *m)
         struct ajf_file *file = AJF_CONTAINER(a->files.next, struct ajf_file, ahead);
         if (file->ahead_ns + (a->bytes > a->limit / 2 ? SOON_NS : KEEP_NS) > now)
             break;
-        ajf_ahead_leave_locked(m, file);
+        ajf_file_leave_ahead_locked(m, file);
         ajf_file_last_release_locked(m, file);
     }
     uint64_t room = a->bytes < a->limit ? a->limit - a->bytes : 0;
@@ -57,7 +49,7 @@ static void fetch(struct ajf *m, const struct ajf_inode_view *v)
         ajf_list_add(&m->ahead.files, &file->ahead);
         file->ahead_ns = ajf_now_ns();
         m->ahead.bytes += file->size;
-        if (ajf_read_ahead_locked(m, file))
+        if (ajf_fill_ahead_locked(m, file))
             ajf_file_retire_locked(m, file);
     }
     ajf_cache_unlock(&m->cache);

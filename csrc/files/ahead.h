@@ -16,19 +16,11 @@
 #ifndef AJF_FILES_AHEAD_H
 #define AJF_FILES_AHEAD_H
 
-#include "base/list.h"
-
 #include <stdbool.h>
 #include <stdint.h>
 
 struct ajf;
 struct ajf_file;
-
-struct ajf_ahead {
-    struct ajf_list files; /* lock; oldest first */
-    uint64_t bytes;        /* lock; of these */
-    uint64_t limit;        /* constant; 0: nothing is fetched ahead */
-};
 
 void ajf_ahead_init(struct ajf *m);
 /*
@@ -38,7 +30,5 @@ void ajf_ahead_init(struct ajf *m);
 bool ajf_ahead_is_news_locked(struct ajf *m, struct ajf_file *file);
 /* Fetches what is likely to be read after this file, and drops the reference. Takes locks. */
 void ajf_ahead_note(struct ajf *m, uint64_t nodeid);
-/* The file was opened, or is dropped. Idempotent. */
-void ajf_ahead_leave_locked(struct ajf *m, struct ajf_file *file);
 
 #endif

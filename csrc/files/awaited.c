@@ -3,7 +3,7 @@
 
 #include "base/sync.h"
 #include "files/file.h"
-#include "ops/read.h"
+#include "files/readers.h"
 
 bool ajf_page_is_needed(const struct ajf_cache *c, const struct ajf_page *page)
 {

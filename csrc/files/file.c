@@ -9,11 +9,9 @@
 #include <stdlib.h>
 #include <sys/ioctl.h>
 
+#include "base/bits.h"
 #include "base/passthrough.h"
 #include "mount.h"
-#include "ops/names.h"
-#include "ops/open.h"
-#include "ops/read.h"
 
 struct ajf_file *ajf_file_of_locked(struct ajf *m, uint64_t nodeid)
 {
@@ -51,12 +49,18 @@ static void close_extents_locked(struct ajf *m, struct ajf_file *file)
     file->n_extents = 0;
 }
 
-void ajf_file_push_close(struct ajf *m, const char *path, uint64_t handle)
+static int closed(struct ajf_fetch *f, size_t filled)
 {
-    struct ajf_fetch *f = ajf_fetch_new(m, AJF_FETCH_CLOSE, AJF_LANE_METADATA, strdup(path));
+    return ajf_fetch_claim(f) ? 0 : -EINVAL;
+}
+
+void ajf_file_push_close(struct ajf *m, uint64_t nodeid, uint64_t handle)
+{
+    static const struct ajf_fetch_ops ops = {
+        .bytes = sizeof(struct ajf_fetch), .counts = AJF_STAT_fetch_close, .done = closed};
+    struct ajf_fetch *f = ajf_fetch_new(m, &ops, AJF_FETCH_CLOSE, AJF_LANE_METADATA, nodeid, NULL);
     if (!f) {
-        ajf_log(&m->log, AJF_LOG_ERROR, "%s: out of memory, handle %llu of the source stays open", path,
-                (unsigned long long)handle);
+        ajf_log(&m->log, AJF_LOG_ERROR, "out of memory: handle %llu of the source stays open", (unsigned long long)handle);
         return;
     }
     f->info.handle = handle;
@@ -67,7 +71,7 @@ void ajf_file_push_close(struct ajf *m, const char *path, uint64_t handle)
 void ajf_file_close_handle_locked(struct ajf *m, struct ajf_file *file)
 {
     if (file->has_handle && file->handle)
-        ajf_file_push_close(m, file->path, file->handle);
+        ajf_file_push_close(m, file->nodeid, file->handle);
     if (file->has_handle && file->handle && m->opens_files)
         pay_back_locked(m, file, 1);
     file->has_handle = file->lazy;
@@ -85,20 +89,23 @@ void ajf_file_unref_locked(struct ajf *m, struct ajf_file *file)
     free(file->pages);
     free(file->have);
     free(file->claimed);
-    free(file->path);
+    ajf_inode_unref(&m->inodes, file->nodeid);
     free(file);
 }
 
-static struct ajf_file *file_new(struct ajf *m, uint64_t nodeid, uint64_t version, uint64_t size)
+void ajf_file_unref(struct ajf *m, struct ajf_file *file)
+{
+    pthread_mutex_lock(&m->cache.lock);
+    ajf_file_unref_locked(m, file);
+    ajf_cache_unlock(&m->cache);
+}
+
+struct ajf_file *ajf_file_new(struct ajf *m, uint64_t nodeid, uint64_t version, uint64_t size)
 {
     struct ajf_file *file = calloc(1, sizeof *file);
     if (!file)
         return NULL;
-    file->path = ajf_inode_path(&m->inodes, nodeid, NULL, 0);
-    if (!file->path) {
-        free(file);
-        return NULL;
-    }
+    ajf_inode_ref(&m->inodes, nodeid);
     file->nodeid = nodeid;
     file->version = version;
     file->size = size;
@@ -110,15 +117,50 @@ static struct ajf_file *file_new(struct ajf *m, uint64_t nodeid, uint64_t versio
     ajf_list_init(&file->readers);
     ajf_list_init(&file->fetches);
     ajf_list_init(&file->ahead);
-    ajf_file_queue_init(&file->queue);
+    ajf_turns_init(&file->turns);
     AJF_COUNT(&m->stats, files_born);
     return file;
 }
 
-static void occupy_locked(struct ajf *m, struct ajf_file *file)
+void ajf_file_leave_ahead_locked(struct ajf *m, struct ajf_file *file)
 {
-    m->cache.files[file->nodeid] = file;
-    ajf_inode_ref(&m->inodes, file->nodeid);
+    if (ajf_list_empty(&file->ahead))
+        return;
+    ajf_list_del(&file->ahead);
+    m->ahead.bytes -= file->size;
+}
+
+static int no_room(struct ajf_file *file)
+{
+    free(file->have);
+    free(file->claimed);
+    file->have = file->claimed = NULL;
+    file->store = AJF_STORE_NONE;
+    return -ENOMEM;
+}
+
+int ajf_file_make_places(const struct ajf_cache *c, struct ajf_file *file)
+{
+    file->n_granules = ajf_granule_up(file->size);
+    file->complete = !file->n_granules;
+    file->store = file->size <= c->slab_limit ? AJF_STORE_SLAB : AJF_STORE_MEMORY;
+    file->have = calloc(AJF_BITS_WORDS(file->n_granules) + 1, sizeof *file->have);
+    file->claimed = calloc(AJF_BITS_WORDS(file->n_granules) + 1, sizeof *file->claimed);
+    if (!file->have || !file->claimed)
+        return no_room(file);
+    if (file->store == AJF_STORE_SLAB)
+        return 0;
+    size_t n = (file->size + c->page_bytes - 1) / c->page_bytes;
+    file->pages = calloc(n, sizeof *file->pages);
+    if (!file->pages)
+        return no_room(file);
+    file->n_pages = n;
+    for (size_t i = 0; i < n; i++) {
+        file->pages[i].index = (uint32_t)i;
+        file->pages[i].file = file;
+        ajf_rank_init(&file->pages[i].rank);
+    }
+    return 0;
 }
 
 void ajf_file_retire_locked(struct ajf *m, struct ajf_file *file)
@@ -126,10 +168,14 @@ void ajf_file_retire_locked(struct ajf *m, struct ajf_file *file)
     if (m->cache.files[file->nodeid] != file)
         return;
     m->cache.files[file->nodeid] = NULL;
-    ajf_ahead_leave_locked(m, file);
+    ajf_file_leave_ahead_locked(m, file);
     file->abandoned = true;
-    ajf_inode_unref(&m->inodes, file->nodeid);
     ajf_file_unref_locked(m, file);
+}
+
+bool ajf_file_has(const struct ajf_file *file, uint64_t offset, uint64_t length)
+{
+    return file->complete || ajf_bits_all(file->have, ajf_granule(offset), ajf_granule_up(offset + length));
 }
 
 bool ajf_file_is_idle(const struct ajf_file *file)
@@ -161,33 +207,32 @@ void ajf_file_lost(struct ajf *m, const struct ajf_file *file)
     size_t len;
     char name[AJF_NAME_MAX];
     pthread_mutex_lock(&m->cache.lock);
-    bool current = m->cache.files[file->nodeid] == file; /* else the nodeid may be somebody else's by now */
-    if (current)
-        ajf_inode_ref(&m->inodes, file->nodeid);
+    bool current = m->cache.files[file->nodeid] == file; /* else another one has told already, or has taken its place */
     ajf_cache_unlock(&m->cache);
     if (!current)
         return;
     if (!ajf_inode_name(&m->inodes, file->nodeid, &parent, name, &len))
         ajf_dirs_drop(&m->dirs, parent);
     ajf_inode_gone(&m->inodes, file->nodeid);
-    ajf_inode_unref(&m->inodes, file->nodeid);
 }
 
 int ajf_file_reopen_locked(struct ajf *m, struct ajf_file *file)
 {
-    struct ajf_fetch *f = ajf_fetch_new(m, AJF_FETCH_OPEN, AJF_LANE_METADATA, strdup(file->path));
+    struct ajf_fetch *f = ajf_fetch_new(m, m->open_ops, AJF_FETCH_OPEN, AJF_LANE_METADATA, file->nodeid, NULL);
     if (!f)
         return -ENOMEM;
     f->info.version = file->version;
     f->info.size = file->size;
-    f->file = file;
+    f->turns = &file->turns;
+    ajf_file_fetch_of(f)->file = file;
+    ajf_list_init(&ajf_file_fetch_of(f)->by_file);
     if (!ajf_queue_push(&m->queue, f)) {
         ajf_fetch_free(f);
         return -ENOTCONN;
     }
     file->refs++;
     file->state = AJF_FILE_OPENING;
-    file->opening = f;
+    file->opening = ajf_file_fetch_of(f);
     file->opening_ns = ajf_now_ns();
     return 0;
 }
@@ -196,89 +241,6 @@ bool ajf_file_is_opening_long_locked(const struct ajf *m, const struct ajf_file 
 {
     return file->state == AJF_FILE_OPENING &&
            ajf_now_ns() - file->opening_ns >= m->waits.timeout_ns[class] / 2;
-}
-
-/* What was asked of the source is taken back, or given up when a fetcher has it. The caller holds a reference. */
-static void give_up_locked(struct ajf *m, struct ajf_file *file)
-{
-    ajf_read_cancel_locked(m, file);
-    if (file->opening && ajf_queue_cancel(&m->queue, file->opening)) {
-        ajf_fetch_free(file->opening);
-        ajf_file_unref_locked(m, file);
-    } else if (file->opening) {
-        ajf_queue_uncount(&m->queue, file->opening);
-        AJF_COUNT(&m->stats, fetch_abandoned);
-    }
-    file->opening = NULL;
-    AJF_LIST_FOR(f, &file->fetches)
-    {
-        ajf_queue_uncount(&m->queue, AJF_CONTAINER(f, struct ajf_fetch, by_file));
-        AJF_COUNT(&m->stats, fetch_abandoned);
-    }
-}
-
-/* A fresh, empty file takes the place of one that is in use. */
-static int replace_locked(struct ajf *m, struct ajf_file *file, uint64_t version, uint64_t size)
-{
-    struct ajf_file *fresh = file_new(m, file->nodeid, version, size);
-    if (!fresh || ajf_file_reopen_locked(m, fresh)) {
-        if (fresh)
-            ajf_file_unref_locked(m, fresh);
-        return -ENOMEM;
-    }
-    fresh->opens = file->opens;
-    fresh->mode = file->mode;
-    fresh->asker = file->asker;
-    fresh->store = AJF_STORE_NONE;
-    struct ajf_list *l;
-    while ((l = ajf_list_pop(&file->readers))) {
-        struct ajf_read *r = AJF_CONTAINER(l, struct ajf_read, link);
-        ajf_list_add(&fresh->readers, l);
-        fresh->refs++;
-        r->file = fresh;
-        file->refs--;
-    }
-    while ((l = ajf_list_pop(&file->opens_waiting))) {
-        ajf_list_add(&fresh->opens_waiting, l);
-        AJF_CONTAINER(l, struct ajf_call, link)->file = fresh;
-        fresh->refs++;
-        file->refs--;
-    }
-    give_up_locked(m, file);
-    file->refs -= file->opens;
-    fresh->refs += file->opens;
-    file->opens = 0;
-    ajf_inode_ref(&m->inodes, fresh->nodeid); /* so that the record lives from one to the other */
-    ajf_file_retire_locked(m, file);
-    occupy_locked(m, fresh);
-    ajf_inode_unref(&m->inodes, fresh->nodeid);
-    return 0;
-}
-
-void ajf_file_abandon_locked(struct ajf *m, struct ajf_file *file)
-{
-    if (file->abandoned)
-        return;
-    if (file->opens || !ajf_list_empty(&file->readers) || !ajf_list_empty(&file->opens_waiting)) {
-        replace_locked(m, file, file->version, file->size); /* out of memory: the next read times out as this one did */
-        return;
-    }
-    give_up_locked(m, file);
-    ajf_file_retire_locked(m, file);
-}
-
-bool ajf_file_grow(struct ajf *m, uint64_t nodeid, uint64_t from, const struct ajf_attr *attr, uint64_t expires_ns)
-{
-    pthread_mutex_lock(&m->cache.lock);
-    struct ajf_file *file = ajf_file_of_locked(m, nodeid);
-    bool quiet = file && file->opens && file->refs == 1 + file->opens; /* the slot's, and theirs */
-    bool grows = quiet && file->state == AJF_FILE_READY && file->version == from && attr->size >= file->size &&
-                 file->store != AJF_STORE_BORROWED && file->mode != AJF_MODE_PASSTHROUGH &&
-                 !replace_locked(m, file, attr->version, attr->size);
-    if (grows)
-        ajf_inode_renew(&m->inodes, nodeid, attr, expires_ns);
-    ajf_cache_unlock(&m->cache);
-    return grows;
 }
 
 /* -------------------------------------------------------------------------------------------------- granting */
@@ -309,8 +271,11 @@ static int32_t open_backing(struct ajf *m, struct ajf_file *file, int fd)
                     "passthrough needs CAP_SYS_ADMIN; files are read through the daemon (same bytes, slower)");
     } else if (!m->session.passthrough_warned) {
         m->session.passthrough_warned = true;
+        const char *why = errno == ELOOP ? "its bytes lie on an overlay (-o stack_depth=2 permits that)" : strerror(errno);
+        char *path = ajf_inode_path(&m->inodes, file->nodeid, NULL, 0);
         ajf_log(&m->log, AJF_LOG_WARN, "no passthrough for %s: %s; it is read through the daemon (same bytes, slower)",
-                file->path, errno == ELOOP ? "its bytes lie on an overlay (-o stack_depth=2 permits that)" : strerror(errno));
+                path ? path : "?", why);
+        free(path);
     }
     return 0;
 }
@@ -333,7 +298,7 @@ void ajf_file_grant_locked(struct ajf *m, struct ajf_file *file, struct fuse_fil
 {
     if (!file->opens)
         choose_mode_locked(m, file);
-    ajf_ahead_leave_locked(m, file);
+    ajf_file_leave_ahead_locked(m, file);
     file->opens++;
     file->refs++;
     fi->fh = 0;
@@ -369,81 +334,4 @@ bool ajf_file_usable(const struct ajf_file *file)
            (file->opens || file->complete || file->has_handle || file->store == AJF_STORE_BORROWED);
 }
 
-int ajf_file_make_locked(struct ajf *m, const struct ajf_inode_view *v, struct ajf_file **ret_file)
-{
-    struct ajf_file *file = ajf_file_of_locked(m, v->nodeid);
-    int err = 0;
-    if (v->stale)
-        return -ESTALE; /* the kernel looks the name up again */
-    if (!file) {
-        if (!(file = file_new(m, v->nodeid, v->attr.version, v->attr.size)))
-            return -ENOMEM;
-        /* Attributes that are true for this once (ajf.h) are no reason not to ask. */
-        bool lazy = m->lazy_open_bytes && v->attr.nlink && v->attr.size <= m->lazy_open_bytes;
-        err = lazy ? ajf_open_lazily_locked(m, file) : ajf_file_reopen_locked(m, file);
-        if (err)
-            ajf_file_unref_locked(m, file);
-        else
-            occupy_locked(m, file);
-    } else if (file->state == AJF_FILE_READY && !ajf_file_usable(file)) {
-        err = ajf_file_reopen_locked(m, file);
-    }
-    if (!err)
-        *ret_file = file;
-    return err;
-}
-
 /* -------------------------------------------------------------------------------------------------- releasing */
-
-void ajf_file_last_release_locked(struct ajf *m, struct ajf_file *file)
-{
-    if (file->mode == AJF_MODE_PASSTHROUGH) {
-        ajf_trash_backing_id(&m->cache.trash, fuse_session_fd(m->session.se), (uint32_t)file->backing_id);
-        AJF_COUNT(&m->stats, backing_ids_died);
-        file->backing_id = 0;
-        ajf_cache_shelve_locked(&m->cache, file, false);
-    }
-    file->mode = AJF_MODE_NONE;
-    file->noted = false;
-    file->prefetch = (struct ajf_prefetch){.clock = 0}; /* another program reads it in another way */
-    ajf_read_cancel_locked(m, file);
-    if (file->store == AJF_STORE_BORROWED || m->cache.transient || !file->n_have) {
-        if (file->state == AJF_FILE_READY)
-            ajf_file_retire_locked(m, file);
-    } else if (ajf_list_empty(&file->fetches)) {
-        ajf_file_close_handle_locked(m, file);
-    }
-}
-
-void ajf_file_release(struct ajf *m, uint64_t nodeid)
-{
-    pthread_mutex_lock(&m->cache.lock);
-    struct ajf_file *file = ajf_file_of_locked(m, nodeid);
-    if (file && file->opens) {
-        file->refs++;
-        if (!--file->opens)
-            ajf_file_last_release_locked(m, file);
-        file->refs--;
-        ajf_file_unref_locked(m, file);
-        ajf_cache_feed_locked(m);
-    }
-    ajf_cache_unlock(&m->cache);
-}
-
-bool ajf_file_is_open(struct ajf *m, uint64_t nodeid)
-{
-    pthread_mutex_lock(&m->cache.lock);
-    struct ajf_file *file = ajf_file_of_locked(m, nodeid);
-    bool open = file && file->opens;
-    ajf_cache_unlock(&m->cache);
-    return open;
-}
-
-uint64_t ajf_file_open_version(struct ajf *m, uint64_t nodeid)
-{
-    pthread_mutex_lock(&m->cache.lock);
-    struct ajf_file *file = ajf_file_of_locked(m, nodeid);
-    uint64_t version = file && file->opens ? file->version : 0;
-    ajf_cache_unlock(&m->cache);
-    return version;
-}

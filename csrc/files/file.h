@@ -33,7 +33,7 @@
 #include "kernel/wait.h"
 #include "memory/memfile.h"
 #include "names/inode.h"
-#include "source/queue.h"
+#include "source/fetch_queue.h"
 
 #define AJF_GRANULE_BYTES UINT64_C(4096) /* the kernel's page: finer reads do not exist */
 
@@ -45,14 +45,31 @@ enum ajf_file_mode { AJF_MODE_NONE, AJF_MODE_CACHED, AJF_MODE_PASSTHROUGH, AJF_M
 
 struct ajf_page;
 
+/* A fetch of a file: OPEN, or READ of some of its bytes. All is guarded by cache->lock. */
+struct ajf_file_fetch {
+    struct ajf_fetch fetch;
+    struct ajf_file *file; /* a reference */
+    /* READ */
+    struct ajf_list by_file; /* file->fetches */
+    size_t filled;
+    bool cancelled; /* nobody wants the rest */
+    bool prepared;  /* its memory is pinned */
+    bool starved;   /* in cache->starved */
+};
+
+static inline struct ajf_file_fetch *ajf_file_fetch_of(struct ajf_fetch *f)
+{
+    return AJF_CONTAINER(f, struct ajf_file_fetch, fetch);
+}
+
 struct ajf_file {
-    uint64_t nodeid, version, size;
-    char *path;
+    uint64_t nodeid; /* referenced */
+    uint64_t version, size;
     uint32_t refs; /* the slot, opens, fetches, readers, replies under way */
     enum ajf_file_state state;
     enum ajf_file_store store;
     enum ajf_file_mode mode;
-    struct ajf_fetch *opening; /* OPENING: the OPEN fetch; no reference */
+    struct ajf_file_fetch *opening; /* OPENING: the OPEN fetch; no reference */
     uint64_t opening_ns;       /* when it was queued */
     uint32_t opens; /* granted and not yet released */
     uint32_t asker; /* the user for whom it was opened first; AJF_NOBODY */
@@ -83,29 +100,38 @@ struct ajf_file {
     struct ajf_prefetch prefetch;
     uint64_t read_ns; /* when somebody wanted bytes that are fetched, last */
     uint64_t gap; /* where prefetch found no room; what is not far behind it waits until that is asked for again. 0: none */
-    struct ajf_list opens_waiting; /* struct ajf_call, each with a reference */
+    struct ajf_list opens_waiting; /* struct ajf_opener, each with a reference */
     struct ajf_list readers;       /* struct ajf_read */
-    struct ajf_list fetches;       /* struct ajf_fetch, queued or under way */
+    struct ajf_list fetches;       /* struct ajf_file_fetch, queued or under way */
     struct ajf_list ahead;         /* in m->ahead: fetched ahead and never opened, */
     uint64_t ahead_ns;             /* since */
-    struct ajf_file_queue queue;   /* the fetch queue's */
+    struct ajf_turns turns;        /* the fetch queue's */
+};
+
+/* The files that were fetched ahead of anybody (ahead.h). */
+struct ajf_ahead {
+    struct ajf_list files; /* lock; oldest first */
+    uint64_t bytes;        /* lock; of these */
+    uint64_t limit;        /* constant; 0: nothing is fetched ahead */
 };
 
 struct ajf;
-
-/* RELEASE of one handle; the last one ends the mode. */
-void ajf_file_release(struct ajf *m, uint64_t nodeid);
+struct ajf_cache;
 
 /* The file of a nodeid, or NULL; no reference is taken. */
 struct ajf_file *ajf_file_of_locked(struct ajf *m, uint64_t nodeid);
-/* True when some handle of this nodeid is open. Takes the lock. */
-bool ajf_file_is_open(struct ajf *m, uint64_t nodeid);
-/* The version of a file that is open; 0: none is. Takes the lock. */
-uint64_t ajf_file_open_version(struct ajf *m, uint64_t nodeid);
 void ajf_file_ref_locked(struct ajf_file *file);
 void ajf_file_unref_locked(struct ajf *m, struct ajf_file *file);
-/* The file in the slot, or a new one in it; OPENING where the source must be asked. 0, -ESTALE, -ENOMEM, -ENOTCONN. */
-int ajf_file_make_locked(struct ajf *m, const struct ajf_inode_view *v, struct ajf_file **ret_file);
+/* The same. Takes the lock. */
+void ajf_file_unref(struct ajf *m, struct ajf_file *file);
+/* A new one, which is in no slot; NULL when out of memory. */
+struct ajf_file *ajf_file_new(struct ajf *m, uint64_t nodeid, uint64_t version, uint64_t size);
+/* Its bytes will come into memory: makes what is counted of them. 0 or -ENOMEM. */
+int ajf_file_make_places(const struct ajf_cache *c, struct ajf_file *file);
+/* Whether all of [offset, offset + length) is there. */
+bool ajf_file_has(const struct ajf_file *file, uint64_t offset, uint64_t length);
+/* The file was opened, or is dropped: it is fetched ahead of nobody any more (ahead.h). Idempotent. */
+void ajf_file_leave_ahead_locked(struct ajf *m, struct ajf_file *file);
 /* READY, and can be read without asking the source to open it. */
 bool ajf_file_usable(const struct ajf_file *file);
 /*
@@ -113,12 +139,10 @@ bool ajf_file_usable(const struct ajf_file *file);
  * makes the kernel drop its pages (inode.h).
  */
 void ajf_file_grant_locked(struct ajf *m, struct ajf_file *file, struct fuse_file_info *fi);
-/* Nothing is open any more: ends the mode, and the file unless it has bytes worth keeping. */
-void ajf_file_last_release_locked(struct ajf *m, struct ajf_file *file);
 /* Counts the descriptors of a file, for the user who opened it first. */
 void ajf_file_pay_locked(struct ajf *m, struct ajf_file *file, uint32_t n);
 /* Has the source forget a handle. */
-void ajf_file_push_close(struct ajf *m, const char *path, uint64_t handle);
+void ajf_file_push_close(struct ajf *m, uint64_t nodeid, uint64_t handle);
 /* Asks the source to open the file (again). 0, -ENOMEM, or -ENOTCONN when the session has ended. */
 int ajf_file_reopen_locked(struct ajf *m, struct ajf_file *file);
 /* OPENING for more than half of the class's timeout: the source may hang in it. */
@@ -136,19 +160,6 @@ bool ajf_file_is_idle(const struct ajf_file *file);
 bool ajf_file_close_idle_locked(struct ajf *m);
 /* Drops a file that nothing uses from its slot. */
 void ajf_file_retire_locked(struct ajf *m, struct ajf_file *file);
-/*
- * Takes a file out of its slot whose fetch is lost, or whose bytes are wrong; when somebody uses it, a fresh, empty one
- * takes its place. Needs a reference.
- */
-void ajf_file_abandon_locked(struct ajf *m, struct ajf_file *file);
-
-/*
- * The source says that version `from` of an open file has become `attr`, which begins with all that was read of it: a
- * fresh, empty file of that version takes its place under those who have it open, and its record says so. The kernel
- * drops its pages when it is told of another size. False: it stays what it is, because another version is open, the
- * kernel reads it itself, or an answer is under way, which would end a page where the old version ended.
- */
-bool ajf_file_grow(struct ajf *m, uint64_t nodeid, uint64_t from, const struct ajf_attr *attr, uint64_t expires_ns);
 
 static inline size_t ajf_granule(uint64_t offset)
 {

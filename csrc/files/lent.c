@@ -116,8 +116,10 @@ void ajf_lent_copy(struct ajf *m, fuse_req_t req, const struct ajf_file *file, s
     if (n >= 0 && (size_t)n < size && file->n_extents > 1)
         n = -EIO; /* not what was lent: zeros in its place would be wrong bytes */
     if (n < 0) {
-        ajf_log(&m->log, AJF_LOG_ERROR, "%s at %llu+%zu: %s", file->path, (unsigned long long)offset, size,
+        char *path = ajf_inode_path(&m->inodes, file->nodeid, NULL, 0);
+        ajf_log(&m->log, AJF_LOG_ERROR, "%s at %llu+%zu: %s", path ? path : "?", (unsigned long long)offset, size,
                 strerror((int)-n));
+        free(path);
         fuse_reply_err(req, (int)-n);
     } else {
         AJF_COUNT_ADD(&m->stats, read_borrowed_bytes, n);

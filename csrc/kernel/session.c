@@ -12,9 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "files/lent.h"
 #include "mount.h"
-#include "ops/decode.h"
 
 extern char **environ;
 
@@ -54,12 +52,12 @@ static uint32_t choose_max_read(const struct ajf_options *o, size_t most_spliced
     return o->max_read || !half ? o->max_read : AJF_SCRATCH_BYTES / 2;
 }
 
-int ajf_session_mount(struct ajf *m, const char *mountpoint, const char *options)
+int ajf_session_mount(struct ajf *m, const struct fuse_lowlevel_ops *ops, size_t most_spliced, const char *mountpoint,
+                      const char *options)
 {
     struct ajf_session *s = &m->session;
     struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
     bool uring = m->options.io_uring && AJF_HAVE_IO_URING;
-    size_t most_spliced = ajf_lent_most_spliced();
     char max_read[32];
     int err = -ENOMEM;
     if (mountpoint[0] != '/')
@@ -73,7 +71,7 @@ int ajf_session_mount(struct ajf *m, const char *mountpoint, const char *options
         (s->max_read && fuse_opt_add_arg(&args, max_read)) || (uring && fuse_opt_add_arg(&args, "-oio_uring")))
         goto out;
     err = -EINVAL;
-    s->se = fuse_session_new(&args, &ajf_ops, sizeof ajf_ops, m);
+    s->se = fuse_session_new(&args, ops, sizeof *ops, m);
     if (!s->se)
         goto out;
     errno = 0;

@@ -17,6 +17,8 @@
 
 struct ajf;
 
+#define AJF_SCRATCH_BYTES (UINT64_C(1) << 20) /* largest READ: 256 pages */
+
 struct ajf_session {
     struct fuse_session *se;
     char *mountpoint;
@@ -33,7 +35,9 @@ struct ajf_session {
 
 void ajf_session_init(struct ajf_session *s);
 void ajf_session_done(struct ajf_session *s);
-int ajf_session_mount(struct ajf *m, const char *mountpoint, const char *options);
+/* With these operations; `most_spliced` is the largest READ that fits a pipe (lent.h). */
+int ajf_session_mount(struct ajf *m, const struct fuse_lowlevel_ops *ops, size_t most_spliced, const char *mountpoint,
+                      const char *options);
 /* Unmounts (lazily) what is still ours, and ends the connection. */
 void ajf_session_unmount(struct ajf *m);
 /* Frees it. No thread uses it any more. */

@@ -15,7 +15,6 @@
 #include "files/awaited.h"
 #include "files/file.h"
 #include "mount.h"
-#include "ops/read.h"
 
 #define MIB (UINT64_C(1) << 20)
 /*
@@ -583,8 +582,9 @@ void ajf_cache_feed_locked(struct ajf *m)
     struct ajf_list *starved = &m->cache.starved;
     while (!ajf_list_empty(starved)) {
         struct ajf_fetch *f = AJF_CONTAINER(ajf_list_pop(starved), struct ajf_fetch, link);
-        f->starved = !ajf_queue_push(&m->queue, f);
-        if (f->starved) { /* the session ends, and its file with it */
+        bool queued = ajf_queue_push(&m->queue, f);
+        ajf_file_fetch_of(f)->starved = !queued;
+        if (!queued) { /* the session ends, and its file with it */
             ajf_list_add_front(starved, &f->link);
             return;
         }

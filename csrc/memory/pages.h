@@ -29,7 +29,7 @@
 #include "memory/memfile.h"
 #include "memory/order.h"
 #include "memory/trash.h"
-#include "source/queue.h"
+#include "source/fetch_queue.h"
 
 struct ajf;
 struct ajf_file;

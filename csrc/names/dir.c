@@ -4,10 +4,9 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "mount.h"
-#include "ops/names.h"
-#include "ops/readdir.h"
 
 #define TELL_AGAIN_NS (60 * AJF_NS_PER_S)
 #define MOST_ASTRAY 4 /* files not read in the order of names, the first two of any reader, before another is tried */
@@ -22,9 +21,10 @@ static struct ajf_list *seats(struct ajf_dirs *d, uint64_t nodeid)
     return &d->seats[nodeid * UINT64_C(0x9e3779b97f4a7c15) >> 54];
 }
 
-void ajf_dirs_init(struct ajf_dirs *d, uint64_t most)
+void ajf_dirs_init(struct ajf_dirs *d, uint64_t most, ajf_dirs_tell tell)
 {
     memset(d, 0, sizeof *d);
+    d->tell = tell;
     pthread_mutex_init(&d->lock, NULL);
     for (int i = 0; i < AJF_DIR_BUCKETS; i++)
         ajf_list_init(&d->bucket[i]), ajf_list_init(&d->seats[i]);
@@ -143,7 +143,7 @@ static void renounce(struct ajf *m, const struct ajf_listing *l, size_t i, uint6
     const char *name = l->names + e->name_off;
     uint64_t nodeid = ajf_inode_outdate(&m->inodes, l->nodeid, name, e->name_len, learnt_ns);
     if (nodeid)
-        ajf_notify_name(&m->notify, l->nodeid, name, e->name_len, nodeid, S_ISDIR(e->attr.mode));
+        m->dirs.tell(m, l->nodeid, name, e->name_len, nodeid, S_ISDIR(e->attr.mode));
 }
 
 static void compare_snapshots(struct ajf *m, const struct ajf_listing *old, const struct ajf_listing *new)
@@ -286,7 +286,7 @@ static struct ajf_listing *good_locked(struct ajf_dirs *d, uint64_t nodeid)
     return l && !l->dropped && ajf_now_ns() < l->expires_ns ? l : NULL;
 }
 
-int ajf_dir_open(struct ajf *m, uint64_t nodeid, const struct fuse_file_info *fi, struct fuse_file_info *ret_fi)
+int ajf_dir_open(struct ajf *m, uint64_t nodeid, enum ajf_dir_cache *ret_cache, uint64_t *ret_fh)
 {
     struct ajf_dirs *d = &m->dirs;
     enum ajf_dir_cache is = AJF_DIR_UNSETTLED;
@@ -307,10 +307,8 @@ int ajf_dir_open(struct ajf *m, uint64_t nodeid, const struct fuse_file_info *fi
     pthread_mutex_unlock(&d->lock);
     if (l)
         free(seat);
-    *ret_fi = *fi;
-    ret_fi->cache_readdir = is != AJF_DIR_UNSETTLED;
-    ret_fi->keep_cache = is != AJF_DIR_FRESH;
-    ret_fi->fh = id | (is == AJF_DIR_FRESH ? (uint64_t)token << 32 : 0);
+    *ret_cache = is;
+    *ret_fh = id | (is == AJF_DIR_FRESH ? (uint64_t)token << 32 : 0);
     return 0;
 }
 
@@ -407,19 +405,12 @@ static struct ajf_listing *take_locked(struct ajf *m, uint64_t nodeid, uint64_t 
     return l;
 }
 
-bool ajf_dir_read(struct ajf *m, fuse_req_t req, uint64_t nodeid, uint64_t fh, size_t size, uint64_t offset, bool plus,
-                  struct ajf_listing *listed)
+struct ajf_listing *ajf_dir_take(struct ajf *m, uint64_t nodeid, uint64_t fh, struct ajf_listing *listed)
 {
     pthread_mutex_lock(&m->dirs.lock);
     struct ajf_listing *l = take_locked(m, nodeid, fh, listed);
     pthread_mutex_unlock(&m->dirs.lock);
-    if (!l)
-        return false;
-    int err = l->contents ? ajf_readdir_reply(m, req, l, size, offset, plus) : -ESTALE; /* held: it stays so */
-    if (err)
-        fuse_reply_err(req, -err);
-    ajf_dir_unref(m, l); /* the reply was quicker than this: the last RELEASEDIR may have come and gone */
-    return true;
+    return l;
 }
 
 int ajf_dir_find(struct ajf *m, uint64_t parent, const char *name, size_t len, uint64_t now_ns,

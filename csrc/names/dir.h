@@ -31,7 +31,6 @@
 
 #include "base/list.h"
 #include "base/types.h"
-#include "kernel/fuse.h"
 #include "names/inode.h"
 #include "names/listing.h"
 
@@ -53,6 +52,12 @@ struct ajf_dir_pick {
     char name[AJF_NAME_MAX];
 };
 
+struct ajf;
+
+/* Called when a name may stand for something else than was told last: nodeid 0, for nothing. Without locks. */
+typedef void (*ajf_dirs_tell)(struct ajf *m, uint64_t parent, const char *name, size_t len, uint64_t nodeid,
+                              bool directory);
+
 struct ajf_dirs {
     pthread_mutex_t lock;
     struct ajf_list bucket[AJF_DIR_BUCKETS]; /* lock; by nodeid */
@@ -67,27 +72,25 @@ struct ajf_dirs {
     uint64_t dropped_ns;                     /* lock; when a snapshot turned out to be out of date, whichever */
     uint64_t forgotten_ns;                   /* lock; when all that was known of some directories was to be forgotten */
     bool closed;                             /* lock; the connection is gone */
+    ajf_dirs_tell tell;                      /* constant */
 };
 
-struct ajf;
-
-void ajf_dirs_init(struct ajf_dirs *d, uint64_t most);
+void ajf_dirs_init(struct ajf_dirs *d, uint64_t most, ajf_dirs_tell tell);
 /* Drops every snapshot, open or not: the connection is gone. */
 void ajf_dirs_clear(struct ajf *m);
 void ajf_dirs_done(struct ajf_dirs *d);
 
-/* OPENDIR, with the current snapshot or a seat: 0 and ret_fi filled, or -ENOMEM. */
-int ajf_dir_open(struct ajf *m, uint64_t nodeid, const struct fuse_file_info *fi, struct fuse_file_info *ret_fi);
+/* OPENDIR, with the current snapshot or a seat: 0, what the kernel does with its cache, and the handle; or -ENOMEM. */
+int ajf_dir_open(struct ajf *m, uint64_t nodeid, enum ajf_dir_cache *ret_cache, uint64_t *ret_fh);
 void ajf_dir_release(struct ajf *m, uint64_t nodeid, uint64_t fh);
 /* As ajf_dir_release, of an open whose reply the kernel did not take: it has dropped nothing. */
 void ajf_dir_unopen(struct ajf *m, uint64_t nodeid, uint64_t fh);
 
 /*
- * READDIR or READDIRPLUS: answers `req`. False: there is no snapshot (any more); a LIST is needed, and `listed` is what it
- * brought (else NULL), however short its life.
+ * What a handle reads from, to be given back by ajf_dir_unref. NULL: there is no snapshot (any more), and a LIST is
+ * needed; `listed` is what it brought (else NULL), however short its life. One without contents was given up.
  */
-bool ajf_dir_read(struct ajf *m, fuse_req_t req, uint64_t nodeid, uint64_t fh, size_t size, uint64_t offset, bool plus,
-                  struct ajf_listing *listed);
+struct ajf_listing *ajf_dir_take(struct ajf *m, uint64_t nodeid, uint64_t fh, struct ajf_listing *listed);
 
 /*
  * Builds the snapshot of what the source was asked at asked_ns, and makes it current; one that was `offered` only where

@@ -4,10 +4,11 @@
 #include <errno.h>
 #include <fcntl.h>
 
-#include "files/file.h"
+#include "files/opens.h"
 #include "mount.h"
 #include "ops/open.h"
 #include "ops/read.h"
+#include "ops/readdir.h"
 
 /* The mount of a request, having counted it; with the debug option each is logged. */
 #define ENTER(req, stat, op, nodeid, what)                                                                                 \
@@ -88,9 +89,12 @@ static void release(fuse_req_t req, fuse_ino_t nodeid, struct fuse_file_info *fi
 
 static void opendir_(fuse_req_t req, fuse_ino_t nodeid, struct fuse_file_info *fi)
 {
-    struct fuse_file_info granted;
+    struct fuse_file_info granted = *fi;
+    enum ajf_dir_cache cache;
     ENTER(req, op_opendir, "Opendir", nodeid, "");
-    int err = ajf_dir_open(m, nodeid, fi, &granted);
+    int err = ajf_dir_open(m, nodeid, &cache, &granted.fh);
+    granted.cache_readdir = !err && cache != AJF_DIR_UNSETTLED;
+    granted.keep_cache = !err && cache != AJF_DIR_FRESH;
     if (err)
         fuse_reply_err(req, -err);
     else if (fuse_reply_open(req, &granted) < 0)
@@ -100,14 +104,14 @@ static void opendir_(fuse_req_t req, fuse_ino_t nodeid, struct fuse_file_info *f
 static void readdir_(fuse_req_t req, fuse_ino_t nodeid, size_t size, off_t offset, struct fuse_file_info *fi)
 {
     ENTER(req, op_readdir, "Readdir", nodeid, "");
-    if (!ajf_dir_read(m, req, nodeid, fi->fh, size, (uint64_t)offset, false, NULL))
+    if (!ajf_readdir(m, req, nodeid, fi->fh, size, (uint64_t)offset, false, NULL))
         ajf_names_list(m, req, nodeid, fi, size, (uint64_t)offset, false);
 }
 
 static void readdirplus(fuse_req_t req, fuse_ino_t nodeid, size_t size, off_t offset, struct fuse_file_info *fi)
 {
     ENTER(req, op_readdirplus, "Readdirplus", nodeid, "");
-    if (!ajf_dir_read(m, req, nodeid, fi->fh, size, (uint64_t)offset, true, NULL))
+    if (!ajf_readdir(m, req, nodeid, fi->fh, size, (uint64_t)offset, true, NULL))
         ajf_names_list(m, req, nodeid, fi, size, (uint64_t)offset, true);
 }
 

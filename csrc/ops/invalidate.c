@@ -1,20 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Forgetting a part of the tree before its time: the embedding program's side of notify.h.
- *
  * The daemon forgets first and the kernel afterwards, so that whoever the kernel sends to us meanwhile is not answered
  * from what was to be forgotten. Of the daemon, the listings go first: a reader that takes a name out of one looks
  * afterwards whether it is still good.
  */
+#include "ops/invalidate.h"
+
 #include <string.h>
 #include <sys/stat.h>
 
-#include "ajf.h"
-#include "kernel/notify.h"
 #include "mount.h"
-#include "names/dir.h"
-#include "names/inode.h"
-#include "ops/names.h"
 
 enum what { LISTINGS, RECORDS, KERNEL };
 
@@ -52,10 +47,9 @@ static void forget_unknown(struct ajf *m, const char *path, size_t len)
     ajf_inode_unref(&m->inodes, parent);
 }
 
-void ajf_invalidate(struct ajf *m, const char *path, size_t len)
+void ajf_invalidate_path(struct ajf *m, const char *path, size_t len)
 {
     uint64_t top = ajf_inode_resolve(&m->inodes, path, len);
-    ajf_names_forget(&m->names);
     ajf_dirs_forget(&m->dirs);
     if (!top) {
         forget_unknown(m, path, len);

@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "files/file.h"
+#include "files/opens.h"
+#include "kernel/reply.h"
 #include "mount.h"
 #include "names/dir.h"
 
@@ -29,64 +30,59 @@ static struct ajf_list *bucket(struct ajf_names *names, uint64_t nodeid)
     return &names->joinable[nodeid % AJF_NAMES_BUCKETS];
 }
 
-static struct ajf_fetch *find_locked(struct ajf_names *names, enum ajf_fetch_kind kind, uint64_t nodeid, const char *name)
+static struct ajf_ask *find_locked(struct ajf_names *names, enum ajf_fetch_kind kind, uint64_t nodeid, const char *name)
 {
     AJF_LIST_FOR(l, bucket(names, nodeid))
     {
-        struct ajf_fetch *f = AJF_CONTAINER(l, struct ajf_fetch, by_key);
+        struct ajf_ask *ask = AJF_CONTAINER(l, struct ajf_ask, by_key);
+        const struct ajf_fetch *f = &ask->fetch;
         if (f->info.kind == kind && f->nodeid == nodeid && !f->name == !name && (!name || !strcmp(f->name, name)))
-            return f;
+            return ask;
     }
     return NULL;
 }
 
-static struct ajf_fetch *fetch_for(struct ajf *m, enum ajf_fetch_kind kind, uint64_t nodeid, const char *name)
+static struct ajf_ask *ask_new(struct ajf *m, enum ajf_fetch_kind kind, uint64_t nodeid, const char *name)
 {
-    size_t len = name ? strlen(name) : 0;
-    struct ajf_fetch *f =
-        ajf_fetch_new(m, kind, AJF_LANE_METADATA, ajf_inode_path(&m->inodes, nodeid, name, len));
+    struct ajf_fetch *f = ajf_fetch_new(m, ajf_names_ops(kind), kind, AJF_LANE_METADATA, nodeid, name);
     if (!f)
         return NULL;
-    f->nodeid = nodeid;
-    f->name = name ? strdup(name) : NULL;
-    f->name_len = len;
-    if (name && !f->name) {
-        ajf_fetch_free(f);
-        return NULL;
-    }
-    ajf_inode_ref(&m->inodes, nodeid); /* until ajf_names_end: the answer may bind a name in it */
+    struct ajf_ask *ask = AJF_CONTAINER(f, struct ajf_ask, fetch);
+    ajf_list_init(&ask->calls);
+    ajf_list_init(&ask->by_key);
     if (kind == AJF_FETCH_STAT && !name && m->follows_growth)
         f->info.version = ajf_file_open_version(m, nodeid);
-    return f;
+    return ask;
 }
 
-static bool is_wanted_locked(const struct ajf_fetch *f)
+bool ajf_names_is_wanted_locked(const struct ajf_ask *ask)
 {
-    return !ajf_list_empty(&f->calls) || (f->info.kind == AJF_FETCH_STAT && f->nodeid == AJF_ROOT && !f->name);
+    const struct ajf_fetch *f = &ask->fetch;
+    return !ajf_list_empty(&ask->calls) || (f->info.kind == AJF_FETCH_STAT && f->nodeid == AJF_ROOT && !f->name);
 }
 
 static void drop_call(struct ajf *m, struct ajf_wait *w, int err)
 {
     struct ajf_call *call = AJF_CONTAINER(w, struct ajf_call, wait);
-    struct ajf_fetch *f, *queued = NULL;
+    struct ajf_ask *ask, *queued = NULL;
     pthread_mutex_lock(&m->names.lock);
-    f = call->fetch;
+    ask = call->ask;
     ajf_list_del(&call->link);
-    if (err == EIO && f)
-        ajf_list_del(&f->by_key); /* it may hang: whoever comes next shall ask anew */
-    if (f && !is_wanted_locked(f) && ajf_queue_cancel(&m->queue, f)) {
-        ajf_list_del(&f->by_key);
-        queued = f;
-    } else if (err == EIO && f && ajf_list_empty(&f->calls)) {
-        ajf_queue_uncount(&m->queue, f); /* it hangs in the source: its place shall not be missed */
+    if (err == EIO && ask)
+        ajf_list_del(&ask->by_key); /* it may hang: whoever comes next shall ask anew */
+    if (ask && !ajf_names_is_wanted_locked(ask) && ajf_queue_cancel(&m->queue, &ask->fetch)) {
+        ajf_list_del(&ask->by_key);
+        queued = ask;
+    } else if (err == EIO && ask && ajf_list_empty(&ask->calls)) {
+        ajf_queue_uncount(&m->queue, &ask->fetch); /* it hangs in the source: its place shall not be missed */
         AJF_COUNT(&m->stats, fetch_abandoned);
     }
     pthread_mutex_unlock(&m->names.lock);
     free(call);
     if (queued) {
         AJF_COUNT(&m->stats, fetch_cancelled);
-        queued->answered = true;
-        ajf_fetch_release(queued);
+        queued->fetch.answered = true;
+        ajf_fetch_release(&queued->fetch);
     }
 }
 
@@ -100,19 +96,19 @@ static void park(struct ajf *m, struct ajf_call *call, enum ajf_fetch_kind kind,
     call->wait.nodeid = nodeid;
     ajf_wait_arm(m, req);
     pthread_mutex_lock(&names->lock);
-    struct ajf_fetch *f = find_locked(names, kind, nodeid, name), *started = NULL;
-    if (!f && (f = started = fetch_for(m, kind, nodeid, name)))
-        ajf_list_add(bucket(names, nodeid), &f->by_key);
-    int err = f ? 0 : -ENOMEM;
-    if (f) {
-        call->fetch = f;
-        ajf_list_add(&f->calls, &call->link);
+    struct ajf_ask *ask = find_locked(names, kind, nodeid, name), *started = NULL;
+    if (!ask && (ask = started = ask_new(m, kind, nodeid, name)))
+        ajf_list_add(bucket(names, nodeid), &ask->by_key);
+    int err = ask ? 0 : -ENOMEM;
+    if (ask) {
+        call->ask = ask;
+        ajf_list_add(&ask->calls, &call->link);
         err = ajf_wait_park(m, &call->wait);
         if (err)
             ajf_list_del(&call->link);
     }
     if (started)
-        ajf_queue_push(&m->queue, started);
+        ajf_queue_push(&m->queue, &started->fetch);
     pthread_mutex_unlock(&names->lock);
     if (err) {
         fuse_reply_err(req, -err);
@@ -137,14 +133,7 @@ void ajf_names_forget(struct ajf_names *names)
     names->forgotten_ns = ajf_now_ns();
 }
 
-void ajf_names_begin(struct ajf *m, struct ajf_fetch *f)
-{
-    pthread_mutex_lock(&m->names.lock);
-    ajf_list_del(&f->by_key);
-    pthread_mutex_unlock(&m->names.lock);
-}
-
-static const struct ajf_fetch **overdue(struct ajf_names *names, const struct ajf_call *call)
+static const struct ajf_ask **overdue(struct ajf_names *names, const struct ajf_call *call)
 {
     return call->attributes ? &names->overdue_root : &names->overdue_statfs;
 }
@@ -154,7 +143,7 @@ static void answer_with_what_was_known(struct ajf *m, const struct ajf_call *cal
     struct ajf_inode_view v;
     if (call->attributes) {
         ajf_inode_get(&m->inodes, AJF_ROOT, &v);
-        ajf_names_reply_attr(m, call->wait.req, &v);
+        ajf_reply_attr(m, call->wait.req, &v);
         return;
     }
     pthread_mutex_lock(&m->names.lock);
@@ -167,8 +156,8 @@ static void answer_late(struct ajf *m, struct ajf_wait *w)
 {
     struct ajf_call *call = AJF_CONTAINER(w, struct ajf_call, wait);
     pthread_mutex_lock(&m->names.lock);
-    if (call->fetch)
-        *overdue(&m->names, call) = call->fetch;
+    if (call->ask)
+        *overdue(&m->names, call) = call->ask;
     pthread_mutex_unlock(&m->names.lock);
     answer_with_what_was_known(m, call);
 }
@@ -186,14 +175,6 @@ static void park_briefly(struct ajf *m, struct ajf_call *call, enum ajf_fetch_ki
     }
     answer_with_what_was_known(m, call);
     free(call);
-}
-
-bool ajf_names_is_wanted(struct ajf_fetch *f)
-{
-    pthread_mutex_lock(&f->m->names.lock);
-    bool wanted = is_wanted_locked(f);
-    pthread_mutex_unlock(&f->m->names.lock);
-    return wanted;
 }
 
 /* ------------------------------------------------------------------------------------------------ the requests */
@@ -232,9 +213,9 @@ void ajf_names_lookup(struct ajf *m, fuse_req_t req, uint64_t parent, const char
     }
     int err = look_up(m, parent, name, len, &v);
     if (!err) {
-        ajf_names_reply_entry(m, req, &v);
+        ajf_reply_entry(m, req, &v);
     } else if (err == -ENOENT) {
-        ajf_names_reply_negative(req, v.expires_ns);
+        ajf_reply_negative(req, v.expires_ns);
     } else {
         struct ajf_call *call = call_new(req, "Lookup");
         if (!call)
@@ -253,7 +234,7 @@ void ajf_names_getattr(struct ajf *m, fuse_req_t req, uint64_t nodeid)
     } else if (v.stale && !ajf_file_is_open(m, nodeid) && !S_ISDIR(v.attr.mode)) {
         fuse_reply_err(req, ESTALE); /* a path walk: the kernel looks the name up again */
     } else if ((v.stale && (!m->follows_growth || S_ISDIR(v.attr.mode))) || ajf_now_ns() < v.expires_ns) {
-        ajf_names_reply_attr(m, req, &v);
+        ajf_reply_attr(m, req, &v);
     } else {
         struct ajf_call *call = call_new(req, "Getattr");
         if (call && nodeid == AJF_ROOT) {
@@ -265,12 +246,13 @@ void ajf_names_getattr(struct ajf *m, fuse_req_t req, uint64_t nodeid)
     }
 }
 
-void ajf_names_confirm(struct ajf *m, fuse_req_t req, const struct ajf_inode_view *v, const struct fuse_file_info *fi)
+void ajf_names_confirm(struct ajf *m, fuse_req_t req, const struct ajf_inode_view *v, const struct fuse_file_info *fi,
+                       ajf_names_then open)
 {
     struct ajf_call *call = call_new(req, "Open");
     if (!call)
         return;
-    call->open = true;
+    call->open = open;
     call->fi = *fi;
     call->checked = (struct ajf_permissions){.mode = v->attr.mode, .uid = v->attr.uid, .gid = v->attr.gid};
     park(m, call, AJF_FETCH_STAT, v->nodeid, NULL);

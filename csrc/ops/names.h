@@ -20,19 +20,27 @@
 #include "kernel/fuse.h"
 #include "kernel/wait.h"
 #include "names/inode.h"
-#include "ops/names_reply.h"
-#include "source/queue.h"
+#include "source/fetch_queue.h"
 
-/* A parked request that is not a READ. */
+/* A fetch of metadata. */
+struct ajf_ask {
+    struct ajf_fetch fetch;
+    struct ajf_list calls;  /* names->lock; struct ajf_call */
+    struct ajf_list by_key; /* names->lock; joinable ones */
+};
+
+/* Goes on with an OPEN. */
+typedef void (*ajf_names_then)(struct ajf *m, fuse_req_t req, uint64_t nodeid, const struct fuse_file_info *fi);
+
+/* A parked request about a name, or about attributes. */
 struct ajf_call {
     struct ajf_wait wait;
-    struct ajf_list link;     /* fetch->calls (names->lock) or file->opens_waiting (cache->lock) */
-    struct ajf_fetch *fetch;  /* metadata; NULL: an OPEN */
-    struct ajf_file *file;    /* OPEN */
+    struct ajf_list link;     /* names->lock; ask->calls */
+    struct ajf_ask *ask;      /* metadata; NULL: it is answered already */
     struct fuse_file_info fi;
     bool lookup;              /* STAT: answer with an entry instead of attributes */
     bool attributes;          /* STAT that may be answered with what was known: the root's */
-    bool open;                /* STAT: an OPEN is granted if the source still says `checked`, by which it was permitted */
+    ajf_names_then open;      /* STAT: an OPEN goes on if the source still says `checked`, by which it was permitted */
     struct ajf_permissions checked;
     bool plus;                /* LIST: answer READDIRPLUS of wait.size at wait.offset instead of READDIR */
 };
@@ -43,7 +51,7 @@ struct ajf_names {
     pthread_mutex_t lock;
     struct ajf_list joinable[AJF_NAMES_BUCKETS]; /* lock; queued fetches, by kind and nodeid */
     /* lock; a STATFS, and a STAT of the root, for whose answer nobody waited any longer: nobody waits for another one */
-    const struct ajf_fetch *overdue_statfs, *overdue_root;
+    const struct ajf_ask *overdue_statfs, *overdue_root;
     struct statvfs statfs; /* lock; what was told last */
     _Atomic uint64_t forgotten_ns; /* what was asked until then, and is answered later, is true for that once */
 };
@@ -56,8 +64,9 @@ void ajf_names_done(struct ajf_names *names);
 void ajf_names_lookup(struct ajf *m, fuse_req_t req, uint64_t parent, const char *name);
 /* The root's are like ajf_names_statfs: it is there as long as the mount is. */
 void ajf_names_getattr(struct ajf *m, fuse_req_t req, uint64_t nodeid);
-/* OPEN of record `v`, which the kernel has permitted: ajf_open_confirmed if the source says the same, else ESTALE. */
-void ajf_names_confirm(struct ajf *m, fuse_req_t req, const struct ajf_inode_view *v, const struct fuse_file_info *fi);
+/* OPEN of record `v`, which the kernel has permitted: goes on with `open` if the source says the same, else ESTALE. */
+void ajf_names_confirm(struct ajf *m, fuse_req_t req, const struct ajf_inode_view *v, const struct fuse_file_info *fi,
+                       ajf_names_then open);
 void ajf_names_readlink(struct ajf *m, fuse_req_t req, uint64_t nodeid);
 /* Who watches a mount must not hang with its source: after a while the figures are those that were told last. */
 void ajf_names_statfs(struct ajf *m, fuse_req_t req);
@@ -70,23 +79,12 @@ void ajf_names_refresh(struct ajf *m, fuse_req_t req, uint64_t nodeid, const cha
 void ajf_names_list(struct ajf *m, fuse_req_t req, uint64_t nodeid, const struct fuse_file_info *fi, size_t size,
                    uint64_t offset, bool plus);
 
-/* The source says that a path leads to nothing, or to another file, by now; so it does when a parent was replaced. */
-static inline bool ajf_names_is_lost(int err)
-{
-    return err == ENOENT || err == ENOTDIR || err == ELOOP || err == ESTALE;
-}
-
 /* What has been asked for by now, and is not answered yet, is not to be remembered. */
 void ajf_names_forget(struct ajf_names *names);
 
-/* A fetcher took the fetch: nobody joins it any more. */
-void ajf_names_begin(struct ajf *m, struct ajf_fetch *f);
+/* What becomes of a fetch of each kind (names_answer.c). */
+const struct ajf_fetch_ops *ajf_names_ops(enum ajf_fetch_kind kind);
 /* Whether anybody waits for its answer. What is asked of the root serves those who come later, too. */
-bool ajf_names_is_wanted(struct ajf_fetch *f);
-void ajf_names_failed(struct ajf_fetch *f, int err);
-/* The source has forgotten what ajf_names_refresh named. */
-int ajf_names_forgotten(struct ajf_fetch *f);
-/* The fetcher gave the fetch back. */
-void ajf_names_end(struct ajf_fetch *f);
+bool ajf_names_is_wanted_locked(const struct ajf_ask *ask);
 
 #endif

@@ -6,10 +6,34 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "files/file.h"
+#include "files/opens.h"
+#include "kernel/reply.h"
 #include "mount.h"
 #include "names/dir.h"
-#include "ops/open.h"
+#include "ops/invalidate.h"
+#include "ops/readdir.h"
+
+static struct ajf_ask *ask_of(struct ajf_fetch *f)
+{
+    return AJF_CONTAINER(f, struct ajf_ask, fetch);
+}
+
+/* A fetcher took the fetch: nobody joins it any more. */
+static bool begin(struct ajf_fetch *f)
+{
+    pthread_mutex_lock(&f->m->names.lock);
+    ajf_list_del(&ask_of(f)->by_key);
+    pthread_mutex_unlock(&f->m->names.lock);
+    return true;
+}
+
+static bool is_wanted(struct ajf_fetch *f)
+{
+    pthread_mutex_lock(&f->m->names.lock);
+    bool wanted = ajf_names_is_wanted_locked(ask_of(f));
+    pthread_mutex_unlock(&f->m->names.lock);
+    return wanted;
+}
 
 /* Takes the calls of a list that still wait; those that somebody else took are left for him to unlink. */
 static void take_waiting_locked(struct ajf *m, struct ajf_list *waiting, struct ajf_list *ret_calls)
@@ -20,7 +44,7 @@ static void take_waiting_locked(struct ajf *m, struct ajf_list *waiting, struct 
         struct ajf_call *call = AJF_CONTAINER(l, struct ajf_call, link);
         bool mine = ajf_wait_take(m, &call->wait);
         ajf_list_del(l);
-        call->fetch = NULL;
+        call->ask = NULL;
         if (mine)
             ajf_list_add(ret_calls, l);
     }
@@ -36,9 +60,10 @@ static void take_waiting(struct ajf *m, struct ajf_list *waiting, struct ajf_lis
 /* Those that wait for the fetch. */
 static void take_calls(struct ajf_fetch *f, struct ajf_list *ret_calls)
 {
+    struct ajf_ask *ask = ask_of(f);
     pthread_mutex_lock(&f->m->names.lock);
-    ajf_list_del(&f->by_key); /* nobody joins an answer */
-    take_waiting_locked(f->m, &f->calls, ret_calls);
+    ajf_list_del(&ask->by_key); /* nobody joins an answer */
+    take_waiting_locked(f->m, &ask->calls, ret_calls);
     pthread_mutex_unlock(&f->m->names.lock);
 }
 
@@ -64,14 +89,6 @@ static void refuse(struct ajf *m, struct ajf_list *calls, int err)
     }
 }
 
-static int misfit(struct ajf_fetch *f)
-{
-    if (!f->answered)
-        ajf_log(&f->m->log, AJF_LOG_ERROR, "%s: the source gave a malformed answer; EIO", f->path);
-    ajf_fetch_fail(f, EIO);
-    return -EINVAL;
-}
-
 /* The source was asked before something was to be forgotten: looked at after its answer was noted, or both are missed. */
 static bool is_outdated(const struct ajf_fetch *f)
 {
@@ -93,7 +110,7 @@ static void attr_of_name(struct ajf_fetch *f, const struct ajf_attr *attr, uint6
         if (err)
             fuse_reply_err(call->wait.req, -err);
         else
-            ajf_names_reply_entry(m, call->wait.req, &v);
+            ajf_reply_entry(m, call->wait.req, &v);
     }
 }
 
@@ -130,11 +147,61 @@ static void inode_lost(struct ajf *m, uint64_t nodeid)
     ajf_inode_gone(&m->inodes, nodeid);
 }
 
+static void failed(struct ajf_fetch *f, int err)
+{
+    struct ajf_list calls;
+    take_calls(f, &calls);
+    refuse(f->m, &calls, err);
+}
+
+static void list_failed(struct ajf_fetch *f, int err)
+{
+    if (ajf_fetch_is_lost(err) && f->nodeid != AJF_ROOT)
+        inode_lost(f->m, f->nodeid);
+    /* The C library takes ENOENT for the end of a directory, and whoever mirrors the mount would take it for empty. */
+    failed(f, err == ENOENT ? ESTALE : err);
+}
+
+static void stat_of_inode_failed(struct ajf_fetch *f, int err)
+{
+    struct ajf *m = f->m;
+    struct ajf_list calls;
+    struct ajf_inode_view v;
+    if (!ajf_fetch_is_lost(err) || f->nodeid == AJF_ROOT) {
+        failed(f, err);
+        return;
+    }
+    take_calls(f, &calls);
+    inode_lost(m, f->nodeid);
+    bool open = ajf_file_is_open(m, f->nodeid) && !ajf_inode_get(&m->inodes, f->nodeid, &v);
+    FOR_CALLS (m, call, &calls) {
+        if (open && !call->open) /* fstat of an open file, which the protocol cannot tell from stat */
+            ajf_reply_attr(m, call->wait.req, &v);
+        else
+            fuse_reply_err(call->wait.req, ESTALE);
+    }
+}
+
+static void stat_failed(struct ajf_fetch *f, int err)
+{
+    struct ajf_list calls;
+    if (!f->name) {
+        stat_of_inode_failed(f, err);
+    } else if (err != ENOENT) {
+        failed(f, err);
+    } else {
+        uint64_t expires = no_such_name(f);
+        take_calls(f, &calls);
+        FOR_CALLS (f->m, call, &calls)
+            ajf_reply_negative(call->wait.req, expires);
+    }
+}
+
 static void confirm(struct ajf *m, const struct ajf_call *call, const struct ajf_inode_view *v)
 {
     const struct ajf_permissions is = {.mode = v->attr.mode, .uid = v->attr.uid, .gid = v->attr.gid};
-    if (ajf_names_permits_same(m, &call->checked, &is)) {
-        ajf_open_confirmed(m, call->wait.req, v->nodeid, &call->fi);
+    if (ajf_reply_permits_same(m, &call->checked, &is)) {
+        call->open(m, call->wait.req, v->nodeid, &call->fi);
     } else {
         inode_lost(m, v->nodeid); /* who was permitted by the same attributes, and comes now, is to be checked, too */
         fuse_reply_err(call->wait.req, ESTALE);
@@ -157,14 +224,14 @@ static void answer_inode(struct ajf_fetch *f)
         else if (call->open)
             confirm(m, call, &v);
         else
-            ajf_names_reply_attr(m, call->wait.req, &v);
+            ajf_reply_attr(m, call->wait.req, &v);
     }
 }
 
 static void attr_of_inode(struct ajf_fetch *f, const struct ajf_attr *attr, uint64_t expires)
 {
     if (ajf_inode_update(&f->m->inodes, f->nodeid, attr, expires))
-        ajf_names_failed(f, ESTALE);
+        stat_failed(f, ESTALE);
     else
         answer_inode(f);
 }
@@ -174,10 +241,10 @@ static bool is_type(uint32_t mode)
     return S_ISREG(mode) || S_ISDIR(mode) || S_ISLNK(mode);
 }
 
-int ajf_fetch_attr(struct ajf_fetch *f, const struct ajf_attr *attr)
+static int attr_told(struct ajf_fetch *f, const struct ajf_attr *attr)
 {
-    if (f->info.kind != AJF_FETCH_STAT || !is_type(attr->mode))
-        return misfit(f);
+    if (!is_type(attr->mode))
+        return ajf_fetch_misfit(f);
     if (!ajf_fetch_claim(f))
         return -EINVAL;
     /* Counted from the question: it may have changed since then. */
@@ -189,10 +256,10 @@ int ajf_fetch_attr(struct ajf_fetch *f, const struct ajf_attr *attr)
     return 0;
 }
 
-int ajf_fetch_grown(struct ajf_fetch *f, const struct ajf_attr *attr)
+static int grown(struct ajf_fetch *f, const struct ajf_attr *attr)
 {
-    if (f->info.kind != AJF_FETCH_STAT || !f->info.version || !S_ISREG(attr->mode))
-        return misfit(f);
+    if (!f->info.version || !S_ISREG(attr->mode))
+        return ajf_fetch_misfit(f);
     if (!ajf_fetch_claim(f))
         return -EINVAL;
     uint64_t expires = f->started_ns + f->m->options.attr_timeout_ns;
@@ -203,16 +270,17 @@ int ajf_fetch_grown(struct ajf_fetch *f, const struct ajf_attr *attr)
     return 0;
 }
 
-int ajf_fetch_list(struct ajf_fetch *f, const struct ajf_entry *entries, size_t n, const char *names, size_t names_len)
+static int listed_by_source(struct ajf_fetch *f, const struct ajf_entry *entries, size_t n, const char *names,
+                            size_t names_len)
 {
     struct ajf *m = f->m;
     struct ajf_list calls;
-    if (f->answered || f->info.kind != AJF_FETCH_LIST || n > UINT32_MAX)
-        return misfit(f);
+    if (f->answered || n > UINT32_MAX)
+        return ajf_fetch_misfit(f);
     struct ajf_listing *listed;
     int err = ajf_dir_listed(m, f->nodeid, entries, n, names, names_len, f->started_ns, false, &listed);
     if (err == -EINVAL)
-        return misfit(f);
+        return ajf_fetch_misfit(f);
     if (!ajf_fetch_claim(f)) {
         if (!err)
             ajf_dir_unref(m, listed);
@@ -224,16 +292,16 @@ int ajf_fetch_list(struct ajf_fetch *f, const struct ajf_entry *entries, size_t 
         return err == -ENOTCONN ? 0 : err;
     }
     FOR_CALLS (m, call, &calls)
-        ajf_dir_read(m, call->wait.req, f->nodeid, call->fi.fh, call->wait.size, call->wait.offset, call->plus, listed);
+        ajf_readdir(m, call->wait.req, f->nodeid, call->fi.fh, call->wait.size, call->wait.offset, call->plus, listed);
     ajf_dir_unref(m, listed);
     return 0;
 }
 
-int ajf_fetch_link(struct ajf_fetch *f, const char *target, size_t len)
+static int link_told(struct ajf_fetch *f, const char *target, size_t len)
 {
     struct ajf_list calls;
-    if (f->info.kind != AJF_FETCH_READLINK || !len || len >= 4096 || memchr(target, '\0', len))
-        return misfit(f);
+    if (!len || len >= 4096 || memchr(target, '\0', len))
+        return ajf_fetch_misfit(f);
     if (!ajf_fetch_claim(f))
         return -EINVAL;
     take_calls(f, &calls);
@@ -242,11 +310,9 @@ int ajf_fetch_link(struct ajf_fetch *f, const char *target, size_t len)
     return 0;
 }
 
-int ajf_fetch_statfs(struct ajf_fetch *f, const struct ajf_statfs *s)
+static int statfs_told(struct ajf_fetch *f, const struct ajf_statfs *s)
 {
     struct ajf_list calls;
-    if (f->info.kind != AJF_FETCH_STATFS)
-        return misfit(f);
     if (!ajf_fetch_claim(f))
         return -EINVAL;
     struct statvfs st = {.f_bsize = s->block_size,
@@ -277,21 +343,25 @@ static void refreshed(struct ajf *m, void *arg)
         fuse_reply_ioctl(call->wait.req, 0, NULL, 0);
 }
 
-int ajf_names_forgotten(struct ajf_fetch *f)
+/* The source has forgotten what ajf_names_refresh named. */
+static int forgotten(struct ajf_fetch *f, size_t filled)
 {
     struct ajf *m = f->m;
+    if (!ajf_fetch_claim(f))
+        return -EINVAL;
     struct ajf_list *waiting = malloc(sizeof *waiting);
     if (!waiting) {
-        ajf_names_failed(f, ENOMEM);
+        failed(f, ENOMEM);
         return -ENOMEM;
     }
     ajf_list_init(waiting);
-    ajf_invalidate(m, f->path, f->info.path_len);
+    ajf_names_forget(&m->names);
+    ajf_invalidate_path(m, f->path, f->info.path_len);
     pthread_mutex_lock(&m->names.lock);
-    ajf_list_del(&f->by_key);
-    AJF_LIST_FOR_SAFE(l, &f->calls)
+    ajf_list_del(&ask_of(f)->by_key);
+    AJF_LIST_FOR_SAFE(l, &ask_of(f)->calls)
     {
-        AJF_CONTAINER(l, struct ajf_call, link)->fetch = NULL;
+        AJF_CONTAINER(l, struct ajf_call, link)->ask = NULL;
         ajf_list_del(l);
         ajf_list_add(waiting, l);
     }
@@ -300,45 +370,29 @@ int ajf_names_forgotten(struct ajf_fetch *f)
     return 0;
 }
 
-void ajf_names_failed(struct ajf_fetch *f, int err)
-{
-    struct ajf *m = f->m;
-    struct ajf_list calls;
-    bool missing = err == ENOENT && f->name && f->info.kind == AJF_FETCH_STAT;
-    uint64_t expires = missing ? no_such_name(f) : 0;
-    if (f->info.kind == AJF_FETCH_LIST && ajf_names_is_lost(err) && f->nodeid != AJF_ROOT)
-        inode_lost(m, f->nodeid);
-    /* The C library takes ENOENT for the end of a directory, and whoever mirrors the mount would take it for empty. */
-    if (f->info.kind == AJF_FETCH_LIST && err == ENOENT)
-        err = ESTALE;
-    take_calls(f, &calls);
-    if (missing) {
-        FOR_CALLS (m, call, &calls)
-            ajf_names_reply_negative(call->wait.req, expires);
-    } else if (!f->name && f->info.kind == AJF_FETCH_STAT && ajf_names_is_lost(err) && f->nodeid != AJF_ROOT) {
-        inode_lost(m, f->nodeid);
-        struct ajf_inode_view v;
-        bool open = ajf_file_is_open(m, f->nodeid) && !ajf_inode_get(&m->inodes, f->nodeid, &v);
-        FOR_CALLS (m, call, &calls) {
-            if (open && !call->open) /* fstat of an open file, which the protocol cannot tell from stat */
-                ajf_names_reply_attr(m, call->wait.req, &v);
-            else
-                fuse_reply_err(call->wait.req, ESTALE);
-        }
-    } else {
-        refuse(m, &calls, err);
-    }
-}
-
-void ajf_names_end(struct ajf_fetch *f)
+static void end(struct ajf_fetch *f)
 {
     struct ajf_names *names = &f->m->names;
-    pthread_mutex_lock(&f->m->names.lock);
-    if (names->overdue_statfs == f)
+    struct ajf_ask *ask = ask_of(f);
+    pthread_mutex_lock(&names->lock);
+    if (names->overdue_statfs == ask)
         names->overdue_statfs = NULL;
-    if (names->overdue_root == f)
+    if (names->overdue_root == ask)
         names->overdue_root = NULL;
-    ajf_list_del(&f->by_key);
-    pthread_mutex_unlock(&f->m->names.lock);
-    ajf_inode_unref(&f->m->inodes, f->nodeid);
+    ajf_list_del(&ask->by_key);
+    pthread_mutex_unlock(&names->lock);
+}
+
+const struct ajf_fetch_ops *ajf_names_ops(enum ajf_fetch_kind kind)
+{
+#define ASK(what) .bytes = sizeof(struct ajf_ask), .counts = AJF_STAT_##what, .begin = begin, .end = end
+    static const struct ajf_fetch_ops ops[] = {
+        [AJF_FETCH_STAT] = {ASK(fetch_stat), .wanted = is_wanted, .attr = attr_told, .grown = grown, .failed = stat_failed},
+        [AJF_FETCH_LIST] = {ASK(fetch_list), .wanted = is_wanted, .list = listed_by_source, .failed = list_failed},
+        [AJF_FETCH_READLINK] = {ASK(fetch_readlink), .link = link_told, .failed = failed},
+        [AJF_FETCH_STATFS] = {ASK(fetch_statfs), .statfs = statfs_told, .failed = failed},
+        [AJF_FETCH_FORGET] = {ASK(fetch_forget), .done = forgotten, .failed = failed},
+    };
+#undef ASK
+    return &ops[kind];
 }

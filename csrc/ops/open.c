@@ -1,8 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Replies go out after the lock is dropped; a granted open is counted before its reply, so that a RELEASE of another
- * handle cannot end the mode in between, and taken back when the reply fails.
- */
 #include "ops/open.h"
 
 #include <errno.h>
@@ -11,10 +7,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/bits.h"
+#include "files/ahead.h"
+#include "files/fill.h"
+#include "files/opens.h"
+#include "files/opens_waiting.h"
+#include "files/readers.h"
+#include "kernel/reply.h"
 #include "mount.h"
 #include "ops/names.h"
-#include "ops/read.h"
 
 #define TELL_AGAIN_NS (60 * AJF_NS_PER_S)
 
@@ -25,10 +25,10 @@ static void take_back_locked(struct ajf *m, struct ajf_file *file)
 {
     bool unwanted = file->state == AJF_FILE_OPENING && !file->abandoned && !file->opens &&
                     ajf_list_empty(&file->opens_waiting) && ajf_list_empty(&file->readers);
-    if (!unwanted || !file->opening || !ajf_queue_cancel(&m->queue, file->opening))
+    if (!unwanted || !file->opening || !ajf_queue_cancel(&m->queue, &file->opening->fetch))
         return;
     AJF_COUNT(&m->stats, fetch_cancelled);
-    ajf_fetch_free(file->opening);
+    ajf_fetch_free(&file->opening->fetch);
     file->opening = NULL;
     file->state = AJF_FILE_READY;
     if (!file->n_have)
@@ -38,13 +38,13 @@ static void take_back_locked(struct ajf *m, struct ajf_file *file)
 
 static void drop_open(struct ajf *m, struct ajf_wait *w, int err)
 {
-    struct ajf_call *call = AJF_CONTAINER(w, struct ajf_call, wait);
+    struct ajf_opener *call = AJF_CONTAINER(w, struct ajf_opener, wait);
     pthread_mutex_lock(&m->cache.lock);
     struct ajf_file *file = call->file;
     ajf_list_del(&call->link);
     /* The source hangs: whoever comes next shall ask anew. */
     bool hangs = ajf_file_is_opening_long_locked(m, file, AJF_WAIT_METADATA) ||
-                 (w->class == AJF_WAIT_DATA && ajf_read_is_stuck_locked(m, file, 0, file->size));
+                 (w->class == AJF_WAIT_DATA && ajf_fill_is_stuck_locked(m, file, 0, file->size));
     if (err == EIO && !file->abandoned && hangs) {
         ajf_file_abandon_locked(m, file);
     } else if (file->state == AJF_FILE_READY && !file->abandoned && !file->opens &&
@@ -60,7 +60,7 @@ static void drop_open(struct ajf *m, struct ajf_wait *w, int err)
 static int park_open_locked(struct ajf *m, struct ajf_file *file, fuse_req_t req, const struct fuse_file_info *fi,
                             enum ajf_wait_class class)
 {
-    struct ajf_call *call = calloc(1, sizeof *call);
+    struct ajf_opener *call = calloc(1, sizeof *call);
     if (!call)
         return -ENOMEM;
     call->wait = (struct ajf_wait){
@@ -78,18 +78,6 @@ static int park_open_locked(struct ajf *m, struct ajf_file *file, fuse_req_t req
     return 0;
 }
 
-static void reply_open(struct ajf *m, fuse_req_t req, uint64_t nodeid, const struct fuse_file_info *fi)
-{
-    if (fuse_reply_open(req, fi) >= 0)
-        return;
-    /* The kernel gave up waiting: it will send no RELEASE, and has dropped nothing. */
-    if (fi->fh) {
-        ajf_inode_spoil(&m->inodes, nodeid);
-        ajf_inode_settle(&m->inodes, nodeid, (uint32_t)fi->fh);
-    }
-    ajf_file_release(m, nodeid);
-}
-
 /* Whether its first bytes shall tell that the source has this version still. */
 static bool is_unproved(const struct ajf_file *file, const struct ajf_inode_view *v, const struct fuse_file_info *fi)
 {
@@ -103,8 +91,8 @@ static int prove_locked(struct ajf *m, struct ajf_file *file, fuse_req_t req, co
     int err = park_open_locked(m, file, req, fi, AJF_WAIT_DATA);
     if (err)
         return err;
-    ajf_ahead_leave_locked(m, file); /* it has somebody now */
-    ajf_read_first_locked(m, file);  /* out of memory: the deadline answers */
+    ajf_file_leave_ahead_locked(m, file); /* it has somebody now */
+    ajf_fill_first_locked(m, file);  /* out of memory: the deadline answers */
     *ret_noted = ajf_ahead_is_news_locked(m, file);
     return 0;
 }
@@ -114,6 +102,8 @@ static bool is_unconfirmed(const struct ajf *m, const struct ajf_file *file, uin
 {
     return m->confirms_opens && uid && uid != file->asker;
 }
+
+static void open_confirmed(struct ajf *m, fuse_req_t req, uint64_t nodeid, const struct fuse_file_info *fi);
 
 static void open_file(struct ajf *m, fuse_req_t req, uint64_t nodeid, const struct fuse_file_info *fi, bool confirmed)
 {
@@ -141,11 +131,16 @@ static void open_file(struct ajf *m, fuse_req_t req, uint64_t nodeid, const stru
     if (err)
         fuse_reply_err(req, -err);
     else if (ask)
-        ajf_names_confirm(m, req, &v, fi);
+        ajf_names_confirm(m, req, &v, fi, open_confirmed);
     else if (now)
-        reply_open(m, req, nodeid, &granted);
+        ajf_openers_reply(m, req, nodeid, &granted);
     if (noted)
         ajf_ahead_note(m, nodeid);
+}
+
+static void open_confirmed(struct ajf *m, fuse_req_t req, uint64_t nodeid, const struct fuse_file_info *fi)
+{
+    open_file(m, req, nodeid, fi, true);
 }
 
 void ajf_open(struct ajf *m, fuse_req_t req, uint64_t nodeid, const struct fuse_file_info *fi)
@@ -153,55 +148,7 @@ void ajf_open(struct ajf *m, fuse_req_t req, uint64_t nodeid, const struct fuse_
     open_file(m, req, nodeid, fi, false);
 }
 
-void ajf_open_confirmed(struct ajf *m, fuse_req_t req, uint64_t nodeid, const struct fuse_file_info *fi)
-{
-    open_file(m, req, nodeid, fi, true);
-}
-
 /* ------------------------------------------------------------------------------------- answers of the source */
-
-static int no_room(struct ajf_file *file)
-{
-    free(file->have);
-    free(file->claimed);
-    file->have = file->claimed = NULL;
-    file->store = AJF_STORE_NONE;
-    return -ENOMEM;
-}
-
-static int make_room_for_bytes(const struct ajf_cache *c, struct ajf_file *file)
-{
-    file->n_granules = ajf_granule_up(file->size);
-    file->complete = !file->n_granules;
-    file->store = file->size <= c->slab_limit ? AJF_STORE_SLAB : AJF_STORE_MEMORY;
-    file->have = calloc(AJF_BITS_WORDS(file->n_granules) + 1, sizeof *file->have);
-    file->claimed = calloc(AJF_BITS_WORDS(file->n_granules) + 1, sizeof *file->claimed);
-    if (!file->have || !file->claimed)
-        return no_room(file);
-    if (file->store == AJF_STORE_SLAB)
-        return 0;
-    size_t n = (file->size + c->page_bytes - 1) / c->page_bytes;
-    file->pages = calloc(n, sizeof *file->pages);
-    if (!file->pages)
-        return no_room(file);
-    file->n_pages = n;
-    for (size_t i = 0; i < n; i++) {
-        file->pages[i].index = (uint32_t)i;
-        file->pages[i].file = file;
-        ajf_rank_init(&file->pages[i].rank);
-    }
-    return 0;
-}
-
-int ajf_open_lazily_locked(struct ajf *m, struct ajf_file *file)
-{
-    int err = make_room_for_bytes(&m->cache, file);
-    if (err)
-        return err;
-    file->state = AJF_FILE_READY;
-    file->lazy = file->has_handle = true;
-    return 0;
-}
 
 /* Of a lent file, which may be written in place. */
 static uint64_t stamp_of(int fd)
@@ -236,60 +183,29 @@ static void borrow_locked(struct ajf *m, struct ajf_file *file, const struct ope
         ajf_inode_saw(&m->inodes, file->nodeid, o->stamp);
 }
 
-/* Ends OPENING: takes the calls that wait for it. The caller holds a reference. */
-static void end_opening_locked(struct ajf *m, struct ajf_file *file, struct ajf_list *ret_calls)
-{
-    struct ajf_list *l, later;
-    ajf_list_init(&later);
-    while ((l = ajf_list_pop(&file->opens_waiting))) {
-        struct ajf_call *call = AJF_CONTAINER(l, struct ajf_call, link);
-        bool mine = ajf_wait_take(m, &call->wait);
-        ajf_list_add(mine ? ret_calls : &later, l);
-        file->refs -= mine; /* the caller has another */
-    }
-    while ((l = ajf_list_pop(&later)))
-        ajf_list_add(&file->opens_waiting, l); /* its taker unlinks and frees it */
-    file->state = AJF_FILE_READY;
-    file->opening = NULL;
-}
-
-static void answer_calls(struct ajf *m, struct ajf_list *calls, int err)
-{
-    struct ajf_list *l;
-    while ((l = ajf_list_pop(calls))) {
-        struct ajf_call *call = AJF_CONTAINER(l, struct ajf_call, link);
-        if (err)
-            fuse_reply_err(call->wait.req, err);
-        else
-            reply_open(m, call->wait.req, call->wait.nodeid, &call->fi);
-        ajf_wait_answered(m, &call->wait, -err);
-        free(call);
-    }
-}
-
-void ajf_open_failed(struct ajf_fetch *f, int err)
+static void open_failed(struct ajf_fetch *f, int err)
 {
     struct ajf *m = f->m;
-    struct ajf_file *file = f->file;
+    struct ajf_file *file = ajf_file_fetch_of(f)->file;
     struct ajf_list calls, readers;
     ajf_list_init(&calls);
     ajf_list_init(&readers);
-    if (ajf_names_is_lost(err))
+    if (ajf_fetch_is_lost(err))
         ajf_file_lost(m, file);
     pthread_mutex_lock(&m->cache.lock);
     file->refs++;
     if (!file->abandoned) {
-        end_opening_locked(m, file, &calls);
-        ajf_read_take_hopeless_locked(m, file, 0, file->size, &readers); /* those that come later open it anew */
+        ajf_openers_take_locked(m, file, &calls);
+        ajf_readers_take_hopeless_locked(m, file, 0, file->size, &readers); /* those that come later open it anew */
     }
     ajf_cache_unlock(&m->cache);
-    ajf_read_answer(m, file, &readers, ajf_names_is_lost(err) ? EIO : err);
+    ajf_readers_answer(m, file, &readers, ajf_fetch_is_lost(err) ? EIO : err);
     pthread_mutex_lock(&m->cache.lock);
     if (!file->opens && file->state == AJF_FILE_READY && ajf_list_empty(&file->opens_waiting))
         ajf_file_retire_locked(m, file);
     ajf_file_unref_locked(m, file);
     ajf_cache_unlock(&m->cache);
-    answer_calls(m, &calls, err);
+    ajf_openers_answer(m, &calls, err);
 }
 
 /* The kernel will hold the file itself. */
@@ -314,11 +230,13 @@ static int pay_locked(struct ajf *m, struct ajf_file *file, const struct opened 
     uint64_t now = ajf_now_ns();
     if (!d->told_ns || now - d->told_ns >= TELL_AGAIN_NS) {
         d->told_ns = now;
+        char *path = ajf_inode_path(&m->inodes, file->nodeid, NULL, 0);
         ajf_log(&m->log, AJF_LOG_ERROR,
                 "%s: user %u has %llu files open here, and all users %llu of the %llu that fit; EMFILE for who has most. "
                 "A higher limit of open files helps (ulimit -Hn, LimitNOFILE=)",
-                file->path, file->asker, (unsigned long long)ajf_descriptors_of(d, file->asker),
+                path ? path : "?", file->asker, (unsigned long long)ajf_descriptors_of(d, file->asker),
                 (unsigned long long)d->used, (unsigned long long)d->most);
+        free(path);
     }
     return -EMFILE;
 }
@@ -341,36 +259,7 @@ static int accept_locked(struct ajf *m, struct ajf_file *file, const struct open
         borrow_locked(m, file, o);
         return 0;
     }
-    return file->store == AJF_STORE_NONE ? make_room_for_bytes(&m->cache, file) : 0;
-}
-
-static void grant_waiting_locked(struct ajf *m, struct ajf_file *file, struct ajf_list *ret_calls)
-{
-    end_opening_locked(m, file, ret_calls);
-    AJF_LIST_FOR(l, ret_calls)
-        ajf_file_grant_locked(m, file, &AJF_CONTAINER(l, struct ajf_call, link)->fi);
-}
-
-void ajf_open_proved(struct ajf *m, struct ajf_file *file)
-{
-    struct ajf_list calls;
-    ajf_list_init(&calls);
-    pthread_mutex_lock(&m->cache.lock);
-    if (file->state == AJF_FILE_READY && !file->abandoned)
-        grant_waiting_locked(m, file, &calls);
-    ajf_cache_unlock(&m->cache);
-    answer_calls(m, &calls, 0);
-}
-
-void ajf_open_refused(struct ajf *m, struct ajf_file *file, int err)
-{
-    struct ajf_list calls;
-    ajf_list_init(&calls);
-    pthread_mutex_lock(&m->cache.lock);
-    if (file->state == AJF_FILE_READY && !file->n_have)
-        end_opening_locked(m, file, &calls);
-    ajf_cache_unlock(&m->cache);
-    answer_calls(m, &calls, err);
+    return file->store == AJF_STORE_NONE ? ajf_file_make_places(&m->cache, file) : 0;
 }
 
 static bool sane(const struct ajf_extent *extents, size_t n, uint64_t size)
@@ -388,21 +277,21 @@ static bool sane(const struct ajf_extent *extents, size_t n, uint64_t size)
 }
 
 /* The kernel permitted the opens of the file by something else than the source shows now. */
-static bool permits_otherwise(const struct ajf_fetch *f)
+static bool permits_otherwise(struct ajf_fetch *f)
 {
     struct ajf *m = f->m;
     struct ajf_inode_view v;
-    if (!m->confirms_opens || !f->has_permissions || ajf_inode_get(&m->inodes, f->file->nodeid, &v))
+    if (!m->confirms_opens || !f->has_permissions || ajf_inode_get(&m->inodes, f->nodeid, &v))
         return false;
     const struct ajf_permissions shown = {.mode = v.attr.mode, .uid = v.attr.uid, .gid = v.attr.gid};
-    return !ajf_names_permits_same(m, &shown, &f->permissions);
+    return !ajf_reply_permits_same(m, &shown, &f->permissions);
 }
 
-int ajf_open_answered(struct ajf_fetch *f, uint64_t handle, uint64_t version, uint64_t size,
-                    const struct ajf_extent *extents, size_t n)
+static int opened_by_source(struct ajf_fetch *f, uint64_t handle, uint64_t version, uint64_t size,
+                            const struct ajf_extent *extents, size_t n)
 {
     struct ajf *m = f->m;
-    struct ajf_file *file = f->file;
+    struct ajf_file *file = ajf_file_fetch_of(f)->file;
     struct ajf_list calls;
     int err = 0;
     bool keeps = false, refused = permits_otherwise(f);
@@ -432,10 +321,10 @@ int ajf_open_answered(struct ajf_fetch *f, uint64_t handle, uint64_t version, ui
     }
     if (!err) {
         if (refused) /* it is opened again for those who have it open */
-            end_opening_locked(m, file, &calls);
+            ajf_openers_take_locked(m, file, &calls);
         else
-            grant_waiting_locked(m, file, &calls);
-        ajf_read_resume_locked(m, file);
+            ajf_openers_grant_locked(m, file, &calls);
+        ajf_fill_resume_locked(m, file);
         if (!file->opens && ajf_list_empty(&file->opens_waiting))
             ajf_file_last_release_locked(m, file); /* everybody who wanted it has gone */
     }
@@ -446,24 +335,33 @@ int ajf_open_answered(struct ajf_fetch *f, uint64_t handle, uint64_t version, ui
             close(extents[i].fd);
         free(opened.extents);
         if (handle)
-            ajf_file_push_close(m, f->path, handle);
+            ajf_file_push_close(m, f->nodeid, handle);
     }
     if (err)
-        ajf_open_failed(f, err);
+        open_failed(f, err);
     else if (refused)
         ajf_file_lost(m, file);
     if (!err)
-        answer_calls(m, &calls, refused ? ESTALE : 0);
+        ajf_openers_answer(m, &calls, refused ? ESTALE : 0);
     if (lent)
-        ajf_read_serve_borrowed(m, file); /* who read while it was opened anew */
+        ajf_readers_serve_borrowed(m, file); /* who read while it was opened anew */
     return err == EIO ? -EINVAL : 0;
 }
 
-void ajf_open_end(struct ajf_fetch *f)
+static void end(struct ajf_fetch *f)
 {
+    struct ajf_file_fetch *opening = ajf_file_fetch_of(f);
     pthread_mutex_lock(&f->m->cache.lock);
-    if (f->file->opening == f)
-        f->file->opening = NULL;
-    ajf_file_unref_locked(f->m, f->file);
+    if (opening->file->opening == opening)
+        opening->file->opening = NULL;
+    ajf_file_unref_locked(f->m, opening->file);
     ajf_cache_unlock(&f->m->cache);
 }
+
+const struct ajf_fetch_ops ajf_open_ops = {
+    .bytes = sizeof(struct ajf_file_fetch),
+    .counts = AJF_STAT_fetch_open,
+    .opened = opened_by_source,
+    .failed = open_failed,
+    .end = end,
+};

@@ -23,27 +23,14 @@
 
 #include "base/types.h"
 #include "kernel/fuse.h"
-#include "source/queue.h"
+#include "source/fetch_queue.h"
 
 struct ajf;
 
 /* OPEN for reading: answers `req`, at once or when the source has opened the file. */
 void ajf_open(struct ajf *m, fuse_req_t req, uint64_t nodeid, const struct fuse_file_info *fi);
 
-/* OPEN that the source has confirmed (ajf_confirm_opens): as ajf_open. */
-void ajf_open_confirmed(struct ajf *m, fuse_req_t req, uint64_t nodeid, const struct fuse_file_info *fi);
-
-/* The first bytes of a file are there, or will not come (`err`, positive): answers the opens that wait for them. */
-void ajf_open_proved(struct ajf *m, struct ajf_file *file);
-void ajf_open_refused(struct ajf *m, struct ajf_file *file, int err);
-
-/* A new file that the source need not open: READY, without a byte. 0 or -ENOMEM. */
-int ajf_open_lazily_locked(struct ajf *m, struct ajf_file *file);
-
-/* The sides of ajf_fetch_opened, ajf_fetch_fail and ajf_fetch_release for an OPEN. Takes the descriptors. */
-int ajf_open_answered(struct ajf_fetch *f, uint64_t handle, uint64_t version, uint64_t size,
-                      const struct ajf_extent *extents, size_t n);
-void ajf_open_failed(struct ajf_fetch *f, int err);
-void ajf_open_end(struct ajf_fetch *f);
+/* What becomes of an OPEN that the source is asked for: a struct ajf_file_fetch. */
+extern const struct ajf_fetch_ops ajf_open_ops;
 
 #endif

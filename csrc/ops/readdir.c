@@ -6,8 +6,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "kernel/reply.h"
 #include "mount.h"
-#include "ops/names.h"
 
 #define LEAST_PLUS_BYTES 128 /* one READDIRPLUS entry of the protocol, without its name, has 152 */
 #define FIRST_ENTRY 2 /* offsets 0 and 1 are "." and ".." */
@@ -75,7 +75,7 @@ static int pack_entry(struct packing *p, size_t i)
     /* Looked at after binding: whoever drops it and then forgets the names finds this one, or this finds it dropped. */
     if (p->l->dropped && ajf_inode_outdate(&p->m->inodes, p->l->nodeid, name, entry->name_len, p->l->attr_expires_ns + 1))
         v.expires_ns = 0;
-    ajf_names_fill_entry(p->m, &v, p->now, &e);
+    ajf_reply_fill_entry(p->m, &v, p->now, &e);
     p->used += fuse_add_direntry_plus(p->req, p->buffer + p->used, left, name, &e, next);
     p->given[p->n_given++] = v.nodeid;
     return 1;
@@ -101,8 +101,8 @@ static int pack(struct packing *p, uint64_t offset)
     return 0;
 }
 
-int ajf_readdir_reply(struct ajf *m, fuse_req_t req, const struct ajf_listing *l, size_t size, uint64_t offset,
-                      bool plus)
+/* 0: the request was answered. -ENOMEM, -ESTALE: it was not. */
+static int reply(struct ajf *m, fuse_req_t req, const struct ajf_listing *l, size_t size, uint64_t offset, bool plus)
 {
     struct packing p = {.m = m, .req = req, .l = l, .now = ajf_now_ns(), .plus = plus, .size = size};
     p.buffer = malloc(size);
@@ -116,4 +116,17 @@ int ajf_readdir_reply(struct ajf *m, fuse_req_t req, const struct ajf_listing *l
     free(p.given);
     free(p.buffer);
     return err;
+}
+
+bool ajf_readdir(struct ajf *m, fuse_req_t req, uint64_t nodeid, uint64_t fh, size_t size, uint64_t offset, bool plus,
+                 struct ajf_listing *listed)
+{
+    struct ajf_listing *l = ajf_dir_take(m, nodeid, fh, listed);
+    if (!l)
+        return false;
+    int err = l->contents ? reply(m, req, l, size, offset, plus) : -ESTALE; /* held: it stays so */
+    if (err)
+        fuse_reply_err(req, -err);
+    ajf_dir_unref(m, l); /* the reply was quicker than this: the last RELEASEDIR may have come and gone */
+    return true;
 }

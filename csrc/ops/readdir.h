@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * readdir.h - the answer to one READDIR or READDIRPLUS, from a snapshot.
+ * readdir.h - READDIR and READDIRPLUS, answered from a snapshot.
  *
  * Offsets are positions in the snapshot, behind "." and "..". READDIRPLUS makes an inode record of each entry that it
  * hands over, and counts a look-up; when the kernel does not take the reply, they are taken back.
  *
- * Threads: any; the caller holds a reference to the snapshot, and no lock.
+ * Threads: any; the caller holds no lock.
  */
 #ifndef AJF_OPS_READDIR_H
 #define AJF_OPS_READDIR_H
@@ -15,8 +15,11 @@
 
 struct ajf;
 
-/* 0: the request was answered. -ENOMEM, -ESTALE: it was not. */
-int ajf_readdir_reply(struct ajf *m, fuse_req_t req, const struct ajf_listing *l, size_t size, uint64_t offset,
-                      bool plus);
+/*
+ * Answers `req`. False: there is no snapshot (any more); a LIST is needed, and `listed` is what it brought (else NULL),
+ * however short its life.
+ */
+bool ajf_readdir(struct ajf *m, fuse_req_t req, uint64_t nodeid, uint64_t fh, size_t size, uint64_t offset, bool plus,
+                 struct ajf_listing *listed);
 
 #endif

@@ -19,9 +19,9 @@
 #include <unistd.h>
 
 #include "check.h"
-#include "files/file.h"
+#include "files/opens_waiting.h"
+#include "files/readers.h"
 #include "mount.h"
-#include "ops/read.h"
 
 #define FAKE_WAIT_MS 100000 /* what must happen happens at once; this only ends a test that hangs */
 #define FAKE_MESSAGE (160u << 10)
@@ -204,7 +204,7 @@ static inline void fake_time_passes(struct fake *k)
             struct ajf_wait *w = AJF_CONTAINER(l, struct ajf_wait, by_age);
             w->deadline_ns = 0;
             if (!strcmp(w->op, "Open"))
-                AJF_CONTAINER(w, struct ajf_call, wait)->file->opening_ns = long_ago;
+                AJF_CONTAINER(w, struct ajf_opener, wait)->file->opening_ns = long_ago;
             else if (!strcmp(w->op, "Read"))
                 AJF_CONTAINER(w, struct ajf_read, wait)->file->opening_ns = long_ago;
         }

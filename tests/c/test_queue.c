@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The queue of fetches (queue.h): lanes, limits, turns, stop. Fetches are made by hand, files are only their queues. */
+/* The queue of fetches (fetch_queue.h): lanes, limits, turns, stop. Fetches are made by hand, files are only their queues. */
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
 
 #include "check.h"
-#include "files/file.h"
 #include "mount.h"
 
 static struct ajf *m;
-static struct ajf_file files[4];
+static struct ajf_turns files[4];
 
 static struct ajf_options options(uint32_t fetchers, uint32_t metadata_fetchers)
 {
@@ -30,7 +29,7 @@ static void setup(uint32_t fetchers, uint32_t metadata_fetchers)
     NEED(!ajf_new(&o, &m));
     memset(files, 0, sizeof files);
     for (unsigned i = 0; i < 4; i++)
-        ajf_file_queue_init(&files[i].queue);
+        ajf_turns_init(&files[i]);
 }
 
 static void teardown(void)
@@ -40,11 +39,10 @@ static void teardown(void)
 
 static struct ajf_fetch *push(unsigned file, enum ajf_lane lane)
 {
-    char *path = strdup("/f");
-    /* CLOSE, so that beginning and ending one asks nobody; the lane alone decides what the queue does with it. */
-    struct ajf_fetch *f = ajf_fetch_new(m, AJF_FETCH_CLOSE, lane, path);
+    static const struct ajf_fetch_ops ops = {.bytes = sizeof(struct ajf_fetch), .counts = AJF_STAT_fetch_close};
+    struct ajf_fetch *f = ajf_fetch_new(m, &ops, AJF_FETCH_CLOSE, lane, AJF_ROOT, NULL);
     NEED(f);
-    f->file = lane == AJF_LANE_METADATA ? NULL : &files[file];
+    f->turns = lane == AJF_LANE_METADATA ? NULL : &files[file];
     ajf_queue_push(&m->queue, f);
     return f;
 }
@@ -132,7 +130,7 @@ static void prefetch_takes_half_and_no_file_takes_all(void)
     CHECK_EQ(n, 7); /* seven eighths */
     push(1, AJF_LANE_DEMAND);
     struct ajf_fetch *other = next();
-    CHECK(other && other->file == &files[1]);
+    CHECK(other && other->turns == &files[1]);
     end(other);
     while (n)
         end(got[--n]);
@@ -152,7 +150,7 @@ static void files_take_turns(void)
     static const unsigned want[] = {0, 1, 0, 1, 0, 0};
     for (int i = 0; i < 6; i++) {
         f = next();
-        CHECK(f && f->file == &files[want[i]]);
+        CHECK(f && f->turns == &files[want[i]]);
         end(f);
     }
     teardown();

@@ -1,19 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * The queue proper, and the life of a fetch. What an answer means stands with the askers: names.c, file.c, read.c.
- */
-#include "source/queue.h"
+/* The queue proper, and the life of a fetch. What an answer means stands with the askers. */
+#include "source/fetch_queue.h"
 
 #include <errno.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "base/sync.h"
-#include "files/file.h"
 #include "mount.h"
-#include "ops/names.h"
-#include "ops/open.h"
-#include "ops/read.h"
 
 void ajf_queue_init(struct ajf_queue *q, const struct ajf_options *o)
 {
@@ -39,32 +32,31 @@ void ajf_queue_done(struct ajf_queue *q)
     pthread_mutex_destroy(&q->lock);
 }
 
-void ajf_file_queue_init(struct ajf_file_queue *fq)
+void ajf_turns_init(struct ajf_turns *t)
 {
     for (int lane = 0; lane < AJF_LANES; lane++) {
-        ajf_list_init(&fq->turn[lane]);
-        ajf_list_init(&fq->pending[lane]);
+        ajf_list_init(&t->turn[lane]);
+        ajf_list_init(&t->pending[lane]);
     }
-    fq->running = 0;
+    t->running = 0;
 }
 
-struct ajf_fetch *ajf_fetch_new(struct ajf *m, enum ajf_fetch_kind kind, enum ajf_lane lane, char *path)
+struct ajf_fetch *ajf_fetch_new(struct ajf *m, const struct ajf_fetch_ops *ops, enum ajf_fetch_kind kind,
+                                enum ajf_lane lane, uint64_t nodeid, const char *name)
 {
-    struct ajf_fetch *f = path ? calloc(1, sizeof *f) : NULL;
-    if (!f) {
-        free(path);
+    struct ajf_fetch *f = calloc(1, ops->bytes);
+    if (!f || (name && !(f->name = strdup(name)))) {
+        free(f);
         return NULL;
     }
     f->m = m;
-    f->path = path;
+    f->ops = ops;
+    f->nodeid = nodeid;
+    f->name_len = name ? strlen(name) : 0;
     f->info.kind = kind;
     f->info.lane = lane;
-    f->info.path = path;
-    f->info.path_len = strlen(path);
     ajf_list_init(&f->link);
-    ajf_list_init(&f->calls);
-    ajf_list_init(&f->by_key);
-    ajf_list_init(&f->by_file);
+    ajf_inode_ref(&m->inodes, nodeid);
     AJF_COUNT(&m->stats, fetches_born);
     return f;
 }
@@ -72,6 +64,7 @@ struct ajf_fetch *ajf_fetch_new(struct ajf *m, enum ajf_fetch_kind kind, enum aj
 void ajf_fetch_free(struct ajf_fetch *f)
 {
     AJF_COUNT(&f->m->stats, fetches_died);
+    ajf_inode_unref(&f->m->inodes, f->nodeid);
     free(f->name);
     free(f->path);
     free(f);
@@ -88,10 +81,10 @@ static void enqueue_locked(struct ajf_queue *q, struct ajf_fetch *f)
         ajf_list_add(&q->metadata, &f->link);
         return;
     }
-    struct ajf_file_queue *fq = &f->file->queue;
-    ajf_list_add(&fq->pending[lane], &f->link);
-    if (ajf_list_empty(&fq->turn[lane]))
-        ajf_list_add(&q->files[lane], &fq->turn[lane]);
+    struct ajf_turns *t = f->turns;
+    ajf_list_add(&t->pending[lane], &f->link);
+    if (ajf_list_empty(&t->turn[lane]))
+        ajf_list_add(&q->files[lane], &t->turn[lane]);
 }
 
 static void dequeue_locked(struct ajf_queue *q, struct ajf_fetch *f)
@@ -99,8 +92,8 @@ static void dequeue_locked(struct ajf_queue *q, struct ajf_fetch *f)
     enum ajf_lane lane = f->info.lane;
     ajf_list_del(&f->link);
     q->queued[lane]--;
-    if (lane != AJF_LANE_METADATA && ajf_list_empty(&f->file->queue.pending[lane]))
-        ajf_list_del(&f->file->queue.turn[lane]);
+    if (lane != AJF_LANE_METADATA && ajf_list_empty(&f->turns->pending[lane]))
+        ajf_list_del(&f->turns->turn[lane]);
 }
 
 bool ajf_queue_push(struct ajf_queue *q, struct ajf_fetch *f)
@@ -166,14 +159,14 @@ static struct ajf_fetch *pick_data_locked(struct ajf_queue *q, enum ajf_lane lan
         return NULL;
     AJF_LIST_FOR(l, &q->files[lane])
     {
-        struct ajf_file_queue *fq = AJF_CONTAINER(l, struct ajf_file_queue, turn[lane]);
-        if (fq->running >= q->max_file)
+        struct ajf_turns *t = AJF_CONTAINER(l, struct ajf_turns, turn[lane]);
+        if (t->running >= q->max_file)
             continue;
-        struct ajf_fetch *f = AJF_CONTAINER(fq->pending[lane].next, struct ajf_fetch, link);
+        struct ajf_fetch *f = AJF_CONTAINER(t->pending[lane].next, struct ajf_fetch, link);
         dequeue_locked(q, f);
-        if (!ajf_list_empty(&fq->turn[lane])) {
-            ajf_list_del(&fq->turn[lane]);
-            ajf_list_add(&q->files[lane], &fq->turn[lane]);
+        if (!ajf_list_empty(&t->turn[lane])) {
+            ajf_list_del(&t->turn[lane]);
+            ajf_list_add(&q->files[lane], &t->turn[lane]);
         }
         return f;
     }
@@ -197,8 +190,8 @@ static struct ajf_fetch *pick_locked(struct ajf_queue *q)
         f->state = AJF_FETCH_RUNNING;
         f->counted = true;
         q->running[f->info.lane]++;
-        if (f->file)
-            f->file->queue.running++;
+        if (f->turns)
+            f->turns->running++;
     }
     return f;
 }
@@ -225,8 +218,8 @@ static bool uncount_locked(struct ajf_queue *q, struct ajf_fetch *f)
     f->counted = false;
     if (counted) {
         q->running[f->info.lane]--;
-        if (f->file)
-            f->file->queue.running--;
+        if (f->turns)
+            f->turns->running--;
     }
     return counted;
 }
@@ -240,7 +233,7 @@ void ajf_queue_uncount(struct ajf_queue *q, struct ajf_fetch *f)
 }
 
 /* As a rule the thread comes back at once and takes the next one; for what is fetched ahead nobody else is woken. */
-static void uncount_done(struct ajf_queue *q, struct ajf_fetch *f)
+void ajf_queue_ended(struct ajf_queue *q, struct ajf_fetch *f)
 {
     pthread_mutex_lock(&q->lock);
     bool others = q->queued[AJF_LANE_METADATA] || q->queued[AJF_LANE_DEMAND] || q->queued[AJF_LANE_PREFETCH];
@@ -276,26 +269,22 @@ void ajf_queue_clear(struct ajf_queue *q)
 
 /* --------------------------------------------------------------------------------------- the fetchers' side */
 
-static void count_start(struct ajf *m, enum ajf_fetch_kind kind)
-{
-    static const enum ajf_stat stat[] = {
-        [AJF_FETCH_STAT] = AJF_STAT_fetch_stat,         [AJF_FETCH_LIST] = AJF_STAT_fetch_list,
-        [AJF_FETCH_READLINK] = AJF_STAT_fetch_readlink, [AJF_FETCH_STATFS] = AJF_STAT_fetch_statfs,
-        [AJF_FETCH_OPEN] = AJF_STAT_fetch_open,         [AJF_FETCH_READ] = AJF_STAT_fetch_read,
-        [AJF_FETCH_CLOSE] = AJF_STAT_fetch_close,       [AJF_FETCH_FORGET] = AJF_STAT_fetch_forget,
-    };
-    atomic_fetch_add_explicit(&m->stats.value[stat[kind]], 1, memory_order_relaxed);
-}
-
 /* A fetch was picked: makes it ready. False: it came to nothing, pick another. */
 static bool begin(struct ajf *m, struct ajf_fetch *f)
 {
     f->started_ns = ajf_now_ns();
-    if (f->info.kind == AJF_FETCH_READ && !ajf_read_begin(m, f))
+    if (!f->path)
+        f->path = ajf_inode_path(&m->inodes, f->nodeid, f->name, f->name_len);
+    if (!f->path) {
+        ajf_fetch_fail(f, ENOMEM);
+        ajf_fetch_release(f);
         return false;
-    if (f->info.lane == AJF_LANE_METADATA)
-        ajf_names_begin(m, f); /* nobody joins it any more */
-    count_start(m, f->info.kind);
+    }
+    f->info.path = f->path;
+    f->info.path_len = strlen(f->path);
+    if (f->ops->begin && !f->ops->begin(f))
+        return false;
+    atomic_fetch_add_explicit(&m->stats.value[f->ops->counts], 1, memory_order_relaxed);
     return true;
 }
 
@@ -322,91 +311,4 @@ int ajf_fetch_next(struct ajf *m, int timeout_ms, struct ajf_fetch **ret_fetch, 
             return 0;
         }
     }
-}
-
-void ajf_fetch_info(const struct ajf_fetch *f, struct ajf_fetch_info *ret_info)
-{
-    *ret_info = f->info;
-}
-
-int ajf_fetch_wanted(struct ajf_fetch *f)
-{
-    bool wanted = true;
-    if (f->info.kind == AJF_FETCH_READ) {
-        pthread_mutex_lock(&f->m->cache.lock);
-        wanted = !f->cancelled;
-        ajf_cache_unlock(&f->m->cache);
-    } else if (f->info.kind == AJF_FETCH_STAT || f->info.kind == AJF_FETCH_LIST) {
-        wanted = ajf_names_is_wanted(f);
-    }
-    return wanted ? 0 : -ECANCELED;
-}
-
-int ajf_fetch_done(struct ajf_fetch *f, size_t filled)
-{
-    if (f->info.kind == AJF_FETCH_READ)
-        return ajf_read_done(f, filled);
-    if (!ajf_fetch_claim(f))
-        return -EINVAL;
-    if (f->info.kind == AJF_FETCH_CLOSE)
-        return 0;
-    if (f->info.kind == AJF_FETCH_FORGET)
-        return ajf_names_forgotten(f);
-    ajf_names_failed(f, EIO);
-    return -EINVAL;
-}
-
-void ajf_fetch_permissions(struct ajf_fetch *f, uint32_t mode, uint32_t uid, uint32_t gid)
-{
-    f->permissions = (struct ajf_permissions){.mode = mode, .uid = uid, .gid = gid};
-    f->has_permissions = true;
-}
-
-int ajf_fetch_opened(struct ajf_fetch *f, uint64_t handle, uint64_t version, uint64_t size,
-                     const struct ajf_extent *extents, size_t n)
-{
-    if (f->info.kind != AJF_FETCH_OPEN || !ajf_fetch_claim(f)) {
-        for (size_t i = 0; i < n; i++)
-            close(extents[i].fd);
-        ajf_fetch_fail(f, EIO);
-        return -EINVAL;
-    }
-    return ajf_open_answered(f, handle, version, size, extents, n);
-}
-
-void ajf_fetch_fail(struct ajf_fetch *f, int err)
-{
-    if (!ajf_fetch_claim(f))
-        return;
-    if (err <= 0)
-        err = EIO;
-    if (err == ECANCELED && f->info.kind != AJF_FETCH_READ)
-        AJF_COUNT(&f->m->stats, fetch_cancelled);
-    else if (err != ENOENT)
-        AJF_COUNT(&f->m->stats, fetch_failed);
-    switch (f->info.kind) {
-    case AJF_FETCH_READ:
-        ajf_read_failed(f, err);
-        break;
-    case AJF_FETCH_OPEN:
-        ajf_open_failed(f, err);
-        break;
-    case AJF_FETCH_CLOSE:
-        break;
-    default:
-        ajf_names_failed(f, err);
-    }
-}
-
-void ajf_fetch_release(struct ajf_fetch *f)
-{
-    ajf_fetch_fail(f, EIO);
-    uncount_done(&f->m->queue, f);
-    if (f->info.kind == AJF_FETCH_READ)
-        ajf_read_end(f);
-    else if (f->info.kind == AJF_FETCH_OPEN)
-        ajf_open_end(f);
-    else if (f->info.kind != AJF_FETCH_CLOSE)
-        ajf_names_end(f);
-    ajf_fetch_free(f);
 }

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "files/opens.h"
+
+#include <errno.h>
+
+#include "files/fill.h"
+#include "files/opens_waiting.h"
+#include "files/readers.h"
+#include "mount.h"
+
+/* What was asked of the source is taken back, or given up when a fetcher has it. The caller holds a reference. */
+static void give_up_locked(struct ajf *m, struct ajf_file *file)
+{
+    ajf_fill_cancel_locked(m, file);
+    if (file->opening && ajf_queue_cancel(&m->queue, &file->opening->fetch)) {
+        ajf_fetch_free(&file->opening->fetch);
+        ajf_file_unref_locked(m, file);
+    } else if (file->opening) {
+        ajf_queue_uncount(&m->queue, &file->opening->fetch);
+        AJF_COUNT(&m->stats, fetch_abandoned);
+    }
+    file->opening = NULL;
+    AJF_LIST_FOR(f, &file->fetches)
+    {
+        ajf_queue_uncount(&m->queue, &AJF_CONTAINER(f, struct ajf_file_fetch, by_file)->fetch);
+        AJF_COUNT(&m->stats, fetch_abandoned);
+    }
+}
+
+/* A fresh, empty file takes the place of one that is in use. */
+static int replace_locked(struct ajf *m, struct ajf_file *file, uint64_t version, uint64_t size)
+{
+    struct ajf_file *fresh = ajf_file_new(m, file->nodeid, version, size);
+    if (!fresh || ajf_file_reopen_locked(m, fresh)) {
+        if (fresh)
+            ajf_file_unref_locked(m, fresh);
+        return -ENOMEM;
+    }
+    fresh->opens = file->opens;
+    fresh->mode = file->mode;
+    fresh->asker = file->asker;
+    fresh->store = AJF_STORE_NONE;
+    struct ajf_list *l;
+    while ((l = ajf_list_pop(&file->readers))) {
+        struct ajf_read *r = AJF_CONTAINER(l, struct ajf_read, link);
+        ajf_list_add(&fresh->readers, l);
+        fresh->refs++;
+        r->file = fresh;
+        file->refs--;
+    }
+    while ((l = ajf_list_pop(&file->opens_waiting))) {
+        ajf_list_add(&fresh->opens_waiting, l);
+        AJF_CONTAINER(l, struct ajf_opener, link)->file = fresh;
+        fresh->refs++;
+        file->refs--;
+    }
+    give_up_locked(m, file);
+    file->refs -= file->opens;
+    fresh->refs += file->opens;
+    file->opens = 0;
+    ajf_file_retire_locked(m, file);
+    m->cache.files[fresh->nodeid] = fresh;
+    return 0;
+}
+
+void ajf_file_abandon_locked(struct ajf *m, struct ajf_file *file)
+{
+    if (file->abandoned)
+        return;
+    if (file->opens || !ajf_list_empty(&file->readers) || !ajf_list_empty(&file->opens_waiting)) {
+        replace_locked(m, file, file->version, file->size); /* out of memory: the next read times out as this one did */
+        return;
+    }
+    give_up_locked(m, file);
+    ajf_file_retire_locked(m, file);
+}
+
+bool ajf_file_grow(struct ajf *m, uint64_t nodeid, uint64_t from, const struct ajf_attr *attr, uint64_t expires_ns)
+{
+    pthread_mutex_lock(&m->cache.lock);
+    struct ajf_file *file = ajf_file_of_locked(m, nodeid);
+    bool quiet = file && file->opens && file->refs == 1 + file->opens; /* the slot's, and theirs */
+    bool grows = quiet && file->state == AJF_FILE_READY && file->version == from && attr->size >= file->size &&
+                 file->store != AJF_STORE_BORROWED && file->mode != AJF_MODE_PASSTHROUGH &&
+                 !replace_locked(m, file, attr->version, attr->size);
+    if (grows)
+        ajf_inode_renew(&m->inodes, nodeid, attr, expires_ns);
+    ajf_cache_unlock(&m->cache);
+    return grows;
+}
+
+static int open_lazily_locked(struct ajf *m, struct ajf_file *file)
+{
+    int err = ajf_file_make_places(&m->cache, file);
+    if (err)
+        return err;
+    file->state = AJF_FILE_READY;
+    file->lazy = file->has_handle = true;
+    return 0;
+}
+
+int ajf_file_make_locked(struct ajf *m, const struct ajf_inode_view *v, struct ajf_file **ret_file)
+{
+    struct ajf_file *file = ajf_file_of_locked(m, v->nodeid);
+    int err = 0;
+    if (v->stale)
+        return -ESTALE; /* the kernel looks the name up again */
+    if (!file) {
+        if (!(file = ajf_file_new(m, v->nodeid, v->attr.version, v->attr.size)))
+            return -ENOMEM;
+        /* Attributes that are true for this once (ajf.h) are no reason not to ask. */
+        bool lazy = m->lazy_open_bytes && v->attr.nlink && v->attr.size <= m->lazy_open_bytes;
+        err = lazy ? open_lazily_locked(m, file) : ajf_file_reopen_locked(m, file);
+        if (err)
+            ajf_file_unref_locked(m, file);
+        else
+            m->cache.files[file->nodeid] = file;
+    } else if (file->state == AJF_FILE_READY && !ajf_file_usable(file)) {
+        err = ajf_file_reopen_locked(m, file);
+    }
+    if (!err)
+        *ret_file = file;
+    return err;
+}
+
+void ajf_file_last_release_locked(struct ajf *m, struct ajf_file *file)
+{
+    if (file->mode == AJF_MODE_PASSTHROUGH) {
+        ajf_trash_backing_id(&m->cache.trash, fuse_session_fd(m->session.se), (uint32_t)file->backing_id);
+        AJF_COUNT(&m->stats, backing_ids_died);
+        file->backing_id = 0;
+        ajf_cache_shelve_locked(&m->cache, file, false);
+    }
+    file->mode = AJF_MODE_NONE;
+    file->noted = false;
+    file->prefetch = (struct ajf_prefetch){.clock = 0}; /* another program reads it in another way */
+    ajf_fill_cancel_locked(m, file);
+    if (file->store == AJF_STORE_BORROWED || m->cache.transient || !file->n_have) {
+        if (file->state == AJF_FILE_READY)
+            ajf_file_retire_locked(m, file);
+    } else if (ajf_list_empty(&file->fetches)) {
+        ajf_file_close_handle_locked(m, file);
+    }
+}
+
+void ajf_file_release(struct ajf *m, uint64_t nodeid)
+{
+    pthread_mutex_lock(&m->cache.lock);
+    struct ajf_file *file = ajf_file_of_locked(m, nodeid);
+    if (file && file->opens) {
+        file->refs++;
+        if (!--file->opens)
+            ajf_file_last_release_locked(m, file);
+        file->refs--;
+        ajf_file_unref_locked(m, file);
+        ajf_cache_feed_locked(m);
+    }
+    ajf_cache_unlock(&m->cache);
+}
+
+bool ajf_file_is_open(struct ajf *m, uint64_t nodeid)
+{
+    pthread_mutex_lock(&m->cache.lock);
+    struct ajf_file *file = ajf_file_of_locked(m, nodeid);
+    bool open = file && file->opens;
+    ajf_cache_unlock(&m->cache);
+    return open;
+}
+
+uint64_t ajf_file_open_version(struct ajf *m, uint64_t nodeid)
+{
+    pthread_mutex_lock(&m->cache.lock);
+    struct ajf_file *file = ajf_file_of_locked(m, nodeid);
+    uint64_t version = file && file->opens ? file->version : 0;
+    ajf_cache_unlock(&m->cache);
+    return version;
+}
