@@ -52,6 +52,7 @@ int ajf_new(const struct ajf_options *options, struct ajf **ret_m)
         goto fail_key;
     ajf_ahead_init(m);
     ajf_waits_init(&m->waits, m);
+    ajf_waits_watch(&m->waits, &m->cache.rest);
     ajf_notify_init(&m->notify, m);
     ajf_dirs_init(&m->dirs, options->listings_bytes, tell_name);
     ajf_names_init(&m->names);

@@ -2,7 +2,7 @@
 /*
  * One table per mount. Timeouts are one number per class, so a list in order of parking is a list in order of
  * deadline. The thread sleeps until the oldest deadline, or until a caller that was interrupted is to be looked up
- * (again), and until the page cache wants to rest; with nothing of these it sleeps for ever.
+ * (again), and until the alarm; with nothing of these it sleeps for ever.
  */
 #include "kernel/wait.h"
 
@@ -79,11 +79,24 @@ static void on_interrupt(fuse_req_t req, void *data)
     pthread_mutex_unlock(&t->lock);
 }
 
-void ajf_waits_nudge(struct ajf_waits *t)
+static void nudge(void *waits)
 {
+    struct ajf_waits *t = waits;
     pthread_mutex_lock(&t->lock);
     pthread_cond_signal(&t->wake);
     pthread_mutex_unlock(&t->lock);
+}
+
+void ajf_waits_watch(struct ajf_waits *t, struct ajf_alarm *a)
+{
+    t->alarm = a;
+    a->watcher = t;
+    a->nudge = nudge;
+}
+
+static uint64_t alarm_ns(const struct ajf_waits *t)
+{
+    return t->alarm ? atomic_load(&t->alarm->at_ns) : AJF_FOREVER;
 }
 
 void ajf_wait_arm(struct ajf *m, fuse_req_t req)
@@ -303,17 +316,17 @@ static void *run(void *arg)
         if (ajf_list_empty(&killed) && ajf_list_empty(&expired)) {
             if (stopping)
                 break;
-            uint64_t rest = t->m->cache.rest_ns;
-            if (rest > ajf_now_ns()) {
-                ajf_cond_wait_until(&t->wake, &t->lock, rest < next ? rest : next);
+            uint64_t alarm = alarm_ns(t);
+            if (alarm > ajf_now_ns()) {
+                ajf_cond_wait_until(&t->wake, &t->lock, alarm < next ? alarm : next);
                 continue;
             }
         }
         pthread_mutex_unlock(&t->lock);
         answer_all(t->m, &killed, EINTR);
         answer_all(t->m, &expired, stopping ? ENOTCONN : EIO);
-        if (t->m->cache.rest_ns <= ajf_now_ns())
-            ajf_cache_rest(t->m);
+        if (alarm_ns(t) <= ajf_now_ns())
+            t->alarm->ring(t->m);
         pthread_mutex_lock(&t->lock);
     }
     pthread_mutex_unlock(&t->lock);

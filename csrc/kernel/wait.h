@@ -14,7 +14,7 @@
  * that cannot be seen (another PID namespace) is given AJF_WAIT_UNSEEN_MS. (docs/decisions/0003) Nobody waits for /proc:
  * it is read without the lock, AJF_WAIT_ASKED callers at a time, those first that were looked up the longest ago.
  *
- * The thread that watches the time also has the page cache give back what is spare (ajf_cache_rest).
+ * The thread that watches the time also rings the alarm of another module (alarm.h).
  *
  * Threads: any. Lock order: request lock of libfuse > table->lock > session lock of libfuse; the owners' locks lie
  * above table->lock, and `drop` is called without any.
@@ -22,6 +22,7 @@
 #ifndef AJF_KERNEL_WAIT_H
 #define AJF_KERNEL_WAIT_H
 
+#include "base/alarm.h"
 #include "base/list.h"
 #include "base/sync.h"
 #include "kernel/fuse.h"
@@ -74,6 +75,7 @@ struct ajf_waits {
     uint64_t parked;                             /* lock; requests so far */
     size_t unanswered;                           /* lock; parked, or taken and being answered */
     bool stopping, thread_started;               /* lock */
+    struct ajf_alarm *alarm;                     /* constant once started; or NULL */
     pthread_t thread;
     struct ajf *m;
 };
@@ -87,8 +89,8 @@ int ajf_waits_start(struct ajf_waits *t);
  */
 int ajf_waits_stop(struct ajf_waits *t, uint64_t deadline_ns);
 
-/* The thread looks anew until when it may sleep: cache->rest_ns is earlier than it was. */
-void ajf_waits_nudge(struct ajf_waits *t);
+/* Rings `a`, too. Before ajf_waits_start. */
+void ajf_waits_watch(struct ajf_waits *t, struct ajf_alarm *a);
 
 /* Before parking and without a lock: lets an interrupt find the request. */
 void ajf_wait_arm(struct ajf *m, fuse_req_t req);

@@ -66,7 +66,7 @@ int ajf_cache_init(struct ajf_cache *c, const struct ajf_options *o, struct ajf_
     c->n_chunks = (c->limit + c->overflow) / c->page_bytes + 2;
     c->slab.fd = -1;
     ajf_frames_init(&c->frames, c->page_bytes, c->n_chunks);
-    c->rest_ns = AJF_FOREVER;
+    c->rest = (struct ajf_alarm){.at_ns = AJF_FOREVER, .ring = ajf_cache_rest};
     c->rests_ns = AJF_RESTS_NS;
     c->stats = stats;
     ajf_order_init(&c->order, c->transient ? AJF_EVICT_LRU : (enum ajf_evictor)o->evictor);
@@ -247,7 +247,7 @@ void ajf_cache_rest(struct ajf *m)
     uint64_t now = ajf_now_ns();
     if (now >= c->frames.laid_ns + c->rests_ns)
         ajf_frames_trim(&c->frames, 0);
-    c->rest_ns = ajf_frames_resident(&c->frames) ? now + c->rests_ns : AJF_FOREVER;
+    atomic_store(&c->rest.at_ns, ajf_frames_resident(&c->frames) ? now + c->rests_ns : AJF_FOREVER);
     ajf_cache_unlock(c);
 }
 
@@ -530,10 +530,8 @@ static void lay_locked(struct ajf *m, struct ajf_page *page)
 {
     struct ajf_cache *c = &m->cache;
     page->frame = ajf_frames_lay(&c->frames, &c->store, &page->file->memory, page->index * c->page_bytes);
-    if (page->frame && c->rest_ns == AJF_FOREVER) {
-        c->rest_ns = ajf_now_ns() + c->rests_ns;
-        ajf_waits_nudge(&m->waits);
-    }
+    if (page->frame && atomic_load(&c->rest.at_ns) == AJF_FOREVER)
+        ajf_alarm_set(&c->rest, ajf_now_ns() + c->rests_ns);
 }
 
 int ajf_cache_prepare_locked(struct ajf *m, struct ajf_file *file, uint64_t offset, size_t length,

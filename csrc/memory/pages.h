@@ -22,6 +22,7 @@
 #ifndef AJF_MEMORY_PAGES_H
 #define AJF_MEMORY_PAGES_H
 
+#include "base/alarm.h"
 #include "base/list.h"
 #include "base/sync.h"
 #include "memory/descriptors.h"
@@ -66,7 +67,7 @@ struct ajf_cache {
     uint64_t slab_limit;     /* files up to this size go to the slab */
     bool transient;
     struct ajf_frames frames; /* lock */
-    _Atomic uint64_t rest_ns; /* when to call ajf_cache_rest; changed under the lock */
+    struct ajf_alarm rest;    /* when to call ajf_cache_rest; set under the lock */
     uint64_t rests_ns;        /* lock; AJF_RESTS_NS, but in tests */
     struct ajf_trash trash;  /* lock */
     struct ajf_descriptors descriptors; /* lock */
@@ -121,7 +122,7 @@ void ajf_cache_drop_locked(struct ajf *m, struct ajf_file *file);
 void ajf_cache_close_slab_locked(struct ajf_cache *c);
 /* Evicts what became resident before `born_ns` and may go. */
 void ajf_cache_expire_locked(struct ajf *m, uint64_t born_ns);
-/* At `rest_ns`: when nothing was fetched for a while, gives back the memory that is only spare. Takes the lock. */
+/* At the alarm: when nothing was fetched for a while, gives back the memory that is only spare. Takes the lock. */
 void ajf_cache_rest(struct ajf *m);
 /* Puts starved fetches back in the queue. */
 void ajf_cache_feed_locked(struct ajf *m);

@@ -213,9 +213,9 @@ static void let_it_rest_after(uint64_t rests_ns)
     struct ajf_cache *c = &k.m->cache;
     pthread_mutex_lock(&c->lock);
     c->rests_ns = rests_ns;
-    c->rest_ns = c->rest_ns == AJF_FOREVER ? AJF_FOREVER : c->frames.laid_ns + rests_ns;
+    uint64_t at_ns = c->rest.at_ns == AJF_FOREVER ? AJF_FOREVER : c->frames.laid_ns + rests_ns;
+    ajf_alarm_set(&c->rest, at_ns);
     pthread_mutex_unlock(&c->lock);
-    ajf_waits_nudge(&k.m->waits);
 }
 
 static void memory_is_handed_on(void)
@@ -234,9 +234,9 @@ static void memory_is_handed_on(void)
         CHECK_EQ(c->frames.n_spare * c->page_bytes, spare); /* it was used less than an hour ago */
         let_it_rest_after(0);
         uint64_t until = ajf_deadline_ns(FAKE_WAIT_MS);
-        while (c->rest_ns != AJF_FOREVER && ajf_now_ns() < until)
+        while (c->rest.at_ns != AJF_FOREVER && ajf_now_ns() < until)
             sched_yield();
-        CHECK(c->rest_ns == AJF_FOREVER);
+        CHECK(c->rest.at_ns == AJF_FOREVER);
         CHECK_EQ(resident(c->frames.memory.fd), 0);
         stream_many(5);
     }
