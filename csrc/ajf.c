@@ -10,6 +10,7 @@
 
 #include "files/ahead.h"
 #include "files/arrive.h"
+#include "files/awaited.h"
 #include "files/file.h"
 #include "files/fill.h"
 #include "files/lent.h"
@@ -26,6 +27,15 @@ static int check(const struct ajf_options *o)
                 o->cache_mode <= AJF_CACHE_DIRECT && o->max_write >= 4096;
     return sane ? 0 : -EINVAL;
 }
+
+static const struct ajf_cache_owner owner = {
+    .emptied = ajf_file_emptied_locked,
+    .hold = ajf_file_hold_locked,
+    .let_go = ajf_file_let_go_locked,
+    .needs = ajf_awaited_needs,
+    .expects = ajf_awaited_expects,
+    .has_room = ajf_fill_feed_locked,
+};
 
 /* A name may stand for something else: the kernel shall look it up again. */
 static void tell_name(struct ajf *m, uint64_t parent, const char *name, size_t len, uint64_t nodeid, bool directory)
@@ -46,8 +56,10 @@ int ajf_new(const struct ajf_options *options, struct ajf **ret_m)
         goto fail_log;
     if ((err = ajf_inodes_init(&m->inodes, &m->stats)))
         goto fail_inodes;
-    if ((err = ajf_cache_init(&m->cache, options, &m->stats)))
+    if ((err = ajf_cache_init(&m->cache, options, &owner, &m->stats)))
         goto fail_cache;
+    if ((err = ajf_files_init(&m->files)))
+        goto fail_files;
     if ((err = -pthread_key_create(&m->lent_tools, ajf_lent_tools_free)))
         goto fail_key;
     ajf_ahead_init(m);
@@ -62,6 +74,8 @@ int ajf_new(const struct ajf_options *options, struct ajf **ret_m)
     *ret_m = m;
     return 0;
 fail_key:
+    ajf_files_done(&m->files);
+fail_files:
     ajf_cache_done(&m->cache);
 fail_cache:
     ajf_inodes_done(&m->inodes);
@@ -123,7 +137,7 @@ static void drop_state(struct ajf *m)
 {
     pthread_mutex_lock(&m->cache.lock);
     for (uint64_t n = AJF_ROOT; n < m->inodes.used; n++) {
-        struct ajf_file *file = m->cache.files[n];
+        struct ajf_file *file = m->files.by_node[n];
         if (!file)
             continue;
         ajf_fill_cancel_locked(m, file);
@@ -176,6 +190,7 @@ void ajf_free(struct ajf *m)
     ajf_notify_done(&m->notify);
     ajf_waits_done(&m->waits);
     pthread_key_delete(m->lent_tools);
+    ajf_files_done(&m->files);
     ajf_cache_done(&m->cache);
     ajf_inodes_done(&m->inodes);
     ajf_log_done(&m->log);

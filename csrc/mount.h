@@ -37,7 +37,7 @@ struct ajf {
     struct ajf_dirs dirs;
     struct ajf_names names;
     struct ajf_cache cache;
-    struct ajf_ahead ahead;
+    struct ajf_files files;
     struct ajf_queue queue;
     struct ajf_pool pool;
     struct ajf_session session;

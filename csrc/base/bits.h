@@ -23,9 +23,10 @@ static inline size_t ajf_bits_fill(uint64_t *bits, size_t from, size_t to, bool 
 {
     size_t changed = 0;
     for (size_t w = from / 64; w * 64 < to; w++) {
-        uint64_t mask = ajf_bits_mask(w, from, to), old = bits[w];
-        bits[w] = value ? old | mask : old & ~mask;
-        changed += (size_t)__builtin_popcountll(old ^ bits[w]);
+        uint64_t mask = ajf_bits_mask(w, from, to), old = bits[w], new = value ? old | mask : old & ~mask;
+        if (new != old) /* memory that nobody has written yet stays so */
+            bits[w] = new;
+        changed += (size_t)__builtin_popcountll(old ^ new);
     }
     return changed;
 }

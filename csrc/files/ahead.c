@@ -16,15 +16,15 @@ static uint64_t min_u64(uint64_t a, uint64_t b)
 
 void ajf_ahead_init(struct ajf *m)
 {
-    ajf_list_init(&m->ahead.files);
-    m->ahead.bytes = 0;
-    m->ahead.limit = min_u64(m->options.prefetch_bytes, m->cache.limit / 4);
+    ajf_list_init(&m->files.ahead.files);
+    m->files.ahead.bytes = 0;
+    m->files.ahead.limit = min_u64(m->options.prefetch_bytes, m->cache.limit / 4);
 }
 
 /* Drops those for which nobody has come; returns how many bytes there is room for. */
 static uint64_t make_room(struct ajf *m)
 {
-    struct ajf_ahead *a = &m->ahead;
+    struct ajf_ahead *a = &m->files.ahead;
     uint64_t now = ajf_now_ns();
     pthread_mutex_lock(&m->cache.lock);
     while (!ajf_list_empty(&a->files)) {
@@ -44,11 +44,11 @@ static void fetch(struct ajf *m, const struct ajf_inode_view *v)
 {
     struct ajf_file *file;
     pthread_mutex_lock(&m->cache.lock);
-    bool room = m->ahead.bytes + v->attr.size <= m->ahead.limit; /* others look for files at the same time */
+    bool room = m->files.ahead.bytes + v->attr.size <= m->files.ahead.limit; /* others look for files at the same time */
     if (room && !ajf_file_of_locked(m, v->nodeid) && ajf_file_make_locked(m, v, &file) == 0) {
-        ajf_list_add(&m->ahead.files, &file->ahead);
+        ajf_list_add(&m->files.ahead.files, &file->ahead);
         file->ahead_ns = ajf_now_ns();
-        m->ahead.bytes += file->size;
+        m->files.ahead.bytes += file->size;
         if (ajf_fill_ahead_locked(m, file))
             ajf_file_retire_locked(m, file);
     }
@@ -67,10 +67,10 @@ bool ajf_ahead_is_news_locked(struct ajf *m, struct ajf_file *file)
 static void look_ahead(struct ajf *m, uint64_t nodeid)
 {
     struct ajf_dir_pick picks[MOST_AT_ONCE];
-    uint64_t parent, room = m->ahead.limit ? make_room(m) : 0;
+    uint64_t parent, room = m->files.ahead.limit ? make_room(m) : 0;
     size_t len;
     char name[AJF_NAME_MAX];
-    if (!m->ahead.limit || ajf_inode_name(&m->inodes, nodeid, &parent, name, &len))
+    if (!m->files.ahead.limit || ajf_inode_name(&m->inodes, nodeid, &parent, name, &len))
         return;
     size_t n = ajf_dir_ahead(m, parent, name, len, room, picks, MOST_AT_ONCE);
     for (size_t i = 0; i < n; i++) {

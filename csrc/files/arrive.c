@@ -45,7 +45,7 @@ static bool begin(struct ajf_fetch *f)
     enum ajf_urgency urgency = demand ? AJF_DEMAND : late ? AJF_LATE : AJF_AHEAD;
     int err = fill->cancelled || (urgency == AJF_AHEAD && is_early_locked(m, fill)) ? -ECANCELED : 0;
     if (!err)
-        err = ajf_cache_prepare_locked(m, file, f->info.offset, f->info.length, urgency, &f->info.buffer);
+        err = ajf_cache_prepare_locked(m, &file->pages, f->info.offset, f->info.length, urgency, &f->info.buffer);
     if (err == -EAGAIN && !demand && m->cache.transient)
         file->gap = f->info.offset;
     fill->prepared = !err;
@@ -53,7 +53,7 @@ static bool begin(struct ajf_fetch *f)
     if (err == -EAGAIN && demand) {
         fill->starved = true;
         ajf_queue_uncount(&m->queue, f);
-        ajf_list_add(&m->cache.starved, &f->link);
+        ajf_list_add(&m->files.starved, &f->link);
         ajf_cache_unlock(&m->cache);
         return false;
     }
@@ -96,9 +96,9 @@ static int progress(struct ajf_fetch *f, size_t filled)
     size_t from = ajf_granule(f->info.offset + fill->filled);
     size_t to = filled == f->info.length ? ajf_granule_up(end) : ajf_granule(end);
     if (to > from) {
-        ajf_bits_fill(file->claimed, from, to, false);
-        file->n_have += ajf_bits_fill(file->have, from, to, true);
-        file->complete = file->n_have == file->n_granules;
+        ajf_bits_fill(file->pages.claimed, from, to, false);
+        file->pages.n_have += ajf_bits_fill(file->pages.have, from, to, true);
+        file->pages.complete = file->pages.n_have == file->pages.n_granules;
     }
     AJF_COUNT_ADD(&m->stats, fetch_bytes, filled - fill->filled);
     if (f->info.lane > AJF_LANE_DEMAND)
@@ -187,11 +187,11 @@ static void end(struct ajf_fetch *f)
     ajf_fill_end_locked(m, ajf_file_fetch_of(f));
     ajf_fill_resume_locked(m, file); /* readers that came after the fetch had failed */
     if (ajf_list_empty(&file->fetches) && file->state == AJF_FILE_READY) {
-        bool ahead = !ajf_list_empty(&file->ahead) && file->complete;
+        bool ahead = !ajf_list_empty(&file->ahead) && file->pages.complete;
         bool wanted = file->opens || !ajf_list_empty(&file->opens_waiting) || !ajf_list_empty(&file->readers);
-        if (!wanted && !ahead && (m->cache.transient || !file->n_have))
+        if (!wanted && !ahead && (m->cache.transient || !file->pages.n_have))
             ajf_file_retire_locked(m, file);
-        else if (!file->opens || file->complete)
+        else if (!file->opens || file->pages.complete)
             ajf_file_close_handle_locked(m, file);
     }
     ajf_file_unref_locked(m, file);

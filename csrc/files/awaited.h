@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * awaited.h - which pages somebody will still come for, so that others are evicted before them.
+ * awaited.h - which bytes of a file somebody will still come for, so that others are evicted before them.
  *
  * No locking: cache->lock is held.
  */
@@ -9,9 +9,9 @@
 
 #include "memory/pages.h"
 
-/* Whether a parked READ waits for what is beside the page, or for the rest of it: then it needs the page as well. */
-bool ajf_page_is_needed(const struct ajf_cache *c, const struct ajf_page *page);
-/* Whether a page is likely to be handed to the kernel yet: it is new, or before a reader who is still there. */
-bool ajf_page_is_awaited(const struct ajf_cache *c, const struct ajf_page *page);
+/* Whether a parked READ waits for any of [from, to). */
+bool ajf_awaited_needs(const struct ajf_pages *p, uint64_t from, uint64_t to);
+/* Whether somebody who reads the file, or has since then, is on the way to any of [from, to). */
+bool ajf_awaited_expects(const struct ajf_pages *p, uint64_t from, uint64_t to, uint64_t since_ns);
 
 #endif

@@ -8,14 +8,28 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 
 #include "base/bits.h"
 #include "base/passthrough.h"
 #include "mount.h"
 
+int ajf_files_init(struct ajf_files *files)
+{
+    *files = (struct ajf_files){.by_node = mmap(NULL, AJF_INODES_MAX * sizeof *files->by_node, PROT_READ | PROT_WRITE,
+                                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)};
+    ajf_list_init(&files->starved);
+    return files->by_node == MAP_FAILED ? -errno : 0;
+}
+
+void ajf_files_done(struct ajf_files *files)
+{
+    munmap(files->by_node, AJF_INODES_MAX * sizeof *files->by_node);
+}
+
 struct ajf_file *ajf_file_of_locked(struct ajf *m, uint64_t nodeid)
 {
-    return nodeid < AJF_INODES_MAX ? m->cache.files[nodeid] : NULL;
+    return nodeid < AJF_INODES_MAX ? m->files.by_node[nodeid] : NULL;
 }
 
 void ajf_file_ref_locked(struct ajf_file *file)
@@ -81,14 +95,12 @@ void ajf_file_unref_locked(struct ajf *m, struct ajf_file *file)
 {
     if (--file->refs)
         return;
-    ajf_cache_drop_locked(m, file);
+    ajf_cache_drop_locked(m, &file->pages);
     ajf_file_close_handle_locked(m, file);
     close_extents_locked(m, file);
     pay_back_locked(m, file, file->paid);
     AJF_COUNT(&m->stats, files_died);
-    free(file->pages);
-    free(file->have);
-    free(file->claimed);
+    ajf_pages_done(&file->pages);
     ajf_inode_unref(&m->inodes, file->nodeid);
     free(file);
 }
@@ -110,9 +122,8 @@ struct ajf_file *ajf_file_new(struct ajf *m, uint64_t nodeid, uint64_t version, 
     file->version = version;
     file->size = size;
     file->refs = 1;
-    file->asker = AJF_NOBODY;
-    file->memory.fd = -1;
-    ajf_list_init(&file->in_chunk);
+    file->asker = AJF_DESCRIPTORS_NOBODY;
+    ajf_pages_init(&file->pages);
     ajf_list_init(&file->opens_waiting);
     ajf_list_init(&file->readers);
     ajf_list_init(&file->fetches);
@@ -127,78 +138,52 @@ void ajf_file_leave_ahead_locked(struct ajf *m, struct ajf_file *file)
     if (ajf_list_empty(&file->ahead))
         return;
     ajf_list_del(&file->ahead);
-    m->ahead.bytes -= file->size;
+    m->files.ahead.bytes -= file->size;
 }
 
-static int no_room(struct ajf_file *file)
+int ajf_file_begin(const struct ajf_cache *c, struct ajf_file *file)
 {
-    free(file->have);
-    free(file->claimed);
-    file->have = file->claimed = NULL;
-    file->store = AJF_STORE_NONE;
-    return -ENOMEM;
-}
-
-int ajf_file_make_places(const struct ajf_cache *c, struct ajf_file *file)
-{
-    file->n_granules = ajf_granule_up(file->size);
-    file->complete = !file->n_granules;
-    file->store = file->size <= c->slab_limit ? AJF_STORE_SLAB : AJF_STORE_MEMORY;
-    file->have = calloc(AJF_BITS_WORDS(file->n_granules) + 1, sizeof *file->have);
-    file->claimed = calloc(AJF_BITS_WORDS(file->n_granules) + 1, sizeof *file->claimed);
-    if (!file->have || !file->claimed)
-        return no_room(file);
-    if (file->store == AJF_STORE_SLAB)
-        return 0;
-    size_t n = (file->size + c->page_bytes - 1) / c->page_bytes;
-    file->pages = calloc(n, sizeof *file->pages);
-    if (!file->pages)
-        return no_room(file);
-    file->n_pages = n;
-    for (size_t i = 0; i < n; i++) {
-        file->pages[i].index = (uint32_t)i;
-        file->pages[i].file = file;
-        ajf_rank_init(&file->pages[i].rank);
-    }
-    return 0;
+    int err = ajf_pages_begin(&file->pages, c, file->size);
+    file->store = err ? AJF_STORE_NONE : AJF_STORE_MEMORY;
+    return err;
 }
 
 void ajf_file_retire_locked(struct ajf *m, struct ajf_file *file)
 {
-    if (m->cache.files[file->nodeid] != file)
+    if (m->files.by_node[file->nodeid] != file)
         return;
-    m->cache.files[file->nodeid] = NULL;
+    m->files.by_node[file->nodeid] = NULL;
     ajf_file_leave_ahead_locked(m, file);
     file->abandoned = true;
     ajf_file_unref_locked(m, file);
 }
 
-bool ajf_file_has(const struct ajf_file *file, uint64_t offset, uint64_t length)
-{
-    return file->complete || ajf_bits_all(file->have, ajf_granule(offset), ajf_granule_up(offset + length));
-}
-
 bool ajf_file_is_idle(const struct ajf_file *file)
 {
-    return !file->opens && !file->pins && file->state == AJF_FILE_READY && ajf_list_empty(&file->readers) &&
+    return !file->opens && !file->pages.pins && file->state == AJF_FILE_READY && ajf_list_empty(&file->readers) &&
            ajf_list_empty(&file->opens_waiting) && ajf_list_empty(&file->fetches);
 }
 
-bool ajf_file_close_idle_locked(struct ajf *m)
+bool ajf_file_emptied_locked(struct ajf *m, struct ajf_pages *p)
 {
-    struct ajf_order *o = &m->cache.order;
-    for (struct ajf_rank *r = m->cache.backed ? ajf_order_first(o) : NULL; r; r = ajf_order_next(o, r)) {
-        struct ajf_file *file = AJF_CONTAINER(r, struct ajf_page, rank)->file;
-        if (!file || file->pins || file->memory.fd < 0)
-            continue;
-        file->refs++;
-        ajf_cache_drop_locked(m, file);
-        if (ajf_file_is_idle(file))
-            ajf_file_retire_locked(m, file);
-        ajf_file_unref_locked(m, file);
-        return true;
-    }
-    return false;
+    struct ajf_file *file = AJF_CONTAINER(p, struct ajf_file, pages);
+    bool idle = ajf_file_is_idle(file);
+    if (idle)
+        ajf_file_retire_locked(m, file);
+    return idle;
+}
+
+void ajf_file_hold_locked(struct ajf_pages *p)
+{
+    AJF_CONTAINER(p, struct ajf_file, pages)->refs++;
+}
+
+bool ajf_file_let_go_locked(struct ajf *m, struct ajf_pages *p)
+{
+    struct ajf_file *file = AJF_CONTAINER(p, struct ajf_file, pages);
+    bool last = file->refs == 1;
+    ajf_file_unref_locked(m, file);
+    return last;
 }
 
 void ajf_file_lost(struct ajf *m, const struct ajf_file *file)
@@ -207,7 +192,7 @@ void ajf_file_lost(struct ajf *m, const struct ajf_file *file)
     size_t len;
     char name[AJF_NAME_MAX];
     pthread_mutex_lock(&m->cache.lock);
-    bool current = m->cache.files[file->nodeid] == file; /* else another one has told already, or has taken its place */
+    bool current = m->files.by_node[file->nodeid] == file; /* else another one has told already, or has taken its place */
     ajf_cache_unlock(&m->cache);
     if (!current)
         return;
@@ -252,8 +237,9 @@ static int passthrough_fd(const struct ajf *m, const struct ajf_file *file)
     if (file->store == AJF_STORE_BORROWED && file->n_extents == 1 && file->extents[0].fd_offset == 0)
         return file->extents[0].fd;
     /* What is open in passthrough cannot be evicted: some of the budget must stay movable. */
-    if (file->store == AJF_STORE_MEMORY && file->complete && !m->cache.transient && ajf_cache_may_shelve_locked(&m->cache, file))
-        return file->memory.fd;
+    if (file->store == AJF_STORE_MEMORY && !file->pages.small && file->pages.complete && !m->cache.transient &&
+        ajf_cache_may_shelve_locked(&m->cache, &file->pages))
+        return file->pages.memory.fd;
     return -1;
 }
 
@@ -286,11 +272,11 @@ static void choose_mode_locked(struct ajf *m, struct ajf_file *file)
     int fd = file->mode == AJF_MODE_DIRECT ? -1 : passthrough_fd(m, file);
     if (fd >= 0 && (file->backing_id = open_backing(m, file, fd)) > 0) {
         file->mode = AJF_MODE_PASSTHROUGH;
-        file->ever_passthrough = true;
+        file->pages.whole = true;
         if (file->store == AJF_STORE_BORROWED)
             close_extents_locked(m, file); /* the backing id holds the file */
         else
-            ajf_cache_shelve_locked(&m->cache, file, true);
+            ajf_cache_shelve_locked(&m->cache, &file->pages, true);
     }
 }
 
@@ -321,9 +307,9 @@ void ajf_file_grant_locked(struct ajf *m, struct ajf_file *file, struct fuse_fil
         if (m->options.cache_mode == AJF_CACHE_KERNEL) {
             fi->keep_cache = 1;
         } else {
-            m->cache.next_token += 1 + (m->cache.next_token == UINT32_MAX);
-            fi->keep_cache = !ajf_inode_take_changed(&m->inodes, file->nodeid, m->cache.next_token);
-            fi->fh = fi->keep_cache ? 0 : m->cache.next_token;
+            m->files.next_token += 1 + (m->files.next_token == UINT32_MAX);
+            fi->keep_cache = !ajf_inode_take_changed(&m->inodes, file->nodeid, m->files.next_token);
+            fi->fh = fi->keep_cache ? 0 : m->files.next_token;
         }
     }
 }
@@ -331,7 +317,7 @@ void ajf_file_grant_locked(struct ajf *m, struct ajf_file *file, struct fuse_fil
 bool ajf_file_usable(const struct ajf_file *file)
 {
     return file->state == AJF_FILE_READY &&
-           (file->opens || file->complete || file->has_handle || file->store == AJF_STORE_BORROWED);
+           (file->opens || file->pages.complete || file->has_handle || file->store == AJF_STORE_BORROWED);
 }
 
 /* -------------------------------------------------------------------------------------------------- releasing */

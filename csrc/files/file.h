@@ -4,9 +4,7 @@
  *
  * A file version (one nodeid) has at most one struct ajf_file. Its bytes lie in
  *   - somebody's descriptors (BORROWED): lent by the source; passthrough, or answered by the worker (lent.h);
- *   - memory (MEMORY): a file of its own in the store, fetched by ranges of granules;
- *   - a slab (SLAB): small files share pages of the cache; no passthrough, the kernel keeps their pages.
- * Which ranges are there (`have`) and which are on their way (`claimed`) is kept by granules of 4 KiB.
+ *   - memory (MEMORY): a file of its own in the store, or, of a small one, a place in a chunk that it shares (pages.h).
  *
  *     OPENING ──opened──► READY ──last RELEASE──► READY, nothing open: kept while it has bytes
  *        │ failed              └─ a page evicted, handle closed, read again ──► OPENING
@@ -31,19 +29,13 @@
 #include "files/prefetch.h"
 #include "kernel/fuse.h"
 #include "kernel/wait.h"
-#include "memory/memfile.h"
+#include "memory/pages.h"
 #include "names/inode.h"
 #include "source/fetch_queue.h"
 
-#define AJF_GRANULE_BYTES UINT64_C(4096) /* the kernel's page: finer reads do not exist */
-
 enum ajf_file_state { AJF_FILE_OPENING, AJF_FILE_READY };
-enum ajf_file_store { AJF_STORE_NONE, AJF_STORE_BORROWED, AJF_STORE_MEMORY, AJF_STORE_SLAB };
+enum ajf_file_store { AJF_STORE_NONE, AJF_STORE_BORROWED, AJF_STORE_MEMORY };
 enum ajf_file_mode { AJF_MODE_NONE, AJF_MODE_CACHED, AJF_MODE_PASSTHROUGH, AJF_MODE_DIRECT };
-
-#define AJF_NOBODY UINT32_MAX /* no user */
-
-struct ajf_page;
 
 /* A fetch of a file: OPEN, or READ of some of its bytes. All is guarded by cache->lock. */
 struct ajf_file_fetch {
@@ -72,31 +64,20 @@ struct ajf_file {
     struct ajf_file_fetch *opening; /* OPENING: the OPEN fetch; no reference */
     uint64_t opening_ns;       /* when it was queued */
     uint32_t opens; /* granted and not yet released */
-    uint32_t asker; /* the user for whom it was opened first; AJF_NOBODY */
+    uint32_t asker; /* the user for whom it was opened first; AJF_DESCRIPTORS_NOBODY */
     int32_t backing_id;
     bool has_handle; /* the source has opened it and may be asked for bytes; 0 is a `handle` that needs no CLOSE */
     uint64_t handle;
     bool lazy;              /* never opened at the source: it is read with handle 0 */
     bool noted;             /* lazy: read from its start since the first open (ahead.h) */
     bool read;              /* the kernel was given bytes, or asked for some */
-    bool complete;          /* every granule is there */
-    bool ever_passthrough;  /* evict whole, by dropping: somebody may still hold its backing */
     bool abandoned;         /* out of its slot */
     bool fresh;             /* opened from the source since the last time nothing was open */
     /* BORROWED */
     struct ajf_extent *extents;
     size_t n_extents;
     uint32_t payer, paid; /* for whom how many descriptors are counted: those of the extents, that of the handle */
-    /* MEMORY, SLAB */
-    struct ajf_memfile memory;
-    struct ajf_page *chunk;     /* SLAB: the page that holds the file */
-    size_t chunk_offset;        /* within the chunk, bytes */
-    struct ajf_list in_chunk;
-    uint64_t *have, *claimed;
-    size_t n_granules, n_have;
-    struct ajf_page *pages;
-    size_t n_pages;
-    uint32_t pins; /* of all its pages */
+    struct ajf_pages pages; /* MEMORY */
     struct ajf_prefetch prefetch;
     uint64_t read_ns; /* when somebody wanted bytes that are fetched, last */
     uint64_t gap; /* where prefetch found no room; what is not far behind it waits until that is asked for again. 0: none */
@@ -115,8 +96,23 @@ struct ajf_ahead {
     uint64_t limit;        /* constant; 0: nothing is fetched ahead */
 };
 
+/* All files of a mount. */
+struct ajf_files {
+    struct ajf_file **by_node; /* cache->lock; by nodeid; sparse */
+    struct ajf_list starved;   /* cache->lock; fetches that found no memory */
+    struct ajf_ahead ahead;    /* cache->lock */
+    uint32_t next_token;       /* cache->lock; of opens that make the kernel drop pages; never 0 */
+};
+
 struct ajf;
-struct ajf_cache;
+
+int ajf_files_init(struct ajf_files *files);
+void ajf_files_done(struct ajf_files *files);
+
+/* What the page cache is told of a file (struct ajf_cache_owner). */
+bool ajf_file_emptied_locked(struct ajf *m, struct ajf_pages *p);
+void ajf_file_hold_locked(struct ajf_pages *p);
+bool ajf_file_let_go_locked(struct ajf *m, struct ajf_pages *p);
 
 /* The file of a nodeid, or NULL; no reference is taken. */
 struct ajf_file *ajf_file_of_locked(struct ajf *m, uint64_t nodeid);
@@ -126,10 +122,8 @@ void ajf_file_unref_locked(struct ajf *m, struct ajf_file *file);
 void ajf_file_unref(struct ajf *m, struct ajf_file *file);
 /* A new one, which is in no slot; NULL when out of memory. */
 struct ajf_file *ajf_file_new(struct ajf *m, uint64_t nodeid, uint64_t version, uint64_t size);
-/* Its bytes will come into memory: makes what is counted of them. 0 or -ENOMEM. */
-int ajf_file_make_places(const struct ajf_cache *c, struct ajf_file *file);
-/* Whether all of [offset, offset + length) is there. */
-bool ajf_file_has(const struct ajf_file *file, uint64_t offset, uint64_t length);
+/* Its bytes will come into memory. 0 or -ENOMEM. */
+int ajf_file_begin(const struct ajf_cache *c, struct ajf_file *file);
 /* The file was opened, or is dropped: it is fetched ahead of nobody any more (ahead.h). Idempotent. */
 void ajf_file_leave_ahead_locked(struct ajf *m, struct ajf_file *file);
 /* READY, and can be read without asking the source to open it. */
@@ -153,22 +147,7 @@ void ajf_file_close_handle_locked(struct ajf *m, struct ajf_file *file);
 void ajf_file_lost(struct ajf *m, const struct ajf_file *file);
 /* Whether nothing uses a file. */
 bool ajf_file_is_idle(const struct ajf_file *file);
-/*
- * Gives back the memory, and the descriptor, of a file that nobody is reading, the one that has not been for longest;
- * whoever has it open goes on with new memory. False: there is none.
- */
-bool ajf_file_close_idle_locked(struct ajf *m);
 /* Drops a file that nothing uses from its slot. */
 void ajf_file_retire_locked(struct ajf *m, struct ajf_file *file);
-
-static inline size_t ajf_granule(uint64_t offset)
-{
-    return (size_t)(offset / AJF_GRANULE_BYTES);
-}
-
-static inline size_t ajf_granule_up(uint64_t offset)
-{
-    return (size_t)((offset + AJF_GRANULE_BYTES - 1) / AJF_GRANULE_BYTES);
-}
 
 #endif

@@ -35,7 +35,7 @@ static int push_fetch_locked(struct ajf *m, struct ajf_file *file, size_t from, 
     f->info.length = min_u64(to * AJF_GRANULE_BYTES, file->size) - f->info.offset;
     if (f->info.offset <= file->gap && file->gap < f->info.offset + f->info.length)
         file->gap = 0;
-    ajf_bits_fill(file->claimed, from, to, true);
+    ajf_bits_fill(file->pages.claimed, from, to, true);
     ajf_list_add(&file->fetches, &ajf_file_fetch_of(f)->by_file);
     ajf_queue_push(&m->queue, f);
     return 0;
@@ -45,9 +45,10 @@ static int push_fetch_locked(struct ajf *m, struct ajf_file *file, size_t from, 
 static int claim_lanes_locked(struct ajf *m, struct ajf_file *file, size_t from, size_t to, size_t demand,
                               enum ajf_lane beyond)
 {
+    const struct ajf_pages *p = &file->pages;
     size_t piece = m->cache.fetch_bytes / AJF_GRANULE_BYTES;
-    while ((from = ajf_bits_find(file->have, file->claimed, from, to, false)) < to) {
-        size_t end = ajf_bits_find(file->have, file->claimed, from, to, true), edge = (from / piece + 1) * piece;
+    while ((from = ajf_bits_find(p->have, p->claimed, from, to, false)) < to) {
+        size_t end = ajf_bits_find(p->have, p->claimed, from, to, true), edge = (from / piece + 1) * piece;
         if (end > edge)
             end = edge;
         bool early = m->cache.transient && from >= demand && beyond == AJF_LANE_PREFETCH;
@@ -70,7 +71,7 @@ static int claim_locked(struct ajf *m, struct ajf_file *file, size_t from, size_
 
 int ajf_fill_ahead_locked(struct ajf *m, struct ajf_file *file)
 {
-    return claim_lanes_locked(m, file, 0, file->n_granules, 0, AJF_LANE_AHEAD);
+    return claim_lanes_locked(m, file, 0, file->pages.n_granules, 0, AJF_LANE_AHEAD);
 }
 
 static void promote_locked(struct ajf *m, struct ajf_file *file, uint64_t offset, uint64_t end)
@@ -86,7 +87,7 @@ static void promote_locked(struct ajf *m, struct ajf_file *file, uint64_t offset
 int ajf_fill_first_locked(struct ajf *m, struct ajf_file *file)
 {
     promote_locked(m, file, 0, file->size);
-    return claim_locked(m, file, 0, file->n_granules, file->n_granules);
+    return claim_locked(m, file, 0, file->pages.n_granules, file->pages.n_granules);
 }
 
 /* How far ahead of a read prefetch goes, bytes. */
@@ -106,7 +107,7 @@ int ajf_fill_want_locked(struct ajf *m, struct ajf_file *file, uint64_t offset, 
     size_t from_g = ajf_granule(offset), end_g = ajf_granule_up(end), to_g = ajf_granule_up(to);
     if (hit) {
         /* Ahead in lumps: not before half of the window is missing. */
-        size_t missing = ajf_bits_find(file->have, file->claimed, end_g, to_g, false);
+        size_t missing = ajf_bits_find(file->pages.have, file->pages.claimed, end_g, to_g, false);
         return to_g - missing >= (to_g - end_g + 1) / 2 ? claim_locked(m, file, missing, to_g, 0) : 0;
     }
     promote_locked(m, file, offset, end);
@@ -119,10 +120,10 @@ void ajf_fill_end_locked(struct ajf *m, struct ajf_file_fetch *f)
     const struct ajf_fetch_info *info = &f->fetch.info;
     size_t from = ajf_granule(info->offset + f->filled), to = ajf_granule_up(info->offset + info->length);
     if (f->filled < info->length)
-        ajf_bits_fill(file->claimed, from, to, false);
+        ajf_bits_fill(file->pages.claimed, from, to, false);
     ajf_list_del(&f->by_file);
     if (f->prepared)
-        ajf_cache_unpin_locked(m, file, info->offset, info->length);
+        ajf_cache_unpin_locked(m, &file->pages, info->offset, info->length);
     f->prepared = false;
 }
 
@@ -157,7 +158,7 @@ bool ajf_fill_is_stuck_locked(const struct ajf *m, const struct ajf_file *file, 
 
 void ajf_fill_resume_locked(struct ajf *m, struct ajf_file *file)
 {
-    if (file->state != AJF_FILE_READY || !file->have || file->abandoned)
+    if (file->state != AJF_FILE_READY || !file->pages.have || file->abandoned)
         return;
     if (!ajf_list_empty(&file->readers) && !file->has_handle && ajf_file_reopen_locked(m, file) == 0)
         return;
@@ -167,6 +168,20 @@ void ajf_fill_resume_locked(struct ajf *m, struct ajf_file *file)
         size_t from = ajf_granule(r->offset), to = ajf_granule_up(r->offset + r->length);
         claim_locked(m, file, from, to, to); /* out of memory: the deadline answers */
     }
-    if (file->lazy && !file->n_have && !ajf_list_empty(&file->opens_waiting))
+    if (file->lazy && !file->pages.n_have && !ajf_list_empty(&file->opens_waiting))
         ajf_fill_first_locked(m, file);
+}
+
+void ajf_fill_feed_locked(struct ajf *m)
+{
+    struct ajf_list *starved = &m->files.starved;
+    while (!ajf_list_empty(starved)) {
+        struct ajf_fetch *f = AJF_CONTAINER(ajf_list_pop(starved), struct ajf_fetch, link);
+        bool queued = ajf_queue_push(&m->queue, f);
+        ajf_file_fetch_of(f)->starved = !queued;
+        if (!queued) { /* the session ends, and its file with it */
+            ajf_list_add_front(starved, &f->link);
+            return;
+        }
+    }
 }

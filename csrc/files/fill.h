@@ -26,6 +26,8 @@ void ajf_fill_cancel_locked(struct ajf *m, struct ajf_file *file);
 void ajf_fill_end_locked(struct ajf *m, struct ajf_file_fetch *f);
 /* Whether a fetcher is inside the source with bytes of [from, to): it may never come back. */
 bool ajf_fill_is_stuck_locked(const struct ajf *m, const struct ajf_file *file, uint64_t from, uint64_t to);
+/* There may be room in memory: puts the fetches that found none back in the queue. */
+void ajf_fill_feed_locked(struct ajf *m);
 /* How far ahead of a read prefetch goes, bytes. */
 uint64_t ajf_fill_furthest(const struct ajf *m);
 

@@ -59,7 +59,7 @@ static int replace_locked(struct ajf *m, struct ajf_file *file, uint64_t version
     fresh->refs += file->opens;
     file->opens = 0;
     ajf_file_retire_locked(m, file);
-    m->cache.files[fresh->nodeid] = fresh;
+    m->files.by_node[fresh->nodeid] = fresh;
     return 0;
 }
 
@@ -91,7 +91,7 @@ bool ajf_file_grow(struct ajf *m, uint64_t nodeid, uint64_t from, const struct a
 
 static int open_lazily_locked(struct ajf *m, struct ajf_file *file)
 {
-    int err = ajf_file_make_places(&m->cache, file);
+    int err = ajf_file_begin(&m->cache, file);
     if (err)
         return err;
     file->state = AJF_FILE_READY;
@@ -114,7 +114,7 @@ int ajf_file_make_locked(struct ajf *m, const struct ajf_inode_view *v, struct a
         if (err)
             ajf_file_unref_locked(m, file);
         else
-            m->cache.files[file->nodeid] = file;
+            m->files.by_node[file->nodeid] = file;
     } else if (file->state == AJF_FILE_READY && !ajf_file_usable(file)) {
         err = ajf_file_reopen_locked(m, file);
     }
@@ -129,13 +129,13 @@ void ajf_file_last_release_locked(struct ajf *m, struct ajf_file *file)
         ajf_trash_backing_id(&m->cache.trash, fuse_session_fd(m->session.se), (uint32_t)file->backing_id);
         AJF_COUNT(&m->stats, backing_ids_died);
         file->backing_id = 0;
-        ajf_cache_shelve_locked(&m->cache, file, false);
+        ajf_cache_shelve_locked(&m->cache, &file->pages, false);
     }
     file->mode = AJF_MODE_NONE;
     file->noted = false;
     file->prefetch = (struct ajf_prefetch){.clock = 0}; /* another program reads it in another way */
     ajf_fill_cancel_locked(m, file);
-    if (file->store == AJF_STORE_BORROWED || m->cache.transient || !file->n_have) {
+    if (file->store == AJF_STORE_BORROWED || m->cache.transient || !file->pages.n_have) {
         if (file->state == AJF_FILE_READY)
             ajf_file_retire_locked(m, file);
     } else if (ajf_list_empty(&file->fetches)) {
@@ -153,7 +153,7 @@ void ajf_file_release(struct ajf *m, uint64_t nodeid)
             ajf_file_last_release_locked(m, file);
         file->refs--;
         ajf_file_unref_locked(m, file);
-        ajf_cache_feed_locked(m);
+        ajf_fill_feed_locked(m);
     }
     ajf_cache_unlock(&m->cache);
 }

@@ -76,7 +76,7 @@ void ajf_openers_refused(struct ajf *m, struct ajf_file *file, int err)
     struct ajf_list openers;
     ajf_list_init(&openers);
     pthread_mutex_lock(&m->cache.lock);
-    if (file->state == AJF_FILE_READY && !file->n_have)
+    if (file->state == AJF_FILE_READY && !file->pages.n_have)
         ajf_openers_take_locked(m, file, &openers);
     ajf_cache_unlock(&m->cache);
     ajf_openers_answer(m, &openers, err);

@@ -15,13 +15,14 @@ static uint64_t min_u64(uint64_t a, uint64_t b)
 /* Writes the bytes to the kernel from the pages, which the caller has pinned. No lock is held. */
 long ajf_readers_reply_pages(struct ajf *m, fuse_req_t req, const struct ajf_file *file, uint64_t offset, size_t length)
 {
-    return fuse_reply_buf(req, (const char *)ajf_cache_at(&m->cache, file, offset), length) < 0 ? -EIO : (long)length;
+    const char *bytes = (const char *)ajf_cache_at(&m->cache, &file->pages, offset);
+    return fuse_reply_buf(req, bytes, length) < 0 ? -EIO : (long)length;
 }
 
 void ajf_readers_unpin(struct ajf *m, struct ajf_file *file, uint64_t offset, size_t length)
 {
     pthread_mutex_lock(&m->cache.lock);
-    ajf_cache_unpin_locked(m, file, offset, length);
+    ajf_cache_unpin_locked(m, &file->pages, offset, length);
     ajf_file_unref_locked(m, file);
     ajf_cache_unlock(&m->cache);
 }
@@ -44,7 +45,7 @@ static void take_locked(struct ajf *m, struct ajf_file *file, struct ajf_list *r
 static bool is_ready(const struct ajf_file *file, const struct ajf_read *r, const uint64_t *range)
 {
     (void)range;
-    return ajf_file_has(file, r->offset, r->length);
+    return ajf_pages_have(&file->pages, r->offset, r->length);
 }
 
 void ajf_readers_wake(struct ajf *m, struct ajf_file *file)
@@ -56,8 +57,8 @@ void ajf_readers_wake(struct ajf *m, struct ajf_file *file)
     AJF_LIST_FOR(n, &ready)
     {
         struct ajf_read *r = AJF_CONTAINER(n, struct ajf_read, link);
-        ajf_cache_pin_locked(file, r->offset, r->length, &m->cache);
-        ajf_cache_touch_locked(&m->cache, file, r->offset, r->length);
+        ajf_cache_pin_locked(&file->pages, r->offset, r->length, &m->cache);
+        ajf_cache_touch_locked(&m->cache, &file->pages, r->offset, r->length);
     }
     ajf_cache_unlock(&m->cache);
     while ((l = ajf_list_pop(&ready))) {
@@ -73,7 +74,7 @@ void ajf_readers_wake(struct ajf *m, struct ajf_file *file)
 static bool is_hopeless(const struct ajf_file *file, const struct ajf_read *r, const uint64_t *range)
 {
     uint64_t from = r->offset > range[0] ? r->offset : range[0], to = min_u64(r->offset + r->length, range[1]);
-    return from < to && (!file->have || !ajf_file_has(file, from, to - from));
+    return from < to && (!file->pages.have || !ajf_pages_have(&file->pages, from, to - from));
 }
 
 void ajf_readers_answer(struct ajf *m, struct ajf_file *file, struct ajf_list *readers, int err)

@@ -16,6 +16,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define AJF_DESCRIPTORS_NOBODY UINT32_MAX /* no user */
+
 struct ajf_descriptors_user {
     uint32_t uid;
     uint64_t n;

@@ -3,17 +3,13 @@
  * Eviction walks from the cold end past what is pinned. Punching holes happens under the lock: it frees memory that
  * the very next step wants, and costs what the kernel's own reclaim would. The memory of whole files goes to the trash.
  */
-#include "memory/pages.h"
+#include "memory/pages_inside.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "base/bits.h"
-#include "base/sync.h"
-#include "files/awaited.h"
-#include "files/file.h"
 #include "mount.h"
 
 #define MIB (UINT64_C(1) << 20)
@@ -42,13 +38,11 @@ static uint64_t max_u64(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
-int ajf_cache_init(struct ajf_cache *c, const struct ajf_options *o, struct ajf_stats *stats)
+int ajf_cache_init(struct ajf_cache *c, const struct ajf_options *o, const struct ajf_cache_owner *owner,
+                   struct ajf_stats *stats)
 {
     memset(c, 0, sizeof *c);
-    c->files = mmap(NULL, AJF_INODES_MAX * sizeof *c->files, PROT_READ | PROT_WRITE,
-                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (c->files == MAP_FAILED)
-        return -errno;
+    c->owner = owner;
     ajf_store_init(&c->store);
     ajf_descriptors_init(&c->descriptors);
     c->transient = !o->cache_enabled;
@@ -70,7 +64,6 @@ int ajf_cache_init(struct ajf_cache *c, const struct ajf_options *o, struct ajf_
     c->rests_ns = AJF_RESTS_NS;
     c->stats = stats;
     ajf_order_init(&c->order, c->transient ? AJF_EVICT_LRU : (enum ajf_evictor)o->evictor);
-    ajf_list_init(&c->starved);
     ajf_list_init(&c->free_chunks);
     pthread_mutex_init(&c->lock, NULL);
     return 0;
@@ -84,7 +77,6 @@ void ajf_cache_done(struct ajf_cache *c)
     ajf_frames_done(&c->frames);
     ajf_descriptors_done(&c->descriptors);
     ajf_store_done(&c->store);
-    munmap(c->files, AJF_INODES_MAX * sizeof *c->files);
     pthread_mutex_destroy(&c->lock);
 }
 
@@ -93,87 +85,6 @@ void ajf_cache_unlock(struct ajf_cache *c)
     struct ajf_waste *waste = ajf_trash_take(&c->trash);
     pthread_mutex_unlock(&c->lock);
     ajf_trash_dispose(waste);
-}
-
-/* ------------------------------------------------------------------------------------------- pages of a range */
-
-static struct ajf_page *page_at(const struct ajf_cache *c, const struct ajf_file *file, uint64_t offset)
-{
-    return file->store == AJF_STORE_SLAB ? file->chunk : &file->pages[offset / c->page_bytes];
-}
-
-#define FOR_PAGES(c, file, page, offset, length)                                                                       \
-    for (uint64_t at_ = (offset), end_ = (offset) + (length); at_ < end_; at_ = (at_ / (c)->page_bytes + 1) * (c)->page_bytes) \
-        for (struct ajf_page *page = page_at((c), (file), at_); page; page = NULL)
-
-void ajf_cache_pin_locked(struct ajf_file *file, uint64_t offset, size_t length, struct ajf_cache *c)
-{
-    FOR_PAGES (c, file, page, offset, length)
-        page->pins++;
-    file->pins++;
-}
-
-void ajf_cache_unpin_locked(struct ajf *m, struct ajf_file *file, uint64_t offset, size_t length)
-{
-    FOR_PAGES (&m->cache, file, page, offset, length)
-        page->pins--;
-    file->pins--;
-    ajf_cache_feed_locked(m);
-}
-
-uint8_t *ajf_cache_at(const struct ajf_cache *c, const struct ajf_file *file, uint64_t offset)
-{
-    if (file->store == AJF_STORE_SLAB)
-        return c->slab.map + (uint64_t)file->chunk->index * c->page_bytes + file->chunk_offset + offset;
-    return file->memory.map + offset;
-}
-
-/* Counts what the kernel was handed of a page; whether that was all. The kernel reads ahead in any order. */
-static bool take(const struct ajf_cache *c, struct ajf_page *page, uint64_t offset, size_t length)
-{
-    uint64_t start = page->index * c->page_bytes, end = min_u64(start + c->page_bytes, page->file->size);
-    page->taken += min_u64(offset + length, end) - max_u64(offset, start);
-    return page->taken >= min_u64(page->charged, end - start);
-}
-
-void ajf_cache_touch_locked(struct ajf_cache *c, struct ajf_file *file, uint64_t offset, size_t length)
-{
-    FOR_PAGES (c, file, page, offset, length) {
-        if (!ajf_rank_is_ordered(&page->rank))
-            continue;
-        page->spent = c->transient && page->file && take(c, page, offset, length);
-        if (page->spent) {
-            ajf_order_del(&page->rank, false);
-            ajf_order_add_first(&c->order, &page->rank);
-        } else {
-            ajf_order_touch(&c->order, &page->rank);
-        }
-    }
-}
-
-static uint64_t charge_of(const struct ajf_file *file)
-{
-    uint64_t bytes = 0;
-    for (size_t i = 0; i < file->n_pages; i++)
-        bytes += file->pages[i].charged;
-    return bytes;
-}
-
-bool ajf_cache_may_shelve_locked(const struct ajf_cache *c, const struct ajf_file *file)
-{
-    return c->shelved + charge_of(file) <= c->limit / 4 * 3;
-}
-
-void ajf_cache_shelve_locked(struct ajf_cache *c, struct ajf_file *file, bool shelved)
-{
-    uint64_t bytes = charge_of(file);
-    c->shelved = shelved ? c->shelved + bytes : c->shelved - bytes;
-    for (size_t i = 0; i < file->n_pages; i++) {
-        struct ajf_page *page = &file->pages[i];
-        ajf_order_del(&page->rank, false);
-        if (!shelved && page->charged)
-            ajf_order_add(&c->order, &page->rank);
-    }
 }
 
 /* ------------------------------------------------------------------------------------------ charge, evict, drop */
@@ -215,19 +126,19 @@ static void discharge_locked(struct ajf_cache *c, struct ajf_page *page)
 }
 
 /* Nothing of the file is there any more; its memory is the caller's business. */
-static void empty_locked(struct ajf_file *file)
+static void empty_locked(struct ajf_pages *p)
 {
-    if (file->n_granules)
-        ajf_bits_fill(file->have, 0, file->n_granules, false);
-    file->n_have = 0;
-    file->complete = !file->n_granules;
+    if (p->n_have)
+        ajf_bits_fill(p->have, 0, p->n_granules, false);
+    p->n_have = 0;
+    p->complete = !p->n_granules;
 }
 
-static void leave_chunk_locked(struct ajf_file *file)
+static void leave_chunk_locked(struct ajf_pages *p)
 {
-    ajf_list_del(&file->in_chunk);
-    file->chunk = NULL;
-    empty_locked(file);
+    ajf_list_del(&p->in_chunk);
+    p->chunk = NULL;
+    empty_locked(p);
 }
 
 static void free_chunk_locked(struct ajf_cache *c, struct ajf_page *chunk)
@@ -251,55 +162,53 @@ void ajf_cache_rest(struct ajf *m)
     ajf_cache_unlock(c);
 }
 
-static void drop_memory_locked(struct ajf_cache *c, struct ajf_file *file)
+static void drop_memory_locked(struct ajf_cache *c, struct ajf_pages *p)
 {
-    if (file->memory.fd >= 0) {
-        ajf_trash_memory(&c->trash, &file->memory);
+    if (p->memory.fd >= 0) {
+        ajf_trash_memory(&c->trash, &p->memory);
         AJF_COUNT(c->stats, backings_died);
         c->backed--;
-        ajf_descriptors_give(&c->descriptors, AJF_NOBODY, 1);
+        ajf_descriptors_give(&c->descriptors, AJF_DESCRIPTORS_NOBODY, 1);
     }
-    for (size_t i = 0; i < file->n_pages; i++) {
-        struct ajf_page *page = &file->pages[i];
+    FOR_USED_PAGES (p, page) {
         discharge_locked(c, page);
         if (page->frame)
             ajf_frames_keep(&c->frames, page->frame);
         page->frame = 0;
     }
     trim_locked(c);
-    empty_locked(file);
+    empty_locked(p);
 }
 
-void ajf_cache_drop_locked(struct ajf *m, struct ajf_file *file)
+void ajf_cache_drop_locked(struct ajf *m, struct ajf_pages *p)
 {
     struct ajf_cache *c = &m->cache;
-    if (file->store == AJF_STORE_MEMORY) {
-        drop_memory_locked(c, file);
-    } else if (file->store == AJF_STORE_SLAB && file->chunk) {
-        struct ajf_page *chunk = file->chunk;
-        leave_chunk_locked(file);
-        if (ajf_list_empty(&chunk->files) && !chunk->pins && chunk != c->open_chunk)
+    if (!p->small && p->have) {
+        drop_memory_locked(c, p);
+    } else if (p->chunk) {
+        struct ajf_page *chunk = p->chunk;
+        leave_chunk_locked(p);
+        if (ajf_list_empty(&chunk->small) && !chunk->pins && chunk != c->open_chunk)
             free_chunk_locked(c, chunk);
     }
-    ajf_cache_feed_locked(m);
+    m->cache.owner->has_room(m);
 }
 
 void ajf_cache_close_slab_locked(struct ajf_cache *c)
 {
     struct ajf_page *chunk = c->open_chunk;
     c->open_chunk = NULL; /* one that still has files goes with the last of them */
-    if (chunk && ajf_list_empty(&chunk->files) && !chunk->pins)
+    if (chunk && ajf_list_empty(&chunk->small) && !chunk->pins)
         free_chunk_locked(c, chunk);
 }
 
 static void evict_chunk_locked(struct ajf *m, struct ajf_page *chunk)
 {
     struct ajf_list *l;
-    while ((l = chunk->files.next) != &chunk->files) {
-        struct ajf_file *file = AJF_CONTAINER(l, struct ajf_file, in_chunk);
-        leave_chunk_locked(file);
-        if (ajf_file_is_idle(file))
-            ajf_file_retire_locked(m, file);
+    while ((l = chunk->small.next) != &chunk->small) {
+        struct ajf_pages *p = AJF_CONTAINER(l, struct ajf_pages, in_chunk);
+        leave_chunk_locked(p);
+        m->cache.owner->emptied(m, p);
     }
     free_chunk_locked(&m->cache, chunk);
 }
@@ -307,7 +216,7 @@ static void evict_chunk_locked(struct ajf *m, struct ajf_page *chunk)
 /* Gives back, or keeps for another page, the memory of a page of a file. */
 static void empty_page_locked(struct ajf_cache *c, struct ajf_page *page)
 {
-    struct ajf_memfile *mem = &page->file->memory;
+    struct ajf_memfile *mem = &page->pages->memory;
     uint64_t offset = page->index * c->page_bytes;
     if (!page->frame)
         ajf_memfile_punch(mem, offset, c->page_bytes);
@@ -318,29 +227,46 @@ static void empty_page_locked(struct ajf_cache *c, struct ajf_page *page)
 static bool evict_page_locked(struct ajf *m, struct ajf_page *page)
 {
     struct ajf_cache *c = &m->cache;
-    struct ajf_file *file = page->file;
-    if (!file) {
+    struct ajf_pages *p = page->pages;
+    if (!p) {
         evict_chunk_locked(m, page);
         return true;
     }
-    if (file->ever_passthrough) {
-        if (file->pins)
+    if (p->whole) {
+        if (p->pins)
             return false;
-        drop_memory_locked(c, file);
+        drop_memory_locked(c, p);
     } else {
         size_t from = ajf_granule(page->index * c->page_bytes), to = ajf_granule((page->index + 1) * c->page_bytes);
-        if (to > file->n_granules)
-            to = file->n_granules;
-        file->n_have -= ajf_bits_fill(file->have, from, to, false);
-        file->complete = false;
+        if (to > p->n_granules)
+            to = p->n_granules;
+        p->n_have -= ajf_bits_fill(p->have, from, to, false);
+        p->complete = false;
         empty_page_locked(c, page);
         discharge_locked(c, page);
     }
-    if (!file->n_have && ajf_file_is_idle(file))
-        ajf_file_retire_locked(m, file);
-    else if (!file->n_have && !file->pins)
-        drop_memory_locked(c, file);
+    if (!p->n_have && !c->owner->emptied(m, p) && !p->pins)
+        drop_memory_locked(c, p);
     return true;
+}
+
+/* Whether a parked READ waits for what is beside the page, or for the rest of it: then it needs the page as well. */
+static bool is_needed(const struct ajf_cache *c, const struct ajf_page *page)
+{
+    uint64_t start = page->index * c->page_bytes;
+    return page->pages && c->owner->needs(page->pages, start, start + c->page_bytes); /* small files come whole */
+}
+
+/* Whether a page is likely to be handed to the kernel yet: it is new, or before a reader who is still there. */
+static bool is_awaited(const struct ajf_cache *c, const struct ajf_page *page)
+{
+    uint64_t since = ajf_now_ns() - AJF_AWAITED_NS, start = page->index * c->page_bytes;
+    if (is_needed(c, page))
+        return true;
+    if (page->spent)
+        return false;
+    return page->grown_ns > since ||
+           (page->pages && c->owner->expects(page->pages, start, start + c->page_bytes, since));
 }
 
 /* The pages that are spared when something has to go. */
@@ -348,7 +274,7 @@ enum spared { AWAITED, NEEDED, NOTHING };
 
 static bool spares(const struct ajf_cache *c, const struct ajf_page *page, enum spared what)
 {
-    return what == AWAITED ? ajf_page_is_awaited(c, page) : what == NEEDED && ajf_page_is_needed(c, page);
+    return what == AWAITED ? is_awaited(c, page) : what == NEEDED && is_needed(c, page);
 }
 
 /* From `rank` on. */
@@ -382,23 +308,23 @@ static bool evict_one_locked(struct ajf *m, bool polite)
 
 void ajf_cache_expire_locked(struct ajf *m, uint64_t born_ns)
 {
-    struct ajf_order *o = &m->cache.order;
+    struct ajf_cache *c = &m->cache;
+    struct ajf_order *o = &c->order;
     for (struct ajf_rank *rank = ajf_order_first(o), *next; rank; rank = next) {
         struct ajf_page *page = AJF_CONTAINER(rank, struct ajf_page, rank);
-        struct ajf_file *file = page->file;
+        struct ajf_pages *p = page->pages;
         next = ajf_order_next(o, rank);
         if (page->born_ns >= born_ns || page->pins)
             continue;
-        if (file)
-            file->refs++; /* `next` may be a page of it, and go with it */
-        bool evicted = evict_page_locked(m, page), goes = evicted && file && (file->refs == 1 || file->memory.fd < 0);
-        bool anew = goes && next && AJF_CONTAINER(next, struct ajf_page, rank)->file == file;
-        if (file)
-            ajf_file_unref_locked(m, file);
-        if (anew)
+        bool beside = p && next && AJF_CONTAINER(next, struct ajf_page, rank)->pages == p; /* it may go with it */
+        if (p)
+            c->owner->hold(p);
+        bool evicted = evict_page_locked(m, page), dropped = p && p->memory.fd < 0;
+        bool gone = p && c->owner->let_go(m, p);
+        if (evicted && beside && (gone || dropped))
             next = ajf_order_first(o);
     }
-    ajf_cache_feed_locked(m);
+    m->cache.owner->has_room(m);
 }
 
 static bool make_room_locked(struct ajf *m, uint64_t bytes, enum ajf_urgency urgency)
@@ -419,7 +345,7 @@ bool ajf_cache_has_room_locked(struct ajf_cache *c, uint64_t bytes)
     uint64_t room = c->limit / 2 > c->used ? c->limit / 2 - c->used : 0;
     for (struct ajf_rank *rank = ajf_order_first(&c->order); rank && room < bytes; rank = ajf_order_next(&c->order, rank)) {
         const struct ajf_page *page = AJF_CONTAINER(rank, struct ajf_page, rank);
-        if (ajf_page_is_awaited(c, page))
+        if (is_awaited(c, page))
             continue;
         room += page->pins ? 0 : page->charged;
     }
@@ -452,22 +378,22 @@ static struct ajf_page *take_chunk_locked(struct ajf_cache *c)
     chunk->index = (uint32_t)c->chunks_used++;
     ajf_rank_init(&chunk->rank);
     ajf_list_init(&chunk->free);
-    ajf_list_init(&chunk->files);
+    ajf_list_init(&chunk->small);
     return chunk;
 }
 
 /* Gives a small file its place in a chunk. */
-static int place_locked(struct ajf *m, struct ajf_file *file, enum ajf_urgency urgency)
+static int place_locked(struct ajf *m, struct ajf_pages *p, enum ajf_urgency urgency)
 {
     struct ajf_cache *c = &m->cache;
-    uint32_t need = (uint32_t)(file->n_granules * AJF_GRANULE_BYTES);
+    uint32_t need = (uint32_t)(p->n_granules * AJF_GRANULE_BYTES);
     int err = c->chunks ? 0 : open_slab_locked(c);
     if (err)
         return err;
     if (!c->open_chunk || c->open_chunk->filled + need > c->page_bytes) {
         struct ajf_page *full = c->open_chunk;
         c->open_chunk = NULL;
-        if (full && ajf_list_empty(&full->files) && !full->pins)
+        if (full && ajf_list_empty(&full->small) && !full->pins)
             free_chunk_locked(c, full);
         if (!make_room_locked(m, c->page_bytes, urgency))
             return -EAGAIN;
@@ -478,39 +404,55 @@ static int place_locked(struct ajf *m, struct ajf_file *file, enum ajf_urgency u
         ajf_order_add(&c->order, &chunk->rank);
         c->open_chunk = chunk;
     }
-    file->chunk = c->open_chunk;
-    file->chunk_offset = file->chunk->filled;
-    file->chunk->filled += need;
-    file->chunk->grown_ns = ajf_now_ns();
-    ajf_list_add(&file->chunk->files, &file->in_chunk);
+    p->chunk = c->open_chunk;
+    p->chunk_offset = p->chunk->filled;
+    p->chunk->filled += need;
+    p->chunk->grown_ns = ajf_now_ns();
+    ajf_list_add(&p->chunk->small, &p->in_chunk);
     return 0;
 }
 
-static int back_locked(struct ajf *m, struct ajf_file *file)
+bool ajf_cache_close_idle_locked(struct ajf *m)
 {
     struct ajf_cache *c = &m->cache;
-    while (c->descriptors.used >= c->descriptors.most && ajf_file_close_idle_locked(m))
+    for (struct ajf_rank *r = c->backed ? ajf_order_first(&c->order) : NULL; r; r = ajf_order_next(&c->order, r)) {
+        struct ajf_pages *p = AJF_CONTAINER(r, struct ajf_page, rank)->pages;
+        if (!p || p->pins || p->memory.fd < 0)
+            continue;
+        c->owner->hold(p);
+        ajf_cache_drop_locked(m, p);
+        c->owner->emptied(m, p);
+        c->owner->let_go(m, p);
+        return true;
+    }
+    return false;
+}
+
+static int back_locked(struct ajf *m, struct ajf_pages *p)
+{
+    struct ajf_cache *c = &m->cache;
+    while (c->descriptors.used >= c->descriptors.most && ajf_cache_close_idle_locked(m))
         ajf_trash_free_memory(&c->trash);
-    int err = ajf_memfile_init(&file->memory, &c->store, "ajf-file", file->size);
+    int err = ajf_memfile_init(&p->memory, &c->store, "ajf-file", p->size);
     /* Out of descriptors or mappings: cached files hold most of them. */
-    for (int i = 0; (err == -EMFILE || err == -ENFILE || err == -ENOMEM) && i < 64 && ajf_file_close_idle_locked(m); i++) {
+    for (int i = 0; (err == -EMFILE || err == -ENFILE || err == -ENOMEM) && i < 64 && ajf_cache_close_idle_locked(m); i++) {
         ajf_trash_free_memory(&c->trash);
-        err = ajf_memfile_init(&file->memory, &c->store, "ajf-file", file->size);
+        err = ajf_memfile_init(&p->memory, &c->store, "ajf-file", p->size);
     }
     if (err)
         return err;
     AJF_COUNT(c->stats, backings_born);
     c->backed++;
-    ajf_descriptors_take(&c->descriptors, AJF_NOBODY, 1);
+    ajf_descriptors_take(&c->descriptors, AJF_DESCRIPTORS_NOBODY, 1);
     return 0;
 }
 
 /* A stream that begins on untouched pages gets huge ones. */
-static bool wants_huge(const struct ajf_cache *c, struct ajf_file *file, uint64_t offset, size_t length)
+static bool wants_huge(const struct ajf_cache *c, struct ajf_pages *p, uint64_t offset, size_t length)
 {
-    if (!file->memory.huge || length < HUGE_FETCH_BYTES || offset % c->page_bytes)
+    if (!p->memory.huge || length < HUGE_FETCH_BYTES || offset % c->page_bytes)
         return false;
-    FOR_PAGES (c, file, page, offset, length)
+    FOR_PAGES (c, p, page, offset, length)
         if (page->charged)
             return false;
     return true;
@@ -529,39 +471,41 @@ static uint64_t cost(const struct ajf_cache *c, const struct ajf_page *page, uin
 static void lay_locked(struct ajf *m, struct ajf_page *page)
 {
     struct ajf_cache *c = &m->cache;
-    page->frame = ajf_frames_lay(&c->frames, &c->store, &page->file->memory, page->index * c->page_bytes);
+    page->frame = ajf_frames_lay(&c->frames, &c->store, &page->pages->memory, page->index * c->page_bytes);
     if (page->frame && atomic_load(&c->rest.at_ns) == AJF_FOREVER)
         ajf_alarm_set(&c->rest, ajf_now_ns() + c->rests_ns);
 }
 
-int ajf_cache_prepare_locked(struct ajf *m, struct ajf_file *file, uint64_t offset, size_t length,
+int ajf_cache_prepare_locked(struct ajf *m, struct ajf_pages *p, uint64_t offset, size_t length,
                              enum ajf_urgency urgency, void **ret_buffer)
 {
     struct ajf_cache *c = &m->cache;
-    if (file->store == AJF_STORE_SLAB) {
-        int err = file->chunk ? 0 : place_locked(m, file, urgency);
+    if (p->small) {
+        int err = p->chunk ? 0 : place_locked(m, p, urgency);
         if (err)
             return err;
-        ajf_cache_pin_locked(file, offset, length, c);
-        *ret_buffer = ajf_cache_at(c, file, offset);
+        ajf_cache_pin_locked(p, offset, length, c);
+        *ret_buffer = ajf_cache_at(c, p, offset);
         return 0;
     }
-    int err = file->memory.fd < 0 ? back_locked(m, file) : 0;
+    int err = ajf_pages_make(c, p, offset, length);
+    if (!err && p->memory.fd < 0)
+        err = back_locked(m, p);
     if (err)
         return err;
-    ajf_cache_pin_locked(file, offset, length, c); /* so that making room does not take what is there already */
-    bool huge = wants_huge(c, file, offset, length);
+    ajf_cache_pin_locked(p, offset, length, c); /* so that making room does not take what is there already */
+    bool huge = wants_huge(c, p, offset, length);
     uint64_t bytes = 0;
-    FOR_PAGES (c, file, page, offset, length)
+    FOR_PAGES (c, p, page, offset, length)
         bytes += cost(c, page, offset, length, huge);
     if (!make_room_locked(m, bytes, urgency)) {
-        FOR_PAGES (c, file, page, offset, length)
+        FOR_PAGES (c, p, page, offset, length)
             page->pins--;
-        file->pins--;
+        p->pins--;
         return -EAGAIN;
     }
     bool framed = false;
-    FOR_PAGES (c, file, page, offset, length) {
+    FOR_PAGES (c, p, page, offset, length) {
         uint64_t n = cost(c, page, offset, length, huge);
         if (huge && c->transient && !page->frame)
             lay_locked(m, page);
@@ -571,20 +515,6 @@ int ajf_cache_prepare_locked(struct ajf *m, struct ajf_file *file, uint64_t offs
         if (n)
             charge_locked(c, page, n);
     }
-    *ret_buffer = (huge && !framed ? file->memory.huge : file->memory.map) + offset;
+    *ret_buffer = (huge && !framed ? p->memory.huge : p->memory.map) + offset;
     return 0;
-}
-
-void ajf_cache_feed_locked(struct ajf *m)
-{
-    struct ajf_list *starved = &m->cache.starved;
-    while (!ajf_list_empty(starved)) {
-        struct ajf_fetch *f = AJF_CONTAINER(ajf_list_pop(starved), struct ajf_fetch, link);
-        bool queued = ajf_queue_push(&m->queue, f);
-        ajf_file_fetch_of(f)->starved = !queued;
-        if (!queued) { /* the session ends, and its file with it */
-            ajf_list_add_front(starved, &f->link);
-            return;
-        }
-    }
 }

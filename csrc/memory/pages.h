@@ -17,7 +17,8 @@
  * after AJF_RESTS_NS, or twice that.
  *
  * One lock for files, pages and parked reads: the kernel's own queue saturates (400 k requests/s, peers.md) long
- * before it does, and eviction crosses files. Lock order: cache->lock > queue->lock, waits->lock, inodes->lock.
+ * before it does, and eviction crosses files. What the cache has to know of files it asks its owner (struct
+ * ajf_cache_owner). Lock order: cache->lock > queue->lock, waits->lock, inodes->lock.
  */
 #ifndef AJF_MEMORY_PAGES_H
 #define AJF_MEMORY_PAGES_H
@@ -30,10 +31,10 @@
 #include "memory/memfile.h"
 #include "memory/order.h"
 #include "memory/trash.h"
-#include "source/fetch_queue.h"
 
 struct ajf;
-struct ajf_file;
+
+#define AJF_GRANULE_BYTES UINT64_C(4096) /* the kernel's page: finer reads do not exist */
 
 #define AJF_AWAITED_NS (10 * AJF_NS_PER_S) /* whoever goes on reading has come by then; if not, it is fetched again */
 #define AJF_RESTS_NS (5 * AJF_NS_PER_S) /* without a whole page fetched: the stream has ended, or waits for its reader */
@@ -41,8 +42,8 @@ struct ajf_file;
 struct ajf_page {
     struct ajf_rank rank;   /* in no order while not resident, or open in passthrough */
     struct ajf_list free;   /* slab chunk without memory: in cache->free_chunks */
-    struct ajf_file *file;  /* NULL: a slab chunk */
-    struct ajf_list files;  /* slab chunk: the files in it */
+    struct ajf_pages *pages; /* NULL: a slab chunk */
+    struct ajf_list small;  /* slab chunk: the struct ajf_pages in it */
     uint64_t charged;       /* bytes of the budget */
     uint32_t frame;         /* transient window: where its bytes lie, if not in its file's memory; 0: they do */
     uint64_t born_ns;       /* when it became resident, */
@@ -54,11 +55,47 @@ struct ajf_page {
     bool spent;             /* transient window: all of it was taken, will hardly be wanted again */
 };
 
+#define AJF_PAGES_LEAF 64
+
+/*
+ * The bytes of one file that lie in memory: which are there (`have`) and which are on their way (`claimed`), by granules
+ * of 4 KiB. What is counted of a page is allocated when the first fetch of it starts, AJF_PAGES_LEAF pages at a time.
+ */
+struct ajf_pages {
+    uint64_t size;
+    struct ajf_memfile memory; /* .fd -1: none yet */
+    bool small;                /* it lies in a chunk of the slab */
+    bool whole;                /* evicted whole, by dropping: somebody may still hold its memory (passthrough) */
+    bool complete;             /* every granule is there */
+    struct ajf_page *chunk;    /* small: the chunk that holds it; NULL: none does */
+    size_t chunk_offset;       /* within the chunk, bytes */
+    struct ajf_list in_chunk;
+    uint64_t *have, *claimed;  /* NULL: it was not begun */
+    size_t n_granules, n_have;
+    struct ajf_page **leaves;  /* of AJF_PAGES_LEAF pages each; NULL: none of them was used */
+    size_t n_pages;
+    uint32_t pins;             /* of all its pages */
+};
+
+/* Whom the pages belong to, as far as the cache has to know. All with cache->lock. */
+struct ajf_cache_owner {
+    /* Nothing of it is there any more, by eviction. True: it has gone with that. */
+    bool (*emptied)(struct ajf *m, struct ajf_pages *p);
+    /* It must not go, until let_go. True: it has gone with that. */
+    void (*hold)(struct ajf_pages *p);
+    bool (*let_go)(struct ajf *m, struct ajf_pages *p);
+    /* Whether a parked READ waits for any of [from, to). */
+    bool (*needs)(const struct ajf_pages *p, uint64_t from, uint64_t to);
+    /* Whether somebody who has read it since then is on the way to any of [from, to). */
+    bool (*expects)(const struct ajf_pages *p, uint64_t from, uint64_t to, uint64_t since_ns);
+    /* Something was unpinned, or given back: what found no memory may try again. */
+    void (*has_room)(struct ajf *m);
+};
+
 struct ajf_cache {
     pthread_mutex_t lock;
     struct ajf_store store;
-    uint32_t next_token; /* lock; of opens that make the kernel drop pages; never 0 */
-    struct ajf_file **files; /* lock; by nodeid; sparse */
+    const struct ajf_cache_owner *owner;
     struct ajf_order order;  /* lock */
     uint64_t used, limit, overflow; /* lock; bytes */
     uint64_t shelved;        /* lock; of `used`, bytes of files that are open in passthrough */
@@ -72,7 +109,6 @@ struct ajf_cache {
     struct ajf_trash trash;  /* lock */
     struct ajf_descriptors descriptors; /* lock */
     uint64_t backed;         /* lock; files of memory, which have one each */
-    struct ajf_list starved; /* lock; fetches that found no memory */
     /* the slab */
     struct ajf_memfile slab;  /* lock */
     struct ajf_page *chunks; /* lock */
@@ -82,7 +118,8 @@ struct ajf_cache {
     struct ajf_stats *stats;
 };
 
-int ajf_cache_init(struct ajf_cache *c, const struct ajf_options *o, struct ajf_stats *stats);
+int ajf_cache_init(struct ajf_cache *c, const struct ajf_options *o, const struct ajf_cache_owner *owner,
+                   struct ajf_stats *stats);
 void ajf_cache_done(struct ajf_cache *c);
 
 /* Gives cache->lock back, then disposes of what was thrown away under it, which may take long: the last thing that a
@@ -99,32 +136,54 @@ enum ajf_urgency { AJF_AHEAD, AJF_LATE, AJF_DEMAND };
  * Makes the memory of [offset, offset + length) of a file ready to be written, charges and pins it, and gives its
  * address. -EAGAIN: no room now. -ENOMEM, -EMFILE: none to be had.
  */
-int ajf_cache_prepare_locked(struct ajf *m, struct ajf_file *file, uint64_t offset, size_t length,
+int ajf_cache_prepare_locked(struct ajf *m, struct ajf_pages *p, uint64_t offset, size_t length,
                              enum ajf_urgency urgency, void **ret_buffer);
 
 /* Whether a prefetch of so many bytes would find room in a transient window now. */
 bool ajf_cache_has_room_locked(struct ajf_cache *c, uint64_t bytes);
 
 /* Pins (unpins) the pages under [offset, offset + length); unpinning wakes what starved. */
-void ajf_cache_pin_locked(struct ajf_file *file, uint64_t offset, size_t length, struct ajf_cache *c);
-void ajf_cache_unpin_locked(struct ajf *m, struct ajf_file *file, uint64_t offset, size_t length);
+void ajf_cache_pin_locked(struct ajf_pages *p, uint64_t offset, size_t length, struct ajf_cache *c);
+void ajf_cache_unpin_locked(struct ajf *m, struct ajf_pages *p, uint64_t offset, size_t length);
 /* Address of a byte that is there. */
-uint8_t *ajf_cache_at(const struct ajf_cache *c, const struct ajf_file *file, uint64_t offset);
+uint8_t *ajf_cache_at(const struct ajf_cache *c, const struct ajf_pages *p, uint64_t offset);
 /* Marks as just used; in a transient window, pages that were read to their end become the coldest. */
-void ajf_cache_touch_locked(struct ajf_cache *c, struct ajf_file *file, uint64_t offset, size_t length);
+void ajf_cache_touch_locked(struct ajf_cache *c, struct ajf_pages *p, uint64_t offset, size_t length);
 /* Whether a file may be opened in passthrough: a quarter of the budget must stay evictable, or reads would starve. */
-bool ajf_cache_may_shelve_locked(const struct ajf_cache *c, const struct ajf_file *file);
+bool ajf_cache_may_shelve_locked(const struct ajf_cache *c, const struct ajf_pages *p);
 /* Passthrough open: off the list. Last release: back on it. */
-void ajf_cache_shelve_locked(struct ajf_cache *c, struct ajf_file *file, bool shelved);
+void ajf_cache_shelve_locked(struct ajf_cache *c, struct ajf_pages *p, bool shelved);
 /* Gives back all the memory of a file that nobody pins. */
-void ajf_cache_drop_locked(struct ajf *m, struct ajf_file *file);
+void ajf_cache_drop_locked(struct ajf *m, struct ajf_pages *p);
 /* The connection is gone: no small file will come any more, and what is empty of the slab is given back. */
 void ajf_cache_close_slab_locked(struct ajf_cache *c);
 /* Evicts what became resident before `born_ns` and may go. */
 void ajf_cache_expire_locked(struct ajf *m, uint64_t born_ns);
 /* At the alarm: when nothing was fetched for a while, gives back the memory that is only spare. Takes the lock. */
 void ajf_cache_rest(struct ajf *m);
-/* Puts starved fetches back in the queue. */
-void ajf_cache_feed_locked(struct ajf *m);
+/*
+ * Gives back the memory, and the descriptor, of a file that nobody is reading, the one that has not been for longest;
+ * whoever has it open goes on with new memory. False: there is none.
+ */
+bool ajf_cache_close_idle_locked(struct ajf *m);
+
+/* Nothing lies in memory, and nothing is counted of it. */
+void ajf_pages_init(struct ajf_pages *p);
+/* Its bytes will come into memory. 0 or -ENOMEM. */
+int ajf_pages_begin(struct ajf_pages *p, const struct ajf_cache *c, uint64_t size);
+/* Nothing of it is in memory any more. */
+void ajf_pages_done(struct ajf_pages *p);
+/* Whether all of [offset, offset + length) is there. */
+bool ajf_pages_have(const struct ajf_pages *p, uint64_t offset, uint64_t length);
+
+static inline size_t ajf_granule(uint64_t offset)
+{
+    return (size_t)(offset / AJF_GRANULE_BYTES);
+}
+
+static inline size_t ajf_granule_up(uint64_t offset)
+{
+    return (size_t)((offset + AJF_GRANULE_BYTES - 1) / AJF_GRANULE_BYTES);
+}
 
 #endif

@@ -385,13 +385,14 @@ static void end(struct ajf_fetch *f)
 
 const struct ajf_fetch_ops *ajf_names_ops(enum ajf_fetch_kind kind)
 {
-#define ASK(what) .bytes = sizeof(struct ajf_ask), .counts = AJF_STAT_##what, .begin = begin, .end = end
+#define ASK(what) .bytes = sizeof(struct ajf_ask), .counts = (what), .begin = begin, .end = end
     static const struct ajf_fetch_ops ops[] = {
-        [AJF_FETCH_STAT] = {ASK(fetch_stat), .wanted = is_wanted, .attr = attr_told, .grown = grown, .failed = stat_failed},
-        [AJF_FETCH_LIST] = {ASK(fetch_list), .wanted = is_wanted, .list = listed_by_source, .failed = list_failed},
-        [AJF_FETCH_READLINK] = {ASK(fetch_readlink), .link = link_told, .failed = failed},
-        [AJF_FETCH_STATFS] = {ASK(fetch_statfs), .statfs = statfs_told, .failed = failed},
-        [AJF_FETCH_FORGET] = {ASK(fetch_forget), .done = forgotten, .failed = failed},
+        [AJF_FETCH_STAT] = {ASK(AJF_STAT_fetch_stat), .wanted = is_wanted, .attr = attr_told, .grown = grown,
+                            .failed = stat_failed},
+        [AJF_FETCH_LIST] = {ASK(AJF_STAT_fetch_list), .wanted = is_wanted, .list = listed_by_source, .failed = list_failed},
+        [AJF_FETCH_READLINK] = {ASK(AJF_STAT_fetch_readlink), .link = link_told, .failed = failed},
+        [AJF_FETCH_STATFS] = {ASK(AJF_STAT_fetch_statfs), .statfs = statfs_told, .failed = failed},
+        [AJF_FETCH_FORGET] = {ASK(AJF_STAT_fetch_forget), .done = forgotten, .failed = failed},
     };
 #undef ASK
     return &ops[kind];

@@ -31,7 +31,7 @@ static void take_back_locked(struct ajf *m, struct ajf_file *file)
     ajf_fetch_free(&file->opening->fetch);
     file->opening = NULL;
     file->state = AJF_FILE_READY;
-    if (!file->n_have)
+    if (!file->pages.n_have)
         ajf_file_retire_locked(m, file);
     ajf_file_unref_locked(m, file); /* the fetch's */
 }
@@ -81,7 +81,8 @@ static int park_open_locked(struct ajf *m, struct ajf_file *file, fuse_req_t req
 /* Whether its first bytes shall tell that the source has this version still. */
 static bool is_unproved(const struct ajf_file *file, const struct ajf_inode_view *v, const struct fuse_file_info *fi)
 {
-    return file->lazy && !(fi->flags & O_NOATIME) && !v->read && !file->opens && !file->n_have && !file->complete;
+    return file->lazy && !(fi->flags & O_NOATIME) && !v->read && !file->opens && !file->pages.n_have &&
+           !file->pages.complete;
 }
 
 /* Parks until they are there. */
@@ -119,7 +120,7 @@ static void open_file(struct ajf *m, fuse_req_t req, uint64_t nodeid, const stru
         err = ajf_file_make_locked(m, &v, &file);
         now = !err && ajf_file_usable(file) && !is_unproved(file, &v, fi);
         ask = now && !confirmed && is_unconfirmed(m, file, uid);
-        if (!err && file->asker == AJF_NOBODY && file->state == AJF_FILE_OPENING)
+        if (!err && file->asker == AJF_DESCRIPTORS_NOBODY && file->state == AJF_FILE_OPENING)
             file->asker = uid;
         if (now && !ask)
             ajf_file_grant_locked(m, file, &granted);
@@ -221,7 +222,7 @@ static int pay_locked(struct ajf *m, struct ajf_file *file, const struct opened 
     struct ajf_descriptors *d = &m->cache.descriptors;
     uint32_t n = (uint32_t)o->n + (o->handle && m->opens_files);
     bool may = is_passed_through(m, o);
-    while (!may && !(may = ajf_descriptors_may_take(d, file->asker, n)) && ajf_file_close_idle_locked(m))
+    while (!may && !(may = ajf_descriptors_may_take(d, file->asker, n)) && ajf_cache_close_idle_locked(m))
         ;
     if (may) {
         ajf_file_pay_locked(m, file, n);
@@ -251,7 +252,7 @@ static int accept_locked(struct ajf *m, struct ajf_file *file, const struct open
         ajf_trash_extents(&m->cache.trash, o->extents, o->n);
         return err;
     }
-    if (o->n && file->have) { /* lent now, but it has bytes of its own already */
+    if (o->n && file->pages.have) { /* lent now, but it has bytes of its own already */
         ajf_trash_extents(&m->cache.trash, o->extents, o->n);
         return o->handle ? 0 : -EIO;
     }
@@ -259,7 +260,7 @@ static int accept_locked(struct ajf *m, struct ajf_file *file, const struct open
         borrow_locked(m, file, o);
         return 0;
     }
-    return file->store == AJF_STORE_NONE ? ajf_file_make_places(&m->cache, file) : 0;
+    return file->store == AJF_STORE_NONE ? ajf_file_begin(&m->cache, file) : 0;
 }
 
 static bool sane(const struct ajf_extent *extents, size_t n, uint64_t size)

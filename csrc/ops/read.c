@@ -43,7 +43,7 @@ static int park_locked(struct ajf *m, struct ajf_file *file, fuse_req_t req, uin
     ajf_list_add(&file->readers, &r->link);
     int err = ajf_wait_park(m, &r->wait);
     if (!err && file->state == AJF_FILE_READY) {
-        err = file->has_handle && file->have ? 0 : ajf_file_reopen_locked(m, file);
+        err = file->has_handle && file->pages.have ? 0 : ajf_file_reopen_locked(m, file);
         if (!err && file->state == AJF_FILE_READY)
             err = ajf_fill_want_locked(m, file, offset, length, false);
         if (err && !ajf_wait_unpark(m, &r->wait)) {
@@ -85,13 +85,13 @@ again:
         borrowed = true;
     } else if ((length = clamp(file, size, offset)) == 0) {
         hit = true;
-    } else if (file->have && ajf_file_has(file, offset, length)) {
+    } else if (file->pages.have && ajf_pages_have(&file->pages, offset, length)) {
         hit = true;
         file->refs++;
-        ajf_cache_pin_locked(file, offset, length, &m->cache);
-        if (!file->complete && file->has_handle)
+        ajf_cache_pin_locked(&file->pages, offset, length, &m->cache);
+        if (!file->pages.complete && file->has_handle)
             ajf_fill_want_locked(m, file, offset, length, true); /* out of memory: no prefetch */
-        ajf_cache_touch_locked(&m->cache, file, offset, length);
+        ajf_cache_touch_locked(&m->cache, &file->pages, offset, length);
     } else if (!armed) {
         ajf_cache_unlock(&m->cache);
         ajf_wait_arm(m, req);

@@ -202,7 +202,7 @@ static void a_slow_reader_finds_them_too(void)
     struct ajf_options o = options();
     start(&o, SIZE);
     for (unsigned i = 0; i < 40; i++) {
-        AJF_LIST_FOR(l, &k.m->ahead.files) /* a second a file */
+        AJF_LIST_FOR(l, &k.m->files.ahead.files) /* a second a file */
             AJF_CONTAINER(l, struct ajf_file, ahead)->ahead_ns -= AJF_NS_PER_S;
         CHECK(read_file(i, SIZE) || i < 3);
     }
@@ -339,7 +339,7 @@ static void only_so_much_is_there_for_nobody(void)
         fetched++;
     CHECK(fetched >= 8);
     CHECK(fetched <= 16);
-    CHECK_EQ(k.m->ahead.bytes, (uint64_t)fetched * MIB);
+    CHECK_EQ(k.m->files.ahead.bytes, (uint64_t)fetched * MIB);
     CHECK(fake_stat(&k, "cache_used_bytes") <= 24 * MIB);
     fake_end(&k);
 }

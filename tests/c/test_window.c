@@ -8,6 +8,7 @@
 #include "check.h"
 #include "fake_kernel.h"
 #include "files/file.h"
+#include "memory/pages_inside.h"
 
 #define KIB UINT64_C(1024)
 #define MIB (1024 * KIB)
@@ -134,6 +135,14 @@ static uint64_t stream(unsigned version)
     return fake_stat(&k, "fetch_prefetch_bytes") - before;
 }
 
+/* As if what is there of a page had come long ago. */
+static void grown_long_ago(struct ajf_file *file, uint64_t offset)
+{
+    struct ajf_page *page = ajf_page_at(&k.m->cache, &file->pages, offset);
+    if (page)
+        page->grown_ns = 0;
+}
+
 static void what_nobody_has_come_for_gives_its_room_back(void)
 {
     enum { LEFT = 8 };
@@ -146,9 +155,9 @@ static void what_nobody_has_come_for_gives_its_room_back(void)
             read_at(left[i], at, i + 1);
     CHECK_EQ(stream(LEFT + 1), 0);
     for (unsigned i = 0; i < LEFT; i++) { /* as if it had been long ago */
-        struct ajf_file *file = k.m->cache.files[left[i]];
+        struct ajf_file *file = k.m->files.by_node[left[i]];
         for (uint64_t at = 0; at < SIZE; at += MIB)
-            file->pages[at / MIB].grown_ns = 0;
+            grown_long_ago(file, at);
         if (i) /* but the first reader is still there, though slowly */
             file->read_ns = 0;
     }
@@ -168,9 +177,9 @@ static void a_page_stays_while_a_read_waits_for_the_next_one(void)
     uint64_t end = fetched_to[1], asked = fake_read(&k, id, end - READ / 2, READ);
     struct ajf_fetch *f = fake_fetch(&k, AJF_FETCH_READ, &info);
     CHECK_EQ(info.offset, end);
-    struct ajf_file *file = k.m->cache.files[id];
+    struct ajf_file *file = k.m->files.by_node[id];
     for (uint64_t at = 0; at < SIZE; at += MIB) /* it waits for long */
-        file->pages[at / MIB].grown_ns = 0;
+        grown_long_ago(file, at);
     file->read_ns = 0;
     for (unsigned version = 2; version < 2 + 2 * FILES; version++) { /* others, with more to come than there is room for */
         uint64_t other = open_file(version, SIZE);
