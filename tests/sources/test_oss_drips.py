@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 from oss.bucket import Bucket
@@ -15,6 +16,7 @@ from oss.bucket import Bucket
 from alluxio_jnifuse._core import Cancelled
 from alluxio_jnifuse.sources.oss.auth import providers
 from alluxio_jnifuse.sources.oss.auth.credentials import Credentials, CredentialsError, Provider
+from alluxio_jnifuse.sources.oss.http import connection as connection_module
 from alluxio_jnifuse.sources.oss.http.connection import Connection, Malformed, Stalled
 
 pytestmark = pytest.mark.timeout(60)  # a client that is not let go
@@ -76,9 +78,11 @@ def dripping(begin: bytes, drip: bytes) -> Callable[[], Iterator[bytes]]:
 
 
 @contextmanager
-def connected(server: Endless, check: Callable[[], None] | None = None) -> Iterator[Connection]:
+def connected(
+    server: Endless, check: Callable[[], None] | None = None, stall_s: float = STALL_S
+) -> Iterator[Connection]:
     sock = socket.create_connection(("127.0.0.1", server.port))
-    connection = Connection(sock, STALL_S, check)
+    connection = Connection(sock, stall_s, check)
     try:
         yield connection
     finally:
@@ -125,15 +129,22 @@ def test_a_body_in_pieces_that_drips() -> None:
         read_in_pieces(connection)
 
 
-def test_a_body_that_is_slow() -> None:
-    """As slow as it may be, and longer than all limits: it is read to its end."""
-    size = 40 << 10
-    with (
-        Endless(lambda: [HEAD + f"Content-Length: {size}\r\n\r\n".encode(), *[bytes(1 << 10)] * 40]) as server,
-        connected(server) as connection,
-    ):
-        read_in_pieces(connection)
-        assert connection.left == 0
+def test_a_body_that_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As slow as it may be, and longer than all limits: it is read to its end.
+
+    The clock is the test's: each piece takes a twentieth of what the connection waits for bytes at all.
+    """
+    patience_s, piece = 60.0, 1 << 10
+    ticks = itertools.count(step=patience_s / 20)
+    monkeypatch.setattr(connection_module, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
+    size = 100 * piece
+    body = [HEAD + f"Content-Length: {size}\r\n\r\n".encode(), bytes(size)]
+    with Endless(lambda: body, 0) as server, connected(server, stall_s=patience_s) as connection:
+        connection.ask(REQUEST)
+        buffer = memoryview(bytearray(piece))
+        while connection.left:
+            connection.read_into(buffer)
+        assert next(ticks) > 3 * patience_s
 
 
 FLOODS = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -132,3 +133,46 @@ def test_what_is_too_much_or_forgotten_proves_nothing(
     read(source, 20, 10, version)
     change(path, len(OLD), b"333")
     assert source.grown(b"/file", version) is None
+
+
+TOUCHES: dict[str, Callable[[Path], object]] = {
+    "chmod": lambda path: path.chmod(0o600),
+    "chown": lambda path: os.chown(path, os.getuid(), os.getgid()),
+    "link": lambda path: os.link(path, f"{path}.2"),
+}
+
+
+@pytest.mark.parametrize("touch", TOUCHES.values(), ids=list(TOUCHES))
+@pytest.mark.parametrize("before", [0, len(OLD) // 2])
+def test_what_was_only_touched_is_read_on(
+    path: Path, source: LocalSource, touch: Callable[[Path], object], before: int
+) -> None:
+    """By a reader that has it open, whether it has read anything or not, and again and again."""
+    opened = source.open(b"/file", source.stat(b"/file").version)
+    buffer = memoryview(bytearray(len(OLD)))
+    for begin in range(before, len(OLD), 512):
+        source.read_into(opened.handle, 0, buffer[:begin], lambda filled: None)
+        touch(path)
+        Path(f"{path}.2").unlink(missing_ok=True)
+        assert source.read_into(opened.handle, begin, buffer[begin:], lambda filled: None) == len(OLD) - begin
+        assert buffer == OLD
+    source.close_file(opened.handle)
+
+
+@pytest.mark.parametrize("at", [0, len(OLD) // 2])
+def test_a_write_whose_time_was_set_back(path: Path, source: LocalSource, at: int) -> None:
+    """Is found where it changed what was read; elsewhere the reader goes on in the new version."""
+    opened = source.open(b"/file", source.stat(b"/file").version)
+    half = len(OLD) // 2
+    buffer = memoryview(bytearray(half))
+    source.read_into(opened.handle, 0, buffer, lambda filled: None)
+    status = path.stat()
+    change(path, at, b"other")
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    if at < half:
+        with pytest.raises(StaleVersion):
+            source.read_into(opened.handle, half, buffer, lambda filled: None)
+    else:
+        source.read_into(opened.handle, half, buffer, lambda filled: None)
+        assert buffer == path.read_bytes()[half:]
+    source.close_file(opened.handle)

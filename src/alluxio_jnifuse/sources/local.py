@@ -176,7 +176,8 @@ class LocalSource(Source):
             attr = self._attr(fd, b"")
             if attr.version != handle.attr.version:
                 if not _only_unlinked(handle.attr, attr):
-                    now = self._followed(fd, handle.version)
+                    touched = _may_hold_the_same(handle.attr, attr)
+                    now = self._continued(fd, handle.version) if touched else self._followed(fd, handle.version)
                     if now is None:
                         raise StaleVersion(self._where(handle.path))
                     handle.attr = now
@@ -255,12 +256,12 @@ def _read(fd: int, offset: int, length: int) -> memoryview:
 
 def _only_unlinked(before: Attr, after: Attr) -> bool:
     """Whether the file only lost a name: it was deleted, or another was renamed over it."""
-    return (
-        after.nlink < before.nlink
-        and after.ino == before.ino
-        and after.size == before.size
-        and after.mtime_ns == before.mtime_ns
-    )
+    return after.nlink < before.nlink and _may_hold_the_same(before, after)
+
+
+def _may_hold_the_same(before: Attr, after: Attr) -> bool:
+    """Whether nothing but ctime tells of a change: as after chmod, chown, link, or a write whose mtime was set back."""
+    return after.ino == before.ino and after.size == before.size and after.mtime_ns == before.mtime_ns
 
 
 def _gone(path: bytes) -> OSError:
