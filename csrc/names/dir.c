@@ -85,8 +85,8 @@ static void give_up_locked(struct ajf *m)
         return;
     d->told_ns = ajf_now_ns();
     ajf_log(&m->log, AJF_LOG_WARN,
-            "directories that are open, and have changed since, take more than %llu MiB; whoever reads on where one was "
-            "read longest ago gets ESTALE",
+            "directories that are open, and have changed since, take more than %llu MiB; reading on in the one that was "
+            "read longest ago is ESTALE",
             (unsigned long long)(d->most >> 20));
 }
 
