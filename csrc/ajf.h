@@ -3,13 +3,14 @@
  * ajf.h - the facade: everything that the binding (_core.pyx) and the C tests may use.
  *
  * One `struct ajf` is one mount; a process may hold several. The kernel's requests are served by C threads
- * (pool.h). Whatever needs the source becomes a *fetch*; the embedding program pulls fetches with
+ * (pool.h). Every request that needs the source becomes a *fetch*; the embedding program pulls fetches with
  * ajf_fetch_next() from as many threads as it likes, does the work, and ends each of them exactly once. C never
  * calls back into the embedding program.
  *
  * Life:    ajf_new -> ajf_mount -> ajf_start -> ... -> ajf_stop -> ajf_free
  * Threads: ajf_fetch_*, ajf_stats, ajf_log_next, ajf_wait_* may be called from any thread between ajf_new and
- *          ajf_free, and block only where they say so. Of answers to a fetch that come at once the first counts; all have
+ *          ajf_free, and block only where they say so. Of answers to a fetch that come at once the first counts; all
+ * have
  *          returned before ajf_fetch_release is called. The life-cycle calls belong to one thread.
  * Errors:  0 or -errno; `ret_` parameters are left alone on failure.
  */
@@ -34,25 +35,25 @@ int ajf_new(const struct ajf_options *options, struct ajf **ret_m);
 /*
  * For a source whose versions never change in place: files of up to `bytes` are opened without asking it. Their READs
  * come with handle 0, no OPEN before and no CLOSE after. The first open of one is answered when its first bytes are
- * there: a READ that fails with ESTALE or ENOENT before makes the kernel look the name up again at once, and a later one
- * is EIO and makes it do so at the next open. Of those that are fetched before anybody asks for them, at most `ahead` are
- * fetched at once: as many as the source can wait for together. Before ajf_mount.
+ * there: a READ that fails with ESTALE or ENOENT before makes the kernel look the name up again at once, and a later
+ * one is EIO and makes it do so at the next open. Of those that are fetched before anybody asks for them, at most
+ * `ahead` are fetched at once: as many as the source can wait for together. Before ajf_mount.
  */
 void ajf_open_lazily(struct ajf *m, uint64_t bytes, uint32_t ahead);
 
 /*
- * With default_permissions the kernel checks who may open a file by attributes that may be as old as attr_timeout. For a
- * source that tells them with each OPEN (ajf_fetch_permissions) and that a STAT costs next to nothing: an open is granted
- * only if mode and owner are what the kernel was shown, else ESTALE makes it look the name up, and check, again. One that
- * need not reach the source has it asked if it is by another user than root and the one for whom the file was opened.
- * Before ajf_mount.
+ * With default_permissions the kernel checks who may open a file by attributes that may be as old as attr_timeout. For
+ * a source that tells them with each OPEN (ajf_fetch_permissions) and that a STAT costs next to nothing: an open is
+ * granted only if mode and owner are what the kernel was shown, else ESTALE makes it look the name up, and check,
+ * again. One that need not reach the source has it asked if it is by another user than root and the one for whom the
+ * file was opened. Before ajf_mount.
  */
 void ajf_confirm_opens(struct ajf *m);
 
 /* For a source whose handles have a descriptor of this process each. Before ajf_mount. */
 void ajf_open_files(struct ajf *m);
 
-/* What the source says of the root, so that its number is known before the kernel asks. Before ajf_mount. */
+/* Takes the root's attributes from the source, so that its number is known before the kernel asks. Before ajf_mount. */
 void ajf_set_root(struct ajf *m, const struct ajf_attr *attr);
 
 /*

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * log.h - a bounded ring of messages between the core and whoever drains it (ajf_log_next).
+ * log.h - a bounded ring of messages between the core and the thread that drains it (ajf_log_next).
  *
  * Any thread may write; a full ring loses the new message and counts it (log_lost). Writing never blocks on the
  * reader. Messages say what, where (path, offset) and what follows from it.

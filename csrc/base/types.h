@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <sys/ioctl.h>
 
-/* What a source knows of a file. 72 bytes, no padding, the NumPy dtype ATTR_DTYPE of sources/base.py. */
+/* The attributes of a file, from a source. 72 bytes, no padding, the NumPy dtype ATTR_DTYPE of sources/base.py. */
 struct ajf_attr {
     uint64_t ino;     /* inode number shown to applications; 0 = make one up, of path and version */
     uint64_t size;    /* bytes */
@@ -19,7 +19,7 @@ struct ajf_attr {
     int64_t ctime_ns;
     int64_t atime_ns;
     uint32_t mode; /* type and permissions, as st_mode */
-    uint32_t nlink; /* 0, in a listing: only name and type are known, whoever wants more asks; in an answer to STAT:
+    uint32_t nlink; /* 0, in a listing: only name and type are known, more has to be asked for; in an answer to STAT:
                        true for this once, the next one asks again, and the file is opened however small it is; with
                        version 0, too, the name is one that no listing has */
     uint32_t uid;
@@ -48,8 +48,9 @@ struct ajf_extent {
 };
 
 /*
- * ioctl(2) on a directory of a mount: what is known of it, or of the entry `name` if that is not empty, and of everything
- * below counts no longer. Returns when the next look at any of it asks the source. ENOTTY: it is not on a mount of ours.
+ * ioctl(2) on a directory of a mount: what is known of it, or of the entry `name` if that is not empty, and of
+ * everything below counts no longer. Returns when the next look at any of it asks the source. ENOTTY: it is not on a
+ * mount of ours.
  */
 struct ajf_refresh {
     char name[256]; /* ends with NUL */
@@ -67,12 +68,12 @@ struct ajf_log_entry {
 };
 
 /*
- * Where fusermount3 is looked for, first to last: directories of root. libfuse looks in PATH, which may hold anybody's,
- * when it mounts and in ajf_stop: the caller sees to that.
+ * The directories of root in which fusermount3 is looked for, first to last. libfuse looks in PATH, which may hold any
+ * user's, when it mounts and in ajf_stop: the caller sees to that.
  */
 #define AJF_HELPER_PATH "/usr/bin:/bin:/usr/local/bin:/run/wrappers/bin"
 
-/* What a mount may have: compiled in, and granted by the kernel. */
+/* Features of a mount: compiled in, and granted by the kernel. */
 enum ajf_feature {
     AJF_FEATURE_PASSTHROUGH = 1 << 0,
     AJF_FEATURE_IO_URING = 1 << 1,

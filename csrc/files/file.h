@@ -109,7 +109,7 @@ struct ajf;
 int ajf_files_init(struct ajf_files *files);
 void ajf_files_done(struct ajf_files *files);
 
-/* What the page cache is told of a file (struct ajf_cache_owner). */
+/* The answers to the page cache about a file (struct ajf_cache_owner). */
 bool ajf_file_emptied_locked(struct ajf *m, struct ajf_pages *p);
 void ajf_file_hold_locked(struct ajf_pages *p);
 bool ajf_file_let_go_locked(struct ajf *m, struct ajf_pages *p);

@@ -2,7 +2,7 @@
 /*
  * fill.h - which bytes of a file are asked of the source: those that somebody waits for, and those ahead of them.
  *
- * What comes of it stands in arrive.c.
+ * The answers are handled in arrive.c.
  *
  * Threads: any. Lock: cache->lock.
  */

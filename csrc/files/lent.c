@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What is spliced is put into a pipe of the thread first, all of it, and then given to libfuse as that pipe: a file that
- * fails or ends in the middle is noticed before anything is answered, and read the other way, which says so. libfuse
- * has another pipe, and silently does the worst of all (allocate, read, write) when a reply does not fit it. So what is
- * given to it is what it is known to manage. Nothing is mapped: faults cost more than the copy they would save, and
- * mapped pages would count as ours (docs/decisions/0007).
+ * Bytes to be spliced are put into a pipe of the thread first, all of them, and then given to libfuse as that pipe: a
+ * file that fails or ends in the middle is noticed before anything is answered, and read the other way, which says so.
+ * libfuse has another pipe, and silently does the worst of all (allocate, read, write) when a reply does not fit it. So
+ * what is given to it is what it is known to manage. Nothing is mapped: faults cost more than the copy they would save,
+ * and mapped pages would count as ours (docs/decisions/0007).
  */
 #include "files/lent.h"
 
@@ -36,7 +36,7 @@ static size_t clamp(const struct ajf_file *file, size_t size, uint64_t offset)
     return offset >= file->size ? 0 : (size_t)min_u64(size, file->size - offset);
 }
 
-/* What a thread has; both are made when they are needed. */
+/* The tools of a thread; both are made when they are needed. */
 struct tools {
     uint8_t *scratch;
     int pipe[2];         /* -1: none */

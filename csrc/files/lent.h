@@ -17,7 +17,7 @@
 
 #include "files/file.h"
 
-/* What a thread has kept for the functions below; destructor of m->lent_tools. */
+/* Frees the tools that a thread has kept for the functions below; destructor of m->lent_tools. */
 void ajf_lent_tools_free(void *tools);
 
 /* Bytes of the largest READ that fits a pipe of this process (pipe-max-size, CAP_SYS_RESOURCE); 0: none does. */

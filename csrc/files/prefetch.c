@@ -66,7 +66,7 @@ static uint64_t run_of(const struct ajf_stream *s)
     return min_u64(s->seen, s->front - s->start);
 }
 
-/* What is missing of it may be under way, or be the quarter that a reader leaves out. */
+/* The missing part may be under way, or be the quarter that a reader leaves out. */
 static bool is_dense(const struct ajf_stream *s)
 {
     uint64_t way = s->front - s->start;

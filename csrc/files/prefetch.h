@@ -6,11 +6,12 @@
  * several readers may be in one file at different places. So up to AJF_STREAMS places are followed at once; a read
  * belongs to a stream when it touches the neighbourhood of its front, whatever its order.
  *
- * Requests that follow each other are no evidence of a stream: one pread of 16 MiB is a hundred of them. What tells
- * the two apart is how far they went. So what is fetched ahead is a share of the *run*, of what was read without gaps
- * to speak of:
+ * Requests that follow each other are no evidence of a stream: one pread of 16 MiB is a hundred of them. How far they
+ * went tells the two apart. So what is fetched ahead is a share of the *run*, of what was read without gaps to speak
+ * of:
  *
- *   somewhere in the file      a sixteenth of the run, and when it is longer than 18 MiB, twice what it exceeds that by.
+ *   somewhere in the file      a sixteenth of the run, and when it is longer than 18 MiB, twice what it exceeds that
+ * by.
  *                              As much as the run if it is many reads of 32 KiB at most: preads come in larger pieces.
  *   from the start of a file   a quarter of the run, a MiB at least; and when it is longer than 2 MiB, eight
  *   that is read there first   times what it exceeds that by. Most files are read to their end.
@@ -50,8 +51,8 @@ struct ajf_prefetch {
 uint64_t ajf_prefetch_note(struct ajf_prefetch *p, uint64_t offset, uint64_t length, uint64_t size, uint64_t limit);
 
 /*
- * Whether the stream that was read last is to come to any of [from, to): it is within its window, or so little behind its
- * front that a read may have been overtaken.
+ * Whether the stream that was read last is to come to any of [from, to): it is within its window, or so little behind
+ * its front that a read may have been overtaken.
  */
 bool ajf_prefetch_expects(const struct ajf_prefetch *p, uint64_t from, uint64_t to);
 

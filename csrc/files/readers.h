@@ -2,8 +2,8 @@
 /*
  * readers.h - the READs that are parked on a file, and how they are answered.
  *
- * A READ parks on its file until its bytes are there. Whoever makes the last of them present answers it: a fetcher's
- * thread, outside the locks. Replies are written from populated memory, straight from the page; the pages are pinned
+ * A READ parks on its file until its bytes are there. The thread that makes the last of them present answers it: a
+ * fetcher's, outside the locks. Replies are written from populated memory, straight from the page; the pages are pinned
  * meanwhile.
  *
  * Threads: any. Lock: cache->lock guards the lists; requests are answered without it.

@@ -40,7 +40,7 @@ void ajf_notify_done(struct ajf_notify *n);
  */
 void ajf_notify_name(struct ajf_notify *n, uint64_t parent, const char *name, size_t len, uint64_t nodeid,
                      bool directory);
-/* As ajf_notify_name: all pages of a file, mapped ones too. */
+/* Like ajf_notify_name, for all pages of a file, mapped ones too. */
 void ajf_notify_pages(struct ajf_notify *n, uint64_t nodeid);
 /* Calls `done` when the kernel has been told what was queued before, or will not be told any more. Any thread. */
 void ajf_notify_then(struct ajf_notify *n, void (*done)(struct ajf *m, void *arg), void *arg);

@@ -9,8 +9,8 @@
  *
  * To wake a thread takes longer than to answer most requests: 20 us and more where an idle processor is a halted
  * virtual one. So while requests come close behind each other, one of the workers with nothing to do looks for the next
- * one, again and again for up to options.busy_poll_us, before it sleeps like the others. A request may still wake one of
- * these: whoever comes first takes it.
+ * one, again and again for up to options.busy_poll_us, before it sleeps like the others. A request may still wake one
+ * of these: the first to come takes it.
  *
  * With clone_fd or io_uring the loop is libfuse's own: it alone can give each thread a channel of its own, and ends
  * the threads of its rings. The same limits hold, but its threads are not counted here.
@@ -47,8 +47,8 @@ void ajf_pool_init(struct ajf_pool *p, struct ajf *m);
 void ajf_pool_done(struct ajf_pool *p);
 int ajf_pool_start(struct ajf_pool *p);
 /*
- * Wakes and joins all workers; each finishes the request it is serving. -ETIMEDOUT: some still did at `deadline_ns`, and
- * go on doing so.
+ * Wakes and joins all workers; each finishes the request it is serving. -ETIMEDOUT: some still did at `deadline_ns`,
+ * and go on doing so.
  */
 int ajf_pool_stop(struct ajf_pool *p, uint64_t deadline_ns);
 /* 0 when the last worker has ended, or -ETIMEDOUT. */

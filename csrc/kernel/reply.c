@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the kernel is told of names and attributes, and for how long it may rely on it. */
+/* Replies about names and attributes, and for how long the kernel may rely on them. */
 #include "kernel/reply.h"
 
 #include <errno.h>

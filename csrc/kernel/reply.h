@@ -17,7 +17,7 @@
 struct ajf;
 struct ajf_permissions;
 
-/* What `st` and the kernel are told of a record. */
+/* The parts of a record that `st` and the kernel are told. */
 void ajf_reply_fill_stat(const struct ajf *m, const struct ajf_inode_view *v, struct stat *ret_st);
 void ajf_reply_fill_entry(const struct ajf *m, const struct ajf_inode_view *v, uint64_t now_ns,
                          struct fuse_entry_param *ret_e);

@@ -3,16 +3,17 @@
  * wait.h - requests of the kernel that wait for something, and the promise that each is answered exactly once.
  *
  * A request that cannot be answered at once is *parked*: a struct ajf_wait, embedded in whatever knows how to answer
- * it, enters the table. Whoever wants to answer must first *take* it; ajf_wait_take succeeds exactly once, for the
- * data's arrival, for the death of the caller, for the deadline, or for the end of the session. The taker answers
+ * it, enters the table. A thread that wants to answer must first *take* it; ajf_wait_take succeeds exactly once, for
+ * the data's arrival, for the death of the caller, for the deadline, or for the end of the session. The taker answers
  * the request and frees the structure. So no two threads ever answer one request, and none is forgotten: the table
  * is what ajf_waits_stop walks.
  *
  * FUSE_INTERRUPT: the kernel sends one for any signal, but a regular file's read is not interruptible by a signal
  * that has a handler (an EINTR in a page fault would become SIGBUS). So an interrupted request goes on waiting
  * unless its caller is being killed, which is looked up in /proc at once and then every AJF_WAIT_POLL_MS; a caller
- * that cannot be seen (another PID namespace) is given AJF_WAIT_UNSEEN_MS. (docs/decisions/0003) Nobody waits for /proc:
- * it is read without the lock, AJF_WAIT_ASKED callers at a time, those first that were looked up the longest ago.
+ * that cannot be seen (another PID namespace) is given AJF_WAIT_UNSEEN_MS. (docs/decisions/0003) Nobody waits for
+ * /proc: it is read without the lock, AJF_WAIT_ASKED callers at a time, those first that were looked up the longest
+ * ago.
  *
  * The thread that watches the time also rings the alarm of another module (alarm.h).
  *

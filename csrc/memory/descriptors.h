@@ -4,8 +4,8 @@
  * that opens a file for it.
  *
  * Some of what the process may open (RLIMIT_NOFILE) is not for files: listings, attributes, connections, pipes and the
- * counters need descriptors, too. Of the rest a user may have three times as many as are free then: whoever opens all
- * he can leaves some for the next one, whoever opens a few is never refused.
+ * counters need descriptors, too. Of the rest a user may have three times as many as are free then: a user who opens as
+ * many as possible leaves some for the next one, and a user who opens a few is never refused.
  *
  * No locking: the owner serialises (cache->lock).
  */

@@ -35,7 +35,7 @@ static inline bool ajf_rank_is_ordered(const struct ajf_rank *r)
     return !ajf_list_empty(&r->link);
 }
 
-/* Of a rank that is in no order: behind (before) all it is compared with. What it was touched before still counts. */
+/* Of a rank that is in no order: behind (before) all it is compared with. Its earlier touches still count. */
 void ajf_order_add(struct ajf_order *o, struct ajf_rank *r);
 void ajf_order_add_first(struct ajf_order *o, struct ajf_rank *r);
 /* Of a rank that is in the order. */
@@ -43,7 +43,7 @@ void ajf_order_touch(struct ajf_order *o, struct ajf_rank *r);
 /* Takes it out; `forget`: and what it was touched. Idempotent. */
 void ajf_order_del(struct ajf_rank *r, bool forget);
 
-/* Where to look for a page that may go: by random LRU one of the coldest, else the coldest. NULL: none. */
+/* The first candidate for a page that may go: by random LRU one of the coldest, else the coldest. NULL: none. */
 struct ajf_rank *ajf_order_draw(struct ajf_order *o);
 /* The coldest, and the one that follows; NULL behind the last. */
 struct ajf_rank *ajf_order_first(struct ajf_order *o);

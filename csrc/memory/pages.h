@@ -10,15 +10,15 @@
  * something is unpinned; prefetch is dropped.
  *
  * With the client cache off the same machine is a window of transient_bytes: pages that were handed to the kernel go
- * first, and a file keeps nothing after its last RELEASE. Prefetch has half of it, and takes nothing from a page that is
- * still to be handed over, unless nobody has come for that in AJF_AWAITED_NS, nor is on the way there. A page under a
- * READ that waits for another one goes last of all: the READ needs both at once. The memory of
- * whole pages is handed on (frames.h): what is spare of it fits into the budget beside what is used, and is given back
+ * first, and a file keeps nothing after its last RELEASE. Prefetch has half of it, and takes nothing from a page that
+ * is still to be handed over, unless nobody has come for that in AJF_AWAITED_NS, nor is on the way there. A page under
+ * a READ that waits for another one goes last of all: the READ needs both at once. The memory of
+ * whole pages is handed on (frames.h): spare memory fits into the budget beside that in use, and is given back
  * after AJF_RESTS_NS, or twice that.
  *
  * One lock for files, pages and parked reads: the kernel's own queue saturates (400 k requests/s, peers.md) long
- * before it does, and eviction crosses files. What the cache has to know of files it asks its owner (struct
- * ajf_cache_owner). Lock order: cache->lock > queue->lock, waits->lock, inodes->lock.
+ * before it does, and eviction crosses files. The cache asks its owner about files (struct ajf_cache_owner). Lock
+ * order: cache->lock > queue->lock, waits->lock, inodes->lock.
  */
 #ifndef AJF_MEMORY_PAGES_H
 #define AJF_MEMORY_PAGES_H
@@ -36,7 +36,7 @@ struct ajf;
 
 #define AJF_GRANULE_BYTES UINT64_C(4096) /* the kernel's page: finer reads do not exist */
 
-#define AJF_AWAITED_NS (10 * AJF_NS_PER_S) /* whoever goes on reading has come by then; if not, it is fetched again */
+#define AJF_AWAITED_NS (10 * AJF_NS_PER_S) /* a reader that goes on has come by then; if not, it is fetched again */
 #define AJF_RESTS_NS (5 * AJF_NS_PER_S) /* without a whole page fetched: the stream has ended, or waits for its reader */
 
 struct ajf_page {
@@ -58,8 +58,9 @@ struct ajf_page {
 #define AJF_PAGES_LEAF 64
 
 /*
- * The bytes of one file that lie in memory: which are there (`have`) and which are on their way (`claimed`), by granules
- * of 4 KiB. What is counted of a page is allocated when the first fetch of it starts, AJF_PAGES_LEAF pages at a time.
+ * The bytes of one file that lie in memory: which are there (`have`) and which are on their way (`claimed`), by
+ * granules of 4 KiB. The counts of a page are allocated when the first fetch of it starts, AJF_PAGES_LEAF pages at
+ * a time.
  */
 struct ajf_pages {
     uint64_t size;
@@ -77,7 +78,7 @@ struct ajf_pages {
     uint32_t pins;             /* of all its pages */
 };
 
-/* Whom the pages belong to, as far as the cache has to know. All with cache->lock. */
+/* The owner of the pages, as far as the cache has to know. All with cache->lock. */
 struct ajf_cache_owner {
     /* Nothing of it is there any more, by eviction. True: it has gone with that. */
     bool (*emptied)(struct ajf *m, struct ajf_pages *p);
@@ -127,8 +128,8 @@ void ajf_cache_done(struct ajf_cache *c);
 void ajf_cache_unlock(struct ajf_cache *c);
 
 /*
- * How much makes way in a transient window. AHEAD: prefetch has half of it, and nothing that is awaited goes for it. LATE:
- * a piece before others that are being fetched has all of it, on the same condition. DEMAND: somebody waits.
+ * How much makes way in a transient window. AHEAD: prefetch has half of it, and nothing that is awaited goes for it.
+ * LATE: a piece before others that are being fetched has all of it, on the same condition. DEMAND: somebody waits.
  */
 enum ajf_urgency { AJF_AHEAD, AJF_LATE, AJF_DEMAND };
 
@@ -163,7 +164,7 @@ void ajf_cache_expire_locked(struct ajf *m, uint64_t born_ns);
 void ajf_cache_rest(struct ajf *m);
 /*
  * Gives back the memory, and the descriptor, of a file that nobody is reading, the one that has not been for longest;
- * whoever has it open goes on with new memory. False: there is none.
+ * its open handles go on with new memory. False: there is none.
  */
 bool ajf_cache_close_idle_locked(struct ajf *m);
 

@@ -3,7 +3,7 @@
  * trash.h - what is done with, and may take long to end: memory of files, descriptors that were lent, backing ids.
  *
  * To close a file of a network that is silent takes until that answers, and to free 20 GiB takes seconds. So nobody
- * does it under a lock. There it is thrown away, and whoever gives the lock back disposes of it afterwards.
+ * does it under a lock. There it is thrown away, and the thread that gives the lock back disposes of it afterwards.
  *
  * Threads: a struct ajf_trash is guarded by the lock of its owner. ajf_trash_dispose is called without any.
  * Ownership: what is thrown away belongs to the trash. Out of memory for a note of it, it is disposed of at once.

@@ -6,16 +6,17 @@
  * that a LOOKUP behind a listing is a binary search. A snapshot is valid for new OPENDIRs until it expires; while it
  * is open it stays as it is. Inode records are made when an entry is handed to the kernel, not before.
  *
- * OPENDIR never asks the source. Where no snapshot is good it gives a *seat*, which gets a snapshot when it is read: many
+ * OPENDIR never asks the source. If no snapshot is good it gives a *seat*, which gets a snapshot when it is read: many
  * open a directory and never list it.
  *
  * The kernel caches what it read (FOPEN_CACHE_DIR); it may keep that while the snapshot is the same (`edition`). From
  * the next one it reads anew, and gets attributes and timeouts with the names (READDIRPLUS); names that it kept would
- * each cost a LOOKUP, as their timeouts passed with the snapshot's. Its cache is one for all handles, and finds its place
- * by offset: it must never get entries of two snapshots. So who takes a seat makes it drop its cache and fills it, but
- * only where nobody else has the directory open who may do so; and while he has not read, nobody else uses or fills it.
+ * each cost a LOOKUP, as their timeouts passed with the snapshot's. Its cache is one for all handles, and finds its
+ * place by offset: it must never get entries of two snapshots. So a handle with a seat makes it drop its cache and
+ * fills it, but only if no other open handle may do so; and while it has not read, no other one uses or fills the
+ * cache.
  *
- * What is told of one name, by a look-up or a newer listing, and a snapshot that says otherwise are not both believed:
+ * An answer about one name, by a look-up or a newer listing, and a snapshot that says otherwise are not both believed:
  * the older one counts no longer (ajf_dir_hear, ajf_dir_denies, ajf_dir_listed).
  *
  * An open directory keeps its snapshot, and a program may have many open that change all the time. Beyond a limit the
@@ -83,11 +84,11 @@ void ajf_dirs_done(struct ajf_dirs *d);
 /* OPENDIR, with the current snapshot or a seat: 0, what the kernel does with its cache, and the handle; or -ENOMEM. */
 int ajf_dir_open(struct ajf *m, uint64_t nodeid, enum ajf_dir_cache *ret_cache, uint64_t *ret_fh);
 void ajf_dir_release(struct ajf *m, uint64_t nodeid, uint64_t fh);
-/* As ajf_dir_release, of an open whose reply the kernel did not take: it has dropped nothing. */
+/* Like ajf_dir_release, for an open whose reply the kernel did not take: it has dropped nothing. */
 void ajf_dir_unopen(struct ajf *m, uint64_t nodeid, uint64_t fh);
 
 /*
- * What a handle reads from, to be given back by ajf_dir_unref. NULL: there is no snapshot (any more), and a LIST is
+ * The snapshot of a handle, to be given back by ajf_dir_unref. NULL: there is no snapshot (any more), and a LIST is
  * needed; `listed` is what it brought (else NULL), however short its life. One without contents was given up.
  */
 struct ajf_listing *ajf_dir_take(struct ajf *m, uint64_t nodeid, uint64_t fh, struct ajf_listing *listed);
@@ -124,15 +125,15 @@ bool ajf_dir_denies(struct ajf *m, uint64_t parent, const char *name, size_t len
 
 /*
  * Notes that the file `name` is being read, and finds those that are likely to be read next (run.h), in the order of
- * names or of inode numbers, whichever is being followed: regular files of 1 byte to lazy_open_bytes, at most `most` and
- * of at most `room` bytes in all; returns how many.
+ * names or of inode numbers, whichever is being followed: regular files of 1 byte to lazy_open_bytes, at most `most`
+ * and of at most `room` bytes in all; returns how many.
  */
 size_t ajf_dir_ahead(struct ajf *m, uint64_t parent, const char *name, size_t len, uint64_t room,
                      struct ajf_dir_pick *ret_picks, size_t most);
 
 /* The snapshot is known to be out of date. */
 void ajf_dirs_drop(struct ajf_dirs *d, uint64_t nodeid);
-/* What has been asked for by now, and is not answered yet, will be out of date. */
+/* Answers to listings that are under way will be out of date. */
 void ajf_dirs_forget(struct ajf_dirs *d);
 
 #endif

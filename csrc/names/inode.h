@@ -9,7 +9,7 @@
  * A version is an inode: a name whose file changed its identity (ajf_attr.version) gets a new record, and the old
  * one lives on, nameless, until the kernel has forgotten it and nothing refers to it. Directories keep theirs.
  *
- * The number that applications see is the source's own. Where that is 0 it is made up (number.h) of the path, and of a
+ * The number that applications see is the source's own. If that is 0 it is made up (number.h) of the path, and of a
  * file's version: it is the same in every mount, and a file that was replaced has another one.
  *
  * A record stays while nlookup (what the kernel was told of it) or refs (children, file state, listings, requests
@@ -85,7 +85,7 @@ int ajf_inodes_init(struct ajf_inodes *t, struct ajf_stats *stats);
 void ajf_inodes_sweep(struct ajf_inodes *t);
 void ajf_inodes_done(struct ajf_inodes *t);
 
-/* What a caller learns of a record; a copy, so it cannot change under him. */
+/* A copy of a record for callers, so it cannot change under them. */
 struct ajf_inode_view {
     uint64_t nodeid;
     uint32_t generation;
@@ -113,12 +113,13 @@ int ajf_inode_bind(struct ajf_inodes *t, uint64_t parent, const char *name, size
 /*
  * The source says there is no such name; what the name stood for becomes stale. `learnt_ns` is when attributes would
  * expire that were learnt with it. With `keep` there is a negative entry: it answers until expires_ns, and nothing that
- * is older brings the name back afterwards either. False, and no change, when it was learnt later that the name is there.
+ * is older brings the name back afterwards either. False, and no change, when it was learnt later that the name is
+ * there.
  */
 bool ajf_inode_unbind(struct ajf_inodes *t, uint64_t parent, const char *name, size_t len, bool keep,
                       uint64_t expires_ns, uint64_t learnt_ns);
 
-/* What is known of a name counts no longer if it was learnt before what expires at `learnt_ns`: its record, or 0. */
+/* Knowledge of a name counts no longer if it was learnt before that which expires at `learnt_ns`: its record, or 0. */
 uint64_t ajf_inode_outdate(struct ajf_inodes *t, uint64_t parent, const char *name, size_t len, uint64_t learnt_ns);
 
 /*
@@ -127,7 +128,7 @@ uint64_t ajf_inode_outdate(struct ajf_inodes *t, uint64_t parent, const char *na
  */
 int ajf_inode_update(struct ajf_inodes *t, uint64_t nodeid, const struct ajf_attr *attr, uint64_t expires_ns);
 
-/* What is known of a record counts no longer. */
+/* Knowledge of a record counts no longer. */
 void ajf_inode_expire(struct ajf_inodes *t, uint64_t nodeid);
 
 /* A file's record is of another version from now on, and keeps its number, its name if it has it still, and its place. */
@@ -152,7 +153,7 @@ void ajf_inode_unref(struct ajf_inodes *t, uint64_t nodeid);
 /* File: size and times of its lent file at this open, hashed; another than at the last one marks it changed. */
 void ajf_inode_saw(struct ajf_inodes *t, uint64_t nodeid, uint64_t stamp);
 
-/* What the kernel has of the file's contents is not to be relied on: as if it had changed. */
+/* The kernel's pages of the file are not to be relied on: as if it had changed. */
 void ajf_inode_spoil(struct ajf_inodes *t, uint64_t nodeid);
 
 /* The kernel is given bytes of the file. */
@@ -168,10 +169,10 @@ bool ajf_inode_take_changed(struct ajf_inodes *t, uint64_t nodeid, uint32_t toke
 void ajf_inode_settle(struct ajf_inodes *t, uint64_t nodeid, uint32_t token);
 
 /*
- * Directory: the kernel's cache of it. An OPENDIR of the listing `stamp` (0: of one that is not known yet) is FRESH when
- * the kernel has another one: its reply makes the kernel drop that, and `token` (not 0) names the open. Until it has read
- * (ajf_inode_dir_read), or has ended (ajf_inode_settle), the dropping may still be to come, and other opens must neither
- * use nor fill the cache (UNSETTLED).
+ * Directory: the kernel's cache of it. An OPENDIR of the listing `stamp` (0: of one that is not known yet) is FRESH
+ * when the kernel has another one: its reply makes the kernel drop that, and `token` (not 0) names the open. Until it
+ * has read (ajf_inode_dir_read), or has ended (ajf_inode_settle), the dropping may still be to come, and other opens
+ * must neither use nor fill the cache (UNSETTLED).
  */
 enum ajf_dir_cache { AJF_DIR_KEEP, AJF_DIR_FRESH, AJF_DIR_UNSETTLED };
 enum ajf_dir_cache ajf_inode_dir_open(struct ajf_inodes *t, uint64_t nodeid, uint64_t stamp, uint32_t token);
@@ -185,7 +186,7 @@ int ajf_inode_name(struct ajf_inodes *t, uint64_t nodeid, uint64_t *ret_parent, 
 uint64_t ajf_inode_resolve(struct ajf_inodes *t, const char *path, size_t len);
 
 /*
- * What is known of record `nodeid` counts no longer, if a name leads to it and it is `top` or lies below: returns
+ * Knowledge of record `nodeid` counts no longer, if a name leads to it and it is `top` or lies below: returns
  * whether, and parent and name (AJF_NAME_MAX bytes; length 0: it is the root). Any index below t->used may be asked.
  */
 bool ajf_inode_expire_below(struct ajf_inodes *t, uint64_t nodeid, uint64_t top, uint64_t *ret_parent, char *ret_name,

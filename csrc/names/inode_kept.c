@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the kernel keeps of an inode and may have to drop: pages of a file that changed in place, entries of a directory. */
+/* The parts of an inode that the kernel keeps and may have to drop: pages of a changed file, entries of a directory. */
 #include "names/inode_table.h"
 
 void ajf_inode_saw(struct ajf_inodes *t, uint64_t nodeid, uint64_t stamp)

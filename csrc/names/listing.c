@@ -51,7 +51,7 @@ static bool is_name(const char *name, size_t len)
            !(name[0] == '.' && (len == 1 || (len == 2 && name[1] == '.')));
 }
 
-/* What the inode number is (inode.h), or is made of beside the name. */
+/* The inode number (inode.h), or the part of it that is not made of the name. */
 static uint64_t identity(const struct ajf_attr *a)
 {
     return a->ino ? a->ino : S_ISDIR(a->mode) ? 0 : a->version;

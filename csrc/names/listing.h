@@ -31,7 +31,7 @@ struct ajf_contents {
 struct ajf_listing {
     struct ajf_list by_node;
     struct ajf_list by_age; /* lock; among those that are current, or among those that are only open */
-    uint32_t id;     /* low half of fi->fh of who opened it; the high half is the token of a FRESH open (inode.h) */
+    uint32_t id;     /* low half of fi->fh of its open handle; the high half is the token of a FRESH open (inode.h) */
     uint64_t nodeid;
     uint64_t stamp, edition;
     uint64_t asked_ns, expires_ns, attr_expires_ns, negative_expires_ns;

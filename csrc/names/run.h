@@ -4,7 +4,8 @@
  * numbers them by: a function of which entries were asked for so far.
  *
  * Several readers, or several threads of one, do not come in order, so a run is a stretch of entries of which most
- * were asked for; who takes every other one (machines that share a directory) is in no run. Who begins anew is.
+ * were asked for; a reader that takes every other one (machines that share a directory) is in no run. A reader that
+ * begins anew is.
  *
  * No locking, no clock: the owner serialises. Entries are named by their index, below the `n` that is given each time.
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The daemon forgets first and the kernel afterwards, so that whoever the kernel sends to us meanwhile is not answered
- * from what was to be forgotten. Of the daemon, the listings go first: a reader that takes a name out of one looks
+ * The daemon forgets first and the kernel afterwards, so that requests that come meanwhile are not answered from
+ * knowledge that was to be forgotten. Of the daemon, the listings go first: a reader that takes a name out of one looks
  * afterwards whether it is still good.
  */
 #include "ops/invalidate.h"

@@ -11,7 +11,7 @@
 
 struct ajf;
 
-/* As ajf_invalidate (ajf.h). */
+/* See ajf_invalidate (ajf.h). */
 void ajf_invalidate_path(struct ajf *m, const char *path, size_t len);
 
 #endif

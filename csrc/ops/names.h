@@ -68,23 +68,23 @@ void ajf_names_getattr(struct ajf *m, fuse_req_t req, uint64_t nodeid);
 void ajf_names_confirm(struct ajf *m, fuse_req_t req, const struct ajf_inode_view *v, const struct fuse_file_info *fi,
                        ajf_names_then open);
 void ajf_names_readlink(struct ajf *m, fuse_req_t req, uint64_t nodeid);
-/* Who watches a mount must not hang with its source: after a while the figures are those that were told last. */
+/* A watcher of a mount must not hang with its source: after a while it gets the figures that were told last. */
 void ajf_names_statfs(struct ajf *m, fuse_req_t req);
 /*
  * Forgets a directory, or `name` in it if that is not empty, and everything below: daemon, source and kernel. Answered
- * when whoever looks next asks the source.
+ * when the next look asks the source.
  */
 void ajf_names_refresh(struct ajf *m, fuse_req_t req, uint64_t nodeid, const char *name);
 /* LIST of a directory, to answer READDIR(PLUS). */
 void ajf_names_list(struct ajf *m, fuse_req_t req, uint64_t nodeid, const struct fuse_file_info *fi, size_t size,
                    uint64_t offset, bool plus);
 
-/* What has been asked for by now, and is not answered yet, is not to be remembered. */
+/* Answers to questions that are under way are not to be remembered. */
 void ajf_names_forget(struct ajf_names *names);
 
-/* What becomes of a fetch of each kind (names_answer.c). */
+/* The functions for a fetch of each kind (names_answer.c). */
 const struct ajf_fetch_ops *ajf_names_ops(enum ajf_fetch_kind kind);
-/* Whether anybody waits for its answer. What is asked of the root serves those who come later, too. */
+/* Whether a request waits for its answer. Answers about the root serve later requests, too. */
 bool ajf_names_is_wanted_locked(const struct ajf_ask *ask);
 
 #endif

@@ -72,7 +72,7 @@ static int pack_entry(struct packing *p, size_t i)
     }
     if (err)
         return err;
-    /* Looked at after binding: whoever drops it and then forgets the names finds this one, or this finds it dropped. */
+    /* Looked at after binding: a thread that drops it, then forgets names, finds this one, or is found here. */
     if (p->l->dropped && ajf_inode_outdate(&p->m->inodes, p->l->nodeid, name, entry->name_len, p->l->attr_expires_ns + 1))
         v.expires_ns = 0;
     ajf_reply_fill_entry(p->m, &v, p->now, &e);

@@ -2,8 +2,8 @@
 /*
  * fetch.h - what is wanted from the source, as the embedding program sees it: it pulls fetches, and answers them.
  *
- * ajf_fetch_next (ajf.h) hands out a fetch, which is the caller's until ajf_fetch_release. Of answers that come at once the
- * first counts; all have returned before ajf_fetch_release is called.
+ * ajf_fetch_next (ajf.h) hands out a fetch, which is the caller's until ajf_fetch_release. Of answers that come at once
+ * the first counts; all have returned before ajf_fetch_release is called.
  *
  * Threads: any.
  */
@@ -37,7 +37,7 @@ enum ajf_lane {
     AJF_LANES
 };
 
-/* What a fetcher needs to know; pointers are valid until the fetch is ended. */
+/* A fetch as fetchers see it; pointers are valid until the fetch is ended. */
 struct ajf_fetch_info {
     enum ajf_fetch_kind kind;
     enum ajf_lane lane;
@@ -60,16 +60,16 @@ void ajf_fetch_info(const struct ajf_fetch *f, struct ajf_fetch_info *ret_info);
 int ajf_fetch_progress(struct ajf_fetch *f, size_t filled);
 
 /*
- * Whether anybody waits for what the fetch will bring: 0, or -ECANCELED (end it). For a source that is long about an
- * answer, between its questions. Whoever asks for figures, opens, closes or forgets waits to the end.
+ * Whether a request waits for the result of the fetch: 0, or -ECANCELED (end it). For a source that needs long for an
+ * answer, between its questions. Fetches of figures, opens, closes and forgets are wanted to the end.
  */
 int ajf_fetch_wanted(struct ajf_fetch *f);
 
 /* The answers, one per kind. -EINVAL: a malformed answer; the fetch was failed with EIO instead. */
 int ajf_fetch_attr(struct ajf_fetch *f, const struct ajf_attr *attr);
 /*
- * The other answer to STAT of a `version`, which somebody has open: the file is another version now, no shorter, and begins
- * with all that READs of `version` made final. The open files go on in it, where that can be done.
+ * The other answer to STAT of a `version`, which somebody has open: the file is another version now, no shorter, and
+ * begins with all that READs of `version` made final. The open files go on in it, where that can be done.
  */
 int ajf_fetch_grown(struct ajf_fetch *f, const struct ajf_attr *attr);
 int ajf_fetch_list(struct ajf_fetch *f, const struct ajf_entry *entries, size_t n, const char *names,
@@ -86,12 +86,12 @@ int ajf_fetch_opened(struct ajf_fetch *f, uint64_t handle, uint64_t version, uin
                      const struct ajf_extent *extents, size_t n);
 /* OPEN, before ajf_fetch_opened: mode and owner of what was opened, as they are now. */
 void ajf_fetch_permissions(struct ajf_fetch *f, uint32_t mode, uint32_t uid, uint32_t gid);
-/* READ: `filled` bytes are final and no more will come; fewer than asked is EIO for who waits for the rest. */
+/* READ: `filled` bytes are final and no more will come; fewer than asked is EIO for readers of the rest. */
 int ajf_fetch_done(struct ajf_fetch *f, size_t filled);
 /*
- * Any kind: `err` is a positive errno (ECANCELED: nobody's). What a READ made final before stays, but with EBADMSG: then
- * all that came of the file is wrong, is dropped, and will be asked for again; the application gets EIO. The kernel is
- * told to drop its pages, and may serve some of them until then.
+ * Any kind: `err` is a positive errno (ECANCELED: no request's). Bytes that a READ made final before stay, but with
+ * EBADMSG: then all that came of the file is wrong, is dropped, and will be asked for again; the application gets EIO.
+ * The kernel is told to drop its pages, and may serve some of them until then.
  */
 void ajf_fetch_fail(struct ajf_fetch *f, int err);
 

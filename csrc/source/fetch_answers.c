@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The answers of the fetchers, handed to whoever asked. */
+/* The answers of the fetchers, handed to the modules that asked. */
 #include <errno.h>
 #include <unistd.h>
 

@@ -3,15 +3,15 @@
  * fetch_queue.h - one queue of what is wanted from the source; see fetch.h for the side of the fetchers.
  *
  * Lanes are ordered metadata > demand > prefetch > ahead, and threads make the order real: of options.fetchers +
- * metadata_fetchers fetches under way, at most `fetchers` are of data, half of these are prefetch or ahead, and one file
- * has at most 7/8 of them; so a hanging file never takes the last fetcher. Within a lane, files take turns.
+ * metadata_fetchers fetches under way, at most `fetchers` are of data, half of these are prefetch or ahead, and one
+ * file has at most 7/8 of them; so a hanging file never takes the last fetcher. Within a lane, files take turns.
  *
- * Whoever asks makes a fetch with a table of what becomes of it (struct ajf_fetch_ops): the queue knows lanes, and not
- * what is asked. What it is asked about is a record, and its path is looked up when a fetcher takes the fetch.
+ * A module that asks makes a fetch with a table of functions (struct ajf_fetch_ops): the queue knows lanes, and not
+ * what is asked. A fetch is about a record, whose path is looked up when a fetcher takes the fetch.
  *
  * A fetch is owned by the queue while queued, by the fetcher while under way. Threads may answer it at once: the first
- * one counts. ajf_fetch_release, with which no other call may be under way, fails what was not answered. The functions of
- * the table are called without queue->lock.
+ * one counts. ajf_fetch_release, with which no other call may be under way, fails what was not answered. The functions
+ * of the table are called without queue->lock.
  *
  * Lock: queue->lock guards lists and counts, a leaf below cache->lock and names->lock.
  */
@@ -29,14 +29,15 @@
 
 struct ajf;
 
-/* What default_permissions checks. */
+/* The attributes that default_permissions checks. */
 struct ajf_permissions {
     uint32_t mode, uid, gid;
 };
 
 /*
- * What becomes of a fetch. An answer that is NULL is none to it. Each looks whether it is well formed (ajf_fetch_misfit)
- * and then claims the fetch (ajf_fetch_claim), but `opened`, for which that is done, and `progress`, which ends nothing.
+ * The functions for the answers to a fetch. One that is NULL is none to it. Each looks whether it is well formed
+ * (ajf_fetch_misfit) and then claims the fetch (ajf_fetch_claim), but `opened`, for which that is done, and `progress`,
+ * which ends nothing.
  */
 struct ajf_fetch_ops {
     size_t bytes;         /* of the struct that begins with a struct ajf_fetch */
@@ -82,7 +83,7 @@ struct ajf_fetch {
     enum ajf_fetch_state state; /* queue->lock */
     struct ajf_list link;       /* queue->lock; lane, or the file's pending list */
     bool counted;               /* queue->lock; among the running */
-    atomic_bool answered;       /* whoever sets it (ajf_fetch_claim) answers */
+    atomic_bool answered;       /* the thread that sets it (ajf_fetch_claim) answers */
     bool has_permissions;
     struct ajf_permissions permissions; /* what the source told before its answer, if it did */
 };
@@ -130,7 +131,7 @@ void ajf_queue_promote(struct ajf_queue *q, struct ajf_fetch *f);
 bool ajf_queue_cancel(struct ajf_queue *q, struct ajf_fetch *f);
 /* The fetcher holds it no longer, or is given up: its place is free. Idempotent. */
 void ajf_queue_uncount(struct ajf_queue *q, struct ajf_fetch *f);
-/* As ajf_queue_uncount, by the fetcher itself, which as a rule takes the next one at once. */
+/* Like ajf_queue_uncount, by the fetcher itself, which usually takes the next one at once. */
 void ajf_queue_ended(struct ajf_queue *q, struct ajf_fetch *f);
 void ajf_queue_stop(struct ajf_queue *q);
 /* Frees what of metadata no fetcher will take any more; after ajf_queue_stop, when nobody waits for it. */

@@ -6,8 +6,8 @@
  * Folding ("Fast CRC Computation for Generic Polynomials Using PCLMULQDQ", Intel 2009): sixteen bytes A:B, of which A
  * came first, that lie d bits before the end of what follows may be replaced by A * x^(d+64) + B * x^d, 128 bits again
  * once the powers are reduced. A product of two reflected values is one bit short of 128, so the constants are
- * x^(d+63) and x^(d-1). Four accumulators hide the latency of the multiplication; with AVX-512 each is four of these. The
- * last sixteen bytes go through the tables: no reduction is needed.
+ * x^(d+63) and x^(d-1). Four accumulators hide the latency of the multiplication; with AVX-512 each is four of these.
+ * The last sixteen bytes go through the tables: no reduction is needed.
  */
 #include "wire/crc64.h"
 
@@ -28,7 +28,7 @@
 #define FOLD_16_A UINT64_C(0xe05dd497ca393ae4)
 #define FOLD_16_B UINT64_C(0xdabe95afc7875f40)
 
-/* What a byte does to the CRC is the sum of what its bits do: a table is made of eight numbers. */
+/* The effect of a byte on the CRC is the sum of those of its bits: a table is made of eight numbers. */
 #define BIT(i, bit, value) ((i) & (1u << (bit)) ? (value) : 0)
 #define ENTRY(i, ...) ENTRY_(i, __VA_ARGS__)
 #define ENTRY_(i, b0, b1, b2, b3, b4, b5, b6, b7)                                                                      \

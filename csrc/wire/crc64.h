@@ -2,8 +2,8 @@
 /*
  * crc64.h - the CRC-64 of ECMA-182 in the form that xz and OSS use: reflected, begun and ended with all ones.
  *
- * The value of "123456789" is 0x995dc9bbdf1939fa. Where the processor multiplies without carries (PCLMULQDQ) it runs
- * near the speed of memory; elsewhere by tables. Beside the mount: needs no struct ajf.
+ * The value of "123456789" is 0x995dc9bbdf1939fa. If the processor multiplies without carries (PCLMULQDQ), it runs near
+ * the speed of memory; otherwise it uses tables. Beside the mount: needs no struct ajf.
  *
  * Threads: any; pure.
  */

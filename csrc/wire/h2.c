@@ -4,9 +4,9 @@
  * buffer: what is missing of a DATA frame is received into that buffer, and what follows it into `in`, by one readv.
  *
  * Servers cut a message into many frames of one length (gRPC's into 32 KiB), and a system call for each costs more than
- * its bytes. So the same readv takes the frames that are likely to follow: their headers go to a place of their own, and
- * their data behind the data before. Where a header turns out to be another one than expected, what was received from
- * there on is moved to memory that takes the place of `in`, and is parsed again.
+ * its bytes. So the same readv takes the frames that are likely to follow: their headers go to a place of their own,
+ * and their data behind the data before. If a header turns out to be another one than expected, the bytes from there on
+ * are moved to memory that takes the place of `in`, and are parsed again.
  */
 #include "wire/h2.h"
 
@@ -398,7 +398,7 @@ static void count_data(struct ajf_h2 *h, size_t n)
     h->frame_left -= (uint32_t)n;
 }
 
-/* What is received at once: the rest of a frame, `n` more, and what comes behind them. */
+/* Received at once: the rest of a frame, `n` more, and the bytes behind them. */
 struct batch {
     struct iovec v[2 + 2 * MOST_FRAMES];
     uint8_t headers[MOST_FRAMES][AJF_H2_FRAME_HEADER_BYTES];

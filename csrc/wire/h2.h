@@ -6,8 +6,8 @@
  * GiB where this takes 0.2. It does that and nothing else: connections are plain HTTP/2 (RFC 9113) without TLS, one
  * stream is open at a time, the answer is a stream of ReadResponse{1: Chunk{1: data}} (or of messages {1: data}) whose
  * data is handed out as a run of bytes, and headers of the answer are not decoded at all (so no HPACK state is kept).
- * Whoever does not get all the bytes he asked for asks again through a complete gRPC library and learns the reason
- * there.
+ * A caller that does not get all the bytes that it asked for asks again through a complete gRPC library and learns the
+ * reason there.
  *
  * Flow control is the socket's: windows are as large as the protocol has them and are topped up in time, so bytes
  * that nobody reads stay with the sender. Bytes of a message that has begun are taken in batches, for which a read may
@@ -58,7 +58,7 @@ ssize_t ajf_h2_read_message(struct ajf_h2 *h, void *buffer, size_t size, int tim
  */
 int ajf_h2_finish(struct ajf_h2 *h, int timeout_ms);
 
-/* Makes whoever waits in a call fail with -ECANCELED, now and later. */
+/* Makes a thread that waits in a call fail with -ECANCELED, now and later. */
 void ajf_h2_abort(struct ajf_h2 *h);
 
 /* Takes NULL. Closes the connection, which ends a call that is under way. */
