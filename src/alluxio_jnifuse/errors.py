@@ -84,11 +84,6 @@ def known_errno(exc: BaseException) -> int | None:
     return number if isinstance(number, int) and 0 < number <= _LARGEST_ERRNO else None
 
 
-def to_errno(exc: BaseException) -> int:
-    """The errno (1..511) to answer an application with; EIO for whatever is not known."""
-    return known_errno(exc) or errno.EIO
-
-
 _REMEDY_OF = {
     errno.EMFILE: "raise the limit of open files (ulimit -n)",
     errno.ENFILE: "raise fs.file-max (sysctl)",

@@ -16,7 +16,7 @@ from fake_server import RawServer, unused_port
 from fake_worker import MIB, Fault, Proxy, chunk, failing, message, more, short, slow, stall
 
 from alluxio_jnifuse._core import Cancelled
-from alluxio_jnifuse.errors import SourceError, to_errno
+from alluxio_jnifuse.errors import SourceError, known_errno
 from alluxio_jnifuse.sources.alluxio.rpc.errors import Denied, Refused
 
 BLOCK = 2 * MIB
@@ -94,7 +94,7 @@ def test_nobody_gives_the_block(cluster: FakeCluster, fault: str) -> None:
     file = File(cluster.source(read_retry_max_duration_s=0.1), "/f")
     with pytest.raises((SourceError, OSError)) as raised:
         file.read(HALF - 1000, MIB)
-    assert to_errno(raised.value) == errno.EIO
+    assert known_errno(raised.value) in (errno.EIO, None)
     file.close()
 
 
@@ -241,7 +241,7 @@ def test_a_worker_that_refuses_us(cluster: FakeCluster) -> None:
     file = File(cluster.source(read_retry_max_duration_s=3600.0), "/f")
     with pytest.raises(Refused) as raised:
         file.read(0, 4096)
-    assert to_errno(raised.value) == errno.EACCES
+    assert known_errno(raised.value) == errno.EACCES
     file.close()
 
 

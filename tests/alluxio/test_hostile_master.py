@@ -16,7 +16,7 @@ from fake_server import FakeServer
 from harness.children import Children, as_user
 from harness.mounting import COMMAND, Mounted, Mounts, run
 
-from alluxio_jnifuse.config import memory_limit
+from alluxio_jnifuse.config import limits
 from alluxio_jnifuse.config.values import Config
 from alluxio_jnifuse.mounts import table
 from alluxio_jnifuse.sources.alluxio.proto import file_pb2, meta_pb2
@@ -181,14 +181,14 @@ def test_references_that_multiply() -> None:
 @pytest.mark.parametrize("limit", [None, 1 << 30])
 def test_sizes_of_the_cluster_fit_into_memory(monkeypatch: pytest.MonkeyPatch, limit: int | None) -> None:
     """As a default does, and without a limit into half of the machine's."""
-    monkeypatch.setattr(memory_limit, "find", lambda: limit)
+    monkeypatch.setattr(limits, "memory", lambda: limit)
     config = told(
         (f"{CACHE}enabled", "true"),
         (f"{CACHE}size", "900TB"),
         ("alluxio.user.metadata.cache.max.size", "2147483647"),
         (OPTIONS, "transient_window=1TB,listing_limit=1TB"),
     )
-    budget = memory_limit.budget(limit or memory_limit.installed())
+    budget = limits.budget(limit or limits.installed())
     assert config.cache_bytes <= budget.cache
     assert config.number("alluxio.user.metadata.cache.max.size") << 10 <= budget.cache
     ours = Config.load(properties=MASTER, environ={})

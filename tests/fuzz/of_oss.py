@@ -157,7 +157,7 @@ def _listing() -> Callable[[bytes], object]:
         for row in np.frombuffer(found.entries, entry):
             at = int(row["name_off"])
             names.append(found.names[at : at + int(row["name_len"])])
-            record = found.find(names[-1])
+            record = found.record(names[-1])
             assert record is None or (record.size, record.version) == (int(row["size"]), int(row["version"]))
         assert names == sorted(set(names))
         assert all(map(is_shown, names))

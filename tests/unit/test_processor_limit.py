@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from alluxio_jnifuse.config import processor_limit
+from alluxio_jnifuse.config import limits
 from alluxio_jnifuse.config.values import Config
 
 
@@ -30,7 +30,7 @@ def test_finding_it(tmp_path: Path, membership: str, files: dict[str, str], expe
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     (tmp_path / "membership").write_text(membership)
-    assert processor_limit.find(str(tmp_path), str(tmp_path / "membership")) == expected
+    assert limits.processors(str(tmp_path), str(tmp_path / "membership")) == expected
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_finding_it(tmp_path: Path, membership: str, files: dict[str, str], expe
 )
 def test_polling(monkeypatch: pytest.MonkeyPatch, quota: float | None, options: str, expected: int) -> None:
     """Below two processors it is off, which is told, unless somebody chose it."""
-    monkeypatch.setattr(processor_limit, "find", lambda: quota)
+    monkeypatch.setattr(limits, "processors", lambda: quota)
     environ = {"ALLUXIO_CONF_DIR": "/nonexistent", "HOME": "/nonexistent"}
     config = Config.load(options=[options], environ=environ)
     assert config.core_options()["busy_poll_us"] == expected

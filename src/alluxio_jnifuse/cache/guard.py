@@ -22,6 +22,7 @@ from typing import Any, Generic, TypeVar
 
 from alluxio_jnifuse.cache.buffers import Buffers
 from alluxio_jnifuse.errors import MountError
+from alluxio_jnifuse.sources.backoff import Backoff
 from alluxio_jnifuse.system.threads import start_thread
 
 log = logging.getLogger(__name__)
@@ -119,6 +120,7 @@ class Guard:
         self._done = threading.Condition(self._lock)  # nothing is pending
         self._failures: dict[str, int] = {}  # in a row, by kind of work
         self._closed_until = 0.0  # monotonic, s
+        self._pauses = Backoff(_PAUSE_S, _LONGEST_PAUSE_S)
         self._pause_s = 0.0  # the last one; 0: the store works
         self._trying = False  # somebody looks whether it works again
         self._complained = -_COMPLAIN_S  # monotonic, s
@@ -223,6 +225,7 @@ class Guard:
             if trying:
                 self._trying = False
                 self._pause_s = 0.0
+                self._pauses.reset()
 
     def _failed(self, kind: str, error: OSError, trying: bool) -> None:
         with self._lock:
@@ -234,7 +237,7 @@ class Guard:
                 self._trying = False
                 self._failures.clear()
                 if trying or not self._pause_s:
-                    self._pause_s = min(max(2 * self._pause_s, _PAUSE_S), _LONGEST_PAUSE_S)
+                    self._pause_s = self._pauses.next()
                 self._closed_until = time.monotonic() + self._pause_s
             now = time.monotonic()
             if now < self._complained + _COMPLAIN_S:

@@ -5,5 +5,5 @@ merge.py      where they come from, and which of them wins
 options/      every setting, declared once              properties.py  properties as they are written
 units.py      sizes and times                           secrets.py     settings that nothing shows
 document.py   docs/CONFIGURATION.md
-memory_limit.py, processor_limit.py, cgroups.py         what a container may use
+limits.py     what a container may use
 """

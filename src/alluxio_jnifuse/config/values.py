@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 
-from alluxio_jnifuse.config import memory_limit, processor_limit
+from alluxio_jnifuse.config import limits
 from alluxio_jnifuse.config.merge import CLUSTER, COMMAND_LINE, DEFAULT, DEFINE, Loader, Setting, parse_addresses
 from alluxio_jnifuse.config.options import BY_NAME, OPTIONS
 from alluxio_jnifuse.config.options.option import UINT32_MAX
@@ -217,10 +217,10 @@ class Config:
 
         Sizes that a cluster says are made as small as the machine needs where there is no limit.
         """
-        found = memory_limit.find()
-        limit = memory_limit.installed() if found is None else found
+        found = limits.memory()
+        limit = limits.installed() if found is None else found
         caching = self.flag(f"{_CACHE}enabled") and self.cache_store == "MEM"
-        budget = memory_limit.budget(limit, caching=caching)
+        budget = limits.budget(limit, caching=caching)
         sizes = [
             ("transient_window", budget.window),
             ("listing_limit", budget.listing),
@@ -229,7 +229,7 @@ class Config:
         if caching:
             sizes.append((f"{_CACHE}size", max(budget.cache, page_bytes(self.number(f"{_CACHE}page.size")))))
         if self.settings[_METADATA_PATHS].rank == CLUSTER:
-            sizes.append((_METADATA_PATHS, budget.cache // memory_limit.PATH_BYTES))
+            sizes.append((_METADATA_PATHS, budget.cache // limits.PATH_BYTES))
         for name, most in sizes:
             setting = self.settings[name]
             counts = found is not None or setting.rank == CLUSTER
@@ -248,7 +248,7 @@ class Config:
 
     def _fit_into_processors(self) -> None:
         """No busy polling by default where it would use up what the answers need: in a container with a small quota."""
-        quota = processor_limit.find()
+        quota = limits.processors()
         setting = self.settings["busy_poll"]
         if quota is not None and quota < _POLLING_PROCESSORS and setting.rank == DEFAULT:
             self.settings["busy_poll"] = setting._replace(value=0, text="0", origin="processor limit")

@@ -32,6 +32,7 @@ from alluxio_jnifuse.errors import (
     forget_frames,
     known_errno,
 )
+from alluxio_jnifuse.system.threads import start_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -150,12 +151,12 @@ class Fetchers:
                 return
             if time.monotonic() < self._crowded_until:
                 return
-            thread = threading.Thread(target=self._run, name=f"fetcher-{self._started + 1}", daemon=True)
             self._starting += 1
             self._started += 1
+            name = f"fetcher-{self._started}"
         try:
-            thread.start()  # waits until it runs; without the lock, so that others can start theirs meanwhile
-        except (RuntimeError, MemoryError) as exc:
+            start_thread(name, self._run)  # waits until it runs; without the lock, so that others can start theirs
+        except MountError as exc:
             self._refused(exc)
 
     def _refused(self, exc: Exception) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from alluxio_jnifuse.config.values import ALLUXIO
 from alluxio_jnifuse.errors import AlluxioFuseError, MountError, Unreachable
+from alluxio_jnifuse.sources.backoff import Backoff
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +26,7 @@ def open_storage(config: Config, tell: Callable[[str], None]) -> tuple[Config, S
     for. Raises AlluxioFuseError.
     """
     tell("the storage to answer")
-    pause = _FIRST_PAUSE_S
+    pauses = Backoff(_FIRST_PAUSE_S, _LONGEST_PAUSE_S)
     while True:
         try:
             asked = _ask_cluster(config)
@@ -35,8 +36,7 @@ def open_storage(config: Config, tell: Callable[[str], None]) -> tuple[Config, S
             if not config.flag("wait"):
                 raise
             tell(f"the storage to answer: {error}")
-        time.sleep(pause)
-        pause = min(2 * pause, _LONGEST_PAUSE_S)
+        time.sleep(pauses.next())
     return asked, _cached(source, asked, tell), root
 
 

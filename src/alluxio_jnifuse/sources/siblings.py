@@ -14,6 +14,9 @@ import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
+from alluxio_jnifuse.errors import MountError
+from alluxio_jnifuse.system.threads import start_thread
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -65,8 +68,8 @@ class Siblings:
             count.times = 0
             self._running.add(directory)
         try:
-            threading.Thread(target=self._list, args=(directory, count), name="siblings", daemon=True).start()
-        except (RuntimeError, MemoryError):
+            start_thread("siblings", self._list, directory, count)
+        except MountError:
             with self._lock:
                 self._running.discard(directory)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from alluxio_jnifuse.config import cgroups
+from alluxio_jnifuse.config import limits
 from harness.children import until
 
 REQUIRE = "AJF_REQUIRE_CONTAINER"  # environment: 1 = a test that cannot have one fails
@@ -63,7 +63,7 @@ def memory_group(limit: int) -> Iterator[MemoryGroup]:
 def _make() -> Path:
     """A new group beside this process, or at the root, whose memory can be limited."""
     name = f"ajf-tests-{os.getpid()}"
-    for file in cgroups.files(cgroups.ROOT, cgroups.MEMBERSHIP, "memory", "memory.max", "memory.limit_in_bytes"):
+    for file in limits.files(limits.ROOT, limits.MEMBERSHIP, "memory", "memory.max", "memory.limit_in_bytes"):
         path = Path(file).parent / name
         try:
             path.mkdir()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+from alluxio_jnifuse.sources.tally import Tally
 
 COUNTERS = {
     "get": "GetObject requests",
@@ -19,18 +19,8 @@ COUNTERS = {
 }
 
 
-class Counters:
+class Counters(Tally):
     """Counts by the names of COUNTERS. Any thread."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._counts = dict.fromkeys(COUNTERS, 0)  # lock
-
-    def add(self, name: str, number: int = 1) -> None:
-        with self._lock:
-            self._counts[name] += number
-
-    def counts(self) -> dict[str, int]:
-        """All of them, those that are 0 too."""
-        with self._lock:
-            return dict(self._counts)
+        super().__init__(COUNTERS)

@@ -24,6 +24,7 @@ from alluxio_jnifuse.errors import SourceError, StaleVersion, forget_frames
 from alluxio_jnifuse.sources.alluxio.metadata.status import version_of
 from alluxio_jnifuse.sources.alluxio.rpc.errors import CallError, Closed, NotFound, Refused, Status, Unanswered
 from alluxio_jnifuse.sources.alluxio.workers.placement import NoWorker
+from alluxio_jnifuse.sources.backoff import Backoff
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -203,8 +204,7 @@ class Effort:
         self._begun = time.monotonic()
         self._duration = settings.read_retry_max_duration_s
         self._deadline = self._begun + self._duration
-        self._sleep = self._first_sleep = settings.read_retry_base_s
-        self._longest_sleep = settings.read_retry_max_sleep_s
+        self._pauses = Backoff(settings.read_retry_base_s, settings.read_retry_max_sleep_s)
         self._explain: Attempt | None = None  # what comes next
         self._pause = False
         self._strange = False  # a worker did not know us
@@ -233,7 +233,7 @@ class Effort:
         if isinstance(error, OSError) and error.errno == errno.ECANCELED:
             raise SourceError("the mount ends", where=repr(self._blocks.path)) from error
         if came:
-            self._sleep = self._first_sleep
+            self._pauses.reset()
             self._deadline = time.monotonic() + self._duration
         self._reason = error
         silent = is_silent(error)
@@ -268,11 +268,11 @@ class Effort:
         end = self._deadline
         if isinstance(self._reason, NoWorker) and not self._blocks.status.in_ufs:
             end = min(end, self._begun + _LOST_S)
-        if now + self._sleep > end:
+        pause = self._pauses.next()
+        if now + pause > end:
             self._give_up()
-        self._blocks.workers.sleep(self._sleep)
+        self._blocks.workers.sleep(pause)
         self._check()
-        self._sleep = min(2 * self._sleep, self._longest_sleep)
 
     def _give_up(self) -> None:
         if isinstance(self._reason, NoWorker):

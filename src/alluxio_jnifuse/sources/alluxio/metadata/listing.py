@@ -10,7 +10,6 @@ import os
 import struct
 from array import array
 from collections.abc import Sequence
-from operator import ge
 from stat import S_ISDIR
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -27,60 +26,36 @@ from alluxio_jnifuse.sources.alluxio.metadata.status import (
     version,
 )
 from alluxio_jnifuse.sources.base import BLOCKS_FROM_SIZE
+from alluxio_jnifuse.sources.listing import ATIME, ENTRY, FILE_ID, MODE, MTIME, SIZE, Packed, Packing
 
 if TYPE_CHECKING:
     from alluxio_jnifuse.sources.alluxio.proto.common_pb2 import BlockLocation
     from alluxio_jnifuse.sources.alluxio.proto.file_pb2 import FileInfo
 
-_ENTRY = struct.Struct("=QQQQqqqIIIIII")  # base.ENTRY_DTYPE
-_NAME = struct.Struct("=II")  # the end of it
-_FILE_ID = struct.Struct("=Q")  # the start
-_NAME_AT = _ENTRY.size - _NAME.size
 _NUMBER = struct.Struct("=H")  # of a row of the packer
 _IN_FULL = _NUMBER.pack(IN_FULL)
 _SHARED_MAX = 1024  # of one listing; more than that, and files share nothing
 
 
-class Directory:
+class Directory(Packed):
     """A listing. Immutable but for `outdated`: a newer answer about a name in it, or not in it, says otherwise."""
 
-    __slots__ = ("ends", "entries", "names", "outdated", "rests", "written")
+    __slots__ = ("outdated", "written")
 
     def __init__(self, entries: bytes, names: bytes, rests: bytes, ends: array[int], written: float) -> None:
-        self.entries = entries
-        self.names = names
-        self.rests = rests  # of the entries in order,
-        self.ends = ends  # each ending here
+        super().__init__(entries, names, rests, ends)
         self.written = written
         self.outdated = False
 
-    def __len__(self) -> int:
-        return len(self.ends)
-
-    def find(self, name: bytes) -> int:
-        """The index of a name, or -1."""
-        low, high = 0, len(self.ends)
-        while low < high:
-            middle = (low + high) // 2
-            at, length = _NAME.unpack_from(self.entries, middle * _ENTRY.size + _NAME_AT)
-            found = self.names[at : at + length]
-            if found < name:
-                low = middle + 1
-            elif found == name:
-                return middle
-            else:
-                high = middle
-        return -1
-
     def file_id(self, index: int) -> int:
-        return int(_FILE_ID.unpack_from(self.entries, index * _ENTRY.size)[0])
+        return self.entry(index)[FILE_ID]
 
     def status(self, index: int, path: str, packer: Packer) -> FileStatus:
-        entry = _ENTRY.unpack_from(self.entries, index * _ENTRY.size)
-        file_id, size, mtime_ns, atime_ns, mode = entry[0], entry[1], entry[4], entry[6], entry[7]
-        rest = self.rests[self.ends[index - 1] if index else 0 : self.ends[index]]
-        length = 0 if S_ISDIR(mode) else size
-        return packer.unpack(rest, path, file_id, length, mtime_ns // 1_000_000, atime_ns // 1_000_000, mode)
+        entry = self.entry(index)
+        mode = entry[MODE]
+        length = 0 if S_ISDIR(mode) else entry[SIZE]
+        mtime_ms, atime_ms = entry[MTIME] // 1_000_000, entry[ATIME] // 1_000_000
+        return packer.unpack(self.rest(index), path, entry[FILE_ID], length, mtime_ms, atime_ms, mode)
 
 
 class _Shared(NamedTuple):
@@ -108,7 +83,7 @@ def _shared_key(info: FileInfo) -> tuple[object, ...]:
     )
 
 
-class Builder:
+class Builder(Packing):
     """Makes a Directory of what ListStatus sends.
 
     `_add_plain` is `_add` for the files that nearly all files are, in half the time: a listing of 10,000 has to be
@@ -116,22 +91,15 @@ class Builder:
     """
 
     def __init__(self, path: bytes, listed: str, packer: Packer, addresses: Addresses, owners: Owners) -> None:
+        super().__init__()
         self._path = path
         self._listed = listed
         self._base = path.decode().rstrip("/") + "/"
         self._packer = packer
         self._addresses = addresses
         self._owners = owners
-        self._entries = bytearray()
-        self._names: list[bytes] = []
-        self._names_bytes = 0
-        self._rests = bytearray()
-        self._ends = array("I")
         self._shared: dict[tuple[object, ...], _Shared] = {}  # by the fields of a FileInfo that make it
         self._numbers: dict[int, bytes] = {}  # of addresses, by worker id, which means one address in one answer
-
-    def __len__(self) -> int:
-        return len(self._names)
 
     @property
     def size(self) -> int:
@@ -156,7 +124,7 @@ class Builder:
         status = from_info(info, self._addresses)
         shown = attr(status, self._owners)
         rest = self._packer.pack(status, self._base + status.name)
-        self._entries += _ENTRY.pack(*shown, self._names_bytes, name_bytes)
+        self._entries += ENTRY.pack(*shown, self._names_bytes, name_bytes)
         self._rests += rest
         plain = info.completed and not info.folder and not rest.startswith(_IN_FULL)
         if plain and len(self._shared) < _SHARED_MAX:
@@ -193,7 +161,7 @@ class Builder:
         elif ids:
             return False
         mtime_ns = mtime_ms * 1_000_000
-        self._entries += _ENTRY.pack(
+        self._entries += ENTRY.pack(
             file_id,
             length,
             BLOCKS_FROM_SIZE,
@@ -222,21 +190,5 @@ class Builder:
         return number
 
     def finish(self, asked: float) -> Directory:
-        names = self._names
-        if any(map(ge, names, names[1:])):
-            self._sort()
-        return Directory(bytes(self._entries), b"".join(names), bytes(self._rests), self._ends, asked)
-
-    def _sort(self) -> None:
-        """Brings the entries into the order of their names; of two with the same name, the first stays."""
-        names, ends = self._names, self._ends
-        entries, rests, new_ends = bytearray(), bytearray(), array("I")
-        before = b""
-        for i in sorted(range(len(names)), key=names.__getitem__):
-            if names[i] == before and new_ends:
-                continue
-            before = names[i]
-            entries += self._entries[i * _ENTRY.size : (i + 1) * _ENTRY.size]
-            rests += self._rests[ends[i - 1] if i else 0 : ends[i]]
-            new_ends.append(len(rests))
-        self._entries, self._rests, self._ends = entries, rests, new_ends
+        self._sort()
+        return Directory(bytes(self._entries), b"".join(self._names), bytes(self._rests), self._ends, asked)

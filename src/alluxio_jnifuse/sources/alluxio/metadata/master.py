@@ -13,14 +13,13 @@ do not wait for a primary (`is_away`) have a thread look for it.
 from __future__ import annotations
 
 import logging
-import random
 import re
 import threading
 import time
 from itertools import chain
 from typing import TYPE_CHECKING, TypeVar
 
-from alluxio_jnifuse.errors import SourceError, forget_frames
+from alluxio_jnifuse.errors import MountError, SourceError, forget_frames
 from alluxio_jnifuse.sources.alluxio.metadata.primary import NoPrimary, Search, explain
 from alluxio_jnifuse.sources.alluxio.proto import block_pb2, file_pb2, meta_pb2
 from alluxio_jnifuse.sources.alluxio.rpc import requests
@@ -37,6 +36,8 @@ from alluxio_jnifuse.sources.alluxio.rpc.errors import (
 )
 from alluxio_jnifuse.sources.alluxio.rpc.flight import SingleFlight
 from alluxio_jnifuse.sources.alluxio.rpc.messages import parts
+from alluxio_jnifuse.sources.backoff import Backoff
+from alluxio_jnifuse.system.threads import start_thread
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
@@ -64,7 +65,7 @@ _LIST_S = 600.0
 class _Effort:
     """How long one call is tried, and how often."""
 
-    __slots__ = ("_timeout", "deadline", "hopeful", "pause", "reason")
+    __slots__ = ("_timeout", "deadline", "hopeful", "pauses", "reason")
 
     def __init__(self, settings: Settings, duration: float, timeout: float = 0.0, *, hopeful: bool = True) -> None:
         """`duration` s for all attempts to begin in, `timeout` s for each; 0: what is left of the duration.
@@ -73,7 +74,7 @@ class _Effort:
         """
         self.hopeful = hopeful
         self.deadline = time.monotonic() + duration
-        self.pause = settings.rpc_retry_base_s  # s, before the next attempt
+        self.pauses = Backoff(settings.rpc_retry_base_s, settings.rpc_retry_max_sleep_s, least=0.5)
         self.reason: CallError | None = None  # the last failure but for those by lack of time
         self._timeout = timeout
 
@@ -149,8 +150,8 @@ class MasterClient:
                 return True
             self._seeking = True
         try:
-            threading.Thread(target=self._seek, name="primary", daemon=True).start()
-        except (RuntimeError, MemoryError):
+            start_thread("primary", self._seek)
+        except MountError:
             self._seeking = False
         return True
 
@@ -333,12 +334,11 @@ class MasterClient:
         if not (is_retryable(error) or is_unimplemented(error) or isinstance(error, TimedOut) or given_up):
             raise error
         self._give_up(channel, error)
-        pause = effort.pause * random.uniform(0.5, 1.0)
+        pause = effort.pauses.next()
         if isinstance(error, TimedOut) and effort.left():
             raise error
         if time.monotonic() + pause >= effort.deadline:
             raise effort.reason or error
-        effort.pause = min(2 * effort.pause, self._settings.rpc_retry_max_sleep_s)
         self._closed.wait(0 if given_up else pause)
 
     # ---------------------------------------------------------------------------------------------------- primary

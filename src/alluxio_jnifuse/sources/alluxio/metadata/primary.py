@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import logging
 import queue
-import random
 import time
 from typing import TYPE_CHECKING
 
@@ -21,6 +20,7 @@ from alluxio_jnifuse.sources.alluxio.proto import version_pb2
 from alluxio_jnifuse.sources.alluxio.rpc import requests
 from alluxio_jnifuse.sources.alluxio.rpc.channel import Channel
 from alluxio_jnifuse.sources.alluxio.rpc.errors import CallError, Closed, Status, TimedOut, diagnose, is_retryable
+from alluxio_jnifuse.sources.backoff import Backoff
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -93,7 +93,11 @@ class Search:
     def _conversation(self, deadline: float) -> Iterator[tuple[str, Channel, Outcome]]:
         """Asks all masters over and over; yields their answers until the deadline."""
         due = dict.fromkeys(self._settings.masters, 0.0)
-        pauses = dict.fromkeys(self._settings.masters, max(self._settings.rpc_retry_base_s, _SHORTEST_PAUSE_S))
+        first, longest = (
+            max(pause, _SHORTEST_PAUSE_S)
+            for pause in (self._settings.rpc_retry_base_s, self._settings.rpc_retry_max_sleep_s)
+        )
+        pauses = {master: Backoff(first, longest, least=0.5) for master in self._settings.masters}
         while True:
             now = time.monotonic()
             if now >= deadline:
@@ -110,8 +114,7 @@ class Search:
             master = event[0]
             del self._asked[master]
             yield event
-            due[master] = time.monotonic() + pauses[master] * random.uniform(0.5, 1.0)
-            pauses[master] = min(2 * pauses[master], max(self._settings.rpc_retry_max_sleep_s, _SHORTEST_PAUSE_S))
+            due[master] = time.monotonic() + pauses[master].next()
 
     def _ask(self, master: str, timeout: float) -> None:
         channel = self._asked[master] = Channel(master, self._settings, self._calls)

@@ -6,7 +6,7 @@ A repetition is a call. Bytes are in the counters of the core.
 
 from __future__ import annotations
 
-import threading
+from alluxio_jnifuse.sources.tally import Tally
 
 # The purpose of each call; docs/METRICS.md has the same words.
 CALLS = {
@@ -30,20 +30,12 @@ CALLS = {
 }
 
 
-class Calls:
+class Calls(Tally):
     """Counts by the names of CALLS. Any thread."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._counts = dict.fromkeys(CALLS, 0)  # lock
+        super().__init__(CALLS)
 
     def count(self, method: str) -> None:
         """`method`: as "/package.Service/Method"."""
-        name = method.rpartition("/")[2]
-        with self._lock:
-            self._counts[name] = self._counts.get(name, 0) + 1
-
-    def counts(self) -> dict[str, int]:
-        """All of them, those that were never made too."""
-        with self._lock:
-            return dict(self._counts)
+        self.add(method.rpartition("/")[2])

@@ -10,6 +10,8 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from alluxio_jnifuse.system.threads import start_thread
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -40,7 +42,7 @@ class Watchdog:
         watch = Watch(cancel, time.monotonic() + patience)
         with self._change:
             if not self._running:
-                threading.Thread(target=self._run, name="watchdog", daemon=True).start()  # it waits for the lock
+                start_thread("watchdog", self._run)  # it waits for the lock
                 self._running = True
             elif watch.deadline < self._looks_at:
                 self._change.notify()

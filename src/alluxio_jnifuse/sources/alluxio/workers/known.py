@@ -17,13 +17,14 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from alluxio_jnifuse.errors import SourceError, forget_frames
+from alluxio_jnifuse.errors import MountError, SourceError, forget_frames
 from alluxio_jnifuse.sources.alluxio.proto import worker_pb2
 from alluxio_jnifuse.sources.alluxio.rpc import requests
 from alluxio_jnifuse.sources.alluxio.rpc.errors import CallError, Closed, Status, is_unimplemented
 from alluxio_jnifuse.sources.alluxio.rpc.flight import SingleFlight
 from alluxio_jnifuse.sources.alluxio.workers.link import WorkerLink
 from alluxio_jnifuse.sources.alluxio.workers.placement import Choice, Worker, choose
+from alluxio_jnifuse.system.threads import start_thread
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -248,10 +249,8 @@ class Workers:
                     return
                 self._copies.put_nowait((here.address if here is not None else source.address, request))
                 if self._copier is None:
-                    copier = threading.Thread(target=self._copy, name="copies", daemon=True)
-                    copier.start()
-                    self._copier = copier
-        except (queue.Full, RuntimeError, MemoryError) as error:
+                    self._copier = start_thread("copies", self._copy)
+        except (queue.Full, MountError) as error:
             log.debug("a copy is not asked for: %r", error)
 
     def _copy(self) -> None:

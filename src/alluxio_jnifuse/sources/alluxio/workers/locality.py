@@ -18,7 +18,9 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from alluxio_jnifuse.errors import MountError
 from alluxio_jnifuse.sources.alluxio.workers.domainsockets import DomainSockets
+from alluxio_jnifuse.system.threads import start_thread
 
 if TYPE_CHECKING:
     from alluxio_jnifuse.sources.alluxio.metadata.status import Address
@@ -123,8 +125,8 @@ class Locality:
     def _start_thread(self) -> None:
         self._threads += 1
         try:
-            threading.Thread(target=self._run, name="locality", daemon=True).start()
-        except (RuntimeError, MemoryError):  # the next caller tries again
+            start_thread("locality", self._run)
+        except MountError:  # the next caller tries again
             self._threads -= 1
 
     def _run(self) -> None:

@@ -13,20 +13,15 @@ from __future__ import annotations
 
 import hashlib
 import stat
-import struct
 from array import array
-from operator import ge
 from typing import TYPE_CHECKING, NamedTuple
 
 from alluxio_jnifuse.sources.base import BLOCKS_FROM_SIZE, Attr
+from alluxio_jnifuse.sources.listing import ENTRY, MODE, MTIME, NLINK, SIZE, VERSION, Packed, Packing
 
 if TYPE_CHECKING:
     from alluxio_jnifuse.sources.oss.objects.pages import Page
 
-_ENTRY = struct.Struct("=QQQQqqqIIIIII")  # base.ENTRY_DTYPE
-_NAME = struct.Struct("=II")  # the end of it
-_NAME_AT = _ENTRY.size - _NAME.size
-_SIZE, _VERSION, _MTIME, _MODE, _NLINK = 1, 3, 4, 7, 8  # fields of an entry
 _NAME_MAX = 255  # bytes, of any file system here
 _DOTS = (b".", b"..")
 _FILE = stat.S_IFREG | 0o644
@@ -89,62 +84,37 @@ def attr_of(record: Record, owner: Owner) -> Attr:
     )
 
 
-class Directory:
-    """A listing as the core is given it, sorted by name, and the ETags of its files. Immutable."""
+class Directory(Packed):
+    """A listing, and the ETags of its files."""
 
-    __slots__ = ("asked", "ends", "entries", "etags", "names")
+    __slots__ = ("asked",)
 
     def __init__(self, entries: bytes, names: bytes, etags: bytes, ends: array[int], asked: float) -> None:
-        self.entries = entries
-        self.names = names
-        self.etags = etags  # of the entries in order,
-        self.ends = ends  # each ending here
+        super().__init__(entries, names, etags, ends)
         self.asked = asked  # the time of the question, s, monotonic
 
-    def __len__(self) -> int:
-        return len(self.ends)
-
-    def find(self, name: bytes) -> Record | None:
+    def record(self, name: bytes) -> Record | None:
         """What the listing says of a name; None also when that is no more than that it exists."""
-        low, high = 0, len(self.ends)
-        while low < high:
-            middle = (low + high) // 2
-            at, length = _NAME.unpack_from(self.entries, middle * _ENTRY.size + _NAME_AT)
-            found = self.names[at : at + length]
-            if found == name:
-                return self._record(middle)
-            if found < name:
-                low = middle + 1
-            else:
-                high = middle
-        return None
-
-    def _record(self, index: int) -> Record | None:
-        entry = _ENTRY.unpack_from(self.entries, index * _ENTRY.size)
-        if not entry[_NLINK]:
+        index = self.find(name)
+        if index < 0:
             return None
-        etag = self.etags[self.ends[index - 1] if index else 0 : self.ends[index]].decode()
-        mtime_s = entry[_MTIME] // 10**9
-        return Record(stat.S_ISDIR(entry[_MODE]), entry[_SIZE], mtime_s, entry[_VERSION], etag)
+        entry = self.entry(index)
+        if not entry[NLINK]:
+            return None
+        etag = self.rest(index).decode()
+        return Record(stat.S_ISDIR(entry[MODE]), entry[SIZE], entry[MTIME] // 10**9, entry[VERSION], etag)
 
 
-class Builder:
+class Builder(Packing):
     """Makes a Directory of the pages of the keys that begin with `prefix`."""
 
     def __init__(self, prefix: bytes, owner: Owner) -> None:
+        super().__init__()
         self.exists = False  # whether there is any such key, be it one that cannot be shown
         self.hidden = 0  # keys that cannot be shown, and prefixes of such
         self.example = b""  # one of them
         self._prefix = prefix
         self._owner = owner
-        self._entries = bytearray()
-        self._names: list[bytes] = []
-        self._names_bytes = 0
-        self._etags = bytearray()
-        self._ends = array("I")
-
-    def __len__(self) -> int:
-        return len(self._names)
 
     @property
     def size(self) -> int:
@@ -171,9 +141,15 @@ class Builder:
                 self._hide(prefix)
 
     def finish(self, asked: float) -> Directory:
-        if any(map(ge, self._names, self._names[1:])):
-            self._sort()
-        return Directory(bytes(self._entries), b"".join(self._names), bytes(self._etags), self._ends, asked)
+        self._sort()
+        return Directory(bytes(self._entries), b"".join(self._names), bytes(self._rests), self._ends, asked)
+
+    def _rank(self, index: int) -> tuple[bytes, bool]:
+        """Of a file and a directory, the directory stays."""
+        return self._names[index], not stat.S_ISDIR(ENTRY.unpack_from(self._entries, index * ENTRY.size)[MODE])
+
+    def _left_out(self, name: bytes) -> None:
+        self._hide(self._prefix + name)
 
     def _hide(self, key: bytes) -> None:
         self.hidden += 1
@@ -185,32 +161,13 @@ class Builder:
         when = mtime_s * 10**9
         uid, gid, _ = self._owner
         length = len(name)
-        self._entries += _ENTRY.pack(
+        self._entries += ENTRY.pack(
             number, size, BLOCKS_FROM_SIZE, version, when, when, when, mode, nlink, uid, gid, self._names_bytes, length
         )
         self._names.append(name)
         self._names_bytes += length
-        self._etags += etag.encode()
-        self._ends.append(len(self._etags))
-
-    def _sort(self) -> None:
-        """Brings the entries into the order of their names; of a file and a directory, the directory stays."""
-        names, size = self._names, _ENTRY.size
-        entries, etags, ends = bytearray(), bytearray(), array("I")
-
-        def rank(index: int) -> tuple[bytes, bool]:
-            return names[index], not stat.S_ISDIR(_ENTRY.unpack_from(self._entries, index * size)[_MODE])
-
-        before: bytes | None = None
-        for i in sorted(range(len(names)), key=rank):
-            if names[i] == before:
-                self._hide(self._prefix + names[i])
-                continue
-            before = names[i]
-            entries += self._entries[i * size : (i + 1) * size]
-            etags += self._etags[self._ends[i - 1] if i else 0 : self._ends[i]]
-            ends.append(len(etags))
-        self._entries, self._etags, self._ends = entries, etags, ends
+        self._rests += etag.encode()
+        self._ends.append(len(self._rests))
 
 
 def is_shown(name: bytes) -> bool:

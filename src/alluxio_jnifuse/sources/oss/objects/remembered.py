@@ -48,7 +48,7 @@ class Remembered:
             single = self._singles.get(path)
             directory = self._listings.get(parent or b"/")
         if directory is not None and directory.asked >= since and (single is None or directory.asked > single.asked):
-            return directory.find(name)
+            return directory.record(name)
         return single.record if single is not None and single.asked >= since else None
 
     def is_directory(self, path: bytes, since: float) -> bool:

@@ -6,11 +6,11 @@ is the least. Nothing is gained by repeating often what no server of OSS would s
 
 from __future__ import annotations
 
-import random
 import time
 from typing import TYPE_CHECKING
 
 from alluxio_jnifuse.errors import SourceError
+from alluxio_jnifuse.sources.backoff import Backoff
 from alluxio_jnifuse.sources.oss.http.connection import Malformed, Stalled
 from alluxio_jnifuse.sources.oss.http.pool import Closed
 from alluxio_jnifuse.sources.oss.requests.errors import Refused, describe, is_transient
@@ -45,12 +45,13 @@ class Patience:
         self._where = where
         self._closed = closed
         self._counters = counters
+        self._pauses = Backoff(_FIRST_S, _LONGEST_S, least=0.0)
         self.came()
 
     def came(self) -> None:
         """There was an answer, or some of it."""
         self._deadline = time.monotonic() + self._limit_s
-        self._pause_s = _FIRST_S
+        self._pauses.reset()
         self._malformed = 0
 
     def failed(self, error: Exception, check: Callable[[], object] | None = None) -> None:
@@ -63,8 +64,7 @@ class Patience:
             raise error
         self._malformed += isinstance(error, Malformed)
         least = error.retry_after_s if isinstance(error, Refused) else 0.0
-        pause = max(least, random.uniform(0.0, self._pause_s))
-        self._pause_s = min(2 * self._pause_s, _LONGEST_S)
+        pause = max(least, self._pauses.next())
         if self._malformed >= _MOST_MALFORMED:
             raise SourceError(f"{describe(error)}, {self._malformed} times", where=self._where) from error
         left = self._deadline - time.monotonic()
