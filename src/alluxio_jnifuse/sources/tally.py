@@ -1,4 +1,4 @@
-"""What a source counts, for `stat --stats`."""
+"""Numbers of what a source did, for `stat --stats`."""
 
 from __future__ import annotations
 
