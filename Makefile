@@ -142,7 +142,7 @@ quick-units quick-sources quick-alluxio quick-mounts: .venv/.built .venv/.test
 server-tests: test-needs
 	@.venv/bin/python -m pytest -m "$(SERVERS)"
 
-# As the tests ask for them.
+# Those that the tests ask for.
 test-images: | system-container system-cluster
 	@for image in fuse alluxio; do CONTAINER_BUILDER=buildah scripts/build-image --base packages $$image; done
 

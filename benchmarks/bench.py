@@ -1,4 +1,4 @@
-"""What a suite gets: its data on tmpfs, its mounts with their logs, and how thorough it shall be."""
+"""The tools of a suite: its data on tmpfs, its mounts with their logs, and how thorough it shall be."""
 
 from __future__ import annotations
 
@@ -114,5 +114,5 @@ def evict(directory: Path | str) -> None:
 
 
 def delta(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:
-    """What the counters of a mount have grown by."""
+    """Returns by how much the counters of a mount have grown."""
     return {name: value - before[name] for name, value in after.items()}

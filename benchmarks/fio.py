@@ -16,7 +16,7 @@ _TIMEOUT_S = 300
 
 
 class Speed(NamedTuple):
-    """What fio measured, of all its jobs together."""
+    """The figures of fio, of all its jobs together."""
 
     bytes: int
     reads: int

@@ -13,7 +13,7 @@ from cluster.cluster import Cluster
 
 from benchmarks.bench import Skip
 
-# What its users give it; with less it is slower.
+# The memory that its users give it; with less it is slower.
 _HEAP = ("-Xms1g", "-Xmx1g", "-XX:MaxDirectMemorySize=4g")
 _READY_S = 60.0
 

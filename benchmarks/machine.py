@@ -1,4 +1,4 @@
-"""What this machine is, what it is doing, and what one process of it costs."""
+"""This machine: its parts, its load, and the cost of one process."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def descriptors(pid: int) -> int:
 
 
 def facts() -> dict[str, object]:
-    """What a result depends on; nothing that tells whose machine it is."""
+    """Returns the facts that a result depends on; nothing that tells whose machine it is."""
     from alluxio_jnifuse import __version__, _core
 
     return {

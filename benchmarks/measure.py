@@ -25,7 +25,7 @@ PATIENCE = 3
 
 
 class Outcome(NamedTuple):
-    """What one run of something did: `count` in `seconds`, for which the reader used `cpu_s` of processors."""
+    """The result of one run of something: `count` in `seconds`, for which the reader used `cpu_s` of processors."""
 
     count: float
     seconds: float

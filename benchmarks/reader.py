@@ -27,7 +27,7 @@ def run(*arguments: object, paths: Iterable[str] = ()) -> list[float]:
 
 
 def thousands(*arguments: object, paths: Iterable[str] = ()) -> Outcome:
-    """As `run`, for everything but bursts; the count is in thousands."""
+    """Like `run`, for everything but bursts; the count is in thousands."""
     count, seconds, cpu_s = run(*arguments, paths=paths)
     return Outcome(count / 1e3, seconds, cpu_s)
 

@@ -47,7 +47,7 @@ def _cycle(bench: Bench, ufs: object) -> tuple[float, float]:
 
 
 def _left(bench: Bench) -> dict[str, int]:
-    """What our mounts occupy now, by kind; other people's mounts on this machine do not count."""
+    """Returns what our mounts occupy now, by kind; other people's mounts on this machine do not count."""
     where = str(bench.mountpoint)
     return {
         "mounts": sum(entry.mountpoint == where for entry in table.read()),

@@ -88,7 +88,7 @@ def _mounted(
     bench: Bench, server: OssServer, site: dict[str, str], options: str, what: str, needed: int,
     work: Callable[[Path], object],
 ) -> Row:  # fmt: skip
-    """What leaves the bucket while a child does `work` on a fresh mount."""
+    """Returns the bytes that leave the bucket while a child does `work` on a fresh mount."""
     with bench.mount("oss://bench/files/", options, site) as mount:
         server.reset()
         results([_child(work, bench.mountpoint)], _TIMEOUT_S)

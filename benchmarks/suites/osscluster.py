@@ -34,7 +34,7 @@ _FREE_S = 60.0
 
 
 class _Sides:
-    """What is compared, on one cluster over one bucket: each sample is of files that no worker has."""
+    """The two clients, on one cluster over one bucket: each sample is of files that no worker has."""
 
     def __init__(self, bench: Bench, cluster: Cluster, server: OssServer) -> None:
         self._bench = bench
@@ -49,7 +49,7 @@ class _Sides:
             return self._read(workload, theirs.mountpoint, theirs.pid)
 
     def ours(self, workload: Workload) -> tuple[Sample, float]:
-        """As `java`."""
+        """See `java`."""
         self._forget()
         with self._bench.mount(self._cluster.uri(), "kernel_cache", self._cluster.client_properties()) as mount:
             return self._read(workload, self._bench.mountpoint, mount.pid)

@@ -1,4 +1,4 @@
-"""What a bare gRPC client gets from a worker, and what a mount makes of the same bytes."""
+"""The rates of a bare gRPC client of a worker, and of a mount, for the same bytes."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ cdef class BlockConnection:
         return self._checked(n)
 
     cdef _fill_fetch(self, c.ajf_h2 *h, unsigned char[::1] buffer, size_t end, size_t step, int ms, Fetch fetch):
-        # As _fill, without coming back to the interpreter for each step.
+        # Like _fill, without coming back to the interpreter for each step.
         cdef size_t done
         cdef ssize_t n = 1
         cdef int err = 0
@@ -113,7 +113,7 @@ cdef class BlockConnection:
 
     cdef ssize_t _step(self, c.ajf_h2 *h, unsigned char *buffer, size_t end, size_t step, int ms,
                        size_t *ret_done) noexcept nogil:
-        # Or less, when it comes in bits: whoever waits for it may have given up.
+        # Or less, when it comes in bits: the reader that waits for it may have given up.
         cdef size_t done = self.filled
         cdef ssize_t n = 1
         cdef int bits = 0
