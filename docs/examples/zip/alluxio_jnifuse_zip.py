@@ -6,7 +6,7 @@ import time
 import zipfile
 from urllib.parse import unquote, urlsplit
 
-from alluxio_jnifuse.sources.base import OpenFile, Source, StaleVersion, build_listing, directory_attr, file_attr
+from alluxio_jnifuse import OpenFile, Source, StaleVersion, build_listing, directory_attr, file_attr
 
 
 def open_uri(uri, config):
