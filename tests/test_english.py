@@ -18,12 +18,7 @@ PAGES = sorted(
     for path in PROJECT.glob(pattern)
     if path.name != "README.zh-CN.md"
 )
-OLD = ("config/cgroups", "config/memory_limit", "config/limits", "config/values", "listing", "objects/remembered")
-PYTHON = sorted(
-    path
-    for path in (PROJECT / "src").rglob("*.py")
-    if not path.stem.endswith("_pb2") and not str(path.with_suffix("")).endswith(OLD)
-)
+PYTHON = sorted(path for path in (PROJECT / "src").rglob("*.py") if not path.stem.endswith("_pb2"))
 LONGEST = 120
 
 # The first words of a clause that stands for its subject: "Who reads a directory ..." is "A reader of a directory ...".

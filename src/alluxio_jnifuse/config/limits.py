@@ -1,4 +1,4 @@
-"""What of this machine's memory and processors a container may use, and what of the memory the caches may take."""
+"""The memory and processors of this machine that a container may use, and the share of the memory for caches."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class Budget(NamedTuple):
 
 
 def budget(limit: int, *, caching: bool = False) -> Budget:
-    """What fits into `limit` bytes beside the daemon: a quarter of the rest for the window, half for the cache, and
-    of the last quarter as much for a listing as can be received in it. Listings that are kept have more room where
-    no cache is in memory: `caching`.
+    """Returns the sizes that fit into `limit` bytes beside the daemon: a quarter of the rest for the window, half for
+    the cache, and of the last quarter as much for a listing as can be received in it. Listings that are kept have more
+    room where no cache is in memory: `caching`.
     """
     room = max(0, limit - _RESIDENT_BYTES)
     kept_share = _LISTINGS_SHARE_CACHING if caching else _LISTINGS_SHARE

@@ -112,8 +112,8 @@ class Config:
     def with_cluster_defaults(self, pairs: Iterable[tuple[str, str]]) -> Config:
         """The same settings with keys and values of the cluster's configuration in place of defaults; never fails.
 
-        What describes a machine, the mount itself or the way to the cluster is not taken; what cannot be used is a
-        note.
+        Settings that describe a machine, the mount itself or the way to the cluster are not taken; one that cannot be
+        used is a note.
         """
         try:
             config = Config(self._loader, pairs)
@@ -139,7 +139,7 @@ class Config:
         return self.number(name) > 0
 
     def origin(self, name: str) -> str:
-        """Where the value was written: "default", "cluster default", "-o", "-D", "$VARIABLE" or the path of a file."""
+        """The origin of the value: "default", "cluster default", "-o", "-D", "$VARIABLE" or the path of a file."""
         return self.settings[name].origin
 
     def given(self, key: str) -> Setting | None:
@@ -255,7 +255,7 @@ class Config:
             self.notes.append(f"busy_poll: 0, for the limit of {quota:g} processors")
 
     def _check_permissions(self) -> None:
-        """Where others than the mounting user get in, the kernel keeps each of them to what modes permit."""
+        """If other users than the mounting one get in, the kernel lets each of them do what modes permit."""
         setting = self.settings["default_permissions"]
         for name in ("allow_other", "allow_root"):  # both open the mount to everybody in the kernel
             if self.flag(name) and setting.rank == DEFAULT:

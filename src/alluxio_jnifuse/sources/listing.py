@@ -54,7 +54,7 @@ class Packed:
 
 
 class Packing:
-    """What a Packed is made of, as it grows; the entries are in the order in which they came.
+    """The parts of a Packed, as it grows; the entries are in the order in which they came.
 
     A subclass appends to all four lists, and counts the bytes of the names: `name_off` of the next entry.
     """

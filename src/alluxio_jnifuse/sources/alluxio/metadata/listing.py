@@ -59,7 +59,7 @@ class Directory(Packed):
 
 
 class _Shared(NamedTuple):
-    """What files of a directory have in common."""
+    """The values that files of a directory have in common."""
 
     number: bytes  # of the row, packed
     ufs_base: str  # URI of the directory in the under store, with a slash

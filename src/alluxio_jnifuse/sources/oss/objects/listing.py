@@ -3,8 +3,8 @@
     prefix/name      a file                     prefix/name/...   a directory `name`
     prefix/          the directory itself: its marker, which need not exist while there are keys below it
 
-Where both a file and a directory have a name, it is the directory's. What no file system can show is left out: names
-that are empty (`a//b`), `.`, `..`, longer than 255 bytes, or that hold a NUL.
+If both a file and a directory have a name, it is the directory's. Names that no file system can show are left out:
+those that are empty (`a//b`), `.`, `..`, longer than 255 bytes, or that hold a NUL.
 
 Threads: a Directory is immutable; a Builder is one thread's.
 """
@@ -29,7 +29,7 @@ _DIRECTORY = stat.S_IFDIR | 0o755
 
 
 class Record(NamedTuple):
-    """What is known of one path. `etag` is "" for a directory."""
+    """The entry of one path. `etag` is "" for a directory."""
 
     directory: bool
     size: int  # bytes
@@ -40,7 +40,7 @@ class Record(NamedTuple):
 
 
 class Owner(NamedTuple):
-    """Whom everything belongs to, and since when directories are there, which OSS does not know (s, the epoch)."""
+    """The owner of everything, and the time of directories, which OSS does not know (s, the epoch)."""
 
     uid: int
     gid: int
@@ -66,7 +66,7 @@ def directory_record(owner: Owner) -> Record:
 
 
 def attr_of(record: Record, owner: Owner) -> Attr:
-    """What the core is told."""
+    """Returns the attributes of a record, for the core."""
     mode, nlink = (_DIRECTORY, 2) if record.directory else (_FILE, 1)
     when = record.mtime_s * 10**9
     return Attr(
@@ -94,7 +94,7 @@ class Directory(Packed):
         self.asked = asked  # the time of the question, s, monotonic
 
     def record(self, name: bytes) -> Record | None:
-        """What the listing says of a name; None also when that is no more than that it exists."""
+        """Returns the entry of a name; None also if the listing says no more than that it exists."""
         index = self.find(name)
         if index < 0:
             return None

@@ -1,13 +1,12 @@
-"""What look-ups and listings told, so that opening and reading need not ask for size and ETag.
+"""The answers of look-ups and listings, so that opening and reading need not ask for size and ETag.
 
 An answer counts until a newer one comes, and for as long as the caller says. A record that is old is of use all the
 same: the version in it says whether it is the one that is wanted. Names that do not exist are not remembered.
 
-A listing here is for look-ups alone, of which the newest answer counts: whoever lists a directory is not answered
-from it.
+A listing here is for look-ups alone, of which the newest answer counts: listing a directory asks anew.
 
-Times are of the monotonic clock, seconds, and those of the question. What was asked before the last `drop` of a path
-is not believed of it, and nothing that was asked before the last `forget`.
+Times are of the monotonic clock, seconds, and those of the question. Answers to questions from before the last `drop`
+of a path do not count for it, and none from before the last `forget`.
 
 Threads: any. The lock is held for microseconds.
 """
@@ -42,7 +41,7 @@ class Remembered:
         self._forgotten = float("-inf")  # what was asked until then is not remembered
 
     def get(self, path: bytes, since: float = float("-inf")) -> Record | None:
-        """What was told of `path` by the newest answer; None when that is nothing, or was asked for before `since`."""
+        """Returns the newest answer about `path`; None if there is none, or if it was asked for before `since`."""
         parent, _, name = path.rpartition(b"/")
         with self._lock:
             single = self._singles.get(path)
@@ -85,7 +84,7 @@ class Remembered:
                     self._entries -= _size(self._listings.popitem(last=False)[1])
 
     def drop(self, path: bytes, now: float) -> None:
-        """What was told of `path` until `now` is wrong."""
+        """Answers about `path` until `now` are wrong."""
         self._put(path, _Single(None, now))
 
     def forget(self, path: bytes, now: float) -> None:
