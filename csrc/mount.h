@@ -14,6 +14,7 @@
 #include "files/file.h"
 #include "kernel/notify.h"
 #include "kernel/pool.h"
+#include "kernel/reply.h"
 #include "kernel/session.h"
 #include "kernel/wait.h"
 #include "memory/pages.h"
@@ -32,6 +33,7 @@ struct ajf {
     struct ajf_stats stats;
     struct ajf_log log;
     struct ajf_waits waits;
+    struct ajf_replies replies;
     struct ajf_notify notify;
     struct ajf_inodes inodes;
     struct ajf_dirs dirs;

@@ -136,3 +136,8 @@ def test_no_arrow_runs_up() -> None:
 def test_no_modules_go_round_in_a_circle() -> None:
     """Also within a layer: each can be read with what it uses, and without what uses it."""
     assert not circles()
+
+
+def test_there_is_one_way_out() -> None:
+    """Each answer to the kernel is timed, and taken back if it is not taken, in one place."""
+    assert {name for name, text in FILES.items() if re.search(r"\bfuse_reply_\w+\(", text)} == {"kernel/reply.c"}

@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "kernel/reply.h"
 #include "mount.h"
 
 #define SPLICE_MIN_BYTES (32u << 10) /* measured: below, a pipe costs as much as the copy that it saves */
@@ -108,7 +109,7 @@ static ssize_t read_extents(const struct ajf_extent *extents, size_t n, uint8_t 
     return (ssize_t)done;
 }
 
-void ajf_lent_copy(struct ajf *m, fuse_req_t req, const struct ajf_file *file, size_t size, uint64_t offset)
+void ajf_lent_copy(struct ajf *m, const struct ajf_request *req, const struct ajf_file *file, size_t size, uint64_t offset)
 {
     size = clamp(file, size, offset);
     uint8_t *buffer = scratch(m, size);
@@ -120,10 +121,10 @@ void ajf_lent_copy(struct ajf *m, fuse_req_t req, const struct ajf_file *file, s
         ajf_log(&m->log, AJF_LOG_ERROR, "%s at %llu+%zu: %s", path ? path : "?", (unsigned long long)offset, size,
                 strerror((int)-n));
         free(path);
-        fuse_reply_err(req, (int)-n);
+        ajf_reply_err(m, req, (int)-n);
     } else {
         AJF_COUNT_ADD(&m->stats, read_borrowed_bytes, n);
-        fuse_reply_buf(req, (const char *)buffer, (size_t)n);
+        ajf_reply_bytes(m, req, buffer, (size_t)n);
     }
 }
 
@@ -204,7 +205,7 @@ static bool put_range(const struct ajf_file *file, int pipe, size_t size, uint64
     return !size;
 }
 
-void ajf_lent_reply(struct ajf *m, fuse_req_t req, const struct ajf_file *file, size_t size, uint64_t offset)
+void ajf_lent_reply(struct ajf *m, const struct ajf_request *req, const struct ajf_file *file, size_t size, uint64_t offset)
 {
     size_t length = clamp(file, size, offset);
     struct tools *t = pipe_for(m, length);
@@ -214,13 +215,10 @@ void ajf_lent_reply(struct ajf *m, fuse_req_t req, const struct ajf_file *file, 
         ajf_lent_copy(m, req, file, size, offset);
         return;
     }
-    struct fuse_bufvec vec = FUSE_BUFVEC_INIT(length);
     int left = 0;
-    vec.buf[0].flags = FUSE_BUF_IS_FD;
-    vec.buf[0].fd = t->pipe[0];
     AJF_COUNT_ADD(&m->stats, read_borrowed_bytes, length);
     AJF_COUNT_ADD(&m->stats, read_spliced_bytes, length);
-    fuse_reply_data(req, &vec, 0);
+    ajf_reply_pipe(m, req, t->pipe[0], length);
     if (ioctl(t->pipe[0], FIONREAD, &left) < 0 || left)
         close_pipe(t); /* the reply was not taken: the next one must not begin with it */
 }

@@ -8,18 +8,22 @@
 #include <stdlib.h>
 
 #include "files/opens.h"
+#include "kernel/reply.h"
 #include "mount.h"
 
-void ajf_openers_reply(struct ajf *m, fuse_req_t req, uint64_t nodeid, const struct fuse_file_info *fi)
+/* The kernel has not taken it, and has dropped nothing. */
+static void unopen(struct ajf *m, uint64_t nodeid, uint64_t fh)
 {
-    if (fuse_reply_open(req, fi) >= 0)
-        return;
-    /* The kernel gave up waiting: it will send no RELEASE, and has dropped nothing. */
-    if (fi->fh) {
+    if (fh) {
         ajf_inode_spoil(&m->inodes, nodeid);
-        ajf_inode_settle(&m->inodes, nodeid, (uint32_t)fi->fh);
+        ajf_inode_settle(&m->inodes, nodeid, (uint32_t)fh);
     }
     ajf_file_release(m, nodeid);
+}
+
+void ajf_openers_reply(struct ajf *m, const struct ajf_request *req, const struct fuse_file_info *fi)
+{
+    ajf_reply_open(m, req, fi, unopen);
 }
 
 /* Ends OPENING: takes the openers that wait for it. The caller holds a reference. */
@@ -45,10 +49,10 @@ void ajf_openers_answer(struct ajf *m, struct ajf_list *openers, int err)
     while ((l = ajf_list_pop(openers))) {
         struct ajf_opener *o = AJF_CONTAINER(l, struct ajf_opener, link);
         if (err)
-            fuse_reply_err(o->wait.req, err);
+            ajf_reply_err(m, &o->wait.request, err);
         else
-            ajf_openers_reply(m, o->wait.req, o->wait.nodeid, &o->fi);
-        ajf_wait_answered(m, &o->wait, -err);
+            ajf_openers_reply(m, &o->wait.request, &o->fi);
+        ajf_wait_answered(m, &o->wait);
         free(o);
     }
 }

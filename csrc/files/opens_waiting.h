@@ -18,7 +18,7 @@ struct ajf_opener {
 };
 
 /* Answers an OPEN that was granted; takes it back if the kernel does not take the reply. */
-void ajf_openers_reply(struct ajf *m, fuse_req_t req, uint64_t nodeid, const struct fuse_file_info *fi);
+void ajf_openers_reply(struct ajf *m, const struct ajf_request *req, const struct fuse_file_info *fi);
 /* Ends OPENING: takes the openers that wait for it, for ajf_openers_answer. The caller holds a reference. */
 void ajf_openers_take_locked(struct ajf *m, struct ajf_file *file, struct ajf_list *ret_openers);
 /* And grants them what they wait for. */

@@ -5,6 +5,7 @@
 
 #include "base/bits.h"
 #include "files/lent.h"
+#include "kernel/reply.h"
 #include "mount.h"
 
 static uint64_t min_u64(uint64_t a, uint64_t b)
@@ -13,10 +14,10 @@ static uint64_t min_u64(uint64_t a, uint64_t b)
 }
 
 /* Writes the bytes to the kernel from the pages, which the caller has pinned. No lock is held. */
-long ajf_readers_reply_pages(struct ajf *m, fuse_req_t req, const struct ajf_file *file, uint64_t offset, size_t length)
+void ajf_readers_reply_pages(struct ajf *m, const struct ajf_request *req, const struct ajf_file *file, uint64_t offset,
+                             size_t length)
 {
-    const char *bytes = (const char *)ajf_cache_at(&m->cache, &file->pages, offset);
-    return fuse_reply_buf(req, bytes, length) < 0 ? -EIO : (long)length;
+    ajf_reply_bytes(m, req, ajf_cache_at(&m->cache, &file->pages, offset), length);
 }
 
 void ajf_readers_unpin(struct ajf *m, struct ajf_file *file, uint64_t offset, size_t length)
@@ -63,8 +64,8 @@ void ajf_readers_wake(struct ajf *m, struct ajf_file *file)
     ajf_cache_unlock(&m->cache);
     while ((l = ajf_list_pop(&ready))) {
         struct ajf_read *r = AJF_CONTAINER(l, struct ajf_read, link);
-        long n = ajf_readers_reply_pages(m, r->wait.req, file, r->offset, r->length);
-        ajf_wait_answered(m, &r->wait, n);
+        ajf_readers_reply_pages(m, &r->wait.request, file, r->offset, r->length);
+        ajf_wait_answered(m, &r->wait);
         ajf_readers_unpin(m, file, r->offset, r->length);
         free(r);
     }
@@ -82,8 +83,8 @@ void ajf_readers_answer(struct ajf *m, struct ajf_file *file, struct ajf_list *r
     struct ajf_list *l;
     while ((l = ajf_list_pop(readers))) {
         struct ajf_read *r = AJF_CONTAINER(l, struct ajf_read, link);
-        fuse_reply_err(r->wait.req, err);
-        ajf_wait_answered(m, &r->wait, -err);
+        ajf_reply_err(m, &r->wait.request, err);
+        ajf_wait_answered(m, &r->wait);
         free(r);
         ajf_file_unref(m, file);
     }
@@ -121,9 +122,9 @@ void ajf_readers_serve_borrowed(struct ajf *m, struct ajf_file *file)
     ajf_cache_unlock(&m->cache);
     while ((l = ajf_list_pop(&readers))) {
         struct ajf_read *r = AJF_CONTAINER(l, struct ajf_read, link);
-        ajf_lent_copy(m, r->wait.req, file, r->length, r->offset);
+        ajf_lent_copy(m, &r->wait.request, file, r->length, r->offset);
         ajf_file_unref(m, file);
-        ajf_wait_answered(m, &r->wait, (long)r->length);
+        ajf_wait_answered(m, &r->wait);
         free(r);
     }
 }

@@ -22,8 +22,9 @@ struct ajf_read {
     size_t length;         /* clamped to the file's size */
 };
 
-/* Writes bytes that are there to the kernel, from the pages, which the caller has pinned: their number or -EIO. */
-long ajf_readers_reply_pages(struct ajf *m, fuse_req_t req, const struct ajf_file *file, uint64_t offset, size_t length);
+/* Answers with bytes that are there, from the pages, which the caller has pinned. */
+void ajf_readers_reply_pages(struct ajf *m, const struct ajf_request *req, const struct ajf_file *file, uint64_t offset,
+                             size_t length);
 /* Afterwards: the caller's pins, and a reference. Takes the lock. */
 void ajf_readers_unpin(struct ajf *m, struct ajf_file *file, uint64_t offset, size_t length);
 

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * reply.h - what the kernel is told of names and attributes, and for how long it may rely on it.
+ * reply.h - the one way out: every answer to a request of the kernel is written here.
+ *
+ * So each is timed, from when a worker took it to when its answer was written, whether it was parked between or not; one
+ * that was slow is logged; and what the kernel did not take is taken back: the look-ups and the open that it carries.
+ *
+ * An answer ends the request: its `fuse` is gone afterwards.
  *
  * Threads: any; no lock of the core may be held, for replies are written here.
  */
@@ -10,8 +15,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include "kernel/fuse.h"
+#include "kernel/request.h"
 #include "names/inode.h"
 
 struct ajf;
@@ -25,10 +32,34 @@ void ajf_reply_fill_entry(const struct ajf *m, const struct ajf_inode_view *v, u
 /* Whether the kernel is shown the same mode and owner of records that have these. */
 bool ajf_reply_permits_same(const struct ajf *m, const struct ajf_permissions *a, const struct ajf_permissions *b);
 
-/* The answers to LOOKUP and GETATTR. The look-up that the view carries is taken back when the kernel does not take it. */
-void ajf_reply_entry(struct ajf *m, fuse_req_t req, const struct ajf_inode_view *v);
-void ajf_reply_attr(struct ajf *m, fuse_req_t req, const struct ajf_inode_view *v);
-/* There is no such name, and will be none until expires_ns. */
-void ajf_reply_negative(fuse_req_t req, uint64_t expires_ns);
+#define AJF_REPLY_BUCKETS 32
+
+/* How long requests took, by operation: bucket n counts those of less than 2^n us, and not of the one before. */
+struct ajf_replies {
+    _Atomic uint64_t took[AJF_OP_KINDS][AJF_REPLY_BUCKETS];
+};
+
+/* Takes back what a reply carries: the kernel did not take it. */
+typedef void (*ajf_reply_undo)(struct ajf *m, uint64_t nodeid, uint64_t fh);
+
+void ajf_reply_err(struct ajf *m, const struct ajf_request *req, int err);
+/* To what no request is made of: another ioctl, or a write. It is not timed. */
+void ajf_reply_refuse(fuse_req_t fuse, int err);
+/* To FORGET, which is answered by nothing. */
+void ajf_reply_none(const struct ajf_request *req);
+/* LOOKUP: the record and the look-up that the view carries; or there is no such name, and will be none until expires_ns. */
+void ajf_reply_entry(struct ajf *m, const struct ajf_request *req, const struct ajf_inode_view *v);
+void ajf_reply_negative(struct ajf *m, const struct ajf_request *req, uint64_t expires_ns);
+void ajf_reply_attr(struct ajf *m, const struct ajf_request *req, const struct ajf_inode_view *v);
+/* OPEN and OPENDIR, which are counted already. */
+void ajf_reply_open(struct ajf *m, const struct ajf_request *req, const struct fuse_file_info *fi, ajf_reply_undo undo);
+void ajf_reply_bytes(struct ajf *m, const struct ajf_request *req, const void *bytes, size_t n);
+/* READ, out of a pipe that `n` bytes lie in. */
+void ajf_reply_pipe(struct ajf *m, const struct ajf_request *req, int pipe, size_t n);
+/* READDIR(PLUS): with a look-up of each of these records. */
+void ajf_reply_names(struct ajf *m, const struct ajf_request *req, const char *packed, size_t n, const uint64_t *nodeids,
+                     size_t n_nodeids);
+void ajf_reply_statfs(struct ajf *m, const struct ajf_request *req, const struct statvfs *st);
+void ajf_reply_ioctl(struct ajf *m, const struct ajf_request *req);
 
 #endif

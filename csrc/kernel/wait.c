@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "kernel/reply.h"
 #include "mount.h"
 
 #define STATUS_BYTES 2048 /* /proc/<tid>/status up to ShdPnd is under 1 KiB */
@@ -71,7 +72,7 @@ static void on_interrupt(fuse_req_t req, void *data)
     AJF_LIST_FOR(l, bucket_of(t, req))
     {
         struct ajf_wait *w = AJF_CONTAINER(l, struct ajf_wait, by_req);
-        if (w->req == req) {
+        if (w->request.fuse == req) {
             interrupted_locked(t, w);
             break;
         }
@@ -99,9 +100,9 @@ static uint64_t alarm_ns(const struct ajf_waits *t)
     return t->alarm ? atomic_load(&t->alarm->at_ns) : AJF_FOREVER;
 }
 
-void ajf_wait_arm(struct ajf *m, fuse_req_t req)
+void ajf_wait_arm(struct ajf *m, const struct ajf_request *req)
 {
-    fuse_req_interrupt_func(req, on_interrupt, m);
+    fuse_req_interrupt_func(req->fuse, on_interrupt, m);
 }
 
 int ajf_wait_park(struct ajf *m, struct ajf_wait *w)
@@ -119,10 +120,10 @@ int ajf_wait_park(struct ajf *m, struct ajf_wait *w)
         w->number = ++t->parked;
         w->parked = true;
         ajf_list_init(&w->by_asked);
-        ajf_list_add(bucket_of(t, w->req), &w->by_req);
+        ajf_list_add(bucket_of(t, w->request.fuse), &w->by_req);
         ajf_list_add(&t->by_age[w->class], &w->by_age);
         /* An interrupt that came between ajf_wait_arm and now found nothing in the table; libfuse remembers it. */
-        if (fuse_req_interrupted(w->req))
+        if (fuse_req_interrupted(w->request.fuse))
             interrupted_locked(t, w);
         else if (first)
             pthread_cond_signal(&t->wake);
@@ -158,7 +159,7 @@ bool ajf_wait_unpark(struct ajf *m, struct ajf_wait *w)
     return mine;
 }
 
-void ajf_wait_answered(struct ajf *m, const struct ajf_wait *w, long result)
+void ajf_wait_answered(struct ajf *m, const struct ajf_wait *w)
 {
     struct ajf_waits *t = &m->waits;
     AJF_COUNT(&m->stats, requests_died);
@@ -166,14 +167,6 @@ void ajf_wait_answered(struct ajf *m, const struct ajf_wait *w, long result)
     if (!--t->unanswered && t->stopping)
         pthread_cond_broadcast(&t->wake);
     pthread_mutex_unlock(&t->lock);
-    uint64_t slow_ms = m->options.slow_ms, took_ms = (ajf_now_ns() - w->start_ns) / AJF_NS_PER_MS;
-    if (!slow_ms || took_ms < slow_ms)
-        return;
-    char *path = ajf_inode_path(&m->inodes, w->nodeid, NULL, 0);
-    ajf_log(&m->log, AJF_LOG_WARN, "Fuse.%s(path=%s,fd=%llu,size=%zu,offset=%llu) returned %ld in %llu ms (>=%llu ms)",
-            w->op, path ? path : "?", (unsigned long long)w->nodeid, w->size, (unsigned long long)w->offset, result,
-            (unsigned long long)took_ms, (unsigned long long)slow_ms);
-    free(path);
 }
 
 /* Is the thread `tid` being killed? 1 yes or gone, 0 no, -1 cannot be seen from here. */
@@ -232,7 +225,7 @@ static void look_up_locked(struct ajf_waits *t, struct ajf_list *ret_killed)
         w->asked_ns = now;
         ajf_list_del(&w->by_asked);
         ajf_list_add(&t->interrupted, &w->by_asked);
-        suspects[n++] = (struct suspect){w->req, w->number, fuse_req_ctx(w->req)->pid};
+        suspects[n++] = (struct suspect){w->request.fuse, w->number, fuse_req_ctx(w->request.fuse)->pid};
     }
     if (!n)
         return;
@@ -280,7 +273,7 @@ static void answer_all(struct ajf *m, struct ajf_list *list, int err)
         struct ajf_wait *w = AJF_CONTAINER(l, struct ajf_wait, by_age);
         if (err == EIO && w->late) {
             w->late(m, w);
-            ajf_wait_answered(m, w, 0);
+            ajf_wait_answered(m, w);
             w->drop(m, w, err);
             continue;
         }
@@ -290,14 +283,15 @@ static void answer_all(struct ajf *m, struct ajf_list *list, int err)
             AJF_COUNT(&m->stats, op_interrupted);
         } else if (err == EIO) {
             AJF_COUNT(&m->stats, op_timed_out);
-            char *path = ajf_inode_path(&m->inodes, was.nodeid, NULL, 0);
+            char *path = ajf_inode_path(&m->inodes, was.request.nodeid, NULL, 0);
             ajf_log(&m->log, AJF_LOG_ERROR, "%s of %s at %llu+%zu: no answer from the source within %llu ms; EIO",
-                    was.op, path ? path : "?", (unsigned long long)was.offset, was.size,
+                    ajf_request_name(was.request.op), path ? path : "?", (unsigned long long)was.request.offset,
+                    was.request.size,
                     (unsigned long long)((was.deadline_ns - was.start_ns) / AJF_NS_PER_MS));
             free(path);
         }
-        fuse_reply_err(was.req, err);
-        ajf_wait_answered(m, &was, -err);
+        ajf_reply_err(m, &was.request, err);
+        ajf_wait_answered(m, &was);
     }
 }
 

@@ -26,7 +26,7 @@
 #include "base/alarm.h"
 #include "base/list.h"
 #include "base/sync.h"
-#include "kernel/fuse.h"
+#include "kernel/request.h"
 
 #define AJF_WAIT_POLL_MS 50
 #define AJF_WAIT_UNSEEN_MS 1000
@@ -48,10 +48,7 @@ enum ajf_wait_class { AJF_WAIT_METADATA, AJF_WAIT_DATA, AJF_WAIT_BRIEF, AJF_WAIT
 typedef void (*ajf_wait_drop)(struct ajf *m, struct ajf_wait *w, int err);
 
 struct ajf_wait {
-    fuse_req_t req;
-    const char *op; /* static, for the log: "Read" */
-    uint64_t nodeid, offset;
-    size_t size;
+    struct ajf_request request;
     enum ajf_wait_class class;
     ajf_wait_drop drop;
     void (*late)(struct ajf *m, struct ajf_wait *w); /* answers when the deadline has passed; NULL: with EIO */
@@ -94,7 +91,7 @@ int ajf_waits_stop(struct ajf_waits *t, uint64_t deadline_ns);
 void ajf_waits_watch(struct ajf_waits *t, struct ajf_alarm *a);
 
 /* Before parking and without a lock: lets an interrupt find the request. */
-void ajf_wait_arm(struct ajf *m, fuse_req_t req);
+void ajf_wait_arm(struct ajf *m, const struct ajf_request *req);
 
 /*
  * Parks; the caller has filled the fields above "the table's", linked `w` with its owner and holds the owner's
@@ -108,7 +105,7 @@ bool ajf_wait_take(struct ajf *m, struct ajf_wait *w);
 /* Undoes a parking: true if it was still parked; it then counts as never parked, and the caller answers it. */
 bool ajf_wait_unpark(struct ajf *m, struct ajf_wait *w);
 
-/* After the answer: counts it and warns when it was slow; `result` is a length or -errno. */
-void ajf_wait_answered(struct ajf *m, const struct ajf_wait *w, long result);
+/* After the answer: counts it. */
+void ajf_wait_answered(struct ajf *m, const struct ajf_wait *w);
 
 #endif

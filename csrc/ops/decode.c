@@ -5,143 +5,149 @@
 #include <fcntl.h>
 
 #include "files/opens.h"
+#include "kernel/reply.h"
 #include "mount.h"
 #include "ops/open.h"
 #include "ops/read.h"
 #include "ops/readdir.h"
 
-/* The mount of a request, having counted it; with the debug option each is logged. */
-#define ENTER(req, stat, op, nodeid, what)                                                                                 \
-    struct ajf *m = fuse_req_userdata(req);                                                                            \
-    ajf_keep_thread(req);                                                                                              \
-    AJF_COUNT(&m->stats, stat);                                                                                        \
-    if (m->options.debug)                                                                                              \
-    ajf_log(&m->log, AJF_LOG_DEBUG, "Enter: Fuse.%s(node=%llu,%s)", (op), (unsigned long long)(nodeid), (what))
+/* The mount of a request, and the request, which is counted. */
+#define ENTER(fuse, op, nodeid, what)                                                                                  \
+    struct ajf *m = fuse_req_userdata(fuse);                                                                           \
+    struct ajf_request req = ajf_request_begin(m, (fuse), (op), (nodeid), (what))
 
 static void init(void *userdata, struct fuse_conn_info *conn)
 {
     ajf_session_negotiate(userdata, conn);
 }
 
-static void lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+static void lookup(fuse_req_t fuse, fuse_ino_t parent, const char *name)
 {
-    ENTER(req, op_lookup, "Lookup", parent, name);
-    ajf_names_lookup(m, req, parent, name);
+    ENTER(fuse, AJF_OP_LOOKUP, parent, name);
+    ajf_names_lookup(m, &req, parent, name);
 }
 
-static void forget(fuse_req_t req, fuse_ino_t nodeid, uint64_t nlookup)
+static void forget(fuse_req_t fuse, fuse_ino_t nodeid, uint64_t nlookup)
 {
-    ENTER(req, op_forget, "Forget", nodeid, "");
+    ENTER(fuse, AJF_OP_FORGET, nodeid, "");
     ajf_inode_forget(&m->inodes, nodeid, nlookup);
-    fuse_reply_none(req);
+    ajf_reply_none(&req);
 }
 
-static void forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
+static void forget_multi(fuse_req_t fuse, size_t count, struct fuse_forget_data *forgets)
 {
-    struct ajf *m = fuse_req_userdata(req);
+    struct ajf *m = fuse_req_userdata(fuse);
     AJF_COUNT_ADD(&m->stats, op_forget, count);
     for (size_t i = 0; i < count; i++)
         ajf_inode_forget(&m->inodes, forgets[i].ino, forgets[i].nlookup);
-    fuse_reply_none(req);
+    ajf_reply_none(&(struct ajf_request){.fuse = fuse});
 }
 
-static void getattr(fuse_req_t req, fuse_ino_t nodeid, struct fuse_file_info *fi)
+static void getattr(fuse_req_t fuse, fuse_ino_t nodeid, struct fuse_file_info *fi)
 {
     (void)fi;
-    ENTER(req, op_getattr, "Getattr", nodeid, "");
-    ajf_names_getattr(m, req, nodeid);
+    ENTER(fuse, AJF_OP_GETATTR, nodeid, "");
+    ajf_names_getattr(m, &req, nodeid);
 }
 
-static void readlink_(fuse_req_t req, fuse_ino_t nodeid)
+static void readlink_(fuse_req_t fuse, fuse_ino_t nodeid)
 {
-    ENTER(req, op_readlink, "Readlink", nodeid, "");
-    ajf_names_readlink(m, req, nodeid);
+    ENTER(fuse, AJF_OP_READLINK, nodeid, "");
+    ajf_names_readlink(m, &req, nodeid);
 }
 
-static void open_(fuse_req_t req, fuse_ino_t nodeid, struct fuse_file_info *fi)
+static void open_(fuse_req_t fuse, fuse_ino_t nodeid, struct fuse_file_info *fi)
 {
-    ENTER(req, op_open, "Open", nodeid, "");
+    ENTER(fuse, AJF_OP_OPEN, nodeid, "");
     if ((fi->flags & O_ACCMODE) != O_RDONLY || fi->flags & O_TRUNC) {
         AJF_COUNT(&m->stats, op_refused);
-        fuse_reply_err(req, EROFS);
+        ajf_reply_err(m, &req, EROFS);
     } else {
-        ajf_open(m, req, nodeid, fi);
+        ajf_open(m, &req, nodeid, fi);
     }
 }
 
-static void read_(fuse_req_t req, fuse_ino_t nodeid, size_t size, off_t offset, struct fuse_file_info *fi)
+static void read_(fuse_req_t fuse, fuse_ino_t nodeid, size_t size, off_t offset, struct fuse_file_info *fi)
 {
-    ENTER(req, op_read, "Read", nodeid, "");
+    ENTER(fuse, AJF_OP_READ, nodeid, "");
     if (fi->fh)
         ajf_inode_settle(&m->inodes, nodeid, (uint32_t)fi->fh);
     AJF_COUNT_ADD(&m->stats, op_read_bytes, size);
-    ajf_read(m, req, nodeid, size, (uint64_t)offset);
+    req.size = size;
+    req.offset = (uint64_t)offset;
+    ajf_read(m, &req);
 }
 
-static void release(fuse_req_t req, fuse_ino_t nodeid, struct fuse_file_info *fi)
+static void release(fuse_req_t fuse, fuse_ino_t nodeid, struct fuse_file_info *fi)
 {
-    ENTER(req, op_release, "Release", nodeid, "");
+    ENTER(fuse, AJF_OP_RELEASE, nodeid, "");
     if (fi->fh)
         ajf_inode_settle(&m->inodes, nodeid, (uint32_t)fi->fh);
     ajf_file_release(m, nodeid);
-    fuse_reply_err(req, 0);
+    ajf_reply_err(m, &req, 0);
 }
 
-static void opendir_(fuse_req_t req, fuse_ino_t nodeid, struct fuse_file_info *fi)
+static void opendir_(fuse_req_t fuse, fuse_ino_t nodeid, struct fuse_file_info *fi)
 {
     struct fuse_file_info granted = *fi;
     enum ajf_dir_cache cache;
-    ENTER(req, op_opendir, "Opendir", nodeid, "");
+    ENTER(fuse, AJF_OP_OPENDIR, nodeid, "");
     int err = ajf_dir_open(m, nodeid, &cache, &granted.fh);
     granted.cache_readdir = !err && cache != AJF_DIR_UNSETTLED;
     granted.keep_cache = !err && cache != AJF_DIR_FRESH;
     if (err)
-        fuse_reply_err(req, -err);
-    else if (fuse_reply_open(req, &granted) < 0)
-        ajf_dir_unopen(m, nodeid, granted.fh);
+        ajf_reply_err(m, &req, -err);
+    else
+        ajf_reply_open(m, &req, &granted, ajf_dir_unopen);
 }
 
-static void readdir_(fuse_req_t req, fuse_ino_t nodeid, size_t size, off_t offset, struct fuse_file_info *fi)
+static void list(struct ajf *m, struct ajf_request *req, const struct fuse_file_info *fi, size_t size, off_t offset)
 {
-    ENTER(req, op_readdir, "Readdir", nodeid, "");
-    if (!ajf_readdir(m, req, nodeid, fi->fh, size, (uint64_t)offset, false, NULL))
-        ajf_names_list(m, req, nodeid, fi, size, (uint64_t)offset, false);
+    req->size = size;
+    req->offset = (uint64_t)offset;
+    if (!ajf_readdir(m, req, fi->fh, NULL))
+        ajf_names_list(m, req, req->nodeid, fi);
 }
 
-static void readdirplus(fuse_req_t req, fuse_ino_t nodeid, size_t size, off_t offset, struct fuse_file_info *fi)
+static void readdir_(fuse_req_t fuse, fuse_ino_t nodeid, size_t size, off_t offset, struct fuse_file_info *fi)
 {
-    ENTER(req, op_readdirplus, "Readdirplus", nodeid, "");
-    if (!ajf_readdir(m, req, nodeid, fi->fh, size, (uint64_t)offset, true, NULL))
-        ajf_names_list(m, req, nodeid, fi, size, (uint64_t)offset, true);
+    ENTER(fuse, AJF_OP_READDIR, nodeid, "");
+    list(m, &req, fi, size, offset);
 }
 
-static void releasedir(fuse_req_t req, fuse_ino_t nodeid, struct fuse_file_info *fi)
+static void readdirplus(fuse_req_t fuse, fuse_ino_t nodeid, size_t size, off_t offset, struct fuse_file_info *fi)
 {
-    ENTER(req, op_releasedir, "Releasedir", nodeid, "");
+    ENTER(fuse, AJF_OP_READDIRPLUS, nodeid, "");
+    list(m, &req, fi, size, offset);
+}
+
+static void releasedir(fuse_req_t fuse, fuse_ino_t nodeid, struct fuse_file_info *fi)
+{
+    ENTER(fuse, AJF_OP_RELEASEDIR, nodeid, "");
     ajf_dir_release(m, nodeid, fi->fh);
-    fuse_reply_err(req, 0);
+    ajf_reply_err(m, &req, 0);
 }
 
-static void statfs_(fuse_req_t req, fuse_ino_t nodeid)
+static void statfs_(fuse_req_t fuse, fuse_ino_t nodeid)
 {
-    ENTER(req, op_statfs, "Statfs", nodeid, "");
-    ajf_names_statfs(m, req);
+    ENTER(fuse, AJF_OP_STATFS, nodeid, "");
+    ajf_names_statfs(m, &req);
 }
 
-static void ioctl_(fuse_req_t req, fuse_ino_t nodeid, unsigned command, void *arg, struct fuse_file_info *fi,
+static void ioctl_(fuse_req_t fuse, fuse_ino_t nodeid, unsigned command, void *arg, struct fuse_file_info *fi,
                    unsigned flags, const void *in, size_t in_size, size_t out_size)
 {
     const struct ajf_refresh *refresh = in;
     (void)arg, (void)fi, (void)out_size;
     if (command != AJF_IOC_REFRESH || !(flags & FUSE_IOCTL_DIR)) {
-        fuse_reply_err(req, ENOTTY); /* any program that asks whether it writes to a terminal comes here */
+        ajf_reply_refuse(fuse, ENOTTY); /* any program that asks whether it writes to a terminal comes here */
         return;
     }
-    ENTER(req, op_refresh, "Refresh", nodeid, "");
+    ENTER(fuse, AJF_OP_REFRESH, nodeid, "");
     if (in_size < sizeof *refresh || !memchr(refresh->name, '\0', sizeof refresh->name) || strchr(refresh->name, '/'))
-        fuse_reply_err(req, EINVAL);
+        ajf_reply_err(m, &req, EINVAL);
     else
-        ajf_names_refresh(m, req, nodeid, refresh->name);
+        ajf_names_refresh(m, &req, nodeid, refresh->name);
 }
 
 /* ---------------------------------------------------------------------------------- read-only: nothing changes */
@@ -150,7 +156,7 @@ static void refuse(fuse_req_t req)
 {
     struct ajf *m = fuse_req_userdata(req);
     AJF_COUNT(&m->stats, op_refused);
-    fuse_reply_err(req, EROFS);
+    ajf_reply_refuse(req, EROFS);
 }
 
 static void setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set, struct fuse_file_info *fi)

@@ -90,10 +90,9 @@ static void drop_call(struct ajf *m, struct ajf_wait *w, int err)
 static void park(struct ajf *m, struct ajf_call *call, enum ajf_fetch_kind kind, uint64_t nodeid, const char *name)
 {
     struct ajf_names *names = &m->names;
-    fuse_req_t req = call->wait.req;
+    const struct ajf_request *req = &call->wait.request;
     call->wait.drop = drop_call;
     call->wait.class = call->wait.late ? AJF_WAIT_BRIEF : AJF_WAIT_METADATA;
-    call->wait.nodeid = nodeid;
     ajf_wait_arm(m, req);
     pthread_mutex_lock(&names->lock);
     struct ajf_ask *ask = find_locked(names, kind, nodeid, name), *started = NULL;
@@ -111,20 +110,19 @@ static void park(struct ajf *m, struct ajf_call *call, enum ajf_fetch_kind kind,
         ajf_queue_push(&m->queue, &started->fetch);
     pthread_mutex_unlock(&names->lock);
     if (err) {
-        fuse_reply_err(req, -err);
+        ajf_reply_err(m, req, -err);
         free(call);
     }
 }
 
-static struct ajf_call *call_new(fuse_req_t req, const char *op)
+static struct ajf_call *call_new(struct ajf *m, const struct ajf_request *req)
 {
     struct ajf_call *call = calloc(1, sizeof *call);
     if (!call) {
-        fuse_reply_err(req, ENOMEM);
+        ajf_reply_err(m, req, ENOMEM);
         return NULL;
     }
-    call->wait.req = req;
-    call->wait.op = op;
+    call->wait.request = *req;
     return call;
 }
 
@@ -143,13 +141,13 @@ static void answer_with_what_was_known(struct ajf *m, const struct ajf_call *cal
     struct ajf_inode_view v;
     if (call->attributes) {
         ajf_inode_get(&m->inodes, AJF_ROOT, &v);
-        ajf_reply_attr(m, call->wait.req, &v);
+        ajf_reply_attr(m, &call->wait.request, &v);
         return;
     }
     pthread_mutex_lock(&m->names.lock);
     struct statvfs st = m->names.statfs;
     pthread_mutex_unlock(&m->names.lock);
-    fuse_reply_statfs(call->wait.req, &st);
+    ajf_reply_statfs(m, &call->wait.request, &st);
 }
 
 static void answer_late(struct ajf *m, struct ajf_wait *w)
@@ -203,21 +201,21 @@ static int look_up(struct ajf *m, uint64_t parent, const char *name, size_t len,
     return known;
 }
 
-void ajf_names_lookup(struct ajf *m, fuse_req_t req, uint64_t parent, const char *name)
+void ajf_names_lookup(struct ajf *m, const struct ajf_request *req, uint64_t parent, const char *name)
 {
     size_t len = strlen(name);
     struct ajf_inode_view v;
     if (len > AJF_NAME_MAX) {
-        fuse_reply_err(req, ENAMETOOLONG);
+        ajf_reply_err(m, req, ENAMETOOLONG);
         return;
     }
     int err = look_up(m, parent, name, len, &v);
     if (!err) {
         ajf_reply_entry(m, req, &v);
     } else if (err == -ENOENT) {
-        ajf_reply_negative(req, v.expires_ns);
+        ajf_reply_negative(m, req, v.expires_ns);
     } else {
-        struct ajf_call *call = call_new(req, "Lookup");
+        struct ajf_call *call = call_new(m, req);
         if (!call)
             return;
         call->lookup = true;
@@ -225,18 +223,18 @@ void ajf_names_lookup(struct ajf *m, fuse_req_t req, uint64_t parent, const char
     }
 }
 
-void ajf_names_getattr(struct ajf *m, fuse_req_t req, uint64_t nodeid)
+void ajf_names_getattr(struct ajf *m, const struct ajf_request *req, uint64_t nodeid)
 {
     struct ajf_inode_view v;
     int err = ajf_inode_get(&m->inodes, nodeid, &v);
     if (err) {
-        fuse_reply_err(req, -err);
+        ajf_reply_err(m, req, -err);
     } else if (v.stale && !ajf_file_is_open(m, nodeid) && !S_ISDIR(v.attr.mode)) {
-        fuse_reply_err(req, ESTALE); /* a path walk: the kernel looks the name up again */
+        ajf_reply_err(m, req, ESTALE); /* a path walk: the kernel looks the name up again */
     } else if ((v.stale && (!m->follows_growth || S_ISDIR(v.attr.mode))) || ajf_now_ns() < v.expires_ns) {
         ajf_reply_attr(m, req, &v);
     } else {
-        struct ajf_call *call = call_new(req, "Getattr");
+        struct ajf_call *call = call_new(m, req);
         if (call && nodeid == AJF_ROOT) {
             call->attributes = true;
             park_briefly(m, call, AJF_FETCH_STAT);
@@ -246,10 +244,10 @@ void ajf_names_getattr(struct ajf *m, fuse_req_t req, uint64_t nodeid)
     }
 }
 
-void ajf_names_confirm(struct ajf *m, fuse_req_t req, const struct ajf_inode_view *v, const struct fuse_file_info *fi,
+void ajf_names_confirm(struct ajf *m, const struct ajf_request *req, const struct ajf_inode_view *v, const struct fuse_file_info *fi,
                        ajf_names_then open)
 {
-    struct ajf_call *call = call_new(req, "Open");
+    struct ajf_call *call = call_new(m, req);
     if (!call)
         return;
     call->open = open;
@@ -258,36 +256,32 @@ void ajf_names_confirm(struct ajf *m, fuse_req_t req, const struct ajf_inode_vie
     park(m, call, AJF_FETCH_STAT, v->nodeid, NULL);
 }
 
-void ajf_names_readlink(struct ajf *m, fuse_req_t req, uint64_t nodeid)
+void ajf_names_readlink(struct ajf *m, const struct ajf_request *req, uint64_t nodeid)
 {
-    struct ajf_call *call = call_new(req, "Readlink");
+    struct ajf_call *call = call_new(m, req);
     if (call)
         park(m, call, AJF_FETCH_READLINK, nodeid, NULL);
 }
 
-void ajf_names_statfs(struct ajf *m, fuse_req_t req)
+void ajf_names_statfs(struct ajf *m, const struct ajf_request *req)
 {
-    struct ajf_call *call = call_new(req, "Statfs");
+    struct ajf_call *call = call_new(m, req);
     if (call)
         park_briefly(m, call, AJF_FETCH_STATFS);
 }
 
-void ajf_names_refresh(struct ajf *m, fuse_req_t req, uint64_t nodeid, const char *name)
+void ajf_names_refresh(struct ajf *m, const struct ajf_request *req, uint64_t nodeid, const char *name)
 {
-    struct ajf_call *call = call_new(req, "Refresh");
+    struct ajf_call *call = call_new(m, req);
     if (call)
         park(m, call, AJF_FETCH_FORGET, nodeid, *name ? name : NULL);
 }
 
-void ajf_names_list(struct ajf *m, fuse_req_t req, uint64_t nodeid, const struct fuse_file_info *fi, size_t size,
-                   uint64_t offset, bool plus)
+void ajf_names_list(struct ajf *m, const struct ajf_request *req, uint64_t nodeid, const struct fuse_file_info *fi)
 {
-    struct ajf_call *call = call_new(req, "Readdir");
+    struct ajf_call *call = call_new(m, req);
     if (!call)
         return;
     call->fi = *fi;
-    call->plus = plus;
-    call->wait.size = size;
-    call->wait.offset = offset;
     park(m, call, AJF_FETCH_LIST, nodeid, NULL);
 }

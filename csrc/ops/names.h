@@ -30,7 +30,7 @@ struct ajf_ask {
 };
 
 /* Goes on with an OPEN. */
-typedef void (*ajf_names_then)(struct ajf *m, fuse_req_t req, uint64_t nodeid, const struct fuse_file_info *fi);
+typedef void (*ajf_names_then)(struct ajf *m, const struct ajf_request *req, uint64_t nodeid, const struct fuse_file_info *fi);
 
 /* A parked request about a name, or about attributes. */
 struct ajf_call {
@@ -42,7 +42,6 @@ struct ajf_call {
     bool attributes;          /* STAT that may be answered with what was known: the root's */
     ajf_names_then open;      /* STAT: an OPEN goes on if the source still says `checked`, by which it was permitted */
     struct ajf_permissions checked;
-    bool plus;                /* LIST: answer READDIRPLUS of wait.size at wait.offset instead of READDIR */
 };
 
 #define AJF_NAMES_BUCKETS 64
@@ -61,23 +60,22 @@ struct ajf;
 void ajf_names_init(struct ajf_names *names);
 void ajf_names_done(struct ajf_names *names);
 
-void ajf_names_lookup(struct ajf *m, fuse_req_t req, uint64_t parent, const char *name);
+void ajf_names_lookup(struct ajf *m, const struct ajf_request *req, uint64_t parent, const char *name);
 /* The root's are like ajf_names_statfs: it is there as long as the mount is. */
-void ajf_names_getattr(struct ajf *m, fuse_req_t req, uint64_t nodeid);
+void ajf_names_getattr(struct ajf *m, const struct ajf_request *req, uint64_t nodeid);
 /* OPEN of record `v`, which the kernel has permitted: goes on with `open` if the source says the same, else ESTALE. */
-void ajf_names_confirm(struct ajf *m, fuse_req_t req, const struct ajf_inode_view *v, const struct fuse_file_info *fi,
-                       ajf_names_then open);
-void ajf_names_readlink(struct ajf *m, fuse_req_t req, uint64_t nodeid);
+void ajf_names_confirm(struct ajf *m, const struct ajf_request *req, const struct ajf_inode_view *v,
+                       const struct fuse_file_info *fi, ajf_names_then open);
+void ajf_names_readlink(struct ajf *m, const struct ajf_request *req, uint64_t nodeid);
 /* A watcher of a mount must not hang with its source: after a while it gets the figures that were told last. */
-void ajf_names_statfs(struct ajf *m, fuse_req_t req);
+void ajf_names_statfs(struct ajf *m, const struct ajf_request *req);
 /*
  * Forgets a directory, or `name` in it if that is not empty, and everything below: daemon, source and kernel. Answered
  * when the next look asks the source.
  */
-void ajf_names_refresh(struct ajf *m, fuse_req_t req, uint64_t nodeid, const char *name);
+void ajf_names_refresh(struct ajf *m, const struct ajf_request *req, uint64_t nodeid, const char *name);
 /* LIST of a directory, to answer READDIR(PLUS). */
-void ajf_names_list(struct ajf *m, fuse_req_t req, uint64_t nodeid, const struct fuse_file_info *fi, size_t size,
-                   uint64_t offset, bool plus);
+void ajf_names_list(struct ajf *m, const struct ajf_request *req, uint64_t nodeid, const struct fuse_file_info *fi);
 
 /* Answers to questions that are under way are not to be remembered. */
 void ajf_names_forget(struct ajf_names *names);

@@ -74,7 +74,7 @@ static void take_calls(struct ajf_fetch *f, struct ajf_list *ret_calls)
 
 static void call_done(struct ajf *m, struct ajf_call *call)
 {
-    ajf_wait_answered(m, &call->wait, 0);
+    ajf_wait_answered(m, &call->wait);
     free(call);
 }
 
@@ -83,8 +83,8 @@ static void refuse(struct ajf *m, struct ajf_list *calls, int err)
     struct ajf_list *l;
     while ((l = ajf_list_pop(calls))) {
         struct ajf_call *call = AJF_CONTAINER(l, struct ajf_call, link);
-        fuse_reply_err(call->wait.req, err);
-        ajf_wait_answered(m, &call->wait, -err);
+        ajf_reply_err(m, &call->wait.request, err);
+        ajf_wait_answered(m, &call->wait);
         free(call);
     }
 }
@@ -108,9 +108,9 @@ static void attr_of_name(struct ajf_fetch *f, const struct ajf_attr *attr, uint6
         if (!err && is_outdated(f) && ajf_inode_outdate(&m->inodes, f->nodeid, f->name, f->name_len, expires + 1))
             v.expires_ns = 0;
         if (err)
-            fuse_reply_err(call->wait.req, -err);
+            ajf_reply_err(m, &call->wait.request, -err);
         else
-            ajf_reply_entry(m, call->wait.req, &v);
+            ajf_reply_entry(m, &call->wait.request, &v);
     }
 }
 
@@ -176,9 +176,9 @@ static void stat_of_inode_failed(struct ajf_fetch *f, int err)
     bool open = ajf_file_is_open(m, f->nodeid) && !ajf_inode_get(&m->inodes, f->nodeid, &v);
     FOR_CALLS (m, call, &calls) {
         if (open && !call->open) /* fstat of an open file, which the protocol cannot tell from stat */
-            ajf_reply_attr(m, call->wait.req, &v);
+            ajf_reply_attr(m, &call->wait.request, &v);
         else
-            fuse_reply_err(call->wait.req, ESTALE);
+            ajf_reply_err(m, &call->wait.request, ESTALE);
     }
 }
 
@@ -193,7 +193,7 @@ static void stat_failed(struct ajf_fetch *f, int err)
         uint64_t expires = no_such_name(f);
         take_calls(f, &calls);
         FOR_CALLS (f->m, call, &calls)
-            ajf_reply_negative(call->wait.req, expires);
+            ajf_reply_negative(f->m, &call->wait.request, expires);
     }
 }
 
@@ -201,10 +201,10 @@ static void confirm(struct ajf *m, const struct ajf_call *call, const struct ajf
 {
     const struct ajf_permissions is = {.mode = v->attr.mode, .uid = v->attr.uid, .gid = v->attr.gid};
     if (ajf_reply_permits_same(m, &call->checked, &is)) {
-        call->open(m, call->wait.req, v->nodeid, &call->fi);
+        call->open(m, &call->wait.request, v->nodeid, &call->fi);
     } else {
         inode_lost(m, v->nodeid); /* who was permitted by the same attributes, and comes now, is to be checked, too */
-        fuse_reply_err(call->wait.req, ESTALE);
+        ajf_reply_err(m, &call->wait.request, ESTALE);
     }
 }
 
@@ -220,11 +220,11 @@ static void answer_inode(struct ajf_fetch *f)
         struct ajf_inode_view v;
         err = ajf_inode_get(&m->inodes, f->nodeid, &v);
         if (err)
-            fuse_reply_err(call->wait.req, -err);
+            ajf_reply_err(m, &call->wait.request, -err);
         else if (call->open)
             confirm(m, call, &v);
         else
-            ajf_reply_attr(m, call->wait.req, &v);
+            ajf_reply_attr(m, &call->wait.request, &v);
     }
 }
 
@@ -292,7 +292,7 @@ static int listed_by_source(struct ajf_fetch *f, const struct ajf_entry *entries
         return err == -ENOTCONN ? 0 : err;
     }
     FOR_CALLS (m, call, &calls)
-        ajf_readdir(m, call->wait.req, f->nodeid, call->fi.fh, call->wait.size, call->wait.offset, call->plus, listed);
+        ajf_readdir(m, &call->wait.request, call->fi.fh, listed);
     ajf_dir_unref(m, listed);
     return 0;
 }
@@ -306,7 +306,7 @@ static int link_told(struct ajf_fetch *f, const char *target, size_t len)
         return -EINVAL;
     take_calls(f, &calls);
     FOR_CALLS (f->m, call, &calls)
-        fuse_reply_buf(call->wait.req, target, len);
+        ajf_reply_bytes(f->m, &call->wait.request, target, len);
     return 0;
 }
 
@@ -329,7 +329,7 @@ static int statfs_told(struct ajf_fetch *f, const struct ajf_statfs *s)
     pthread_mutex_unlock(&f->m->names.lock);
     take_calls(f, &calls);
     FOR_CALLS (f->m, call, &calls)
-        fuse_reply_statfs(call->wait.req, &st);
+        ajf_reply_statfs(f->m, &call->wait.request, &st);
     return 0;
 }
 
@@ -340,7 +340,7 @@ static void refreshed(struct ajf *m, void *arg)
     take_waiting(m, waiting, &calls);
     free(waiting);
     FOR_CALLS (m, call, &calls)
-        fuse_reply_ioctl(call->wait.req, 0, NULL, 0);
+        ajf_reply_ioctl(m, &call->wait.request);
 }
 
 /* The source has forgotten what ajf_names_refresh named. */

@@ -57,14 +57,14 @@ static void drop_open(struct ajf *m, struct ajf_wait *w, int err)
     free(call);
 }
 
-static int park_open_locked(struct ajf *m, struct ajf_file *file, fuse_req_t req, const struct fuse_file_info *fi,
+static int park_open_locked(struct ajf *m, struct ajf_file *file, const struct ajf_request *req, const struct fuse_file_info *fi,
                             enum ajf_wait_class class)
 {
     struct ajf_opener *call = calloc(1, sizeof *call);
     if (!call)
         return -ENOMEM;
     call->wait = (struct ajf_wait){
-        .req = req, .op = "Open", .nodeid = file->nodeid, .class = class, .drop = drop_open};
+        .request = *req, .class = class, .drop = drop_open};
     call->file = file;
     call->fi = *fi;
     ajf_list_add(&file->opens_waiting, &call->link);
@@ -86,7 +86,7 @@ static bool is_unproved(const struct ajf_file *file, const struct ajf_inode_view
 }
 
 /* Parks until they are there. */
-static int prove_locked(struct ajf *m, struct ajf_file *file, fuse_req_t req, const struct fuse_file_info *fi,
+static int prove_locked(struct ajf *m, struct ajf_file *file, const struct ajf_request *req, const struct fuse_file_info *fi,
                         bool *ret_noted)
 {
     int err = park_open_locked(m, file, req, fi, AJF_WAIT_DATA);
@@ -104,14 +104,14 @@ static bool is_unconfirmed(const struct ajf *m, const struct ajf_file *file, uin
     return m->confirms_opens && uid && uid != file->asker;
 }
 
-static void open_confirmed(struct ajf *m, fuse_req_t req, uint64_t nodeid, const struct fuse_file_info *fi);
+static void open_confirmed(struct ajf *m, const struct ajf_request *req, uint64_t nodeid, const struct fuse_file_info *fi);
 
-static void open_file(struct ajf *m, fuse_req_t req, uint64_t nodeid, const struct fuse_file_info *fi, bool confirmed)
+static void open_file(struct ajf *m, const struct ajf_request *req, uint64_t nodeid, const struct fuse_file_info *fi, bool confirmed)
 {
     struct ajf_inode_view v;
     struct ajf_file *file = NULL;
     struct fuse_file_info granted = *fi;
-    uint32_t uid = fuse_req_ctx(req)->uid;
+    uint32_t uid = fuse_req_ctx(req->fuse)->uid;
     bool now = false, ask = false, noted = false;
     ajf_wait_arm(m, req);
     int err = ajf_inode_get(&m->inodes, nodeid, &v);
@@ -130,21 +130,21 @@ static void open_file(struct ajf *m, fuse_req_t req, uint64_t nodeid, const stru
         ajf_cache_unlock(&m->cache);
     }
     if (err)
-        fuse_reply_err(req, -err);
+        ajf_reply_err(m, req, -err);
     else if (ask)
         ajf_names_confirm(m, req, &v, fi, open_confirmed);
     else if (now)
-        ajf_openers_reply(m, req, nodeid, &granted);
+        ajf_openers_reply(m, req, &granted);
     if (noted)
         ajf_ahead_note(m, nodeid);
 }
 
-static void open_confirmed(struct ajf *m, fuse_req_t req, uint64_t nodeid, const struct fuse_file_info *fi)
+static void open_confirmed(struct ajf *m, const struct ajf_request *req, uint64_t nodeid, const struct fuse_file_info *fi)
 {
     open_file(m, req, nodeid, fi, true);
 }
 
-void ajf_open(struct ajf *m, fuse_req_t req, uint64_t nodeid, const struct fuse_file_info *fi)
+void ajf_open(struct ajf *m, const struct ajf_request *req, uint64_t nodeid, const struct fuse_file_info *fi)
 {
     open_file(m, req, nodeid, fi, false);
 }

@@ -23,13 +23,13 @@
 #define AJF_OPS_OPEN_H
 
 #include "base/types.h"
-#include "kernel/fuse.h"
+#include "kernel/request.h"
 #include "source/fetch_queue.h"
 
 struct ajf;
 
 /* OPEN for reading: answers `req`, at once or when the source has opened the file. */
-void ajf_open(struct ajf *m, fuse_req_t req, uint64_t nodeid, const struct fuse_file_info *fi);
+void ajf_open(struct ajf *m, const struct ajf_request *req, uint64_t nodeid, const struct fuse_file_info *fi);
 
 /* The functions for an OPEN of the source: a struct ajf_file_fetch. */
 extern const struct ajf_fetch_ops ajf_open_ops;

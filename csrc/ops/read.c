@@ -9,6 +9,7 @@
 #include "files/lent.h"
 #include "files/opens.h"
 #include "files/readers.h"
+#include "kernel/reply.h"
 #include "mount.h"
 
 /* The deadline passed, the caller was killed, or the session ends: `w` was answered. */
@@ -25,18 +26,13 @@ static void drop_read(struct ajf *m, struct ajf_wait *w, int err)
     free(r);
 }
 
-static int park_locked(struct ajf *m, struct ajf_file *file, fuse_req_t req, uint64_t offset, size_t length)
+static int park_locked(struct ajf *m, struct ajf_file *file, const struct ajf_request *req, uint64_t offset, size_t length)
 {
     struct ajf_read *r = calloc(1, sizeof *r);
     if (!r)
         return -ENOMEM;
-    r->wait = (struct ajf_wait){.req = req,
-                                .op = "Read",
-                                .nodeid = file->nodeid,
-                                .offset = offset,
-                                .size = length,
-                                .class = AJF_WAIT_DATA,
-                                .drop = drop_read};
+    r->wait = (struct ajf_wait){.request = *req, .class = AJF_WAIT_DATA, .drop = drop_read};
+    r->wait.request.size = length;
     r->file = file;
     r->offset = offset;
     r->length = length;
@@ -70,8 +66,10 @@ static size_t clamp(const struct ajf_file *file, size_t size, uint64_t offset)
     return offset >= file->size ? 0 : (size_t)min_u64(size, file->size - offset);
 }
 
-void ajf_read(struct ajf *m, fuse_req_t req, uint64_t nodeid, size_t size, uint64_t offset)
+void ajf_read(struct ajf *m, const struct ajf_request *req)
 {
+    const uint64_t nodeid = req->nodeid, offset = req->offset;
+    const size_t size = req->size;
     bool armed = false, hit = false, borrowed = false, noted = false;
     int err = 0;
     size_t length = 0;
@@ -109,12 +107,12 @@ again:
     }
     ajf_cache_unlock(&m->cache);
     if (err) {
-        fuse_reply_err(req, -err);
+        ajf_reply_err(m, req, -err);
     } else if (borrowed) {
         ajf_lent_reply(m, req, file, size, offset); /* the reference keeps its descriptors */
         ajf_file_unref(m, file);
     } else if (hit && !length) {
-        fuse_reply_buf(req, NULL, 0);
+        ajf_reply_bytes(m, req, NULL, 0);
     } else if (hit) {
         AJF_COUNT_ADD(&m->stats, read_hit_bytes, length);
         ajf_readers_reply_pages(m, req, file, offset, length);

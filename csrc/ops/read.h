@@ -9,13 +9,10 @@
 #ifndef AJF_OPS_READ_H
 #define AJF_OPS_READ_H
 
-#include <stddef.h>
-#include <stdint.h>
-
-#include "kernel/fuse.h"
+#include "kernel/request.h"
 
 struct ajf;
 
-void ajf_read(struct ajf *m, fuse_req_t req, uint64_t nodeid, size_t size, uint64_t offset);
+void ajf_read(struct ajf *m, const struct ajf_request *req);
 
 #endif

@@ -14,7 +14,7 @@
 
 struct packing {
     struct ajf *m;
-    fuse_req_t req;
+    const struct ajf_request *req;
     const struct ajf_listing *l;
     uint64_t now;
     bool plus;
@@ -28,8 +28,8 @@ static bool pack_dot(struct packing *p, const char *name, uint64_t number, uint6
 {
     struct fuse_entry_param e = {.attr = {.st_ino = number, .st_mode = S_IFDIR}};
     size_t left = p->size - p->used;
-    size_t n = p->plus ? fuse_add_direntry_plus(p->req, p->buffer + p->used, left, name, &e, (off_t)next)
-                       : fuse_add_direntry(p->req, p->buffer + p->used, left, name, &e.attr, (off_t)next);
+    size_t n = p->plus ? fuse_add_direntry_plus(p->req->fuse, p->buffer + p->used, left, name, &e, (off_t)next)
+                       : fuse_add_direntry(p->req->fuse, p->buffer + p->used, left, name, &e.attr, (off_t)next);
     if (n > left)
         return false;
     p->used += n;
@@ -51,23 +51,23 @@ static int pack_entry(struct packing *p, size_t i)
         st.st_ino = ajf_inode_number(&p->m->inodes, p->l->nodeid, name, entry->name_len, &entry->attr);
     struct fuse_entry_param e = {.attr = st};
     if (!p->plus) {
-        n = fuse_add_direntry(p->req, p->buffer + p->used, left, name, &st, next);
+        n = fuse_add_direntry(p->req->fuse, p->buffer + p->used, left, name, &st, next);
         if (n > left)
             return 0;
         p->used += n;
         return 1;
     }
-    if (fuse_add_direntry_plus(p->req, NULL, 0, name, &e, next) > left)
+    if (fuse_add_direntry_plus(p->req->fuse, NULL, 0, name, &e, next) > left)
         return 0;
     if (!entry->attr.nlink) { /* attributes unknown: inode 0 makes it a plain entry */
-        p->used += fuse_add_direntry_plus(p->req, p->buffer + p->used, left, name, &e, next);
+        p->used += fuse_add_direntry_plus(p->req->fuse, p->buffer + p->used, left, name, &e, next);
         return 1;
     }
     struct ajf_inode_view v;
     int err = ajf_inode_bind(&p->m->inodes, p->l->nodeid, name, entry->name_len, &entry->attr, p->l->attr_expires_ns,
                              true, &v);
     if (err == -ENOENT) { /* since then it was told to be gone */
-        p->used += fuse_add_direntry_plus(p->req, p->buffer + p->used, left, name, &e, next);
+        p->used += fuse_add_direntry_plus(p->req->fuse, p->buffer + p->used, left, name, &e, next);
         return 1;
     }
     if (err)
@@ -76,7 +76,7 @@ static int pack_entry(struct packing *p, size_t i)
     if (p->l->dropped && ajf_inode_outdate(&p->m->inodes, p->l->nodeid, name, entry->name_len, p->l->attr_expires_ns + 1))
         v.expires_ns = 0;
     ajf_reply_fill_entry(p->m, &v, p->now, &e);
-    p->used += fuse_add_direntry_plus(p->req, p->buffer + p->used, left, name, &e, next);
+    p->used += fuse_add_direntry_plus(p->req->fuse, p->buffer + p->used, left, name, &e, next);
     p->given[p->n_given++] = v.nodeid;
     return 1;
 }
@@ -102,31 +102,28 @@ static int pack(struct packing *p, uint64_t offset)
 }
 
 /* 0: the request was answered. -ENOMEM, -ESTALE: it was not. */
-static int reply(struct ajf *m, fuse_req_t req, const struct ajf_listing *l, size_t size, uint64_t offset, bool plus)
+static int reply(struct ajf *m, const struct ajf_request *req, const struct ajf_listing *l)
 {
-    struct packing p = {.m = m, .req = req, .l = l, .now = ajf_now_ns(), .plus = plus, .size = size};
-    p.buffer = malloc(size);
-    p.given = malloc((size / LEAST_PLUS_BYTES + 1) * sizeof *p.given);
-    int err = p.buffer && p.given ? pack(&p, offset) : -ENOMEM;
-    if (!err && fuse_reply_buf(req, p.buffer, p.used) < 0) {
-        AJF_COUNT_ADD(&m->stats, lookup_undone, p.n_given);
-        for (size_t i = 0; i < p.n_given; i++)
-            ajf_inode_forget(&m->inodes, p.given[i], 1);
-    }
+    struct packing p = {.m = m, .req = req, .l = l, .now = ajf_now_ns(), .size = req->size};
+    p.plus = req->op == AJF_OP_READDIRPLUS;
+    p.buffer = malloc(p.size);
+    p.given = malloc((p.size / LEAST_PLUS_BYTES + 1) * sizeof *p.given);
+    int err = p.buffer && p.given ? pack(&p, req->offset) : -ENOMEM;
+    if (!err)
+        ajf_reply_names(m, req, p.buffer, p.used, p.given, p.n_given);
     free(p.given);
     free(p.buffer);
     return err;
 }
 
-bool ajf_readdir(struct ajf *m, fuse_req_t req, uint64_t nodeid, uint64_t fh, size_t size, uint64_t offset, bool plus,
-                 struct ajf_listing *listed)
+bool ajf_readdir(struct ajf *m, const struct ajf_request *req, uint64_t fh, struct ajf_listing *listed)
 {
-    struct ajf_listing *l = ajf_dir_take(m, nodeid, fh, listed);
+    struct ajf_listing *l = ajf_dir_take(m, req->nodeid, fh, listed);
     if (!l)
         return false;
-    int err = l->contents ? reply(m, req, l, size, offset, plus) : -ESTALE; /* held: it stays so */
+    int err = l->contents ? reply(m, req, l) : -ESTALE; /* held: it stays so */
     if (err)
-        fuse_reply_err(req, -err);
+        ajf_reply_err(m, req, -err);
     ajf_dir_unref(m, l); /* the reply was quicker than this: the last RELEASEDIR may have come and gone */
     return true;
 }

@@ -10,7 +10,7 @@
 #ifndef AJF_OPS_READDIR_H
 #define AJF_OPS_READDIR_H
 
-#include "kernel/fuse.h"
+#include "kernel/request.h"
 #include "names/listing.h"
 
 struct ajf;
@@ -19,7 +19,6 @@ struct ajf;
  * Answers `req`. False: there is no snapshot (any more); a LIST is needed, and `listed` is what it brought (else NULL),
  * however short its life.
  */
-bool ajf_readdir(struct ajf *m, fuse_req_t req, uint64_t nodeid, uint64_t fh, size_t size, uint64_t offset, bool plus,
-                 struct ajf_listing *listed);
+bool ajf_readdir(struct ajf *m, const struct ajf_request *req, uint64_t fh, struct ajf_listing *listed);
 
 #endif

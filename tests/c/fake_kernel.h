@@ -203,9 +203,9 @@ static inline void fake_time_passes(struct fake *k)
         {
             struct ajf_wait *w = AJF_CONTAINER(l, struct ajf_wait, by_age);
             w->deadline_ns = 0;
-            if (!strcmp(w->op, "Open"))
+            if (w->request.op == AJF_OP_OPEN)
                 AJF_CONTAINER(w, struct ajf_opener, wait)->file->opening_ns = long_ago;
-            else if (!strcmp(w->op, "Read"))
+            else if (w->request.op == AJF_OP_READ)
                 AJF_CONTAINER(w, struct ajf_read, wait)->file->opening_ns = long_ago;
         }
     pthread_cond_signal(&t->wake);

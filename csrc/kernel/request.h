@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * request.h - one request of the kernel, from its arrival to its answer: what it is, and since when.
+ *
+ * A request is copied where it goes: to the stack of its worker, into a parked one (wait.h). It is answered by reply.h.
+ */
+#ifndef AJF_KERNEL_REQUEST_H
+#define AJF_KERNEL_REQUEST_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernel/fuse.h"
+
+enum ajf_op {
+    AJF_OP_LOOKUP,
+    AJF_OP_GETATTR,
+    AJF_OP_READLINK,
+    AJF_OP_OPEN,
+    AJF_OP_READ,
+    AJF_OP_RELEASE,
+    AJF_OP_OPENDIR,
+    AJF_OP_READDIR,
+    AJF_OP_READDIRPLUS,
+    AJF_OP_RELEASEDIR,
+    AJF_OP_STATFS,
+    AJF_OP_REFRESH,
+    AJF_OP_FORGET,
+    AJF_OP_KINDS
+};
+
+struct ajf_request {
+    fuse_req_t fuse; /* libfuse's; gone with the answer */
+    enum ajf_op op;
+    uint64_t started_ns;     /* when a worker took it, monotonic */
+    uint64_t nodeid, offset; /* what it is about; the parent of a LOOKUP */
+    size_t size;
+};
+
+struct ajf;
+
+/* Has come: it is counted, and logged if all are. `what` is for the log. */
+struct ajf_request ajf_request_begin(struct ajf *m, fuse_req_t req, enum ajf_op op, uint64_t nodeid, const char *what);
+
+/* "Read", for the log. */
+const char *ajf_request_name(enum ajf_op op);
+
+#endif
