@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The one way out (reply.h): each answer is timed from when its request came, parked or not, and counted once. */
+#include "check.h"
+#include "fake_kernel.h"
+
+static struct fake k;
+
+static uint64_t answers(enum ajf_op op, unsigned from_bucket)
+{
+    uint64_t n = 0;
+    for (unsigned bucket = from_bucket; bucket < AJF_REPLY_BUCKETS; bucket++)
+        n += atomic_load(&k.m->replies.took[op][bucket]);
+    return n;
+}
+
+static void start(uint32_t slow_ms)
+{
+    struct ajf_options o = fake_options();
+    o.attr_timeout_ns = o.entry_timeout_ns = 3600 * AJF_NS_PER_S;
+    o.slow_ms = slow_ms;
+    fake_start(&k, &o);
+}
+
+static void each_answer_is_counted_once(void)
+{
+    start(0);
+    uint64_t id = fake_find_and_open(&k, "f", 4096, 1);
+    CHECK_EQ(answers(AJF_OP_LOOKUP, 0), 1);
+    CHECK_EQ(answers(AJF_OP_OPEN, 0), 1);
+    uint64_t parked = fake_read(&k, id, 0, 4096);
+    CHECK(fake_is_parked(&k, parked));
+    CHECK_EQ(answers(AJF_OP_READ, 0), 0);
+    fake_answer_read(&k);
+    fake_expect_bytes(&k, parked, 0, 4096, 1);
+    fake_expect_bytes(&k, fake_read(&k, id, 0, 4096), 0, 4096, 1); /* at once */
+    fake_reply(&k, fake_lookup(&k, 1, "f"));
+    fake_stop(&k); /* whoever has written an answer has counted it */
+    CHECK_EQ(answers(AJF_OP_READ, 0), 2);
+    CHECK_EQ(answers(AJF_OP_LOOKUP, 0), 2);
+    fake_end(&k);
+}
+
+/* One that waits for 20 ms is not among those of less than 16 ms; one that came later and did not wait is. */
+static void the_time_of_a_parked_one_begins_when_it_came(void)
+{
+    start(10);
+    uint64_t id = fake_find_and_open(&k, "f", 8192, 1);
+    uint64_t parked = fake_read(&k, id, 0, 4096), until = ajf_deadline_ns(20);
+    CHECK(fake_is_parked(&k, parked));
+    while (ajf_now_ns() < until)
+        usleep(1000);
+    fake_answer_read(&k);
+    fake_reply(&k, parked);
+    fake_stop(&k);
+    CHECK_EQ(answers(AJF_OP_READ, 15), 1); /* 2^14 us and more */
+    struct ajf_log_entry entry;
+    bool told = false;
+    while (!ajf_log_next(k.m, 0, &entry))
+        told = told || strstr(entry.text, "Fuse.Read(path=/f,");
+    CHECK(told);
+    fake_end(&k);
+}
+
+int main(void)
+{
+    RUN(each_answer_is_counted_once);
+    RUN(the_time_of_a_parked_one_begins_when_it_came);
+    CHECK_END();
+}
