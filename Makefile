@@ -192,7 +192,7 @@ build/c/$(1)/%.o: %.c csrc/cflags Makefile
 	@echo "$(1): $$<"
 	mkdir -p $$(@D)
 	libfuse=$$$$(scripts/ensure-libfuse)
-	gcc @csrc/cflags $(FLAGS_$(1)) -MMD -MP -DAJF_LIBFUSE_STATIC=1 -Icsrc -I"$$$$libfuse/include/fuse3" -c $$< -o $$@
+	gcc @csrc/cflags $(FLAGS_$(1)) -MMD -MP -DAJF_CHECKS=1 -DAJF_LIBFUSE_STATIC=1 -Icsrc -I"$$$$libfuse/include/fuse3" -c $$< -o $$@
 
 build/c/$(1)/%: build/c/$(1)/tests/c/%.o $(CSRC:%.c=build/c/$(1)/%.o)
 	@libfuse=$$$$(scripts/ensure-libfuse)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "files/ahead.h"
 
+#include "base/check.h"
 #include "files/fill.h"
 #include "files/opens.h"
 #include "mount.h"
@@ -57,6 +58,7 @@ static void fetch(struct ajf *m, const struct ajf_inode_view *v)
 
 bool ajf_ahead_is_news_locked(struct ajf *m, struct ajf_file *file)
 {
+    AJF_HELD(&m->cache.lock);
     if (!file->lazy || file->noted)
         return false;
     file->noted = true;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/bits.h"
+#include "base/check.h"
 #include "files/fill.h"
 #include "files/opens.h"
 #include "files/opens_waiting.h"
@@ -19,12 +20,14 @@ static bool is_behind(const struct ajf *m, uint64_t offset, uint64_t first)
 /* A source is best read in order. So what prefetch has left out for want of room comes before what is behind it, */
 static bool is_early_locked(const struct ajf *m, const struct ajf_file_fetch *f)
 {
+    AJF_HELD(&m->cache.lock);
     return f->file->gap && is_behind(m, f->fetch.info.offset, f->file->gap);
 }
 
 /* and when that was faster, it is late. */
 static bool is_late_locked(const struct ajf *m, const struct ajf_file_fetch *f)
 {
+    AJF_HELD(&m->cache.lock);
     AJF_LIST_FOR(l, &f->file->fetches)
     {
         const struct ajf_file_fetch *other = AJF_CONTAINER(l, struct ajf_file_fetch, by_file);

@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 
 #include "base/bits.h"
+#include "base/check.h"
 #include "base/passthrough.h"
 #include "mount.h"
 
@@ -29,6 +30,7 @@ void ajf_files_done(struct ajf_files *files)
 
 struct ajf_file *ajf_file_of_locked(struct ajf *m, uint64_t nodeid)
 {
+    AJF_HELD(&m->cache.lock);
     return nodeid < AJF_INODES_MAX ? m->files.by_node[nodeid] : NULL;
 }
 
@@ -39,6 +41,7 @@ void ajf_file_ref_locked(struct ajf_file *file)
 
 void ajf_file_pay_locked(struct ajf *m, struct ajf_file *file, uint32_t n)
 {
+    AJF_HELD(&m->cache.lock);
     if (!file->paid)
         file->payer = file->asker;
     file->paid += n;
@@ -47,6 +50,7 @@ void ajf_file_pay_locked(struct ajf *m, struct ajf_file *file, uint32_t n)
 
 static void pay_back_locked(struct ajf *m, struct ajf_file *file, size_t n)
 {
+    AJF_HELD(&m->cache.lock);
     if (n > file->paid)
         n = file->paid;
     file->paid -= (uint32_t)n;
@@ -55,6 +59,7 @@ static void pay_back_locked(struct ajf *m, struct ajf_file *file, size_t n)
 
 static void close_extents_locked(struct ajf *m, struct ajf_file *file)
 {
+    AJF_HELD(&m->cache.lock);
     if (file->extents)
         AJF_COUNT(&m->stats, backings_died);
     pay_back_locked(m, file, file->n_extents);
@@ -84,6 +89,7 @@ void ajf_file_push_close(struct ajf *m, uint64_t nodeid, uint64_t handle)
 
 void ajf_file_close_handle_locked(struct ajf *m, struct ajf_file *file)
 {
+    AJF_HELD(&m->cache.lock);
     if (file->has_handle && file->handle)
         ajf_file_push_close(m, file->nodeid, file->handle);
     if (file->has_handle && file->handle && m->opens_files)
@@ -93,6 +99,8 @@ void ajf_file_close_handle_locked(struct ajf *m, struct ajf_file *file)
 
 void ajf_file_unref_locked(struct ajf *m, struct ajf_file *file)
 {
+    AJF_HELD(&m->cache.lock);
+    AJF_MUST(file->refs);
     if (--file->refs)
         return;
     ajf_cache_drop_locked(m, &file->pages);
@@ -135,6 +143,7 @@ struct ajf_file *ajf_file_new(struct ajf *m, uint64_t nodeid, uint64_t version, 
 
 void ajf_file_leave_ahead_locked(struct ajf *m, struct ajf_file *file)
 {
+    AJF_HELD(&m->cache.lock);
     if (ajf_list_empty(&file->ahead))
         return;
     ajf_list_del(&file->ahead);
@@ -150,6 +159,7 @@ int ajf_file_begin(const struct ajf_cache *c, struct ajf_file *file)
 
 void ajf_file_retire_locked(struct ajf *m, struct ajf_file *file)
 {
+    AJF_HELD(&m->cache.lock);
     if (m->files.by_node[file->nodeid] != file)
         return;
     m->files.by_node[file->nodeid] = NULL;
@@ -166,6 +176,7 @@ bool ajf_file_is_idle(const struct ajf_file *file)
 
 bool ajf_file_emptied_locked(struct ajf *m, struct ajf_pages *p)
 {
+    AJF_HELD(&m->cache.lock);
     struct ajf_file *file = AJF_CONTAINER(p, struct ajf_file, pages);
     bool idle = ajf_file_is_idle(file);
     if (idle)
@@ -180,6 +191,7 @@ void ajf_file_hold_locked(struct ajf_pages *p)
 
 bool ajf_file_let_go_locked(struct ajf *m, struct ajf_pages *p)
 {
+    AJF_HELD(&m->cache.lock);
     struct ajf_file *file = AJF_CONTAINER(p, struct ajf_file, pages);
     bool last = file->refs == 1;
     ajf_file_unref_locked(m, file);
@@ -203,6 +215,7 @@ void ajf_file_lost(struct ajf *m, const struct ajf_file *file)
 
 int ajf_file_reopen_locked(struct ajf *m, struct ajf_file *file)
 {
+    AJF_HELD(&m->cache.lock);
     struct ajf_fetch *f = ajf_fetch_new(m, m->open_ops, AJF_FETCH_OPEN, AJF_LANE_METADATA, file->nodeid, NULL);
     if (!f)
         return -ENOMEM;
@@ -224,6 +237,7 @@ int ajf_file_reopen_locked(struct ajf *m, struct ajf_file *file)
 
 bool ajf_file_is_opening_long_locked(const struct ajf *m, const struct ajf_file *file, enum ajf_wait_class class)
 {
+    AJF_HELD(&m->cache.lock);
     return file->state == AJF_FILE_OPENING &&
            ajf_now_ns() - file->opening_ns >= m->waits.timeout_ns[class] / 2;
 }
@@ -268,6 +282,7 @@ static int32_t open_backing(struct ajf *m, struct ajf_file *file, int fd)
 
 static void choose_mode_locked(struct ajf *m, struct ajf_file *file)
 {
+    AJF_HELD(&m->cache.lock);
     file->mode = m->options.cache_mode == AJF_CACHE_DIRECT ? AJF_MODE_DIRECT : AJF_MODE_CACHED;
     int fd = file->mode == AJF_MODE_DIRECT ? -1 : passthrough_fd(m, file);
     if (fd >= 0 && (file->backing_id = open_backing(m, file, fd)) > 0) {
@@ -282,6 +297,7 @@ static void choose_mode_locked(struct ajf *m, struct ajf_file *file)
 
 void ajf_file_grant_locked(struct ajf *m, struct ajf_file *file, struct fuse_file_info *fi)
 {
+    AJF_HELD(&m->cache.lock);
     if (!file->opens)
         choose_mode_locked(m, file);
     ajf_file_leave_ahead_locked(m, file);

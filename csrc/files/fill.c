@@ -9,6 +9,7 @@
 #include <errno.h>
 
 #include "base/bits.h"
+#include "base/check.h"
 #include "files/readers.h"
 #include "mount.h"
 
@@ -22,6 +23,7 @@ static uint64_t min_u64(uint64_t a, uint64_t b)
 
 static int push_fetch_locked(struct ajf *m, struct ajf_file *file, size_t from, size_t to, enum ajf_lane lane)
 {
+    AJF_HELD(&m->cache.lock);
     struct ajf_fetch *f = ajf_fetch_new(m, m->fill_ops, AJF_FETCH_READ, lane, file->nodeid, NULL);
     if (!f)
         return -ENOMEM;
@@ -45,6 +47,7 @@ static int push_fetch_locked(struct ajf *m, struct ajf_file *file, size_t from, 
 static int claim_lanes_locked(struct ajf *m, struct ajf_file *file, size_t from, size_t to, size_t demand,
                               enum ajf_lane beyond)
 {
+    AJF_HELD(&m->cache.lock);
     const struct ajf_pages *p = &file->pages;
     size_t piece = m->cache.fetch_bytes / AJF_GRANULE_BYTES;
     while ((from = ajf_bits_find(p->have, p->claimed, from, to, false)) < to) {
@@ -66,16 +69,19 @@ static int claim_lanes_locked(struct ajf *m, struct ajf_file *file, size_t from,
 
 static int claim_locked(struct ajf *m, struct ajf_file *file, size_t from, size_t to, size_t demand)
 {
+    AJF_HELD(&m->cache.lock);
     return claim_lanes_locked(m, file, from, to, demand, AJF_LANE_PREFETCH);
 }
 
 int ajf_fill_ahead_locked(struct ajf *m, struct ajf_file *file)
 {
+    AJF_HELD(&m->cache.lock);
     return claim_lanes_locked(m, file, 0, file->pages.n_granules, 0, AJF_LANE_AHEAD);
 }
 
 static void promote_locked(struct ajf *m, struct ajf_file *file, uint64_t offset, uint64_t end)
 {
+    AJF_HELD(&m->cache.lock);
     AJF_LIST_FOR(l, &file->fetches)
     {
         struct ajf_fetch *f = &AJF_CONTAINER(l, struct ajf_file_fetch, by_file)->fetch;
@@ -86,6 +92,7 @@ static void promote_locked(struct ajf *m, struct ajf_file *file, uint64_t offset
 
 int ajf_fill_first_locked(struct ajf *m, struct ajf_file *file)
 {
+    AJF_HELD(&m->cache.lock);
     promote_locked(m, file, 0, file->size);
     return claim_locked(m, file, 0, file->pages.n_granules, file->pages.n_granules);
 }
@@ -99,6 +106,7 @@ uint64_t ajf_fill_furthest(const struct ajf *m)
 /* Sees to it that [offset, offset + length) comes, and what the pattern of reads suggests behind it. */
 int ajf_fill_want_locked(struct ajf *m, struct ajf_file *file, uint64_t offset, uint64_t length, bool hit)
 {
+    AJF_HELD(&m->cache.lock);
     uint64_t end = offset + length, page = m->cache.page_bytes;
     file->read_ns = ajf_now_ns();
     uint64_t to = ajf_prefetch_note(&file->prefetch, offset, length, file->size, ajf_fill_furthest(m));
@@ -116,6 +124,7 @@ int ajf_fill_want_locked(struct ajf *m, struct ajf_file *file, uint64_t offset, 
 
 void ajf_fill_end_locked(struct ajf *m, struct ajf_file_fetch *f)
 {
+    AJF_HELD(&m->cache.lock);
     struct ajf_file *file = f->file;
     const struct ajf_fetch_info *info = &f->fetch.info;
     size_t from = ajf_granule(info->offset + f->filled), to = ajf_granule_up(info->offset + info->length);
@@ -129,6 +138,7 @@ void ajf_fill_end_locked(struct ajf *m, struct ajf_file_fetch *f)
 
 void ajf_fill_cancel_locked(struct ajf *m, struct ajf_file *file)
 {
+    AJF_HELD(&m->cache.lock);
     AJF_LIST_FOR_SAFE(l, &file->fetches)
     {
         struct ajf_file_fetch *f = AJF_CONTAINER(l, struct ajf_file_fetch, by_file);
@@ -146,6 +156,7 @@ void ajf_fill_cancel_locked(struct ajf *m, struct ajf_file *file)
 
 bool ajf_fill_is_stuck_locked(const struct ajf *m, const struct ajf_file *file, uint64_t from, uint64_t to)
 {
+    AJF_HELD(&m->cache.lock);
     AJF_LIST_FOR(l, &file->fetches)
     {
         const struct ajf_file_fetch *f = AJF_CONTAINER(l, struct ajf_file_fetch, by_file);
@@ -158,6 +169,7 @@ bool ajf_fill_is_stuck_locked(const struct ajf *m, const struct ajf_file *file, 
 
 void ajf_fill_resume_locked(struct ajf *m, struct ajf_file *file)
 {
+    AJF_HELD(&m->cache.lock);
     if (file->state != AJF_FILE_READY || !file->pages.have || file->abandoned)
         return;
     if (!ajf_list_empty(&file->readers) && !file->has_handle && ajf_file_reopen_locked(m, file) == 0)
@@ -174,6 +186,7 @@ void ajf_fill_resume_locked(struct ajf *m, struct ajf_file *file)
 
 void ajf_fill_feed_locked(struct ajf *m)
 {
+    AJF_HELD(&m->cache.lock);
     struct ajf_list *starved = &m->files.starved;
     while (!ajf_list_empty(starved)) {
         struct ajf_fetch *f = AJF_CONTAINER(ajf_list_pop(starved), struct ajf_fetch, link);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "base/check.h"
 #include "files/fill.h"
 #include "files/opens_waiting.h"
 #include "files/readers.h"
@@ -11,6 +12,7 @@
 /* What was asked of the source is taken back, or given up when a fetcher has it. The caller holds a reference. */
 static void give_up_locked(struct ajf *m, struct ajf_file *file)
 {
+    AJF_HELD(&m->cache.lock);
     ajf_fill_cancel_locked(m, file);
     if (file->opening && ajf_queue_cancel(&m->queue, &file->opening->fetch)) {
         ajf_fetch_free(&file->opening->fetch);
@@ -30,6 +32,7 @@ static void give_up_locked(struct ajf *m, struct ajf_file *file)
 /* A fresh, empty file takes the place of one that is in use. */
 static int replace_locked(struct ajf *m, struct ajf_file *file, uint64_t version, uint64_t size)
 {
+    AJF_HELD(&m->cache.lock);
     struct ajf_file *fresh = ajf_file_new(m, file->nodeid, version, size);
     if (!fresh || ajf_file_reopen_locked(m, fresh)) {
         if (fresh)
@@ -65,6 +68,7 @@ static int replace_locked(struct ajf *m, struct ajf_file *file, uint64_t version
 
 void ajf_file_abandon_locked(struct ajf *m, struct ajf_file *file)
 {
+    AJF_HELD(&m->cache.lock);
     if (file->abandoned)
         return;
     if (file->opens || !ajf_list_empty(&file->readers) || !ajf_list_empty(&file->opens_waiting)) {
@@ -91,6 +95,7 @@ bool ajf_file_grow(struct ajf *m, uint64_t nodeid, uint64_t from, const struct a
 
 static int open_lazily_locked(struct ajf *m, struct ajf_file *file)
 {
+    AJF_HELD(&m->cache.lock);
     int err = ajf_file_begin(&m->cache, file);
     if (err)
         return err;
@@ -101,6 +106,7 @@ static int open_lazily_locked(struct ajf *m, struct ajf_file *file)
 
 int ajf_file_make_locked(struct ajf *m, const struct ajf_inode_view *v, struct ajf_file **ret_file)
 {
+    AJF_HELD(&m->cache.lock);
     struct ajf_file *file = ajf_file_of_locked(m, v->nodeid);
     int err = 0;
     if (v->stale)
@@ -125,6 +131,7 @@ int ajf_file_make_locked(struct ajf *m, const struct ajf_inode_view *v, struct a
 
 void ajf_file_last_release_locked(struct ajf *m, struct ajf_file *file)
 {
+    AJF_HELD(&m->cache.lock);
     if (file->mode == AJF_MODE_PASSTHROUGH) {
         ajf_trash_backing_id(&m->cache.trash, fuse_session_fd(m->session.se), (uint32_t)file->backing_id);
         AJF_COUNT(&m->stats, backing_ids_died);

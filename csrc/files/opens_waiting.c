@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 
+#include "base/check.h"
 #include "files/opens.h"
 #include "kernel/reply.h"
 #include "mount.h"
@@ -29,6 +30,7 @@ void ajf_openers_reply(struct ajf *m, const struct ajf_request *req, const struc
 /* Ends OPENING: takes the openers that wait for it. The caller holds a reference. */
 void ajf_openers_take_locked(struct ajf *m, struct ajf_file *file, struct ajf_list *ret_openers)
 {
+    AJF_HELD(&m->cache.lock);
     struct ajf_list *l, later;
     ajf_list_init(&later);
     while ((l = ajf_list_pop(&file->opens_waiting))) {
@@ -59,6 +61,7 @@ void ajf_openers_answer(struct ajf *m, struct ajf_list *openers, int err)
 
 void ajf_openers_grant_locked(struct ajf *m, struct ajf_file *file, struct ajf_list *ret_openers)
 {
+    AJF_HELD(&m->cache.lock);
     ajf_openers_take_locked(m, file, ret_openers);
     AJF_LIST_FOR(l, ret_openers)
         ajf_file_grant_locked(m, file, &AJF_CONTAINER(l, struct ajf_opener, link)->fi);

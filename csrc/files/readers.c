@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/bits.h"
+#include "base/check.h"
 #include "files/lent.h"
 #include "kernel/reply.h"
 #include "mount.h"
@@ -33,6 +34,7 @@ static void take_locked(struct ajf *m, struct ajf_file *file, struct ajf_list *r
                                 bool (*pick)(const struct ajf_file *, const struct ajf_read *, const uint64_t *range),
                                 const uint64_t *range)
 {
+    AJF_HELD(&m->cache.lock);
     AJF_LIST_FOR_SAFE(l, &file->readers)
     {
         struct ajf_read *r = AJF_CONTAINER(l, struct ajf_read, link);
@@ -93,6 +95,7 @@ void ajf_readers_answer(struct ajf *m, struct ajf_file *file, struct ajf_list *r
 void ajf_readers_take_hopeless_locked(struct ajf *m, struct ajf_file *file, uint64_t from, uint64_t to,
                                    struct ajf_list *ret_readers)
 {
+    AJF_HELD(&m->cache.lock);
     const uint64_t range[2] = {from, to};
     take_locked(m, file, ret_readers, is_hopeless, range);
 }

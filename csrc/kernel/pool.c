@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/check.h"
 #include "mount.h"
 
 #define WAKE_SIGNAL (SIGRTMIN + 5)
@@ -69,6 +70,7 @@ static bool is_forget(const struct fuse_buf *buf)
 /* One more worker is idle (waiting), or one less. */
 static void idle_locked(struct ajf_pool *p, int change)
 {
+    AJF_HELD(&p->lock);
     p->n_idle = (uint32_t)((int)p->n_idle + change);
     if (change > 0)
         AJF_COUNT(&p->m->stats, threads_idle);
@@ -79,6 +81,7 @@ static void idle_locked(struct ajf_pool *p, int change)
 /* A request has come. */
 static void arrived_locked(struct ajf_pool *p)
 {
+    AJF_HELD(&p->lock);
     uint32_t brisk = p->brisk;
     if (ajf_now_ns() < p->done_ns + p->busy_poll_ns)
         p->brisk = brisk < BRISK_MOST ? brisk + 1 : brisk;
@@ -203,6 +206,7 @@ static void *run_libfuse_loop(void *arg)
 
 static void reap_locked(struct ajf_pool *p)
 {
+    AJF_HELD(&p->lock);
     struct ajf_list *l;
     while ((l = ajf_list_pop(&p->dead))) { /* each has only to return */
         struct worker *w = AJF_CONTAINER(l, struct worker, link);
@@ -214,6 +218,7 @@ static void reap_locked(struct ajf_pool *p)
 /* Starts a worker; signals are for the embedding program, so it blocks all but the wake signal and its own faults. */
 static int spawn_locked(struct ajf_pool *p)
 {
+    AJF_HELD(&p->lock);
     static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT};
     struct worker *w = malloc(sizeof *w);
     sigset_t all, old;

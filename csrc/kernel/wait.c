@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/check.h"
 #include "kernel/reply.h"
 #include "mount.h"
 
@@ -49,6 +50,7 @@ void ajf_waits_done(struct ajf_waits *t)
 
 static void unlink_locked(struct ajf_waits *t, struct ajf_wait *w)
 {
+    AJF_HELD(&t->lock);
     w->parked = false;
     ajf_list_del(&w->by_req);
     ajf_list_del(&w->by_age);
@@ -57,6 +59,7 @@ static void unlink_locked(struct ajf_waits *t, struct ajf_wait *w)
 
 static void interrupted_locked(struct ajf_waits *t, struct ajf_wait *w)
 {
+    AJF_HELD(&t->lock);
     if (w->interrupted_ns)
         return;
     w->interrupted_ns = ajf_now_ns();
@@ -202,6 +205,7 @@ struct suspect {
 
 static struct ajf_wait *find_locked(struct ajf_waits *t, const struct suspect *s)
 {
+    AJF_HELD(&t->lock);
     AJF_LIST_FOR(l, bucket_of(t, s->req))
     {
         struct ajf_wait *w = AJF_CONTAINER(l, struct ajf_wait, by_req);
@@ -214,6 +218,7 @@ static struct ajf_wait *find_locked(struct ajf_waits *t, const struct suspect *s
 /* Takes the requests whose callers are being killed. Gives the lock back meanwhile. */
 static void look_up_locked(struct ajf_waits *t, struct ajf_list *ret_killed)
 {
+    AJF_HELD(&t->lock);
     struct suspect suspects[AJF_WAIT_ASKED];
     int killed[AJF_WAIT_ASKED];
     size_t n = 0;
@@ -245,6 +250,7 @@ static void look_up_locked(struct ajf_waits *t, struct ajf_list *ret_killed)
 /* Takes what is due; returns when to look again. */
 static uint64_t collect_locked(struct ajf_waits *t, struct ajf_list *ret_expired)
 {
+    AJF_HELD(&t->lock);
     uint64_t now = ajf_now_ns(), next = AJF_FOREVER;
     for (int class = 0; class < AJF_WAIT_CLASSES; class++) {
         AJF_LIST_FOR_SAFE(l, &t->by_age[class])

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/bits.h"
+#include "base/check.h"
 #include "mount.h"
 
 #define MIB (UINT64_C(1) << 20)
@@ -92,12 +93,14 @@ void ajf_cache_unlock(struct ajf_cache *c)
 /* What is spare counts as used, and goes first. */
 static void trim_locked(struct ajf_cache *c)
 {
+    AJF_HELD(&c->lock);
     if (c->frames.n_spare)
         ajf_frames_trim(&c->frames, (uint32_t)((c->limit > c->used ? c->limit - c->used : 0) / c->page_bytes));
 }
 
 static void charge_locked(struct ajf_cache *c, struct ajf_page *page, uint64_t bytes)
 {
+    AJF_HELD(&c->lock);
     page->grown_ns = ajf_now_ns();
     if (!page->charged) {
         AJF_COUNT(c->stats, pages_born);
@@ -115,6 +118,7 @@ static void charge_locked(struct ajf_cache *c, struct ajf_page *page, uint64_t b
 
 static void discharge_locked(struct ajf_cache *c, struct ajf_page *page)
 {
+    AJF_HELD(&c->lock);
     if (!page->charged)
         return;
     AJF_COUNT(c->stats, pages_died);
@@ -143,6 +147,7 @@ static void leave_chunk_locked(struct ajf_pages *p)
 
 static void free_chunk_locked(struct ajf_cache *c, struct ajf_page *chunk)
 {
+    AJF_HELD(&c->lock);
     ajf_memfile_punch(&c->slab, (uint64_t)chunk->index * c->page_bytes, c->page_bytes);
     discharge_locked(c, chunk);
     chunk->filled = 0;
@@ -164,6 +169,7 @@ void ajf_cache_rest(struct ajf *m)
 
 static void drop_memory_locked(struct ajf_cache *c, struct ajf_pages *p)
 {
+    AJF_HELD(&c->lock);
     if (p->memory.fd >= 0) {
         ajf_trash_memory(&c->trash, &p->memory);
         AJF_COUNT(c->stats, backings_died);
@@ -182,6 +188,7 @@ static void drop_memory_locked(struct ajf_cache *c, struct ajf_pages *p)
 
 void ajf_cache_drop_locked(struct ajf *m, struct ajf_pages *p)
 {
+    AJF_HELD(&m->cache.lock);
     struct ajf_cache *c = &m->cache;
     if (!p->small && p->have) {
         drop_memory_locked(c, p);
@@ -196,6 +203,7 @@ void ajf_cache_drop_locked(struct ajf *m, struct ajf_pages *p)
 
 void ajf_cache_close_slab_locked(struct ajf_cache *c)
 {
+    AJF_HELD(&c->lock);
     struct ajf_page *chunk = c->open_chunk;
     c->open_chunk = NULL; /* one that still has files goes with the last of them */
     if (chunk && ajf_list_empty(&chunk->small) && !chunk->pins)
@@ -204,6 +212,7 @@ void ajf_cache_close_slab_locked(struct ajf_cache *c)
 
 static void evict_chunk_locked(struct ajf *m, struct ajf_page *chunk)
 {
+    AJF_HELD(&m->cache.lock);
     struct ajf_list *l;
     while ((l = chunk->small.next) != &chunk->small) {
         struct ajf_pages *p = AJF_CONTAINER(l, struct ajf_pages, in_chunk);
@@ -216,6 +225,7 @@ static void evict_chunk_locked(struct ajf *m, struct ajf_page *chunk)
 /* Gives back, or keeps for another page, the memory of a page of a file. */
 static void empty_page_locked(struct ajf_cache *c, struct ajf_page *page)
 {
+    AJF_HELD(&c->lock);
     struct ajf_memfile *mem = &page->pages->memory;
     uint64_t offset = page->index * c->page_bytes;
     if (!page->frame)
@@ -226,6 +236,7 @@ static void empty_page_locked(struct ajf_cache *c, struct ajf_page *page)
 
 static bool evict_page_locked(struct ajf *m, struct ajf_page *page)
 {
+    AJF_HELD(&m->cache.lock);
     struct ajf_cache *c = &m->cache;
     struct ajf_pages *p = page->pages;
     if (!p) {
@@ -280,6 +291,7 @@ static bool spares(const struct ajf_cache *c, const struct ajf_page *page, enum 
 /* From `rank` on. */
 static bool evict_from_locked(struct ajf *m, struct ajf_rank *rank, enum spared what)
 {
+    AJF_HELD(&m->cache.lock);
     for (; rank; rank = ajf_order_next(&m->cache.order, rank)) {
         struct ajf_page *page = AJF_CONTAINER(rank, struct ajf_page, rank);
         if (page->pins || spares(&m->cache, page, what))
@@ -294,6 +306,7 @@ static bool evict_from_locked(struct ajf *m, struct ajf_rank *rank, enum spared 
 
 static bool evict_sparing_locked(struct ajf *m, enum spared what)
 {
+    AJF_HELD(&m->cache.lock);
     struct ajf_order *o = &m->cache.order;
     struct ajf_rank *first = ajf_order_first(o), *drawn = ajf_order_draw(o);
     return evict_from_locked(m, drawn, what) || (drawn != first && evict_from_locked(m, first, what));
@@ -301,6 +314,7 @@ static bool evict_sparing_locked(struct ajf *m, enum spared what)
 
 static bool evict_one_locked(struct ajf *m, bool polite)
 {
+    AJF_HELD(&m->cache.lock);
     if (polite)
         return evict_sparing_locked(m, AWAITED);
     return evict_sparing_locked(m, NEEDED) || evict_sparing_locked(m, NOTHING);
@@ -308,6 +322,7 @@ static bool evict_one_locked(struct ajf *m, bool polite)
 
 void ajf_cache_expire_locked(struct ajf *m, uint64_t born_ns)
 {
+    AJF_HELD(&m->cache.lock);
     struct ajf_cache *c = &m->cache;
     struct ajf_order *o = &c->order;
     for (struct ajf_rank *rank = ajf_order_first(o), *next; rank; rank = next) {
@@ -329,6 +344,7 @@ void ajf_cache_expire_locked(struct ajf *m, uint64_t born_ns)
 
 static bool make_room_locked(struct ajf *m, uint64_t bytes, enum ajf_urgency urgency)
 {
+    AJF_HELD(&m->cache.lock);
     struct ajf_cache *c = &m->cache;
     /* In a transient window prefetch must not push out what was prefetched and not yet read, and leave demand no other
      * choice: half of it is enough. */
@@ -342,6 +358,7 @@ static bool make_room_locked(struct ajf *m, uint64_t bytes, enum ajf_urgency urg
 
 bool ajf_cache_has_room_locked(struct ajf_cache *c, uint64_t bytes)
 {
+    AJF_HELD(&c->lock);
     uint64_t room = c->limit / 2 > c->used ? c->limit / 2 - c->used : 0;
     for (struct ajf_rank *rank = ajf_order_first(&c->order); rank && room < bytes; rank = ajf_order_next(&c->order, rank)) {
         const struct ajf_page *page = AJF_CONTAINER(rank, struct ajf_page, rank);
@@ -356,6 +373,7 @@ bool ajf_cache_has_room_locked(struct ajf_cache *c, uint64_t bytes)
 
 static int open_slab_locked(struct ajf_cache *c)
 {
+    AJF_HELD(&c->lock);
     int err = ajf_memfile_init(&c->slab, &c->store, "ajf-slab", c->n_chunks * c->page_bytes);
     if (err)
         return err;
@@ -369,6 +387,7 @@ static int open_slab_locked(struct ajf_cache *c)
 
 static struct ajf_page *take_chunk_locked(struct ajf_cache *c)
 {
+    AJF_HELD(&c->lock);
     struct ajf_list *l = ajf_list_pop(&c->free_chunks);
     if (l)
         return AJF_CONTAINER(l, struct ajf_page, free);
@@ -385,6 +404,7 @@ static struct ajf_page *take_chunk_locked(struct ajf_cache *c)
 /* Gives a small file its place in a chunk. */
 static int place_locked(struct ajf *m, struct ajf_pages *p, enum ajf_urgency urgency)
 {
+    AJF_HELD(&m->cache.lock);
     struct ajf_cache *c = &m->cache;
     uint32_t need = (uint32_t)(p->n_granules * AJF_GRANULE_BYTES);
     int err = c->chunks ? 0 : open_slab_locked(c);
@@ -414,6 +434,7 @@ static int place_locked(struct ajf *m, struct ajf_pages *p, enum ajf_urgency urg
 
 bool ajf_cache_close_idle_locked(struct ajf *m)
 {
+    AJF_HELD(&m->cache.lock);
     struct ajf_cache *c = &m->cache;
     for (struct ajf_rank *r = c->backed ? ajf_order_first(&c->order) : NULL; r; r = ajf_order_next(&c->order, r)) {
         struct ajf_pages *p = AJF_CONTAINER(r, struct ajf_page, rank)->pages;
@@ -430,6 +451,7 @@ bool ajf_cache_close_idle_locked(struct ajf *m)
 
 static int back_locked(struct ajf *m, struct ajf_pages *p)
 {
+    AJF_HELD(&m->cache.lock);
     struct ajf_cache *c = &m->cache;
     while (c->descriptors.used >= c->descriptors.most && ajf_cache_close_idle_locked(m))
         ajf_trash_free_memory(&c->trash);
@@ -470,6 +492,7 @@ static uint64_t cost(const struct ajf_cache *c, const struct ajf_page *page, uin
 
 static void lay_locked(struct ajf *m, struct ajf_page *page)
 {
+    AJF_HELD(&m->cache.lock);
     struct ajf_cache *c = &m->cache;
     page->frame = ajf_frames_lay(&c->frames, &c->store, &page->pages->memory, page->index * c->page_bytes);
     if (page->frame && atomic_load(&c->rest.at_ns) == AJF_FOREVER)
@@ -479,6 +502,7 @@ static void lay_locked(struct ajf *m, struct ajf_page *page)
 int ajf_cache_prepare_locked(struct ajf *m, struct ajf_pages *p, uint64_t offset, size_t length,
                              enum ajf_urgency urgency, void **ret_buffer)
 {
+    AJF_HELD(&m->cache.lock);
     struct ajf_cache *c = &m->cache;
     if (p->small) {
         int err = p->chunk ? 0 : place_locked(m, p, urgency);

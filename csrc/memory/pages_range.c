@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/bits.h"
+#include "base/check.h"
 #include "mount.h"
 
 static uint64_t min_u64(uint64_t a, uint64_t b)
@@ -78,6 +79,7 @@ bool ajf_pages_have(const struct ajf_pages *p, uint64_t offset, uint64_t length)
 
 void ajf_cache_pin_locked(struct ajf_pages *p, uint64_t offset, size_t length, struct ajf_cache *c)
 {
+    AJF_HELD(&c->lock);
     FOR_PAGES (c, p, page, offset, length)
         page->pins++;
     p->pins++;
@@ -85,8 +87,12 @@ void ajf_cache_pin_locked(struct ajf_pages *p, uint64_t offset, size_t length, s
 
 void ajf_cache_unpin_locked(struct ajf *m, struct ajf_pages *p, uint64_t offset, size_t length)
 {
-    FOR_PAGES (&m->cache, p, page, offset, length)
+    AJF_HELD(&m->cache.lock);
+    FOR_PAGES (&m->cache, p, page, offset, length) {
+        AJF_MUST(page->pins);
         page->pins--;
+    }
+    AJF_MUST(p->pins);
     p->pins--;
     m->cache.owner->has_room(m);
 }
@@ -108,6 +114,7 @@ static bool take(const struct ajf_cache *c, struct ajf_page *page, uint64_t offs
 
 void ajf_cache_touch_locked(struct ajf_cache *c, struct ajf_pages *p, uint64_t offset, size_t length)
 {
+    AJF_HELD(&c->lock);
     FOR_PAGES (c, p, page, offset, length) {
         if (!ajf_rank_is_ordered(&page->rank))
             continue;
@@ -131,11 +138,13 @@ static uint64_t charge_of(const struct ajf_pages *p)
 
 bool ajf_cache_may_shelve_locked(const struct ajf_cache *c, const struct ajf_pages *p)
 {
+    AJF_HELD(&c->lock);
     return c->shelved + charge_of(p) <= c->limit / 4 * 3;
 }
 
 void ajf_cache_shelve_locked(struct ajf_cache *c, struct ajf_pages *p, bool shelved)
 {
+    AJF_HELD(&c->lock);
     uint64_t bytes = charge_of(p);
     c->shelved = shelved ? c->shelved + bytes : c->shelved - bytes;
     FOR_USED_PAGES (p, page) {

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/check.h"
 #include "mount.h"
 
 #define TELL_AGAIN_NS (60 * AJF_NS_PER_S)
@@ -35,6 +36,8 @@ void ajf_dirs_init(struct ajf_dirs *d, uint64_t most, ajf_dirs_tell tell)
 
 static void unref_locked(struct ajf *m, struct ajf_listing *l)
 {
+    AJF_HELD(&m->dirs.lock);
+    AJF_MUST(l->refs);
     if (--l->refs)
         return;
     ajf_list_del(&l->by_node);
@@ -48,6 +51,7 @@ static void unref_locked(struct ajf *m, struct ajf_listing *l)
 /* From now on only those that have it open read it, and nothing is looked for ahead of them. */
 static void retire_locked(struct ajf *m, struct ajf_listing *l)
 {
+    AJF_HELD(&m->dirs.lock);
     l->current = l->contents->current = false;
     ajf_list_del(&l->by_age);
     ajf_list_add(&m->dirs.held, &l->by_age);
@@ -69,6 +73,7 @@ static struct ajf_listing *hold_locked(struct ajf_listing *l)
 /* Frees contents that nobody reads at the moment, until what is held fits the limit. */
 static void give_up_locked(struct ajf *m)
 {
+    AJF_HELD(&m->dirs.lock);
     struct ajf_dirs *d = &m->dirs;
     bool any = false;
     for (struct ajf_list *n = d->held.next; n != &d->held && d->bytes - d->kept_bytes > d->most;) {
@@ -119,6 +124,7 @@ void ajf_dirs_done(struct ajf_dirs *d)
 
 static struct ajf_listing *current_locked(struct ajf_dirs *d, uint64_t nodeid)
 {
+    AJF_HELD(&d->lock);
     AJF_LIST_FOR(n, bucket(d, nodeid))
     {
         struct ajf_listing *l = AJF_CONTAINER(n, struct ajf_listing, by_node);
@@ -238,6 +244,7 @@ int ajf_dir_listed(struct ajf *m, uint64_t nodeid, const struct ajf_entry *entri
 
 static void drop_locked(struct ajf_dirs *d, struct ajf_listing *l)
 {
+    AJF_HELD(&d->lock);
     d->dropped_ns = ajf_now_ns();
     if (l)
         l->dropped = true;
@@ -265,6 +272,7 @@ void ajf_dirs_forget(struct ajf_dirs *d)
  */
 static bool is_disputed_locked(struct ajf_dirs *d, uint64_t nodeid, const struct ajf_listing *mine)
 {
+    AJF_HELD(&d->lock);
     AJF_LIST_FOR(n, bucket(d, nodeid))
     {
         const struct ajf_listing *l = AJF_CONTAINER(n, struct ajf_listing, by_node);
@@ -282,6 +290,7 @@ static bool is_disputed_locked(struct ajf_dirs *d, uint64_t nodeid, const struct
 
 static struct ajf_listing *good_locked(struct ajf_dirs *d, uint64_t nodeid)
 {
+    AJF_HELD(&d->lock);
     struct ajf_listing *l = current_locked(d, nodeid);
     return l && !l->dropped && ajf_now_ns() < l->expires_ns ? l : NULL;
 }
@@ -314,6 +323,7 @@ int ajf_dir_open(struct ajf *m, uint64_t nodeid, enum ajf_dir_cache *ret_cache, 
 
 static struct ajf_seat *seat_locked(struct ajf_dirs *d, uint64_t nodeid, uint32_t id)
 {
+    AJF_HELD(&d->lock);
     AJF_LIST_FOR(n, seats(d, nodeid))
     {
         struct ajf_seat *seat = AJF_CONTAINER(n, struct ajf_seat, by_node);
@@ -325,6 +335,7 @@ static struct ajf_seat *seat_locked(struct ajf_dirs *d, uint64_t nodeid, uint32_
 
 static struct ajf_listing *find_locked(struct ajf_dirs *d, uint64_t nodeid, uint32_t id)
 {
+    AJF_HELD(&d->lock);
     struct ajf_listing *current = NULL;
     AJF_LIST_FOR(n, bucket(d, nodeid))
     {
@@ -340,6 +351,7 @@ static struct ajf_listing *find_locked(struct ajf_dirs *d, uint64_t nodeid, uint
 /* An opener or a reader leaves; the last one takes a snapshot with him that nobody can open any more. */
 static void leave_locked(struct ajf *m, struct ajf_listing *l)
 {
+    AJF_HELD(&m->dirs.lock);
     bool last = l->refs == 1u + l->current;
     if (last && l->current && (l->dropped || ajf_now_ns() >= l->expires_ns))
         retire_locked(m, l);
@@ -372,6 +384,7 @@ void ajf_dir_unopen(struct ajf *m, uint64_t nodeid, uint64_t fh)
 void ajf_dir_unref(struct ajf *m, struct ajf_listing *l)
 {
     pthread_mutex_lock(&m->dirs.lock);
+    AJF_MUST(l->busy);
     l->busy--;
     leave_locked(m, l);
     give_up_locked(m);
@@ -383,6 +396,7 @@ void ajf_dir_unref(struct ajf *m, struct ajf_listing *l)
 /* What a handle reads from, with one reference more: what it has, or for a seat, from now on, what is good now. */
 static struct ajf_listing *take_locked(struct ajf *m, uint64_t nodeid, uint64_t fh, struct ajf_listing *listed)
 {
+    AJF_HELD(&m->dirs.lock);
     struct ajf_dirs *d = &m->dirs;
     struct ajf_seat *seat = seat_locked(d, nodeid, (uint32_t)fh);
     struct ajf_listing *l = seat ? seat->l : find_locked(d, nodeid, (uint32_t)fh);
@@ -499,6 +513,7 @@ static const struct ajf_entry *entry_at(const struct ordered *o, size_t place)
 static size_t pick_locked(struct ajf *m, const struct ordered *o, size_t from, size_t to, uint64_t room,
                           struct ajf_dir_pick *ret_picks, size_t most)
 {
+    AJF_HELD(&m->dirs.lock);
     size_t n = 0;
     for (size_t i = from; i < to && n < most; i++) {
         const struct ajf_entry *e = entry_at(o, i);
@@ -518,6 +533,7 @@ static size_t pick_locked(struct ajf *m, const struct ordered *o, size_t from, s
 /* Notes the file at `place`. What lies between the run and it, and nobody will ask to be read, is passed over. */
 static bool note_locked(const struct ajf *m, const struct ordered *o, size_t place, size_t *ret_from, size_t *ret_to)
 {
+    AJF_HELD(&m->dirs.lock);
     for (size_t i = place > AJF_RUN_NEAR ? place - AJF_RUN_NEAR : 0; i < place; i++)
         if (i > o->run->front && !is_worth_it(m, &entry_at(o, i)->attr))
             ajf_run_pass(o->run, i);

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/number.h"
 
 #define FIRST_BUCKETS 4096 /* 16 KiB; doubled whenever there are as many names */
@@ -86,6 +87,7 @@ static uint32_t *bucket(struct ajf_inodes *t, uint64_t parent, const char *name,
 
 uint32_t ajf_inode_find_locked(struct ajf_inodes *t, uint64_t parent, const char *name, size_t len)
 {
+    AJF_HELD(&t->lock);
     for (uint32_t n = *bucket(t, parent, name, len); n; n = ajf_inode_at(t, n)->hash_next) {
         const struct ajf_inode *i = ajf_inode_at(t, n);
         if (i->parent == parent && i->name_len == len && !memcmp(ajf_inode_name_of(t, i), name, len))
@@ -96,6 +98,7 @@ uint32_t ajf_inode_find_locked(struct ajf_inodes *t, uint64_t parent, const char
 
 static void grow_index_locked(struct ajf_inodes *t)
 {
+    AJF_HELD(&t->lock);
     uint32_t old_n = t->n_buckets, *old = t->buckets, *grown = calloc((size_t)old_n * 2, sizeof *grown);
     if (!grown)
         return; /* longer chains, nothing worse */
@@ -115,6 +118,7 @@ static void grow_index_locked(struct ajf_inodes *t)
 
 static void hash_locked(struct ajf_inodes *t, uint32_t n)
 {
+    AJF_HELD(&t->lock);
     if (t->n_hashed >= t->n_buckets)
         grow_index_locked(t);
     struct ajf_inode *i = ajf_inode_at(t, n);
@@ -127,6 +131,7 @@ static void hash_locked(struct ajf_inodes *t, uint32_t n)
 
 static void unhash_locked(struct ajf_inodes *t, uint32_t n)
 {
+    AJF_HELD(&t->lock);
     struct ajf_inode *i = ajf_inode_at(t, n);
     if (!i->hashed)
         return;
@@ -176,6 +181,7 @@ static bool is_of(const struct ajf_inodes *t, uint32_t n, uint64_t parent, const
 static bool is_free_locked(const struct ajf_inodes *t, uint64_t number, uint64_t parent, const char *name, size_t len,
                            const struct ajf_attr *attr)
 {
+    AJF_HELD(&t->lock);
     const struct ajf_inode *records = ajf_inode_at(t, 0);
     uint32_t n = ajf_numbers_first(&t->numbers, records, number);
     while (n && is_of(t, n, parent, name, len, attr))
@@ -186,6 +192,7 @@ static bool is_free_locked(const struct ajf_inodes *t, uint64_t number, uint64_t
 static uint64_t number_locked(struct ajf_inodes *t, uint64_t parent, const char *name, size_t len,
                               const struct ajf_attr *attr)
 {
+    AJF_HELD(&t->lock);
     if (attr->ino)
         return attr->ino;
     uint32_t n = t->n_displaced ? ajf_inode_find_locked(t, parent, name, len) : 0;
@@ -200,6 +207,7 @@ static uint64_t number_locked(struct ajf_inodes *t, uint64_t parent, const char 
 /* Record `n`, which is new and has the attributes `attr`, gets its number. */
 static void make_locked(struct ajf_inodes *t, uint32_t n, const struct ajf_attr *attr)
 {
+    AJF_HELD(&t->lock);
     struct ajf_inode *i = ajf_inode_at(t, n);
     i->attr.ino = number_locked(t, i->parent, ajf_inode_name_of(t, i), i->name_len, attr);
     i->made = !attr->ino;
@@ -213,6 +221,7 @@ static void make_locked(struct ajf_inodes *t, uint32_t n, const struct ajf_attr 
 /* The number of record `n` is not a made-up one any more. */
 static void unmake_locked(struct ajf_inodes *t, uint32_t n)
 {
+    AJF_HELD(&t->lock);
     struct ajf_inode *i = ajf_inode_at(t, n);
     if (!i->made)
         return;
@@ -226,6 +235,7 @@ static void unmake_locked(struct ajf_inodes *t, uint32_t n)
 
 static uint32_t take_name_locked(struct ajf_inodes *t, const char *name, size_t len)
 {
+    AJF_HELD(&t->lock);
     uint32_t units = (uint32_t)((len + AJF_NAME_UNIT_BYTES - 1) / AJF_NAME_UNIT_BYTES), where = t->name_free[units];
     if (where) {
         memcpy(&t->name_free[units], t->names.base + (size_t)where * AJF_NAME_UNIT_BYTES, sizeof where);
@@ -241,6 +251,7 @@ static uint32_t take_name_locked(struct ajf_inodes *t, const char *name, size_t 
 
 static void free_name_locked(struct ajf_inodes *t, const struct ajf_inode *i)
 {
+    AJF_HELD(&t->lock);
     uint32_t units = (uint32_t)((i->name_len + AJF_NAME_UNIT_BYTES - 1) / AJF_NAME_UNIT_BYTES);
     memcpy(ajf_inode_name_of(t, i), &t->name_free[units], sizeof(uint32_t));
     t->name_free[units] = i->name_at;
@@ -248,6 +259,7 @@ static void free_name_locked(struct ajf_inodes *t, const struct ajf_inode *i)
 
 static uint32_t take_locked(struct ajf_inodes *t, uint64_t parent, const char *name, size_t len, uint8_t state)
 {
+    AJF_HELD(&t->lock);
     if (!len || len > AJF_NAME_MAX)
         return 0;
     uint32_t n = t->free_head;
@@ -274,6 +286,7 @@ static uint32_t take_locked(struct ajf_inodes *t, uint64_t parent, const char *n
 /* Frees the record, and its ancestors, as far as nothing holds them any more. */
 static void release_locked(struct ajf_inodes *t, uint64_t n)
 {
+    AJF_HELD(&t->lock);
     while (n != AJF_ROOT && n) {
         struct ajf_inode *i = ajf_inode_at(t, n);
         if (i->nlookup || i->refs || i->state == AJF_INODE_FREE || t->swept)
@@ -286,6 +299,7 @@ static void release_locked(struct ajf_inodes *t, uint64_t n)
         i->hash_next = t->free_head;
         t->free_head = (uint32_t)n;
         AJF_COUNT(t->stats, inodes_died);
+        AJF_MUST(ajf_inode_at(t, parent)->refs);
         ajf_inode_at(t, parent)->refs--;
         n = parent;
     }
@@ -293,6 +307,7 @@ static void release_locked(struct ajf_inodes *t, uint64_t n)
 
 static void view_locked(const struct ajf_inodes *t, uint64_t n, struct ajf_inode_view *v)
 {
+    AJF_HELD(&t->lock);
     const struct ajf_inode *i = ajf_inode_at(t, n);
     *v = (struct ajf_inode_view){.nodeid = n,
                                  .generation = i->generation,
@@ -307,6 +322,7 @@ static void view_locked(const struct ajf_inodes *t, uint64_t n, struct ajf_inode
 /* Of the same file: a number that was shown stays. */
 static void set_attr_locked(struct ajf_inodes *t, uint32_t n, const struct ajf_attr *attr, uint64_t expires_ns)
 {
+    AJF_HELD(&t->lock);
     struct ajf_inode *i = ajf_inode_at(t, n);
     uint64_t number = attr->ino ? attr->ino : i->attr.ino;
     if (attr->ino)
@@ -321,6 +337,7 @@ static void set_attr_locked(struct ajf_inodes *t, uint32_t n, const struct ajf_a
 /* Knowledge in the order in which it was learnt: when its attributes expire, or would. */
 static uint64_t learnt_locked(const struct ajf_inodes *t, uint32_t n)
 {
+    AJF_HELD(&t->lock);
     const struct ajf_inode *i = ajf_inode_at(t, n);
     return i->state == AJF_INODE_NEGATIVE ? i->stamp : i->expires_ns;
 }
@@ -513,6 +530,7 @@ void ajf_inode_ref(struct ajf_inodes *t, uint64_t nodeid)
 void ajf_inode_unref(struct ajf_inodes *t, uint64_t nodeid)
 {
     pthread_mutex_lock(&t->lock);
+    AJF_MUST(ajf_inode_at(t, nodeid)->refs);
     ajf_inode_at(t, nodeid)->refs--;
     release_locked(t, nodeid);
     pthread_mutex_unlock(&t->lock);

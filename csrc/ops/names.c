@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "files/opens.h"
 #include "kernel/reply.h"
 #include "mount.h"
@@ -32,6 +33,7 @@ static struct ajf_list *bucket(struct ajf_names *names, uint64_t nodeid)
 
 static struct ajf_ask *find_locked(struct ajf_names *names, enum ajf_fetch_kind kind, uint64_t nodeid, const char *name)
 {
+    AJF_HELD(&names->lock);
     AJF_LIST_FOR(l, bucket(names, nodeid))
     {
         struct ajf_ask *ask = AJF_CONTAINER(l, struct ajf_ask, by_key);

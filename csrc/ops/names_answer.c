@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "files/opens.h"
 #include "kernel/reply.h"
 #include "mount.h"
@@ -38,6 +39,7 @@ static bool is_wanted(struct ajf_fetch *f)
 /* Takes the calls of a list that still wait; those that somebody else took are left for him to unlink. */
 static void take_waiting_locked(struct ajf *m, struct ajf_list *waiting, struct ajf_list *ret_calls)
 {
+    AJF_HELD(&m->names.lock);
     ajf_list_init(ret_calls);
     AJF_LIST_FOR_SAFE(l, waiting)
     {

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/check.h"
 #include "files/ahead.h"
 #include "files/fill.h"
 #include "files/opens.h"
@@ -23,6 +24,7 @@
 /* Takes back an OPEN that still waits for a fetcher, and that nobody waits for any more. */
 static void take_back_locked(struct ajf *m, struct ajf_file *file)
 {
+    AJF_HELD(&m->cache.lock);
     bool unwanted = file->state == AJF_FILE_OPENING && !file->abandoned && !file->opens &&
                     ajf_list_empty(&file->opens_waiting) && ajf_list_empty(&file->readers);
     if (!unwanted || !file->opening || !ajf_queue_cancel(&m->queue, &file->opening->fetch))
@@ -60,6 +62,7 @@ static void drop_open(struct ajf *m, struct ajf_wait *w, int err)
 static int park_open_locked(struct ajf *m, struct ajf_file *file, const struct ajf_request *req, const struct fuse_file_info *fi,
                             enum ajf_wait_class class)
 {
+    AJF_HELD(&m->cache.lock);
     struct ajf_opener *call = calloc(1, sizeof *call);
     if (!call)
         return -ENOMEM;
@@ -89,6 +92,7 @@ static bool is_unproved(const struct ajf_file *file, const struct ajf_inode_view
 static int prove_locked(struct ajf *m, struct ajf_file *file, const struct ajf_request *req, const struct fuse_file_info *fi,
                         bool *ret_noted)
 {
+    AJF_HELD(&m->cache.lock);
     int err = park_open_locked(m, file, req, fi, AJF_WAIT_DATA);
     if (err)
         return err;
@@ -175,6 +179,7 @@ struct opened {
 
 static void borrow_locked(struct ajf *m, struct ajf_file *file, const struct opened *o)
 {
+    AJF_HELD(&m->cache.lock);
     file->size = o->size;
     file->extents = o->extents;
     file->n_extents = o->n;
@@ -219,6 +224,7 @@ static bool is_passed_through(const struct ajf *m, const struct opened *o)
 /* Counts the descriptors of what was opened. -EMFILE: its opener has so many that nothing would be left for others. */
 static int pay_locked(struct ajf *m, struct ajf_file *file, const struct opened *o)
 {
+    AJF_HELD(&m->cache.lock);
     struct ajf_descriptors *d = &m->cache.descriptors;
     uint32_t n = (uint32_t)o->n + (o->handle && m->opens_files);
     bool may = is_passed_through(m, o);
@@ -245,6 +251,7 @@ static int pay_locked(struct ajf *m, struct ajf_file *file, const struct opened 
 /* Takes the handle, and the descriptors. */
 static int accept_locked(struct ajf *m, struct ajf_file *file, const struct opened *o)
 {
+    AJF_HELD(&m->cache.lock);
     int err = pay_locked(m, file, o);
     file->has_handle = o->handle || !o->n; /* a source that keeps nothing can be read all the same */
     file->handle = o->handle;

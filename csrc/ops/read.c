@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/check.h"
 #include "files/ahead.h"
 #include "files/fill.h"
 #include "files/lent.h"
@@ -28,6 +29,7 @@ static void drop_read(struct ajf *m, struct ajf_wait *w, int err)
 
 static int park_locked(struct ajf *m, struct ajf_file *file, const struct ajf_request *req, uint64_t offset, size_t length)
 {
+    AJF_HELD(&m->cache.lock);
     struct ajf_read *r = calloc(1, sizeof *r);
     if (!r)
         return -ENOMEM;

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/check.h"
 #include "base/sync.h"
 #include "mount.h"
 
@@ -74,6 +75,7 @@ void ajf_fetch_free(struct ajf_fetch *f)
 
 static void enqueue_locked(struct ajf_queue *q, struct ajf_fetch *f)
 {
+    AJF_HELD(&q->lock);
     enum ajf_lane lane = f->info.lane;
     f->state = AJF_FETCH_QUEUED;
     q->queued[lane]++;
@@ -89,6 +91,7 @@ static void enqueue_locked(struct ajf_queue *q, struct ajf_fetch *f)
 
 static void dequeue_locked(struct ajf_queue *q, struct ajf_fetch *f)
 {
+    AJF_HELD(&q->lock);
     enum ajf_lane lane = f->info.lane;
     ajf_list_del(&f->link);
     q->queued[lane]--;
@@ -151,6 +154,7 @@ static uint32_t running_data(const struct ajf_queue *q)
 /* The next file of a lane that may have one more fetch under way goes to the end of the turn. */
 static struct ajf_fetch *pick_data_locked(struct ajf_queue *q, enum ajf_lane lane)
 {
+    AJF_HELD(&q->lock);
     if (!room(q->max_data, running_data(q)))
         return NULL;
     if (lane > AJF_LANE_DEMAND && !room(q->max_prefetch, running_early(q)))
@@ -175,6 +179,7 @@ static struct ajf_fetch *pick_data_locked(struct ajf_queue *q, enum ajf_lane lan
 
 static struct ajf_fetch *pick_locked(struct ajf_queue *q)
 {
+    AJF_HELD(&q->lock);
     struct ajf_fetch *f = NULL;
     if (room(q->max_all, running_data(q) + q->running[AJF_LANE_METADATA]) && !ajf_list_empty(&q->metadata)) {
         f = AJF_CONTAINER(q->metadata.next, struct ajf_fetch, link);
@@ -204,6 +209,7 @@ static uint32_t least(uint32_t a, uint32_t b)
 /* As if no file had its share of fetches under way already: to look at each costs more than a thread too many. */
 static uint32_t missing_locked(const struct ajf_queue *q)
 {
+    AJF_HELD(&q->lock);
     uint32_t ahead = least(q->queued[AJF_LANE_AHEAD], room(q->max_ahead, q->running[AJF_LANE_AHEAD]));
     uint32_t early = least(q->queued[AJF_LANE_PREFETCH] + ahead, room(q->max_prefetch, running_early(q)));
     uint32_t data = least(q->queued[AJF_LANE_DEMAND] + early, room(q->max_data, running_data(q)));
@@ -214,6 +220,7 @@ static uint32_t missing_locked(const struct ajf_queue *q)
 
 static bool uncount_locked(struct ajf_queue *q, struct ajf_fetch *f)
 {
+    AJF_HELD(&q->lock);
     bool counted = f->counted;
     f->counted = false;
     if (counted) {
