@@ -7,7 +7,7 @@
  * each: the next ones are fetched in a lane of their own. Nothing is fetched ahead in any other order (run.h), nor what
  * was asked for before, nor without a listing.
  *
- * A file that was fetched ahead has its place in cache->files like any other, but nothing is open: it is in
+ * A file that was fetched ahead has its place in files->by_node like any other, but nothing is open: it is in
  * ahead->files until it is opened, or dropped: when it could not be fetched, when its memory is wanted, or when it has
  * been there for long as others come. At most ahead->limit bytes are there for nobody.
  *

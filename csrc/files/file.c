@@ -153,7 +153,7 @@ void ajf_file_leave_ahead_locked(struct ajf *m, struct ajf_file *file)
 int ajf_file_begin(const struct ajf_cache *c, struct ajf_file *file)
 {
     int err = ajf_pages_begin(&file->pages, c, file->size);
-    file->store = err ? AJF_STORE_NONE : AJF_STORE_MEMORY;
+    file->place = err ? AJF_PLACE_NONE : AJF_PLACE_MEMORY;
     return err;
 }
 
@@ -248,10 +248,10 @@ static int passthrough_fd(const struct ajf *m, const struct ajf_file *file)
 {
     if (!atomic_load_explicit(&m->session.passthrough, memory_order_relaxed) || !file->size)
         return -1;
-    if (file->store == AJF_STORE_BORROWED && file->n_extents == 1 && file->extents[0].fd_offset == 0)
+    if (file->place == AJF_PLACE_BORROWED && file->n_extents == 1 && file->extents[0].fd_offset == 0)
         return file->extents[0].fd;
     /* What is open in passthrough cannot be evicted: some of the budget must stay movable. */
-    if (file->store == AJF_STORE_MEMORY && !file->pages.small && file->pages.complete && !m->cache.transient &&
+    if (file->place == AJF_PLACE_MEMORY && !file->pages.small && file->pages.complete && !m->cache.transient &&
         ajf_cache_may_shelve_locked(&m->cache, &file->pages))
         return file->pages.memory.fd;
     return -1;
@@ -288,7 +288,7 @@ static void choose_mode_locked(struct ajf *m, struct ajf_file *file)
     if (fd >= 0 && (file->backing_id = open_backing(m, file, fd)) > 0) {
         file->mode = AJF_MODE_PASSTHROUGH;
         file->pages.whole = true;
-        if (file->store == AJF_STORE_BORROWED)
+        if (file->place == AJF_PLACE_BORROWED)
             close_extents_locked(m, file); /* the backing id holds the file */
         else
             ajf_cache_shelve_locked(&m->cache, &file->pages, true);
@@ -333,7 +333,7 @@ void ajf_file_grant_locked(struct ajf *m, struct ajf_file *file, struct fuse_fil
 bool ajf_file_usable(const struct ajf_file *file)
 {
     return file->state == AJF_FILE_READY &&
-           (file->opens || file->pages.complete || file->has_handle || file->store == AJF_STORE_BORROWED);
+           (file->opens || file->pages.complete || file->has_handle || file->place == AJF_PLACE_BORROWED);
 }
 
 /* -------------------------------------------------------------------------------------------------- releasing */

@@ -34,7 +34,7 @@
 #include "source/fetch_queue.h"
 
 enum ajf_file_state { AJF_FILE_OPENING, AJF_FILE_READY };
-enum ajf_file_store { AJF_STORE_NONE, AJF_STORE_BORROWED, AJF_STORE_MEMORY };
+enum ajf_file_place { AJF_PLACE_NONE, AJF_PLACE_BORROWED, AJF_PLACE_MEMORY };
 enum ajf_file_mode { AJF_MODE_NONE, AJF_MODE_CACHED, AJF_MODE_PASSTHROUGH, AJF_MODE_DIRECT };
 
 /* A fetch of a file: OPEN, or READ of some of its bytes. All is guarded by cache->lock. */
@@ -46,7 +46,7 @@ struct ajf_file_fetch {
     size_t filled;
     bool cancelled; /* nobody wants the rest */
     bool prepared;  /* its memory is pinned */
-    bool starved;   /* in cache->starved */
+    bool starved;   /* in files->starved */
 };
 
 static inline struct ajf_file_fetch *ajf_file_fetch_of(struct ajf_fetch *f)
@@ -59,7 +59,7 @@ struct ajf_file {
     uint64_t version, size;
     uint32_t refs; /* the slot, opens, fetches, readers, replies under way */
     enum ajf_file_state state;
-    enum ajf_file_store store;
+    enum ajf_file_place place;
     enum ajf_file_mode mode;
     struct ajf_file_fetch *opening; /* OPENING: the OPEN fetch; no reference */
     uint64_t opening_ns;       /* when it was queued */

@@ -42,7 +42,7 @@ static int replace_locked(struct ajf *m, struct ajf_file *file, uint64_t version
     fresh->opens = file->opens;
     fresh->mode = file->mode;
     fresh->asker = file->asker;
-    fresh->store = AJF_STORE_NONE;
+    fresh->place = AJF_PLACE_NONE;
     struct ajf_list *l;
     while ((l = ajf_list_pop(&file->readers))) {
         struct ajf_read *r = AJF_CONTAINER(l, struct ajf_read, link);
@@ -85,7 +85,7 @@ bool ajf_file_grow(struct ajf *m, uint64_t nodeid, uint64_t from, const struct a
     struct ajf_file *file = ajf_file_of_locked(m, nodeid);
     bool quiet = file && file->opens && file->refs == 1 + file->opens; /* the slot's, and theirs */
     bool grows = quiet && file->state == AJF_FILE_READY && file->version == from && attr->size >= file->size &&
-                 file->store != AJF_STORE_BORROWED && file->mode != AJF_MODE_PASSTHROUGH &&
+                 file->place != AJF_PLACE_BORROWED && file->mode != AJF_MODE_PASSTHROUGH &&
                  !replace_locked(m, file, attr->version, attr->size);
     if (grows)
         ajf_inode_renew(&m->inodes, nodeid, attr, expires_ns);
@@ -142,7 +142,7 @@ void ajf_file_last_release_locked(struct ajf *m, struct ajf_file *file)
     file->noted = false;
     file->prefetch = (struct ajf_prefetch){.clock = 0}; /* another program reads it in another way */
     ajf_fill_cancel_locked(m, file);
-    if (file->store == AJF_STORE_BORROWED || m->cache.transient || !file->pages.n_have) {
+    if (file->place == AJF_PLACE_BORROWED || m->cache.transient || !file->pages.n_have) {
         if (file->state == AJF_FILE_READY)
             ajf_file_retire_locked(m, file);
     } else if (ajf_list_empty(&file->fetches)) {

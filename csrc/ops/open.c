@@ -183,7 +183,7 @@ static void borrow_locked(struct ajf *m, struct ajf_file *file, const struct ope
     file->size = o->size;
     file->extents = o->extents;
     file->n_extents = o->n;
-    file->store = AJF_STORE_BORROWED;
+    file->place = AJF_PLACE_BORROWED;
     AJF_COUNT(&m->stats, backings_born);
     if (o->n == 1)
         ajf_inode_saw(&m->inodes, file->nodeid, o->stamp);
@@ -267,7 +267,7 @@ static int accept_locked(struct ajf *m, struct ajf_file *file, const struct open
         borrow_locked(m, file, o);
         return 0;
     }
-    return file->store == AJF_STORE_NONE ? ajf_file_begin(&m->cache, file) : 0;
+    return file->place == AJF_PLACE_NONE ? ajf_file_begin(&m->cache, file) : 0;
 }
 
 static bool sane(const struct ajf_extent *extents, size_t n, uint64_t size)
@@ -336,7 +336,7 @@ static int opened_by_source(struct ajf_fetch *f, uint64_t handle, uint64_t versi
         if (!file->opens && ajf_list_empty(&file->opens_waiting))
             ajf_file_last_release_locked(m, file); /* everybody who wanted it has gone */
     }
-    bool lent = !err && file->store == AJF_STORE_BORROWED && file->extents;
+    bool lent = !err && file->place == AJF_PLACE_BORROWED && file->extents;
     ajf_cache_unlock(&m->cache);
     if (!keeps) {
         for (size_t i = 0; i < n; i++)

@@ -80,7 +80,7 @@ again:
     struct ajf_file *file = ajf_file_of_locked(m, nodeid);
     if (!file) {
         err = -ESTALE;
-    } else if (file->store == AJF_STORE_BORROWED && file->extents) {
+    } else if (file->place == AJF_PLACE_BORROWED && file->extents) {
         file->refs++;
         borrowed = true;
     } else if ((length = clamp(file, size, offset)) == 0) {

@@ -188,7 +188,7 @@ def stat_local(dirfd: int, path: bytes, pin_contents: bool, home_dev: int, hide_
     """
 
 def open_beneath(dirfd: int, path: bytes, flags: int) -> int:
-    """`os.open` below `dirfd`, through no symbolic link and no `..` (csrc/beneath.h). Raises OSError.
+    """`os.open` below `dirfd`, through no symbolic link and no `..` (csrc/source/beneath.h). Raises OSError.
 
     ValueError for a NUL in `path`. b"" is `dirfd` itself. O_NOFOLLOW and O_CLOEXEC are added to `flags`. The caller
     closes the descriptor.
@@ -199,7 +199,7 @@ def punch_hole(fd: int, offset: int, length: int) -> None:
 
 @final
 class BlockConnection:
-    """One plain HTTP/2 connection for one gRPC call at a time whose answer is a stream of chunks (csrc/h2.h).
+    """One plain HTTP/2 connection for one gRPC call at a time whose answer is a stream of chunks (csrc/wire/h2.h).
 
     Times out after `timeout` s without a byte of data. Every failure is an OSError, and ends the connection.
     One thread at a time (RuntimeError), but `abort` and `close`: they make the call of another thread fail at once.
@@ -236,13 +236,13 @@ class BlockConnection:
 SUM_BYTES: int  # of a granule, which has a sum of its own
 
 def crc64(data: bytes | bytearray | memoryview, crc: int = 0) -> int:
-    """The CRC-64 that xz and OSS use, of what `crc` is the CRC of followed by `data` (csrc/crc64.h)."""
+    """The CRC-64 that xz and OSS use, of what `crc` is the CRC of followed by `data` (csrc/wire/crc64.h)."""
 
 def crc64_combine(crc_a: int, crc_b: int, length_b: int) -> int:
     """The CRC of A followed by B, of which B is `length_b` bytes long."""
 
 def make_sums(data: bytes | bytearray | memoryview, identity: int, first: int) -> bytearray:
-    """A sum of 8 bytes, native order, for each granule of `data`, which begins at granule `first` (csrc/sums.h)."""
+    """A sum of 8 bytes, native order, for each granule of `data`, which begins at granule `first` (wire/sums.h)."""
 
 def check_sums(data: bytes | bytearray | memoryview, identity: int, first: int, sums: memoryview) -> int:
     """How many bytes from the start agree with `sums`, a view of format "Q": all, or a multiple of SUM_BYTES."""

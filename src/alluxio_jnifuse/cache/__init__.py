@@ -15,7 +15,7 @@ The MEMORY store is the core's page cache and not here. For LOCAL and ROCKS the 
 ```
 
 Identity. A stored file is named by a digest of source, path and version; a file that changed is another one, and
-nothing is ever renamed. Every 4 KiB have a sum begun with that digest and their place (csrc/sums.h): what a crash
+nothing is ever renamed. Every 4 KiB have a sum begun with that digest and their place (csrc/wire/sums.h): what a crash
 tore, a disk flipped or somebody mixed up is a miss, is counted, and is fetched again.
 
 Threads. Everything is called from many fetchers. A StoredFile is shared by all who have the file open; its lock is held

@@ -147,7 +147,7 @@ class Config:
         return self._loader.given(key)
 
     def core_options(self) -> dict[str, int]:
-        """One number for every field of struct ajf_options (csrc/options.h has names and units)."""
+        """One number for every field of struct ajf_options (csrc/base/options.h has names and units)."""
         numbers = {row.field: int(self.number(row.name)) for row in OPTIONS if row.field and row.kind != "mode"}
         modes = [row for row in OPTIONS if row.kind == "mode" and self.flag(row.name)]
         numbers["cache_mode"] = max((self.settings[row.name].rank, row.mode) for row in modes)[1]

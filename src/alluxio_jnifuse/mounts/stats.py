@@ -1,7 +1,7 @@
 """Counters of a running mount, on request: SIGUSR1 makes the daemon write them beside its record.
 
 Nothing is written while nobody asks. The file is JSON: `time_ns` since the epoch, `features` that the kernel granted,
-`stats` by the names of csrc/stats.def and those of the source.
+`stats` by the names of csrc/base/stats.def and those of the source.
 """
 
 from __future__ import annotations

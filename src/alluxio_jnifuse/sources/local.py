@@ -16,8 +16,8 @@ Inode numbers are the files' own, on the device of the root. File systems that a
 ones; there they are hashes of device and inode number (csrc/source/local.h).
 
 Everything is relative to one descriptor of the root, so the source stays what it was when the path to it changes. No
-symbolic link is followed on the way (csrc/beneath.h): a directory that was replaced by one since it was looked up must
-not lead out of the tree.
+symbolic link is followed on the way (csrc/source/beneath.h): a directory that was replaced by one since it was looked
+up must not lead out of the tree.
 """
 
 from __future__ import annotations

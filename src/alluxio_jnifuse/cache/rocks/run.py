@@ -1,4 +1,4 @@
-"""A value of the ROCKS store: a run of a file's granules, behind their sums (csrc/sums.h), 8 bytes each.
+"""A value of the ROCKS store: a run of a file's granules, behind their sums (csrc/wire/sums.h), 8 bytes each.
 
 A run has up to RUN_BYTES and crosses no multiple of them.
 """

@@ -1,8 +1,8 @@
 """One worker, and the ways to its bytes.
 
-Block data comes over connections of our own (csrc/h2.h) under the session of the worker's gRPC channel: a server knows
-its users by the channel id alone. Such a read says nothing about why it fails, so after a refusal the worker is asked
-once more over the channel, which does. With TLS everything goes over the channel.
+Block data comes over connections of our own (csrc/wire/h2.h) under the session of the worker's gRPC channel: a server
+knows its users by the channel id alone. Such a read says nothing about why it fails, so after a refusal the worker is
+asked once more over the channel, which does. With TLS everything goes over the channel.
 
 Threads: any. A connection is used by one read at a time; idle ones are kept for the next, for as long as nothing on
 the way is likely to have forgotten them. The lock guards the lists of them and is held for nothing else. `close` makes
