@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from alluxio_jnifuse._core import SUM_BYTES
+from alluxio_jnifuse.cache.pages import PageIndex
 from alluxio_jnifuse.mounts import stacking
 
 DIGEST_BYTES = 16
@@ -146,6 +147,7 @@ class StoredFile(abc.ABC):
 class Store(abc.ABC):
     """A directory with stored files. Any thread. `stack_depth`: as that of a Source."""
 
+    index: PageIndex
     stack_depth = stacking.NOTHING
 
     def __init__(self) -> None:
@@ -190,16 +192,16 @@ class Store(abc.ABC):
     def give_space(self, size: int) -> None:
         """Evicts pages of `size` bytes: the disk is fuller than the budget would have it."""
 
-    @abc.abstractmethod
     def keep_births(self) -> None:
         """Before `restore`: `expire` will be called."""
+        self.index.keep_births()
 
     @abc.abstractmethod
     def expire(self, age: float) -> bool:
         """Drops some of the pages that came more than `age` s ago; whether there are more of them."""
 
-    @abc.abstractmethod
-    def figures(self) -> Figures: ...
+    def figures(self) -> Figures:
+        return Figures(len(self.index), self.index.used, self.index.limit, self.index.evicted)
 
     @abc.abstractmethod
     def close(self) -> None:

@@ -34,7 +34,7 @@ from alluxio_jnifuse.cache.local.layout import SUMS, allocated, name_of
 from alluxio_jnifuse.cache.local.sums import read_header, stored_pages
 from alluxio_jnifuse.cache.local.trust import Trust
 from alluxio_jnifuse.cache.pages import PageIndex, Victim
-from alluxio_jnifuse.cache.store import Figures, Store
+from alluxio_jnifuse.cache.store import Store
 from alluxio_jnifuse.mounts import stacking
 
 FORMAT = "alluxio-jnifuse client cache, LOCAL 1\n"
@@ -136,17 +136,11 @@ class LocalStore(Store):
         with self._evicting:
             self._evict(self.index.coldest(size))
 
-    def keep_births(self) -> None:
-        self.index.keep_births()
-
     def expire(self, age: float) -> bool:
         with self._evicting:
             victims = self.index.older_than(age, _EXPIRE_AT_ONCE)
             self._evict(victims)
         return len(victims) == _EXPIRE_AT_ONCE
-
-    def figures(self) -> Figures:
-        return Figures(len(self.index), self.index.used, self.index.limit, self.index.evicted)
 
     def close(self) -> None:
         self.fd = -1

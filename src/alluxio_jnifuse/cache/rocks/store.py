@@ -32,7 +32,7 @@ from alluxio_jnifuse.cache.rocks.file import RocksFile
 from alluxio_jnifuse.cache.rocks.log import Log, RunId, Value
 from alluxio_jnifuse.cache.rocks.pages import Piece, Stored, all_of, count_of, ones
 from alluxio_jnifuse.cache.rocks.run import RUN_OVERHEAD_BYTES, granules_in, is_right
-from alluxio_jnifuse.cache.store import Figures, Store, identity_of
+from alluxio_jnifuse.cache.store import Store, identity_of
 from alluxio_jnifuse.errors import MountError
 
 log = logging.getLogger(__name__)
@@ -106,16 +106,10 @@ class RocksStore(Store):
                 self.index.limit = self._log.pages_limit
         self._evict(self.index.excess())
 
-    def keep_births(self) -> None:
-        self.index.keep_births()
-
     def expire(self, age: float) -> bool:
         victims = self.index.older_than(age, _EXPIRE_AT_ONCE)
         self._evict(victims)
         return len(victims) == _EXPIRE_AT_ONCE
-
-    def figures(self) -> Figures:
-        return Figures(len(self.index), self.index.used, self.index.limit, self.index.evicted)
 
     def close(self) -> None:
         with self._lock:

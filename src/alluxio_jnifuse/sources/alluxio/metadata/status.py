@@ -245,16 +245,7 @@ class Packer:
         prefix = self._prefix(status, path)
         if prefix is None or not _is_regular(status):
             return self._in_full(status)
-        row = (
-            status.block_size,
-            status.owner,
-            status.group,
-            status.persistence,
-            status.mount_id,
-            status.completed,
-            status.replication_max,
-            *prefix,
-        )
+        row = (*_in_common(status), *prefix)
         number = self._row_numbers.get(row)
         if number is None:
             number = self._append(row, self._rows, self._row_numbers)
@@ -365,18 +356,22 @@ class Packer:
             return number
 
     def _in_full(self, status: FileStatus) -> bytes:
-        shared = (
-            status.block_size,
-            status.owner,
-            status.group,
-            status.persistence,
-            status.mount_id,
-            status.completed,
-            status.replication_max,
-        )
         locations = tuple(tuple(tuple(address) for address in holders) for holders in status.locations)
-        data: Any = (shared, status.ufs_path, status.block_ids, status.block_lengths, locations)
+        data: Any = (_in_common(status), status.ufs_path, status.block_ids, status.block_lengths, locations)
         return _NUMBER.pack(IN_FULL) + marshal.dumps(data)
+
+
+def _in_common(status: FileStatus) -> tuple[Any, ...]:
+    """The fields of a status that many files share."""
+    return (
+        status.block_size,
+        status.owner,
+        status.group,
+        status.persistence,
+        status.mount_id,
+        status.completed,
+        status.replication_max,
+    )
 
 
 def _length(row: Any) -> int:
