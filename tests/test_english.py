@@ -14,11 +14,12 @@ import pytest
 PROJECT = Path(__file__).resolve().parents[1]
 PAGES = sorted(
     path
-    for pattern in ("*.md", "docs/*.md", "docker/*.md")
+    for pattern in ("*.md", "csrc/*.md", "docs/*.md", "docker/*.md")
     for path in PROJECT.glob(pattern)
     if path.name != "README.zh-CN.md"
 )
 PYTHON = sorted(path for path in (PROJECT / "src").rglob("*.py") if not path.stem.endswith("_pb2"))
+CORE = sorted(path for ending in ("c", "h", "def") for path in (PROJECT / "csrc").rglob(f"*.{ending}"))
 LONGEST = 120
 
 # The first words of a clause that stands for its subject: "Who reads a directory ..." is "A reader of a directory ...".
@@ -84,6 +85,14 @@ def test_sentences_of_modules_have_a_subject(path: Path) -> None:
     """The same of docstrings and comments."""
     source = path.read_text()
     assert not [fault for text in (*docstrings(source), *comments(source)) for fault in faults(text)]
+
+
+@pytest.mark.parametrize("path", CORE, ids=lambda path: str(path.relative_to(PROJECT)))
+def test_sentences_of_the_core_have_a_subject(path: Path) -> None:
+    """The same of its comments."""
+    found = re.findall(r"/\*(.*?)\*/|//([^\n]*)", path.read_text(), re.DOTALL)
+    texts = [re.sub(r"^\s*\* ?", "", block or line, flags=re.MULTILINE).strip() for block, line in found]
+    assert not [fault for text in texts for fault in faults(text)]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(PROJECT)))

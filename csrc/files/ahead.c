@@ -78,7 +78,7 @@ static void look_ahead(struct ajf *m, uint64_t nodeid)
     for (size_t i = 0; i < n; i++) {
         struct ajf_inode_view v;
         const struct ajf_attr *attr = &picks[i].attr;
-        /* Expired: whatever is known of the name counts for more, and who looks it up asks the listing again. */
+        /* Expired: any other knowledge of the name counts for more, and a look-up asks the listing again. */
         if (ajf_inode_bind(&m->inodes, parent, picks[i].name, picks[i].len, attr, 0, true, &v))
             continue;
         if (v.attr.version == attr->version && v.attr.size == attr->size && v.attr.nlink)

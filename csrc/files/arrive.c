@@ -126,8 +126,8 @@ static size_t filled_of(struct ajf_fetch *f)
 }
 
 /*
- * The contents that came so far are wrong, too: the next read begins with a fresh file, also that of who is told so. The
- * kernel drops its pages a moment later, as soon as no READ is to fill one of them.
+ * The contents that came so far are wrong, too: the next read begins with a fresh file, also that of a reader that is
+ * told so. The kernel drops its pages a moment later, as soon as no READ is to fill one of them.
  */
 static void disown(struct ajf_fetch *f)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The life of a file version: made, granted, released, dropped. What the kernel and the source say of its opening
- * stands in open.c.
+ * The life of a file version: made, granted, released, dropped. The answers of kernel and source about opening it are
+ * in open.c.
  */
 #include "files/file.h"
 
@@ -250,7 +250,7 @@ static int passthrough_fd(const struct ajf *m, const struct ajf_file *file)
         return -1;
     if (file->place == AJF_PLACE_BORROWED && file->n_extents == 1 && file->extents[0].fd_offset == 0)
         return file->extents[0].fd;
-    /* What is open in passthrough cannot be evicted: some of the budget must stay movable. */
+    /* A file that is open in passthrough cannot be evicted: some of the budget must stay movable. */
     if (file->place == AJF_PLACE_MEMORY && !file->pages.small && file->pages.complete && !m->cache.transient &&
         ajf_cache_may_shelve_locked(&m->cache, &file->pages))
         return file->pages.memory.fd;

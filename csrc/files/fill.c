@@ -56,7 +56,7 @@ static int claim_lanes_locked(struct ajf *m, struct ajf_file *file, size_t from,
             end = edge;
         bool early = m->cache.transient && from >= demand && beyond == AJF_LANE_PREFETCH;
         if (early && !ajf_cache_has_room_locked(&m->cache, (end - from) * AJF_GRANULE_BYTES)) {
-            file->gap = from * AJF_GRANULE_BYTES; /* for whoever comes next: what a fetcher would only drop wakes nobody */
+            file->gap = from * AJF_GRANULE_BYTES; /* for the next caller: a fetch that is only dropped wakes no thread */
             return 0;
         }
         int err = push_fetch_locked(m, file, from, end, from < demand ? AJF_LANE_DEMAND : beyond);

@@ -9,7 +9,7 @@
 #include "files/readers.h"
 #include "mount.h"
 
-/* What was asked of the source is taken back, or given up when a fetcher has it. The caller holds a reference. */
+/* A fetch of it is taken back, or given up when a fetcher has it. The caller holds a reference. */
 static void give_up_locked(struct ajf *m, struct ajf_file *file)
 {
     AJF_HELD(&m->cache.lock);

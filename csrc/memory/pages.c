@@ -90,7 +90,7 @@ void ajf_cache_unlock(struct ajf_cache *c)
 
 /* ------------------------------------------------------------------------------------------ charge, evict, drop */
 
-/* What is spare counts as used, and goes first. */
+/* Spare frames count as used, and go first. */
 static void trim_locked(struct ajf_cache *c)
 {
     AJF_HELD(&c->lock);

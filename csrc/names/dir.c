@@ -105,7 +105,7 @@ void ajf_dirs_clear(struct ajf *m)
             ajf_list_del(&l->by_node);
             ajf_list_del(&l->by_age);
             l->current = false;
-            l->refs = 1 + l->busy; /* whoever looks at it frees it */
+            l->refs = 1 + l->busy; /* its last reader frees it */
             unref_locked(m, l);
         }
         struct ajf_list *seat;
@@ -210,7 +210,7 @@ int ajf_dir_listed(struct ajf *m, uint64_t nodeid, const struct ajf_entry *entri
         pthread_mutex_unlock(&d->lock);
         return err;
     }
-    /* What has expired here has expired in the kernel. */
+    /* A name that has expired here has expired in the kernel. */
     bool compared = old && !offered && l->asked_ns < old->expires_ns;
     if (compared) {
         hold_locked(old);
@@ -393,7 +393,7 @@ void ajf_dir_unref(struct ajf *m, struct ajf_listing *l)
 
 /* ---------------------------------------------------------------------------------------------------- reading */
 
-/* What a handle reads from, with one reference more: what it has, or for a seat, from now on, what is good now. */
+/* The snapshot of a handle, with one reference more: its own, or for a seat, from now on, the one that is good now. */
 static struct ajf_listing *take_locked(struct ajf *m, uint64_t nodeid, uint64_t fh, struct ajf_listing *listed)
 {
     AJF_HELD(&m->dirs.lock);
@@ -413,7 +413,7 @@ static struct ajf_listing *take_locked(struct ajf *m, uint64_t nodeid, uint64_t 
         seat->l = l;
         l->refs++;
     }
-    /* What the kernel caches from now on may be an older snapshot's; of a seat that fills nothing it caches none. */
+    /* From now on the kernel may cache an older snapshot; of a seat that fills nothing it caches none. */
     if (!seat || seat->fills)
         ajf_inode_dir_read(&m->inodes, nodeid, l->edition, (uint32_t)(fh >> 32));
     return l;
@@ -530,7 +530,7 @@ static size_t pick_locked(struct ajf *m, const struct ordered *o, size_t from, s
     return n;
 }
 
-/* Notes the file at `place`. What lies between the run and it, and nobody will ask to be read, is passed over. */
+/* Notes the file at `place`. Entries between the run and it that are never read are passed over. */
 static bool note_locked(const struct ajf *m, const struct ordered *o, size_t place, size_t *ret_from, size_t *ret_to)
 {
     AJF_HELD(&m->dirs.lock);

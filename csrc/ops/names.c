@@ -71,7 +71,7 @@ static void drop_call(struct ajf *m, struct ajf_wait *w, int err)
     ask = call->ask;
     ajf_list_del(&call->link);
     if (err == EIO && ask)
-        ajf_list_del(&ask->by_key); /* it may hang: whoever comes next shall ask anew */
+        ajf_list_del(&ask->by_key); /* it may hang: the next request shall ask anew */
     if (ask && !ajf_names_is_wanted_locked(ask) && ajf_queue_cancel(&m->queue, &ask->fetch)) {
         ajf_list_del(&ask->by_key);
         queued = ask;
@@ -162,7 +162,7 @@ static void answer_late(struct ajf *m, struct ajf_wait *w)
     answer_with_what_was_known(m, call);
 }
 
-/* As park, of a question about the mount as a whole; not for long, and not at all while it has been long already. */
+/* Like park, for a question about the mount as a whole; not for long, and not at all while it has been long already. */
 static void park_briefly(struct ajf *m, struct ajf_call *call, enum ajf_fetch_kind kind)
 {
     pthread_mutex_lock(&m->names.lock);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the source says of names and attributes: learnt, and told to whoever waits for it. */
+/* Answers of the source about names and attributes: learnt, and told to the requests that wait for them. */
 #include "ops/names.h"
 
 #include <errno.h>
@@ -160,7 +160,7 @@ static void list_failed(struct ajf_fetch *f, int err)
 {
     if (ajf_fetch_is_lost(err) && f->nodeid != AJF_ROOT)
         inode_lost(f->m, f->nodeid);
-    /* The C library takes ENOENT for the end of a directory, and whoever mirrors the mount would take it for empty. */
+    /* The C library takes ENOENT for the end of a directory, and a mirror of the mount would take it for empty. */
     failed(f, err == ENOENT ? ESTALE : err);
 }
 

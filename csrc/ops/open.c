@@ -44,7 +44,7 @@ static void drop_open(struct ajf *m, struct ajf_wait *w, int err)
     pthread_mutex_lock(&m->cache.lock);
     struct ajf_file *file = call->file;
     ajf_list_del(&call->link);
-    /* The source hangs: whoever comes next shall ask anew. */
+    /* The source hangs: the next request shall ask anew. */
     bool hangs = ajf_file_is_opening_long_locked(m, file, AJF_WAIT_METADATA) ||
                  (w->class == AJF_WAIT_DATA && ajf_fill_is_stuck_locked(m, file, 0, file->size));
     if (err == EIO && !file->abandoned && hangs) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The queue proper, and the life of a fetch. What an answer means stands with the askers. */
+/* The queue proper, and the life of a fetch. The modules that ask know what an answer means. */
 #include "source/fetch_queue.h"
 
 #include <errno.h>
@@ -104,7 +104,7 @@ bool ajf_queue_push(struct ajf_queue *q, struct ajf_fetch *f)
     pthread_mutex_lock(&q->lock);
     bool open = !q->stopped;
     if (open) {
-        /* Whoever fetches ahead takes the next one himself: to wake others costs more than a small file. */
+        /* A thread that fetches ahead takes the next one itself: to wake others costs more than a small file. */
         bool wake = f->info.lane != AJF_LANE_AHEAD || q->queued[AJF_LANE_AHEAD] + q->running[AJF_LANE_AHEAD] < q->max_ahead;
         enqueue_locked(q, f);
         if (wake)
@@ -206,7 +206,7 @@ static uint32_t least(uint32_t a, uint32_t b)
     return a < b ? a : b;
 }
 
-/* As if no file had its share of fetches under way already: to look at each costs more than a thread too many. */
+/* Supposes that no file has its share of fetches under way: to look at each costs more than a thread too many. */
 static uint32_t missing_locked(const struct ajf_queue *q)
 {
     AJF_HELD(&q->lock);
@@ -239,7 +239,7 @@ void ajf_queue_uncount(struct ajf_queue *q, struct ajf_fetch *f)
     pthread_mutex_unlock(&q->lock);
 }
 
-/* As a rule the thread comes back at once and takes the next one; for what is fetched ahead nobody else is woken. */
+/* Usually the thread comes back at once and takes the next one; to fetch ahead, no other is woken. */
 void ajf_queue_ended(struct ajf_queue *q, struct ajf_fetch *f)
 {
     pthread_mutex_lock(&q->lock);
