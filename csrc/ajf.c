@@ -136,7 +136,7 @@ int ajf_wait_end(struct ajf *m, int timeout_ms)
 static void drop_state(struct ajf *m)
 {
     pthread_mutex_lock(&m->cache.lock);
-    for (uint64_t n = AJF_ROOT; n < m->inodes.used; n++) {
+    for (uint64_t n = AJF_ROOT, end = ajf_inodes_end(&m->inodes); n < end; n++) {
         struct ajf_file *file = m->files.by_node[n];
         if (!file)
             continue;

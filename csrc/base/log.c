@@ -7,7 +7,7 @@
 
 #include "base/sync.h"
 
-int ajf_log_init(struct ajf_log *log, struct ajf_stats *stats)
+AJF_NOT_ANALYSED int ajf_log_init(struct ajf_log *log, struct ajf_stats *stats)
 {
     log->ring = malloc(AJF_LOG_ENTRIES * sizeof *log->ring);
     if (!log->ring)
@@ -20,7 +20,7 @@ int ajf_log_init(struct ajf_log *log, struct ajf_stats *stats)
     return 0;
 }
 
-void ajf_log_done(struct ajf_log *log)
+AJF_NOT_ANALYSED void ajf_log_done(struct ajf_log *log)
 {
     free(log->ring);
     pthread_cond_destroy(&log->ready);

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 
 #include "base/stats.h"
+#include "base/sync.h"
 #include "base/types.h"
 
 #define AJF_LOG_ENTRIES 256 /* 120 KiB; the drain thread is woken by the first message */
@@ -19,9 +20,9 @@
 struct ajf_log {
     pthread_mutex_t lock;
     pthread_cond_t ready;
-    struct ajf_log_entry *ring; /* lock */
-    size_t head, used;          /* lock */
-    bool stopped;               /* lock */
+    struct ajf_log_entry *ring AJF_GUARDED_BY(lock);
+    size_t head AJF_GUARDED_BY(lock), used AJF_GUARDED_BY(lock);
+    bool stopped AJF_GUARDED_BY(lock);
     struct ajf_stats *stats;
 };
 

@@ -13,6 +13,23 @@
 #include <stdint.h>
 #include <time.h>
 
+/*
+ * For clang's analysis of locks (make c-locks): the lock of a field, and a function that gives a lock back. AJF_HELD
+ * (check.h) marks functions that are called with a lock. AJF_NOT_ANALYSED marks functions that make or end a thing, when
+ * no other thread knows it, and those that give a lock back for a while.
+ */
+#ifdef __clang__
+#define AJF_GUARDED_BY(lock) __attribute__((guarded_by(lock)))
+#define AJF_RELEASES(lock) __attribute__((release_capability(lock)))
+#define AJF_NOT_ANALYSED __attribute__((no_thread_safety_analysis))
+int pthread_mutex_lock(pthread_mutex_t *mutex) __attribute__((acquire_capability(*mutex)));
+int pthread_mutex_unlock(pthread_mutex_t *mutex) __attribute__((release_capability(*mutex)));
+#else
+#define AJF_GUARDED_BY(lock)
+#define AJF_RELEASES(lock)
+#define AJF_NOT_ANALYSED
+#endif
+
 #define AJF_NS_PER_S UINT64_C(1000000000)
 #define AJF_NS_PER_MS UINT64_C(1000000)
 #define AJF_NS_PER_US UINT64_C(1000)

@@ -19,14 +19,15 @@
 #include <stdint.h>
 
 #include "base/list.h"
+#include "base/sync.h"
 
 struct ajf;
 
 struct ajf_notify {
     pthread_mutex_t lock;
     pthread_cond_t wake;
-    struct ajf_list queue; /* lock */
-    bool stopping, started; /* lock */
+    struct ajf_list queue AJF_GUARDED_BY(lock);
+    bool stopping AJF_GUARDED_BY(lock), started AJF_GUARDED_BY(lock);
     pthread_t thread;
     struct ajf *m;
 };

@@ -26,20 +26,21 @@
 #include <stdint.h>
 
 #include "base/list.h"
+#include "base/sync.h"
 
 struct ajf;
 
 struct ajf_pool {
     pthread_mutex_t lock;
     pthread_cond_t ended_cond;
-    struct ajf_list alive, dead; /* lock; struct worker */
-    uint32_t n_alive, n_idle, n_started; /* lock */
-    bool stopping;               /* lock */
+    struct ajf_list alive AJF_GUARDED_BY(lock), dead AJF_GUARDED_BY(lock); /* struct worker */
+    uint32_t n_alive AJF_GUARDED_BY(lock), n_idle AJF_GUARDED_BY(lock), n_started AJF_GUARDED_BY(lock);
+    bool stopping AJF_GUARDED_BY(lock);
     uint64_t busy_poll_ns;       /* constant; 0 where there is one processor, which the caller needs */
-    uint64_t done_ns;            /* lock; when the last request had been served */
-    uint32_t brisk;              /* lock; how many in turn came soon after that */
+    uint64_t done_ns AJF_GUARDED_BY(lock); /* when the last request had been served */
+    uint32_t brisk AJF_GUARDED_BY(lock); /* how many in turn came soon after that */
     atomic_bool looking;         /* a worker is */
-    bool ended;                  /* lock; no thread reads requests any more */
+    bool ended AJF_GUARDED_BY(lock); /* no thread reads requests any more */
     struct ajf *m;
 };
 

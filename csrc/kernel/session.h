@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/sync.h"
 #include "kernel/fuse.h"
 
 struct ajf;
@@ -30,7 +31,7 @@ struct ajf_session {
     _Atomic size_t most_spliced; /* bytes of the largest READ that may be spliced (lent.h); 0 = none may */
     pthread_mutex_t lock;
     pthread_cond_t ready;
-    bool initialised, over;    /* lock */
+    bool initialised AJF_GUARDED_BY(lock), over AJF_GUARDED_BY(lock);
 };
 
 void ajf_session_init(struct ajf_session *s);

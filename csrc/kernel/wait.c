@@ -216,7 +216,7 @@ static struct ajf_wait *find_locked(struct ajf_waits *t, const struct suspect *s
 }
 
 /* Takes the requests whose callers are being killed. Gives the lock back meanwhile. */
-static void look_up_locked(struct ajf_waits *t, struct ajf_list *ret_killed)
+AJF_NOT_ANALYSED static void look_up_locked(struct ajf_waits *t, struct ajf_list *ret_killed)
 {
     AJF_HELD(&t->lock);
     struct suspect suspects[AJF_WAIT_ASKED];
@@ -336,7 +336,9 @@ static void *run(void *arg)
 int ajf_waits_start(struct ajf_waits *t)
 {
     int err = pthread_create(&t->thread, NULL, run, t);
+    pthread_mutex_lock(&t->lock);
     t->thread_started = !err;
+    pthread_mutex_unlock(&t->lock);
     return -err;
 }
 

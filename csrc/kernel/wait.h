@@ -66,13 +66,13 @@ struct ajf_wait {
 struct ajf_waits {
     pthread_mutex_t lock;
     pthread_cond_t wake;
-    struct ajf_list bucket[AJF_WAIT_BUCKETS];    /* lock; hash of the request pointer */
-    struct ajf_list by_age[AJF_WAIT_CLASSES];    /* lock; oldest first = next deadline first */
+    struct ajf_list bucket[AJF_WAIT_BUCKETS] AJF_GUARDED_BY(lock); /* hash of the request pointer */
+    struct ajf_list by_age[AJF_WAIT_CLASSES] AJF_GUARDED_BY(lock); /* oldest first = next deadline first */
     uint64_t timeout_ns[AJF_WAIT_CLASSES];       /* 0 = none */
-    struct ajf_list interrupted;                 /* lock; parked requests that saw an interrupt, by when they were asked */
-    uint64_t parked;                             /* lock; requests so far */
-    size_t unanswered;                           /* lock; parked, or taken and being answered */
-    bool stopping, thread_started;               /* lock */
+    struct ajf_list interrupted AJF_GUARDED_BY(lock); /* parked requests that saw an interrupt, by when they were asked */
+    uint64_t parked AJF_GUARDED_BY(lock); /* requests so far */
+    size_t unanswered AJF_GUARDED_BY(lock); /* parked, or taken and being answered */
+    bool stopping AJF_GUARDED_BY(lock), thread_started AJF_GUARDED_BY(lock);
     struct ajf_alarm *alarm;                     /* constant once started; or NULL */
     pthread_t thread;
     struct ajf *m;

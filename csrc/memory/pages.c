@@ -39,7 +39,7 @@ static uint64_t max_u64(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
-int ajf_cache_init(struct ajf_cache *c, const struct ajf_options *o, const struct ajf_cache_owner *owner,
+AJF_NOT_ANALYSED int ajf_cache_init(struct ajf_cache *c, const struct ajf_options *o, const struct ajf_cache_owner *owner,
                    struct ajf_stats *stats)
 {
     memset(c, 0, sizeof *c);
@@ -70,7 +70,7 @@ int ajf_cache_init(struct ajf_cache *c, const struct ajf_options *o, const struc
     return 0;
 }
 
-void ajf_cache_done(struct ajf_cache *c)
+AJF_NOT_ANALYSED void ajf_cache_done(struct ajf_cache *c)
 {
     if (c->chunks)
         ajf_memfile_done(&c->slab);

@@ -97,25 +97,26 @@ struct ajf_cache {
     pthread_mutex_t lock;
     struct ajf_store store;
     const struct ajf_cache_owner *owner;
-    struct ajf_order order;  /* lock */
-    uint64_t used, limit, overflow; /* lock; bytes */
-    uint64_t shelved;        /* lock; of `used`, bytes of files that are open in passthrough */
+    struct ajf_order order AJF_GUARDED_BY(lock);
+    uint64_t used AJF_GUARDED_BY(lock); /* bytes */
+    uint64_t limit, overflow;           /* constant; bytes */
+    uint64_t shelved AJF_GUARDED_BY(lock); /* of `used`, bytes of files that are open in passthrough */
     uint64_t page_bytes;     /* unit of eviction */
     uint64_t fetch_bytes;    /* longest READ fetch */
     uint64_t slab_limit;     /* files up to this size go to the slab */
     bool transient;
-    struct ajf_frames frames; /* lock */
+    struct ajf_frames frames AJF_GUARDED_BY(lock);
     struct ajf_alarm rest;    /* when to call ajf_cache_rest; set under the lock */
-    uint64_t rests_ns;        /* lock; AJF_RESTS_NS, but in tests */
-    struct ajf_trash trash;  /* lock */
-    struct ajf_descriptors descriptors; /* lock */
-    uint64_t backed;         /* lock; files of memory, which have one each */
+    uint64_t rests_ns AJF_GUARDED_BY(lock); /* AJF_RESTS_NS, but in tests */
+    struct ajf_trash trash AJF_GUARDED_BY(lock);
+    struct ajf_descriptors descriptors AJF_GUARDED_BY(lock);
+    uint64_t backed AJF_GUARDED_BY(lock); /* files of memory, which have one each */
     /* the slab */
-    struct ajf_memfile slab;  /* lock */
-    struct ajf_page *chunks; /* lock */
+    struct ajf_memfile slab; /* made under the lock, once */
+    struct ajf_page *chunks AJF_GUARDED_BY(lock);
     size_t n_chunks, chunks_used;
-    struct ajf_list free_chunks; /* lock */
-    struct ajf_page *open_chunk; /* lock; being filled */
+    struct ajf_list free_chunks AJF_GUARDED_BY(lock);
+    struct ajf_page *open_chunk AJF_GUARDED_BY(lock); /* being filled */
     struct ajf_stats *stats;
 };
 
@@ -125,7 +126,7 @@ void ajf_cache_done(struct ajf_cache *c);
 
 /* Gives cache->lock back, then disposes of what was thrown away under it, which may take long: the last thing that a
  * thread does with it, holding nothing else that others wait for. */
-void ajf_cache_unlock(struct ajf_cache *c);
+void ajf_cache_unlock(struct ajf_cache *c) AJF_RELEASES(c->lock);
 
 /*
  * How much makes way in a transient window. AHEAD: prefetch has half of it, and nothing that is awaited goes for it.

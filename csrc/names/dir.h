@@ -31,6 +31,7 @@
 #include <pthread.h>
 
 #include "base/list.h"
+#include "base/sync.h"
 #include "base/types.h"
 #include "names/inode.h"
 #include "names/listing.h"
@@ -61,18 +62,18 @@ typedef void (*ajf_dirs_tell)(struct ajf *m, uint64_t parent, const char *name, 
 
 struct ajf_dirs {
     pthread_mutex_t lock;
-    struct ajf_list bucket[AJF_DIR_BUCKETS]; /* lock; by nodeid */
-    struct ajf_list seats[AJF_DIR_BUCKETS];  /* lock; by nodeid */
-    struct ajf_list by_age;                  /* lock; current ones, oldest first */
-    struct ajf_list held;                    /* lock; the others that have contents, that which was read longest ago first */
-    uint64_t bytes;                          /* lock; of the contents of all, */
-    uint64_t kept_bytes;                     /* lock; and of those that are current */
+    struct ajf_list bucket[AJF_DIR_BUCKETS] AJF_GUARDED_BY(lock); /* by nodeid */
+    struct ajf_list seats[AJF_DIR_BUCKETS] AJF_GUARDED_BY(lock); /* by nodeid */
+    struct ajf_list by_age AJF_GUARDED_BY(lock); /* current ones, oldest first */
+    struct ajf_list held AJF_GUARDED_BY(lock); /* the others that have contents, that which was read longest ago first */
+    uint64_t bytes AJF_GUARDED_BY(lock); /* of the contents of all, */
+    uint64_t kept_bytes AJF_GUARDED_BY(lock); /* and of those that are current */
     uint64_t most;                           /* of these, and of the others */
-    uint64_t told_ns;                        /* lock; when the log was told that some were given up, last */
-    uint32_t next_id, next_token;            /* lock; never 0 */
-    uint64_t dropped_ns;                     /* lock; when a snapshot turned out to be out of date, whichever */
-    uint64_t forgotten_ns;                   /* lock; when all that was known of some directories was to be forgotten */
-    bool closed;                             /* lock; the connection is gone */
+    uint64_t told_ns AJF_GUARDED_BY(lock); /* when the log was told that some were given up, last */
+    uint32_t next_id AJF_GUARDED_BY(lock), next_token AJF_GUARDED_BY(lock); /* never 0 */
+    uint64_t dropped_ns AJF_GUARDED_BY(lock); /* when a snapshot turned out to be out of date, whichever */
+    uint64_t forgotten_ns AJF_GUARDED_BY(lock); /* when all that was known of some directories was to be forgotten */
+    bool closed AJF_GUARDED_BY(lock); /* the connection is gone */
     ajf_dirs_tell tell;                      /* constant */
 };
 

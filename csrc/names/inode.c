@@ -26,7 +26,7 @@ static uint32_t hash_name(uint64_t parent, const char *name, size_t len)
     return (uint32_t)(h ^ h >> 32);
 }
 
-int ajf_inodes_init(struct ajf_inodes *t, struct ajf_stats *stats)
+AJF_NOT_ANALYSED int ajf_inodes_init(struct ajf_inodes *t, struct ajf_stats *stats)
 {
     memset(t, 0, sizeof *t);
     t->n_buckets = FIRST_BUCKETS;
@@ -69,7 +69,7 @@ void ajf_inodes_sweep(struct ajf_inodes *t)
     pthread_mutex_unlock(&t->lock);
 }
 
-void ajf_inodes_done(struct ajf_inodes *t)
+AJF_NOT_ANALYSED void ajf_inodes_done(struct ajf_inodes *t)
 {
     ajf_arena_done(&t->names);
     ajf_arena_done(&t->records);
@@ -82,6 +82,7 @@ void ajf_inodes_done(struct ajf_inodes *t)
 
 static uint32_t *bucket(struct ajf_inodes *t, uint64_t parent, const char *name, size_t len)
 {
+    AJF_HELD(&t->lock);
     return &t->buckets[hash_name(parent, name, len) & (t->n_buckets - 1)];
 }
 
@@ -534,6 +535,14 @@ void ajf_inode_unref(struct ajf_inodes *t, uint64_t nodeid)
     ajf_inode_at(t, nodeid)->refs--;
     release_locked(t, nodeid);
     pthread_mutex_unlock(&t->lock);
+}
+
+uint64_t ajf_inodes_end(struct ajf_inodes *t)
+{
+    pthread_mutex_lock(&t->lock);
+    uint64_t end = t->used;
+    pthread_mutex_unlock(&t->lock);
+    return end;
 }
 
 uint64_t ajf_inode_count(struct ajf_inodes *t)

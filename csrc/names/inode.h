@@ -28,6 +28,7 @@
 
 #include "base/arena.h"
 #include "base/stats.h"
+#include "base/sync.h"
 #include "base/types.h"
 #include "names/inode_numbers.h"
 
@@ -66,17 +67,17 @@ struct ajf_inode {
 struct ajf_inodes {
     pthread_mutex_t lock;
     struct ajf_arena records, names;
-    uint32_t used;      /* lock; records ever taken (next fresh index) */
-    uint32_t free_head; /* lock; chain through hash_next */
-    uint32_t name_used; /* lock; units of 16 bytes */
-    uint32_t name_free[17]; /* lock; free runs by length in units */
-    uint32_t *buckets;  /* lock */
-    uint32_t n_buckets, n_hashed; /* lock */
-    uint32_t negative[AJF_INODE_NEGATIVES], negative_at; /* lock; ring of negative records, oldest next */
-    struct ajf_numbers numbers; /* lock */
+    uint32_t used AJF_GUARDED_BY(lock); /* records ever taken (next fresh index) */
+    uint32_t free_head AJF_GUARDED_BY(lock); /* chain through hash_next */
+    uint32_t name_used AJF_GUARDED_BY(lock); /* units of 16 bytes */
+    uint32_t name_free[17] AJF_GUARDED_BY(lock); /* free runs by length in units */
+    uint32_t *buckets AJF_GUARDED_BY(lock);
+    uint32_t n_buckets AJF_GUARDED_BY(lock), n_hashed AJF_GUARDED_BY(lock);
+    uint32_t negative[AJF_INODE_NEGATIVES] AJF_GUARDED_BY(lock), negative_at AJF_GUARDED_BY(lock); /* ring of negative records, oldest next */
+    struct ajf_numbers numbers AJF_GUARDED_BY(lock);
     uint64_t number_mask;       /* of hashes; tests make them collide */
-    uint32_t n_displaced;       /* lock; records whose number was another's by its hash */
-    bool swept;                 /* lock */
+    uint32_t n_displaced AJF_GUARDED_BY(lock); /* records whose number was another's by its hash */
+    bool swept AJF_GUARDED_BY(lock);
     struct ajf_stats *stats;
 };
 
@@ -187,13 +188,17 @@ uint64_t ajf_inode_resolve(struct ajf_inodes *t, const char *path, size_t len);
 
 /*
  * Knowledge of record `nodeid` counts no longer, if a name leads to it and it is `top` or lies below: returns
- * whether, and parent and name (AJF_NAME_MAX bytes; length 0: it is the root). Any index below t->used may be asked.
+ * whether, and parent and name (AJF_NAME_MAX bytes; length 0: it is the root). Any index below ajf_inodes_end may be
+ * asked.
  */
 bool ajf_inode_expire_below(struct ajf_inodes *t, uint64_t nodeid, uint64_t top, uint64_t *ret_parent, char *ret_name,
                             size_t *ret_len);
 
 /* Path from the root ("/", "/a/b"), with `name` appended when it is not NULL; malloc'ed, NULL when out of memory. */
 char *ajf_inode_path(struct ajf_inodes *t, uint64_t nodeid, const char *name, size_t len);
+
+/* All indices that were ever used are below it. */
+uint64_t ajf_inodes_end(struct ajf_inodes *t);
 
 /* Records alive, the root not counted. */
 uint64_t ajf_inode_count(struct ajf_inodes *t);

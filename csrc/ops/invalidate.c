@@ -24,7 +24,7 @@ static void forget(struct ajf *m, uint64_t top, enum what what)
     uint64_t parent;
     size_t len;
     char name[AJF_NAME_MAX];
-    for (uint64_t n = AJF_ROOT; n < m->inodes.used; n++) {
+    for (uint64_t n = AJF_ROOT, end = ajf_inodes_end(&m->inodes); n < end; n++) {
         if (!ajf_inode_expire_below(&m->inodes, n, top, &parent, name, &len))
             continue;
         if (what == LISTINGS)

@@ -9,7 +9,7 @@
 #include "base/sync.h"
 #include "mount.h"
 
-void ajf_queue_init(struct ajf_queue *q, const struct ajf_options *o)
+AJF_NOT_ANALYSED void ajf_queue_init(struct ajf_queue *q, const struct ajf_options *o)
 {
     pthread_mutex_init(&q->lock, NULL);
     ajf_cond_init(&q->ready);
@@ -143,11 +143,13 @@ static uint32_t room(uint32_t most, uint32_t used)
 
 static uint32_t running_early(const struct ajf_queue *q)
 {
+    AJF_HELD(&q->lock);
     return q->running[AJF_LANE_PREFETCH] + q->running[AJF_LANE_AHEAD];
 }
 
 static uint32_t running_data(const struct ajf_queue *q)
 {
+    AJF_HELD(&q->lock);
     return q->running[AJF_LANE_DEMAND] + running_early(q);
 }
 

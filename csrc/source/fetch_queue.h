@@ -25,6 +25,7 @@
 #include "base/list.h"
 #include "base/options.h"
 #include "base/stats.h"
+#include "base/sync.h"
 #include "source/fetch.h"
 
 struct ajf;
@@ -91,13 +92,13 @@ struct ajf_fetch {
 struct ajf_queue {
     pthread_mutex_t lock;
     pthread_cond_t ready;
-    struct ajf_list metadata;         /* lock; fetches */
-    struct ajf_list files[AJF_LANES]; /* lock; files with pending fetches of a lane */
-    uint32_t queued[AJF_LANES];       /* lock */
-    uint32_t running[AJF_LANES];      /* lock */
-    uint32_t waiting;                 /* lock; threads in ajf_fetch_next */
+    struct ajf_list metadata AJF_GUARDED_BY(lock); /* fetches */
+    struct ajf_list files[AJF_LANES] AJF_GUARDED_BY(lock); /* files with pending fetches of a lane */
+    uint32_t queued[AJF_LANES] AJF_GUARDED_BY(lock);
+    uint32_t running[AJF_LANES] AJF_GUARDED_BY(lock);
+    uint32_t waiting AJF_GUARDED_BY(lock); /* threads in ajf_fetch_next */
     uint32_t max_all, max_data, max_prefetch, max_ahead, max_file;
-    bool stopped;                     /* lock */
+    bool stopped AJF_GUARDED_BY(lock);
 };
 
 void ajf_queue_init(struct ajf_queue *q, const struct ajf_options *o);
