@@ -17,7 +17,7 @@ struct ajf_alarm;
 struct ajf_alarm {
     _Atomic uint64_t at_ns;                    /* monotonic; AJF_FOREVER: it is put off */
     void (*ring)(struct ajf *m);               /* constant; sets it anew, or puts it off */
-    void (*nudge)(void *watcher);              /* constant once watched: the watcher looks anew until when it may sleep */
+    void (*nudge)(void *watcher);              /* constant once watched: the watcher looks anew how long it may sleep */
     void *watcher;
 };
 

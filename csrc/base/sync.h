@@ -15,8 +15,8 @@
 
 /*
  * For clang's analysis of locks (make c-locks): the lock of a field, and a function that gives a lock back. AJF_HELD
- * (check.h) marks functions that are called with a lock. AJF_NOT_ANALYSED marks functions that make or end a thing, when
- * no other thread knows it, and those that give a lock back for a while.
+ * (check.h) marks functions that are called with a lock. AJF_NOT_ANALYSED marks functions that make or end a thing,
+ * when no other thread knows it, and those that give a lock back for a while.
  */
 #ifdef __clang__
 #define AJF_GUARDED_BY(lock) __attribute__((guarded_by(lock)))

@@ -109,7 +109,8 @@ static ssize_t read_extents(const struct ajf_extent *extents, size_t n, uint8_t 
     return (ssize_t)done;
 }
 
-void ajf_lent_copy(struct ajf *m, const struct ajf_request *req, const struct ajf_file *file, size_t size, uint64_t offset)
+void ajf_lent_copy(struct ajf *m, const struct ajf_request *req, const struct ajf_file *file, size_t size,
+                   uint64_t offset)
 {
     size = clamp(file, size, offset);
     uint8_t *buffer = scratch(m, size);
@@ -205,7 +206,8 @@ static bool put_range(const struct ajf_file *file, int pipe, size_t size, uint64
     return !size;
 }
 
-void ajf_lent_reply(struct ajf *m, const struct ajf_request *req, const struct ajf_file *file, size_t size, uint64_t offset)
+void ajf_lent_reply(struct ajf *m, const struct ajf_request *req, const struct ajf_file *file, size_t size,
+                    uint64_t offset)
 {
     size_t length = clamp(file, size, offset);
     struct tools *t = pipe_for(m, length);

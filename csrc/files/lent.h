@@ -24,9 +24,11 @@ void ajf_lent_tools_free(void *tools);
 size_t ajf_lent_most_spliced(void);
 
 /* Answers the request, spliced if it can be. On a worker: pipes stay, ours and libfuse's, until that thread ends. */
-void ajf_lent_reply(struct ajf *m, const struct ajf_request *req, const struct ajf_file *file, size_t size, uint64_t offset);
+void ajf_lent_reply(struct ajf *m, const struct ajf_request *req, const struct ajf_file *file, size_t size,
+                    uint64_t offset);
 
 /* The same on any thread, copied. */
-void ajf_lent_copy(struct ajf *m, const struct ajf_request *req, const struct ajf_file *file, size_t size, uint64_t offset);
+void ajf_lent_copy(struct ajf *m, const struct ajf_request *req, const struct ajf_file *file, size_t size,
+                   uint64_t offset);
 
 #endif

@@ -151,8 +151,8 @@ void ajf_reply_pipe(struct ajf *m, const struct ajf_request *req, int pipe, size
     written(m, req, (long)n);
 }
 
-void ajf_reply_names(struct ajf *m, const struct ajf_request *req, const char *packed, size_t n, const uint64_t *nodeids,
-                     size_t n_nodeids)
+void ajf_reply_names(struct ajf *m, const struct ajf_request *req, const char *packed, size_t n,
+                     const uint64_t *nodeids, size_t n_nodeids)
 {
     if (fuse_reply_buf(req->fuse, packed, n) < 0)
         undo_lookups(m, nodeids, n_nodeids);

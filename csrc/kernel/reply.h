@@ -2,8 +2,8 @@
 /*
  * reply.h - the one way out: every answer to a request of the kernel is written here.
  *
- * So each is timed, from when a worker took it to when its answer was written, whether it was parked between or not; one
- * that was slow is logged; and what the kernel did not take is taken back: the look-ups and the open that it carries.
+ * So each is timed, from when a worker took it to when its answer was written, whether it was parked between or not;
+ * one that was slow is logged; and what the kernel did not take is taken back: the look-ups and the open that it carries.
  *
  * An answer ends the request: its `fuse` is gone afterwards.
  *
@@ -47,7 +47,7 @@ void ajf_reply_err(struct ajf *m, const struct ajf_request *req, int err);
 void ajf_reply_refuse(fuse_req_t fuse, int err);
 /* To FORGET, which is answered by nothing. */
 void ajf_reply_none(const struct ajf_request *req);
-/* LOOKUP: the record and the look-up that the view carries; or there is no such name, and will be none until expires_ns. */
+/* LOOKUP: the record and the look-up that the view carries; or there is no such name, and none until expires_ns. */
 void ajf_reply_entry(struct ajf *m, const struct ajf_request *req, const struct ajf_inode_view *v);
 void ajf_reply_negative(struct ajf *m, const struct ajf_request *req, uint64_t expires_ns);
 void ajf_reply_attr(struct ajf *m, const struct ajf_request *req, const struct ajf_inode_view *v);
@@ -57,8 +57,8 @@ void ajf_reply_bytes(struct ajf *m, const struct ajf_request *req, const void *b
 /* READ, out of a pipe that `n` bytes lie in. */
 void ajf_reply_pipe(struct ajf *m, const struct ajf_request *req, int pipe, size_t n);
 /* READDIR(PLUS): with a look-up of each of these records. */
-void ajf_reply_names(struct ajf *m, const struct ajf_request *req, const char *packed, size_t n, const uint64_t *nodeids,
-                     size_t n_nodeids);
+void ajf_reply_names(struct ajf *m, const struct ajf_request *req, const char *packed, size_t n,
+                     const uint64_t *nodeids, size_t n_nodeids);
 void ajf_reply_statfs(struct ajf *m, const struct ajf_request *req, const struct statvfs *st);
 void ajf_reply_ioctl(struct ajf *m, const struct ajf_request *req);
 

@@ -39,8 +39,8 @@ static uint64_t max_u64(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
-AJF_NOT_ANALYSED int ajf_cache_init(struct ajf_cache *c, const struct ajf_options *o, const struct ajf_cache_owner *owner,
-                   struct ajf_stats *stats)
+AJF_NOT_ANALYSED int ajf_cache_init(struct ajf_cache *c, const struct ajf_options *o,
+                                    const struct ajf_cache_owner *owner, struct ajf_stats *stats)
 {
     memset(c, 0, sizeof *c);
     c->owner = owner;

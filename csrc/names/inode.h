@@ -73,7 +73,8 @@ struct ajf_inodes {
     uint32_t name_free[17] AJF_GUARDED_BY(lock); /* free runs by length in units */
     uint32_t *buckets AJF_GUARDED_BY(lock);
     uint32_t n_buckets AJF_GUARDED_BY(lock), n_hashed AJF_GUARDED_BY(lock);
-    uint32_t negative[AJF_INODE_NEGATIVES] AJF_GUARDED_BY(lock), negative_at AJF_GUARDED_BY(lock); /* ring of negative records, oldest next */
+    uint32_t negative[AJF_INODE_NEGATIVES] AJF_GUARDED_BY(lock); /* ring of negative records, */
+    uint32_t negative_at AJF_GUARDED_BY(lock);                   /* the oldest next */
     struct ajf_numbers numbers AJF_GUARDED_BY(lock);
     uint64_t number_mask;       /* of hashes; tests make them collide */
     uint32_t n_displaced AJF_GUARDED_BY(lock); /* records whose number was another's by its hash */

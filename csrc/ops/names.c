@@ -246,8 +246,8 @@ void ajf_names_getattr(struct ajf *m, const struct ajf_request *req, uint64_t no
     }
 }
 
-void ajf_names_confirm(struct ajf *m, const struct ajf_request *req, const struct ajf_inode_view *v, const struct fuse_file_info *fi,
-                       ajf_names_then open)
+void ajf_names_confirm(struct ajf *m, const struct ajf_request *req, const struct ajf_inode_view *v,
+                       const struct fuse_file_info *fi, ajf_names_then open)
 {
     struct ajf_call *call = call_new(m, req);
     if (!call)

@@ -30,7 +30,8 @@ struct ajf_ask {
 };
 
 /* Goes on with an OPEN. */
-typedef void (*ajf_names_then)(struct ajf *m, const struct ajf_request *req, uint64_t nodeid, const struct fuse_file_info *fi);
+typedef void (*ajf_names_then)(struct ajf *m, const struct ajf_request *req, uint64_t nodeid,
+                               const struct fuse_file_info *fi);
 
 /* A parked request about a name, or about attributes. */
 struct ajf_call {

@@ -59,8 +59,8 @@ static void drop_open(struct ajf *m, struct ajf_wait *w, int err)
     free(call);
 }
 
-static int park_open_locked(struct ajf *m, struct ajf_file *file, const struct ajf_request *req, const struct fuse_file_info *fi,
-                            enum ajf_wait_class class)
+static int park_open_locked(struct ajf *m, struct ajf_file *file, const struct ajf_request *req,
+                            const struct fuse_file_info *fi, enum ajf_wait_class class)
 {
     AJF_HELD(&m->cache.lock);
     struct ajf_opener *call = calloc(1, sizeof *call);
@@ -89,8 +89,8 @@ static bool is_unproved(const struct ajf_file *file, const struct ajf_inode_view
 }
 
 /* Parks until they are there. */
-static int prove_locked(struct ajf *m, struct ajf_file *file, const struct ajf_request *req, const struct fuse_file_info *fi,
-                        bool *ret_noted)
+static int prove_locked(struct ajf *m, struct ajf_file *file, const struct ajf_request *req,
+                        const struct fuse_file_info *fi, bool *ret_noted)
 {
     AJF_HELD(&m->cache.lock);
     int err = park_open_locked(m, file, req, fi, AJF_WAIT_DATA);
@@ -108,9 +108,11 @@ static bool is_unconfirmed(const struct ajf *m, const struct ajf_file *file, uin
     return m->confirms_opens && uid && uid != file->asker;
 }
 
-static void open_confirmed(struct ajf *m, const struct ajf_request *req, uint64_t nodeid, const struct fuse_file_info *fi);
+static void open_confirmed(struct ajf *m, const struct ajf_request *req, uint64_t nodeid,
+                           const struct fuse_file_info *fi);
 
-static void open_file(struct ajf *m, const struct ajf_request *req, uint64_t nodeid, const struct fuse_file_info *fi, bool confirmed)
+static void open_file(struct ajf *m, const struct ajf_request *req, uint64_t nodeid, const struct fuse_file_info *fi,
+                      bool confirmed)
 {
     struct ajf_inode_view v;
     struct ajf_file *file = NULL;
@@ -143,7 +145,8 @@ static void open_file(struct ajf *m, const struct ajf_request *req, uint64_t nod
         ajf_ahead_note(m, nodeid);
 }
 
-static void open_confirmed(struct ajf *m, const struct ajf_request *req, uint64_t nodeid, const struct fuse_file_info *fi)
+static void open_confirmed(struct ajf *m, const struct ajf_request *req, uint64_t nodeid,
+                           const struct fuse_file_info *fi)
 {
     open_file(m, req, nodeid, fi, true);
 }

@@ -27,7 +27,8 @@ static void drop_read(struct ajf *m, struct ajf_wait *w, int err)
     free(r);
 }
 
-static int park_locked(struct ajf *m, struct ajf_file *file, const struct ajf_request *req, uint64_t offset, size_t length)
+static int park_locked(struct ajf *m, struct ajf_file *file, const struct ajf_request *req, uint64_t offset,
+                       size_t length)
 {
     AJF_HELD(&m->cache.lock);
     struct ajf_read *r = calloc(1, sizeof *r);

@@ -15,8 +15,9 @@
 
 /*
  * Lists a local directory for a source that lends files: the open directory `dirfd` is read from its start and each
- * entry is lstat'ed; one that cannot be is listed with its type alone. Skips ".", "..", sockets, devices and FIFOs, and directories of device `hide_dev` (the mount
- * itself, when it lies inside the directory it shows; found without sending it a request; 0 hides nothing).
+ * entry is lstat'ed; one that cannot be is listed with its type alone. Skips ".", "..", sockets, devices and FIFOs, and
+ * directories of device `hide_dev` (the mount itself, when it lies inside the directory it shows; found without sending
+ * it a request; 0 hides nothing).
  * `pin_contents`: version = hash of (device, inode, size, mtime, ctime), else of (device, inode) alone, which is the
  * identity of a file that is lent and may be written in place. Inode numbers are those of device `home_dev`, the root's;
  * what lies on another device gets a hash of (device, inode).
