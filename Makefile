@@ -170,7 +170,7 @@ LOCKS := .venv/bin/clang-tidy --quiet --warnings-as-errors=* --checks=-*,bugpron
 
 c-locks: .venv/.dev
 	@libfuse=$$(scripts/ensure-libfuse)
-	flags="-std=gnu11 $$(grep '^-D' csrc/cflags) -DAJF_LIBFUSE_STATIC=1 -Icsrc -I$$libfuse/include/fuse3 -Wno-everything -Wthread-safety-analysis"
+	flags="-std=gnu11 -DAJF_ANALYSIS $$(grep '^-D' csrc/cflags) -DAJF_LIBFUSE_STATIC=1 -Icsrc -I$$libfuse/include/fuse3 -Wno-everything -Wthread-safety-analysis"
 	printf '%s\n' $(CSRC) | xargs -n 1 -P $(shell nproc) sh -c '$(LOCKS) "$$@" -- '"$$flags" sh
 	if $(LOCKS) tests/c/planted/lock.c -- $$flags >/dev/null 2>&1; then
 		echo "c-locks: the planted mistake was not reported"

@@ -21,8 +21,13 @@ COMPOSITION = "mount.h"
 
 def code_of(path: Path) -> str:
     """The text of a C file without comments; of strings only the names of included files are left."""
-    text = re.sub(r"/\*.*?\*/|//[^\n]*", "", path.read_text(), flags=re.DOTALL)
-    return re.sub(r'(?m)^(?!#include)(.*)"(?:[^"\\\n]|\\.)*"', r'\1""', text)
+    token = r'(?P<include>^#include[^\n]*)|"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)+\'|/\*.*?\*/|//[^\n]*'
+    return re.sub(
+        token,
+        lambda m: m["include"] or ("" if m[0][0] == "/" else '""'),
+        path.read_text(),
+        flags=re.DOTALL | re.MULTILINE,
+    )
 
 
 FILES = {str(path.relative_to(CSRC)): code_of(path) for path in sorted(CSRC.rglob("*.[ch]"))}
@@ -54,6 +59,7 @@ def definitions(name: str, text: str) -> Iterator[str]:
     yield from re.findall(r"^static inline [\w *]*?\b(ajf_\w+)\(", text, re.MULTILINE)
     yield from (found for found in re.findall(r"^#define (\w+)", text, re.MULTILINE) if not found.endswith("_H"))
     yield from re.findall(r"^(struct ajf_\w+) \{", text, re.MULTILINE)
+    yield from re.findall(r"^typedef .*?\(\*(ajf_\w+)\)", text, re.MULTILINE)
     for kind, constants in re.findall(r"^(enum \w+) \{(.*?)\}", text, re.MULTILINE | re.DOTALL):
         yield kind
         yield from re.findall(r"\bAJF_\w+", constants)
@@ -91,9 +97,13 @@ def arrows() -> dict[tuple[str, str], set[str]]:
     for name, text in FILES.items():
         if name == COMPOSITION:
             continue
-        used = [(module_of(path), path) for path in re.findall(r'#include "(.+\.h)"', text) if path != COMPOSITION]
+        included = [path for mark, path in re.findall(r'#include ([<"])(.+)[>"]', text) if path in FILES or mark == '"']
+        used = [(module_of(path), path) for path in included if path != COMPOSITION and not path.endswith(".def")]
         used += [(owner[what], what) for what in uses(name, text) if what in owner]
-        used += [(fields[field], f"m->{field}") for field in re.findall(r"\bm->(\w+)", text) if field in fields]
+        mounts = "|".join({"m", *re.findall(r"\bstruct ajf \*(?:const )?(\w+)", text)})
+        used += [
+            (fields[field], f"m->{field}") for field in re.findall(rf"\b(?:{mounts})->(\w+)", text) if field in fields
+        ]
         for module, what in used:
             if module != module_of(name):
                 found.setdefault((module_of(name), module), set()).add(what)

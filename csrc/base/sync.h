@@ -14,11 +14,11 @@
 #include <time.h>
 
 /*
- * For clang's analysis of locks (make c-locks): the lock of a field, and a function that gives a lock back. AJF_HELD
- * (check.h) marks functions that are called with a lock. AJF_NOT_ANALYSED marks functions that make or end a thing,
- * when no other thread knows it, and those that give a lock back for a while.
+ * For clang's analysis of locks (make c-locks, which defines AJF_ANALYSIS): the lock of a field, and a function that
+ * gives a lock back. AJF_HELD (check.h) marks functions that are called with a lock. AJF_NOT_ANALYSED marks functions
+ * that make or end a thing, when no other thread knows it, and those that give a lock back for a while.
  */
-#ifdef __clang__
+#ifdef AJF_ANALYSIS
 #define AJF_GUARDED_BY(lock) __attribute__((guarded_by(lock)))
 #define AJF_RELEASES(lock) __attribute__((release_capability(lock)))
 #define AJF_NOT_ANALYSED __attribute__((no_thread_safety_analysis))

@@ -5,7 +5,7 @@
  * A request that cannot be answered at once is *parked*: a struct ajf_wait, embedded in whatever knows how to answer
  * it, enters the table. A thread that wants to answer must first *take* it; ajf_wait_take succeeds exactly once, for
  * the data's arrival, for the death of the caller, for the deadline, or for the end of the session. The taker answers
- * the request and frees the structure. So no two threads ever answer one request, and none is forgotten: the table
+ * the request and frees the structure, in either order. So no two threads ever answer one request, and none is forgotten: the table
  * is what ajf_waits_stop walks.
  *
  * FUSE_INTERRUPT: the kernel sends one for any signal, but a regular file's read is not interruptible by a signal

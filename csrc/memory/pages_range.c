@@ -32,6 +32,8 @@ int ajf_pages_begin(struct ajf_pages *p, const struct ajf_cache *c, uint64_t siz
     p->small = size <= c->slab_limit;
     p->n_granules = ajf_granule_up(size);
     p->n_pages = p->small ? 0 : (size + c->page_bytes - 1) / c->page_bytes;
+    if (p->n_pages > UINT32_MAX) /* struct ajf_page has their numbers in 32 bits */
+        return -ENOMEM;
     p->have = calloc(words, sizeof *p->have); /* of a large file, memory that nobody has touched yet */
     p->claimed = calloc(words, sizeof *p->claimed);
     p->leaves = calloc(p->n_pages / AJF_PAGES_LEAF + 1, sizeof *p->leaves);

@@ -517,6 +517,8 @@ void ajf_inode_forget(struct ajf_inodes *t, uint64_t nodeid, uint64_t nlookup)
     pthread_mutex_lock(&t->lock);
     struct ajf_inode *i = ajf_inode_at(t, nodeid);
     i->nlookup -= nlookup < i->nlookup ? nlookup : i->nlookup;
+    if (!i->nlookup)
+        i->read = false; /* the kernel has none of its bytes any more, though the record may stay */
     release_locked(t, nodeid);
     pthread_mutex_unlock(&t->lock);
 }

@@ -13,7 +13,7 @@
 #include "kernel/reply.h"
 #include "mount.h"
 
-/* The deadline passed, the caller was killed, or the session ends: `w` was answered. */
+/* The deadline passed, the caller was killed, or the session ends: `w` is about to be answered. */
 static void drop_read(struct ajf *m, struct ajf_wait *w, int err)
 {
     struct ajf_read *r = AJF_CONTAINER(w, struct ajf_read, wait);

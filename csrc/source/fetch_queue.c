@@ -285,6 +285,8 @@ static bool begin(struct ajf *m, struct ajf_fetch *f)
     if (!f->path)
         f->path = ajf_inode_path(&m->inodes, f->nodeid, f->name, f->name_len);
     if (!f->path) {
+        ajf_log(&m->log, AJF_LOG_ERROR, "no memory for the path of a fetch%s",
+                f->info.kind == AJF_FETCH_CLOSE ? ": a handle of the source stays open" : "");
         ajf_fetch_fail(f, ENOMEM);
         ajf_fetch_release(f);
         return false;
