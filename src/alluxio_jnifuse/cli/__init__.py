@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from alluxio_jnifuse.cli.words import PROGRAM, UsageError
+from alluxio_jnifuse.cli.words import PROGRAM, UsageError, give_up_output
 from alluxio_jnifuse.config import secrets
 from alluxio_jnifuse.system import locales
 
@@ -69,11 +69,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     if argv is None and any("=" in word or "@" in word for word in arguments):
         secrets.hide_arguments()  # before anything else is imported, which takes ten times as long
+    from alluxio_jnifuse.errors import AlluxioFuseError, in_words
+
+    try:
+        code = _run(arguments)
+        sys.stdout.flush()
+        return code
+    except AlluxioFuseError as error:
+        print(f"{PROGRAM}: {error}", file=sys.stderr)
+    except BrokenPipeError:
+        give_up_output()  # the reader has seen enough
+    except OSError as error:
+        give_up_output()
+        print(f"{PROGRAM}: {in_words(error)}", file=sys.stderr)
+    except KeyboardInterrupt:
+        return 130
+    return 1
+
+
+def _run(arguments: list[str]) -> int:
     if not arguments or arguments[0] not in _COMMANDS:
         return _no_command(arguments)
     command = importlib.import_module(f"{__name__}.{_COMMANDS[arguments[0]]}")
-    from alluxio_jnifuse.errors import AlluxioFuseError, in_words
-
     if "-h" in arguments or "--help" in arguments:
         print(f"{command.USAGE}\nDocuments:", *map(document, _PAGES[arguments[0]]), sep="\n  ")
         return 0
@@ -81,15 +98,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(command.run(arguments[1:]))
     except UsageError as error:
         print(f"{PROGRAM} {arguments[0]}: {error}\n{command.USAGE}", end="", file=sys.stderr)
-    except AlluxioFuseError as error:
-        print(f"{PROGRAM}: {error}", file=sys.stderr)
-    except BrokenPipeError:
-        pass  # the reader has seen enough
-    except OSError as error:
-        print(f"{PROGRAM}: {in_words(error)}", file=sys.stderr)
-    except KeyboardInterrupt:
-        return 130
-    return 1
+        return 1
 
 
 def document(page: str) -> str:

@@ -28,4 +28,9 @@ def say(text: str) -> None:
     try:
         print(text, flush=True)
     except OSError:
-        sys.stdout = open(os.devnull, "w", encoding="ascii", errors="replace")  # noqa: SIM115  (nor to fail at the end)
+        give_up_output()
+
+
+def give_up_output() -> None:
+    """Nothing more can be written there: the interpreter shall not try again at its end, and complain."""
+    sys.stdout = open(os.devnull, "w", encoding="ascii", errors="replace")  # noqa: SIM115  (nor to fail at the end)

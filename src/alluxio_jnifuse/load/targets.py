@@ -58,11 +58,12 @@ def _target(path: str, entries: Sequence[MountEntry], by_device: dict[int, Recor
         raise MountError("a PATH is empty", remedy="name files and directories of a mount")
     resolved = os.path.realpath(path)
     above = [entry for entry in entries if is_beneath(resolved, entry.mountpoint)]
-    entry = max(reversed(above), key=lambda entry: len(entry.mountpoint))  # of several at one place, the top one
-    record = by_device.get(_device(entry))
-    if record is not None:
+    # Of several at one place, the top one. A root made with chroot(2) need not lie on any.
+    entry = max(reversed(above), key=lambda entry: len(entry.mountpoint), default=None)
+    record = by_device.get(_device(entry)) if entry else None
+    if entry and record:
         return Target(resolved, entry.mountpoint, _device(entry), record)
-    if entry.fstype != table.FSTYPE:
+    if not entry or entry.fstype != table.FSTYPE:
         mounts = sorted(record.mountpoint for record in by_device.values())
         there = (
             f"name files and directories beneath {' or '.join(mounts)}"

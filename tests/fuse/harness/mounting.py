@@ -145,8 +145,9 @@ class Mounts:
         self._made: list[Mounted] = []
 
     def environ(self, number: int = 0, **more: str) -> dict[str, str]:
-        """The environment of a command: nothing of Alluxio's but what a test needs."""
-        clean = {name: value for name, value in os.environ.items() if not name.startswith(("ALLUXIO_", "MAX_IDLE"))}
+        """The environment of a command: nothing of Alluxio's but what a test needs, and Python's own ways."""
+        others = ("ALLUXIO_", "MAX_IDLE", "PYTHONUNBUFFERED")
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(others)}
         clean["ALLUXIO_LOGS_DIR"] = str(self.root / f"logs{number}")
         clean["ALLUXIO_CONF_DIR"] = str(self.root)
         clean[ENABLED_BY] = "1"
