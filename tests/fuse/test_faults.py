@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from harness.children import Children
+from harness.children import Children, until
 from harness.mounting import CACHE, Mounted, Mounts
 from harness.readers import MIB, check, check_ranges, errno_of
 from harness.remote import RemoteSource
@@ -191,7 +191,7 @@ def test_answers_that_are_malformed(
     """An answer that is malformed is EIO and a line in the log, and the next one is taken."""
     source.act(kind, *action)
     assert children.run(ask, mounted, kind) == errno.EIO
-    assert mounted.lines("ERROR")
+    until(lambda: mounted.lines("ERROR"), "a line in the log", 60.0)  # the core refuses the answer, then Python is told
     source.release(kind)
     served(mounted, children)
 
