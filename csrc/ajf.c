@@ -19,6 +19,8 @@
 #include "ops/invalidate.h"
 #include "ops/open.h"
 
+#define DISPOSE_MS 1000 /* for lent files to be closed in, at least, when all ends */
+
 static int check(const struct ajf_options *o)
 {
     bool sane = o->max_threads >= 1 && o->max_idle_threads >= 1 && o->max_threads >= o->max_idle_threads &&
@@ -133,7 +135,7 @@ int ajf_wait_end(struct ajf *m, int timeout_ms)
 }
 
 /* The connection is gone: no RELEASE and no FORGET will come any more. */
-static void drop_state(struct ajf *m)
+static int drop_state(struct ajf *m, uint64_t deadline_ns)
 {
     pthread_mutex_lock(&m->cache.lock);
     for (uint64_t n = AJF_ROOT, end = ajf_inodes_end(&m->inodes); n < end; n++) {
@@ -149,9 +151,12 @@ static void drop_state(struct ajf *m)
         ajf_file_retire_locked(m, file);
     }
     ajf_cache_close_slab_locked(&m->cache);
+    struct ajf_waste *waste = ajf_trash_take(&m->cache.trash);
     ajf_cache_unlock(&m->cache);
     ajf_dirs_clear(m);
     ajf_inodes_sweep(&m->inodes);
+    uint64_t least = ajf_deadline_ns(DISPOSE_MS); /* others may have used up the time */
+    return ajf_trash_dispose_until(waste, deadline_ns > least ? deadline_ns : least);
 }
 
 int ajf_stop(struct ajf *m, int timeout_ms)
@@ -170,7 +175,7 @@ int ajf_stop(struct ajf *m, int timeout_ms)
     ajf_queue_stop(&m->queue);
     if (!m->stuck) {
         ajf_session_close(m);
-        drop_state(m);
+        m->stuck = drop_state(m, deadline) < 0;
         ajf_queue_clear(&m->queue);
     }
     ajf_log_stop(&m->log);

@@ -80,8 +80,8 @@ int ajf_wait_end(struct ajf *m, int timeout_ms);
  * (their buffer is writable) until they are ended; ajf_free waits for none of them, so end them first.
  *
  * -ETIMEDOUT: after timeout_ms (negative: for ever) a worker is still in a call that does not come back, as of a lent
- * file of a network that is silent. The mount has ended all the same; that thread, and what it may use, is left to the
- * end of the process.
+ * file of a network that is silent; or such a file is still being closed, for which there is a second at least. The
+ * mount has ended all the same; that thread, and what it may use, is left to the end of the process.
  */
 int ajf_stop(struct ajf *m, int timeout_ms);
 

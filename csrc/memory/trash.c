@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "memory/trash.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/passthrough.h"
+#include "base/sync.h"
 
 struct ajf_waste {
     struct ajf_waste *next;
@@ -77,4 +79,67 @@ void ajf_trash_dispose(struct ajf_waste *first)
         end(w);
         free(w);
     }
+}
+
+/* What a thread works off while somebody waits for it. Freed by whoever is the last to leave. */
+struct disposal {
+    struct ajf_waste *first; /* the thread's */
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool done, alone; /* lock; all is disposed of; nobody waits any more */
+};
+
+static void disposal_free(struct disposal *d)
+{
+    pthread_cond_destroy(&d->changed);
+    pthread_mutex_destroy(&d->lock);
+    free(d);
+}
+
+static void *work_off(void *arg)
+{
+    struct disposal *d = arg;
+    ajf_trash_dispose(d->first);
+    pthread_mutex_lock(&d->lock);
+    bool alone = d->alone;
+    d->done = true;
+    pthread_cond_signal(&d->changed);
+    pthread_mutex_unlock(&d->lock);
+    if (alone)
+        disposal_free(d);
+    return NULL;
+}
+
+int ajf_trash_dispose_until(struct ajf_waste *first, uint64_t deadline_ns)
+{
+    pthread_t thread;
+    bool more = true;
+    for (struct ajf_waste *w = first; w; w = w->next)
+        ajf_memfile_done(&w->memory);
+    struct disposal *d = first ? malloc(sizeof *d) : NULL;
+    if (!d) {
+        ajf_trash_dispose(first);
+        return 0;
+    }
+    *d = (struct disposal){.first = first};
+    pthread_mutex_init(&d->lock, NULL);
+    ajf_cond_init(&d->changed);
+    if (pthread_create(&thread, NULL, work_off, d)) {
+        ajf_trash_dispose(first);
+        disposal_free(d);
+        return 0;
+    }
+    pthread_mutex_lock(&d->lock);
+    while (!d->done && more)
+        more = ajf_cond_wait_until(&d->changed, &d->lock, deadline_ns);
+    bool done = d->done;
+    d->alone = !done;
+    pthread_mutex_unlock(&d->lock);
+    if (!done) {
+        pthread_detach(thread);
+        return -ETIMEDOUT;
+    }
+    pthread_join(thread, NULL);
+    disposal_free(d);
+    return 0;
 }

@@ -41,4 +41,10 @@ void ajf_trash_free_memory(struct ajf_trash *t);
 /* Takes NULL. */
 void ajf_trash_dispose(struct ajf_waste *first);
 
+/*
+ * The same within a time, for what may hang: 0, or -ETIMEDOUT; then a thread goes on with it that needs nothing of the
+ * mount. Memory, which does not hang, takes as long as it takes.
+ */
+int ajf_trash_dispose_until(struct ajf_waste *first, uint64_t deadline_ns);
+
 #endif

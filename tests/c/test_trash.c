@@ -224,11 +224,33 @@ static void a_mount_ends_though_a_lent_file_is_silent(void)
     close(k.fd);
 }
 
+static void who_waits_for_a_file_to_be_closed_waits_no_longer_than_told(void)
+{
+    struct ajf_trash trash = {0};
+    struct ajf_extent extent = a_lent_file(), *extents = malloc(sizeof extent);
+    NEED(extents);
+    *extents = extent;
+    ajf_trash_extents(&trash, extents, 1);
+    hangs_from_now_on(CLOSE, extent.fd);
+    CHECK_EQ(ajf_trash_dispose_until(ajf_trash_take(&trash), ajf_now_ns()), -ETIMEDOUT);
+    wait_until_it_hangs();
+    goes_on();
+    CHECK_EQ(ajf_trash_dispose_until(NULL, ajf_now_ns()), 0);
+    extent = a_lent_file();
+    extents = malloc(sizeof extent);
+    NEED(extents);
+    *extents = extent;
+    ajf_trash_extents(&trash, extents, 1);
+    CHECK_EQ(ajf_trash_dispose_until(ajf_trash_take(&trash), AJF_FOREVER), 0);
+    CHECK_EQ(fcntl(extent.fd, F_GETFD), -1);
+}
+
 int main(void)
 {
     RUN(a_lent_file_that_cannot_be_closed_holds_nobody_up);
     RUN(a_lent_file_that_cannot_be_looked_at_holds_nobody_up);
     RUN(memory_that_takes_long_to_free_holds_nobody_up);
     RUN(a_mount_ends_though_a_lent_file_is_silent);
+    RUN(who_waits_for_a_file_to_be_closed_waits_no_longer_than_told);
     CHECK_END();
 }
