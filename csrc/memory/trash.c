@@ -86,7 +86,8 @@ struct disposal {
     struct ajf_waste *first; /* the thread's */
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    bool done, alone; /* lock; all is disposed of; nobody waits any more */
+    bool done AJF_GUARDED_BY(lock);  /* all is disposed of */
+    bool alone AJF_GUARDED_BY(lock); /* nobody waits any more */
 };
 
 static void disposal_free(struct disposal *d)
