@@ -2,7 +2,7 @@
 /*
  * options.h - everything that can be set for a mount, as plain numbers.
  *
- * Names, units, ranges, defaults and their reasons stand once, in the OPTIONS table of config.py; this struct is
+ * Names, units, ranges, defaults and their reasons stand once, in OPTIONS (config/options/); this struct is
  * only how they arrive here. C reads neither the environment nor files.
  */
 #ifndef AJF_BASE_OPTIONS_H

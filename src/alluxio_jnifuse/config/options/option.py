@@ -11,7 +11,7 @@ UINT32_MAX = (1 << 32) - 1  # the width of most fields of struct ajf_options
 class Option(NamedTuple):
     """One row: how a setting is called, written and limited, what it is without being set, and why.
 
-    `kind` is a key of loading.PARSERS, which fixes notation and unit (bytes, nanoseconds, milliseconds):
+    `kind` is a key of merge.PARSERS, which fixes notation and unit (bytes, nanoseconds, milliseconds):
     flag (present or not; `off` is its opposite word), mode (one of the flags that exclude each other, `mode` is its
     number), accepted (known and without effect, `why` says the reason), switch (on/off), bool (true/false), size,
     count, seconds, duration, octal, choice, class (a Java class, its package left out; one that is not in `choices`
