@@ -81,7 +81,7 @@ void ajf_trash_dispose(struct ajf_waste *first)
     }
 }
 
-/* What a thread works off while somebody waits for it. Freed by whoever is the last to leave. */
+/* Waste that a thread disposes of while another thread waits for it. The last of the two frees this. */
 struct disposal {
     struct ajf_waste *first; /* the thread's */
     pthread_mutex_t lock;
