@@ -44,7 +44,7 @@ struct ajf {
     struct ajf_pool pool;
     struct ajf_session session;
     pthread_key_t lent_tools; /* lent.h */
-    bool stopped, stuck;   /* the life-cycle thread's; a worker, or the thread that closes lent files, does not come back */
+    bool stopped, stuck;   /* the life-cycle thread's; a worker, or the thread that closes lent files, hangs */
 };
 
 #endif

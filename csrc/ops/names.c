@@ -220,7 +220,6 @@ void ajf_names_lookup(struct ajf *m, const struct ajf_request *req, uint64_t par
         struct ajf_call *call = call_new(m, req);
         if (!call)
             return;
-        call->lookup = true;
         park(m, call, AJF_FETCH_STAT, parent, name);
     }
 }

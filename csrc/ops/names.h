@@ -39,7 +39,6 @@ struct ajf_call {
     struct ajf_list link;     /* names->lock; ask->calls */
     struct ajf_ask *ask;      /* metadata; NULL: it is answered already */
     struct fuse_file_info fi;
-    bool lookup;              /* STAT: answer with an entry instead of attributes */
     bool attributes;          /* STAT that may be answered with what was known: the root's */
     ajf_names_then open;      /* STAT: an OPEN goes on if the source still says `checked`, by which it was permitted */
     struct ajf_permissions checked;

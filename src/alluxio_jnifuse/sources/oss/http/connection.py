@@ -227,10 +227,10 @@ class Connection:
     def _receive_any(self, buffer: memoryview | bytearray, flags: int = 0) -> int:
         """0 when the server hung up. Raises Broken, and what `check` raises."""
         for wait in range(1, _WAITS + 1):
+            if self._waited_s >= self._wait_s and self._check is not None:
+                self._check()  # first: what nobody wants is not to be tried again
             if self._waited_s >= self._limit_s:
                 raise Stalled("too little came")
-            if self._waited_s >= self._wait_s and self._check is not None:
-                self._check()
             began = time.monotonic()
             try:
                 return self._sock.recv_into(buffer, 0, flags) if flags else self._sock.recv_into(buffer)
