@@ -51,7 +51,7 @@ def layer_of(module: str) -> str:
 
 
 def definitions(name: str, text: str) -> Iterator[str]:
-    """What other files may use of a file: functions, constants, macros, and `struct x` or `enum x`."""
+    """Names that a file defines for others: functions, constants, macros, and `struct x` or `enum x`."""
     yield from re.findall(r"^(?!static)[a-z][\w *]*?\b(ajf_\w+)\([^;{]*\)\s*\{", text, re.MULTILINE)
     yield from re.findall(r"^const struct \w+ (ajf_\w+)\b", text, re.MULTILINE)
     if not name.endswith(".h"):
@@ -66,7 +66,7 @@ def definitions(name: str, text: str) -> Iterator[str]:
 
 
 def uses(name: str, text: str) -> Iterator[str]:
-    """What a file names that is defined somewhere; pointers to a type that it has only declared do not count."""
+    """Names that a file uses; pointers to a type that it has only declared do not count."""
     declared = set(re.findall(r"^(struct ajf_\w+);", text, re.MULTILINE))
     for header in (other for other in FILES if other.endswith(".h") and module_of(other) == module_of(name)):
         declared |= set(re.findall(r"^(struct ajf_\w+);", FILES[header], re.MULTILINE))

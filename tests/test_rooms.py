@@ -79,7 +79,7 @@ def arrows(names: dict[str, Path]) -> Iterator[Arrow]:
 
 @pytest.fixture(scope="module")
 def found() -> list[Arrow]:
-    """What the package imports of itself. Its version is a constant that stands before all imports."""
+    """Imports of the package's own modules. Its version is a constant that stands before all imports."""
     return [arrow for arrow in arrows(modules()) if (arrow.used, arrow.name) != ("", "__version__")]
 
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What must hold is looked at in these programs (base/check.h): a check that fails ends the program. */
+/* These programs check what must hold (base/check.h): a check that fails ends the program. */
 #include <pthread.h>
 #include <signal.h>
 #include <sys/wait.h>

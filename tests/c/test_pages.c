@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is counted of the bytes of a file (pages.h): it costs memory as the file is used, not as large as it is. */
+/* The books of a file's bytes (pages.h): they cost memory as the file is used, not as large as it is. */
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>

@@ -135,7 +135,7 @@ static uint64_t stream(unsigned version)
     return fake_stat(&k, "fetch_prefetch_bytes") - before;
 }
 
-/* As if what is there of a page had come long ago. */
+/* Makes the bytes of a page look as if they had come long ago. */
 static void grown_long_ago(struct ajf_file *file, uint64_t offset)
 {
     struct ajf_page *page = ajf_page_at(&k.m->cache, &file->pages, offset);

@@ -180,7 +180,7 @@ class _Answered(grpc.RpcError):
         return True
 
     def __next__(self) -> Any:
-        """As gRPC: the message, then the status; one that is none ends the call."""
+        """Answers like gRPC: the message, then the status; a message that is none ends the call."""
         try:
             if self._message and not self._given:
                 self._given = True

@@ -1,4 +1,4 @@
-"""What lies in the runtime directory: records of mounts, and journals of loads."""
+"""Parsers of the files in the runtime directory: records of mounts, and journals of loads."""
 
 from __future__ import annotations
 

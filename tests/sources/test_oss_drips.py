@@ -130,7 +130,7 @@ def test_a_body_in_pieces_that_drips() -> None:
 
 
 def test_a_body_that_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As slow as it may be, and longer than all limits: it is read to its end.
+    """A body that is as slow as it may be, and takes longer than all limits, is read to its end.
 
     The clock is the test's: each piece takes a twentieth of what the connection waits for bytes at all.
     """

@@ -24,7 +24,7 @@ from harness.command import FINAL_STATS
 COMMAND = [sys.executable, str(Path(__file__).with_name("command.py"))]
 COMMAND_TIMEOUT_S = 120.0
 CACHE = {"alluxio.user.client.cache.enabled": "true"}
-# What is born and dies, of csrc/base/stats.def.
+# The counters of things that are born and die, of csrc/base/stats.def.
 BOOKS = ("requests", "fetches", "pages", "backings", "backing_ids", "files", "inodes", "listings", "threads")
 
 
