@@ -199,6 +199,18 @@ def test_the_next_block_is_begun_at_its_start(cluster: FakeCluster) -> None:
     file.close()
 
 
+def test_the_next_block_is_begun_near_the_end(cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not earlier: whoever stops before that leaves it alone, and the under store is not asked for it."""
+    monkeypatch.setattr(reader, "_AHEAD_BYTES", 3 * MIB)
+    file = File(cluster.source(), "/f")
+    begun = []
+    for at in range(0, BLOCK, MIB):
+        file.read(at, MIB)
+        begun.append(any(cursor.index for cursor in file.opened.handle.reader._cursors))  # type: ignore[union-attr]
+    assert begun == [at >= BLOCK - 4 * MIB for at in range(0, BLOCK, MIB)]
+    file.close()
+
+
 def test_what_was_begun_ahead_waits_for_a_slow_reader(cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who is on the way to it, be it for longer than an idle call is kept."""
     monkeypatch.setattr(reader, "_AHEAD_FROM_BYTES", MIB)

@@ -3,8 +3,8 @@
 The core asks for ranges from many threads, ahead of the readers and not in order. A range that continues a read goes on
 in a *cursor*: one call of a worker that sends a block in order from some place to its end, so that a block is read once
 and from start to end however it is asked for. A range that a cursor has been promised to is waited for; a range that
-continues nothing is a call of its own, for as many bytes as were asked. While a block is streamed the calls for the
-next ones are begun: their first bytes come while nobody waits for them.
+continues nothing is a call of its own, for as many bytes as were asked. Near the end of a block the calls for the next
+ones are begun: their first bytes come while nobody waits for them.
 
     read_into(range) ── local block? ── pread
                      └─ a cursor ends where the range begins? ── wait for the turn, take it from the cursor
@@ -26,7 +26,6 @@ the thread whose turn it is. A thread that ends its turn wakes the next one alon
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 from collections import deque
@@ -51,11 +50,11 @@ _RACE_S = 0.03  # how long it is waited for, at first; half as long after each t
 _SHORTEST_RACE_S = 0.002  # no less than most races take
 _SKIP_BYTES = 32 << 20  # of a cold block that a cursor may come past for a piece, and that an open file sets aside
 _SHORT_SKIP_BYTES = 2 << 20  # at the start of a block, for a shorter range: as far as the kernel reads ahead
-_AHEAD = 2  # blocks whose calls are begun before they are wanted
-_AHEAD_FROM_BYTES = 4 << 20  # of a block streamed before the next ones are begun
+_AHEAD = 2  # blocks whose calls are begun before they are wanted, at most,
+_AHEAD_BYTES = 32 << 20  # so far before them: a worker fetches all of a cold block once its call is begun,
+_AHEAD_FROM_BYTES = 4 << 20  # and when so much of the block was streamed
 _MOST_CURSORS = 8
 _IDLE_S = 15.0  # a cursor that nobody went on with is closed when the next one is made
-_LOCAL_PIECE_BYTES = 1 << 20
 
 
 class FileReader:
@@ -87,7 +86,8 @@ class FileReader:
                 raise SourceError(f"block {index} is shorter than the file says", where=self._where)
             block = self._local.get(index)
             if block is not None:
-                self._read_local(block, within, buffer, done, end, progress)
+                if not block.read_into(within, buffer, done, end, progress):
+                    raise SourceError("a block file has lost its end", where=self._where)
             else:
                 self._read_block(index, within, buffer, done, end, progress)
             done = end
@@ -106,20 +106,6 @@ class FileReader:
     @property
     def _where(self) -> str:
         return repr(self._blocks.path)
-
-    # ---------------------------------------------------------------------------------------------- a local block
-
-    def _read_local(
-        self, block: LocalBlock, within: int, buffer: memoryview, done: int, end: int, progress: Callable[[int], None]
-    ) -> None:
-        while done < end:
-            piece = buffer[done : min(end, done + _LOCAL_PIECE_BYTES)]
-            count = os.preadv(block.fd, [piece], within)
-            if not count:
-                raise SourceError("a block file has lost its end", where=self._where)
-            done += count
-            within += count
-            progress(done)
 
     # ------------------------------------------------------------------------------------------- a worker's block
 
@@ -158,7 +144,7 @@ class FileReader:
         self._give_turn(cursor)
         self._report(unverified, end, progress)
         if position - cursor.start >= _AHEAD_FROM_BYTES or position == length:
-            self._begin_ahead(cursor)
+            self._begin_ahead(cursor, length - position)
 
     def _set_aside(self, cursor: Cursor, within: int, length: int, progress: Callable[[int], None]) -> None:
         """Takes the bytes before `within` from the cursor, for a thread that comes for them."""
@@ -369,11 +355,17 @@ class FileReader:
             self._blocks.verify()
             progress(done)
 
-    def _begin_ahead(self, behind: Cursor) -> None:
-        """Begins the calls of the blocks that follow, but for those that were begun since the call of this one was."""
+    def _begin_ahead(self, behind: Cursor, way: int) -> None:
+        """Begins the calls of the blocks that follow, but for those that were begun since the call of this one was.
+
+        The next block begins `way` bytes ahead.
+        """
         blocks = self._blocks
         first = behind.index + 1
         for ahead in range(first, min(first + _AHEAD, len(blocks.status.block_ids))):
+            if way > _AHEAD_BYTES:
+                return
+            way += blocks.status.block_lengths[ahead]
             with self._lock:
                 if ahead in self._local or self._begun.get(ahead, 0) > behind.number:
                     continue

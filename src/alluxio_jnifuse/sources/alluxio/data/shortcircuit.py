@@ -27,7 +27,7 @@ from alluxio_jnifuse.sources.alluxio.rpc.errors import NotFound
 from alluxio_jnifuse.sources.alluxio.rpc.streams import begin, next_message
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from alluxio_jnifuse._core import BlockConnection
     from alluxio_jnifuse.sources.alluxio.data.blockfiles import BlockFiles
@@ -42,6 +42,7 @@ _PATH_BYTES = 4096
 _MOST_LOCKS = 256  # beyond, files are used without: each lock is a connection of the worker
 _MOST_REFUSALS = 8  # of one worker that has lent nothing yet, before it is not asked any more
 _REFUSED_S = 60.0  # for so long
+_PIECE_BYTES = 1 << 20  # read at once: after each of them its progress is told
 _UNSEEN_S = 600.0  # how long a worker whose files cannot be opened is not asked for them
 
 
@@ -59,6 +60,17 @@ class LocalBlock:
         """The descriptor, from now on the caller's; the lock stays."""
         fd, self.fd = self.fd, -1
         return fd
+
+    def read_into(self, within: int, buffer: memoryview, done: int, end: int, progress: Callable[[int], None]) -> bool:
+        """Fills buffer[done:end] from the byte `within` on; whether the file has so much. Raises OSError."""
+        while done < end:
+            count = os.preadv(self.fd, [buffer[done : min(end, done + _PIECE_BYTES)]], within)
+            if not count:
+                return False
+            done += count
+            within += count
+            progress(done)
+        return True
 
     def close(self) -> None:
         """Idempotent."""
