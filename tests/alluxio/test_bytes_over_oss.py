@@ -112,9 +112,10 @@ def test_a_program(
 def test_the_first_mib(
     cluster: Cluster, bucket: OssServer, files: Path, mounts: Mounts, children: Children, cold: str, line: str
 ) -> None:
-    """One call for the first block, which the worker is left with; no other block is touched."""
+    """No other block is touched, and the first one for the reader and for the copy that the worker is asked for."""
     mounted = mount(mounts, cluster, options=line)
     children.run(patterns.head, mounted.join(f"{cold}/{NAMES[0]}"), str(files / NAMES[0]), timeout=READ_S)
     mounted.closed()
     asked = [(entry.range, entry.sent) for entry in bucket.requests() if entry.operation == "GET"]
-    assert [each for each, _ in asked] == [f"bytes=0-{BLOCK - 1}"], asked
+    assert {each for each, _ in asked} == {f"bytes=0-{BLOCK - 1}"}, asked
+    assert len(asked) <= 2, asked
