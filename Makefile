@@ -27,7 +27,7 @@ JOBS ?=
 MAKEFLAGS += --no-builtin-rules
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help build run cluster cluster-jars helm test test-quick test-needs test-images python-tests quick-units quick-sources quick-alluxio quick-mounts server-tests test-k8s check ci newest-python lint wheel asan tsan ubsan fuzz bench clean distclean c-tests c-warnings c-locks system-build system-test system-cluster system-container image image-alluxio
+.PHONY: help build docs run cluster cluster-jars helm test test-quick test-needs test-images python-tests quick-units quick-sources quick-alluxio quick-mounts server-tests test-k8s check ci newest-python lint wheel asan tsan ubsan fuzz bench clean distclean c-tests c-warnings c-locks system-build system-test system-cluster system-container image image-alluxio
 
 CSRC := $(wildcard csrc/*.c csrc/*/*.c)
 C_INPUTS := csrc/cflags $(CSRC) $(wildcard csrc/*.h csrc/*/*.h csrc/*/*.def)
@@ -82,6 +82,11 @@ system-container:
 .venv/.test .venv/.dev .venv/.wheel: .venv/.%: pyproject.toml .venv/.tools
 	$(PIP) install --group $*
 	touch $@
+
+# A table that cannot be read leaves the old page there.
+docs: .venv/.built ## write the page that is made of tables: docs/CONFIGURATION.md
+	@.venv/bin/python -m alluxio_jnifuse.config.document >build/CONFIGURATION.md
+	mv build/CONFIGURATION.md docs
 
 run: .venv/.built $(if $(filter alluxio,$(ENGINE)),cluster-jars-2.9.6) ## mount a demonstration: make run [UFS=directory] [MOUNT=directory] [ENGINE=alluxio]
 	.venv/bin/python scripts/run_demo.py $(if $(ENGINE),--engine $(ENGINE)) $(if $(UFS),--ufs "$(UFS)") $(if $(MOUNT),--mount "$(MOUNT)")

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * arena.h - memory that a successor process can map: a sparse memfd, mapped once at its full reserved size.
+ * arena.h - memory that grows in place: a sparse memfd, mapped once at its full reserved size.
  *
- * Addresses never move (no mremap), so records may be read without a lock; untouched pages cost nothing. The
- * descriptor is what a supervisor would hand on.
+ * Addresses never move (no mremap), so records may be read without a lock; untouched pages cost nothing. It ends with
+ * the process: nobody else has the descriptor. A process that was handed it could map the same memory.
  */
 #ifndef AJF_BASE_ARENA_H
 #define AJF_BASE_ARENA_H

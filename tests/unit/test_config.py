@@ -57,9 +57,7 @@ def test_every_row_is_complete() -> None:
 
 def test_documentation_is_that_of_the_table() -> None:
     """docs/CONFIGURATION.md is what config/document.py writes."""
-    assert (ROOT / "docs" / "CONFIGURATION.md").read_text() == document.render(), (
-        "run python -m alluxio_jnifuse.config.document > docs/CONFIGURATION.md"
-    )
+    assert (ROOT / "docs" / "CONFIGURATION.md").read_text() == document.render(), "run make docs"
 
 
 def test_defaults() -> None:

@@ -1,4 +1,4 @@
-"""Writes docs/CONFIGURATION.md from the tables: `python -m alluxio_jnifuse.config.document > docs/CONFIGURATION.md`."""
+"""Prints docs/CONFIGURATION.md, made of the tables; `make docs` writes it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from alluxio_jnifuse.config.options import BY_ENV, OPTIONS, Option, is_property
 from alluxio_jnifuse.config.properties import IGNORED
 
 _HEAD = """\
-<!-- Made of the tables in options/ and properties.py: python -m alluxio_jnifuse.config.document -->
+<!-- Made by `make docs` of the tables in src/alluxio_jnifuse/config/: options/ and properties.py. -->
 # Configuration
 
 Nothing has to be set: the defaults are the fast ones. Settings have the names that AlluxioFuse gave them.
