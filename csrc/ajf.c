@@ -69,7 +69,7 @@ int ajf_new(const struct ajf_options *options, struct ajf **ret_m)
     ajf_waits_watch(&m->waits, &m->cache.rest);
     ajf_notify_init(&m->notify, m);
     ajf_dirs_init(&m->dirs, options->listings_bytes, tell_name);
-    ajf_names_init(&m->names);
+    ajf_metadata_init(&m->metadata);
     ajf_queue_init(&m->queue, options);
     ajf_pool_init(&m->pool, m);
     ajf_session_init(&m->session);
@@ -190,7 +190,7 @@ void ajf_free(struct ajf *m)
     ajf_session_done(&m->session);
     ajf_pool_done(&m->pool);
     ajf_queue_done(&m->queue);
-    ajf_names_done(&m->names);
+    ajf_metadata_done(&m->metadata);
     ajf_dirs_done(&m->dirs);
     ajf_notify_done(&m->notify);
     ajf_waits_done(&m->waits);
@@ -204,7 +204,7 @@ void ajf_free(struct ajf *m)
 
 void ajf_invalidate(struct ajf *m, const char *path, size_t len)
 {
-    ajf_names_forget(&m->names);
+    ajf_metadata_forget(&m->metadata);
     ajf_invalidate_path(m, path, len);
 }
 

@@ -17,10 +17,10 @@
 #include "kernel/reply.h"
 #include "kernel/session.h"
 #include "kernel/wait.h"
-#include "memory/pages.h"
+#include "memory/cache.h"
 #include "names/dir.h"
 #include "names/inode.h"
-#include "ops/names.h"
+#include "ops/metadata.h"
 #include "source/fetch_queue.h"
 
 struct ajf {
@@ -37,7 +37,7 @@ struct ajf {
     struct ajf_notify notify;
     struct ajf_inodes inodes;
     struct ajf_dirs dirs;
-    struct ajf_names names;
+    struct ajf_metadata metadata;
     struct ajf_cache cache;
     struct ajf_files files;
     struct ajf_queue queue;

@@ -152,7 +152,7 @@ void ajf_file_leave_ahead_locked(struct ajf *m, struct ajf_file *file)
 
 int ajf_file_begin(const struct ajf_cache *c, struct ajf_file *file)
 {
-    int err = ajf_pages_begin(&file->pages, c, file->size);
+    int err = ajf_pages_begin(&file->pages, file->size, c->page_bytes, file->size <= c->slab_limit);
     file->place = err ? AJF_PLACE_NONE : AJF_PLACE_MEMORY;
     return err;
 }

@@ -19,7 +19,7 @@
  * A fetch that overran its deadline may still write into its buffer: the file is then *abandoned* - taken out of
  * its slot, its readers answered - and a fresh one takes its place, so the next read can succeed.
  *
- * Threads: any. Everything here is guarded by cache->lock (pages.h); requests are answered without it.
+ * Threads: any. Everything here is guarded by cache->lock (cache.h); requests are answered without it.
  */
 #ifndef AJF_FILES_FILE_H
 #define AJF_FILES_FILE_H
@@ -29,7 +29,7 @@
 #include "files/prefetch.h"
 #include "kernel/fuse.h"
 #include "kernel/wait.h"
-#include "memory/pages.h"
+#include "memory/cache.h"
 #include "names/inode.h"
 #include "source/fetch_queue.h"
 

@@ -9,7 +9,7 @@
  *
  * Spare frames are memory: the owner counts them, and trims them when room is short or nothing came for a while.
  *
- * No locking: the owner serialises (pages.h). Nobody may use a place while a frame is laid there or taken away.
+ * No locking: the owner serialises (cache.h). Nobody may use a place while a frame is laid there or taken away.
  */
 #ifndef AJF_MEMORY_FRAMES_H
 #define AJF_MEMORY_FRAMES_H

@@ -7,7 +7,7 @@
  * bytes. So a random read costs what it touches, and a stream fills 2 MiB at a time (fuse-facts: 13 GB/s against
  * 2.6). Bytes are given back by punching holes (never under a passthrough handle) or by dropping the whole file.
  *
- * No locking: the owner of a struct ajf_memfile serialises (pages.h).
+ * No locking: the owner of a struct ajf_memfile serialises (cache.h).
  */
 #ifndef AJF_MEMORY_MEMFILE_H
 #define AJF_MEMORY_MEMFILE_H

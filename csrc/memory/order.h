@@ -6,7 +6,7 @@
  * LFU: what was touched least often, to a power of two; among those, the one not touched for longest. Random LRU: one
  * of the AJF_ORDER_DRAWN that LRU would take next.
  *
- * Pure; the owner of the order serialises (pages.h).
+ * Pure; the owner of the order serialises (cache.h).
  */
 #ifndef AJF_MEMORY_ORDER_H
 #define AJF_MEMORY_ORDER_H

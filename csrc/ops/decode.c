@@ -24,7 +24,7 @@ static void init(void *userdata, struct fuse_conn_info *conn)
 static void lookup(fuse_req_t fuse, fuse_ino_t parent, const char *name)
 {
     ENTER(fuse, AJF_OP_LOOKUP, parent, name);
-    ajf_names_lookup(m, &req, parent, name);
+    ajf_metadata_lookup(m, &req, parent, name);
 }
 
 static void forget(fuse_req_t fuse, fuse_ino_t nodeid, uint64_t nlookup)
@@ -47,13 +47,13 @@ static void getattr(fuse_req_t fuse, fuse_ino_t nodeid, struct fuse_file_info *f
 {
     (void)fi;
     ENTER(fuse, AJF_OP_GETATTR, nodeid, "");
-    ajf_names_getattr(m, &req, nodeid);
+    ajf_metadata_getattr(m, &req, nodeid);
 }
 
 static void readlink_(fuse_req_t fuse, fuse_ino_t nodeid)
 {
     ENTER(fuse, AJF_OP_READLINK, nodeid, "");
-    ajf_names_readlink(m, &req, nodeid);
+    ajf_metadata_readlink(m, &req, nodeid);
 }
 
 static void open_(fuse_req_t fuse, fuse_ino_t nodeid, struct fuse_file_info *fi)
@@ -106,7 +106,7 @@ static void list(struct ajf *m, struct ajf_request *req, const struct fuse_file_
     req->size = size;
     req->offset = (uint64_t)offset;
     if (!ajf_readdir(m, req, fi->fh, NULL))
-        ajf_names_list(m, req, req->nodeid, fi);
+        ajf_metadata_list(m, req, req->nodeid, fi);
 }
 
 static void readdir_(fuse_req_t fuse, fuse_ino_t nodeid, size_t size, off_t offset, struct fuse_file_info *fi)
@@ -131,7 +131,7 @@ static void releasedir(fuse_req_t fuse, fuse_ino_t nodeid, struct fuse_file_info
 static void statfs_(fuse_req_t fuse, fuse_ino_t nodeid)
 {
     ENTER(fuse, AJF_OP_STATFS, nodeid, "");
-    ajf_names_statfs(m, &req);
+    ajf_metadata_statfs(m, &req);
 }
 
 static void ioctl_(fuse_req_t fuse, fuse_ino_t nodeid, unsigned command, void *arg, struct fuse_file_info *fi,
@@ -147,7 +147,7 @@ static void ioctl_(fuse_req_t fuse, fuse_ino_t nodeid, unsigned command, void *a
     if (in_size < sizeof *refresh || !memchr(refresh->name, '\0', sizeof refresh->name) || strchr(refresh->name, '/'))
         ajf_reply_err(m, &req, EINVAL);
     else
-        ajf_names_refresh(m, &req, nodeid, refresh->name);
+        ajf_metadata_refresh(m, &req, nodeid, refresh->name);
 }
 
 /* ---------------------------------------------------------------------------------- read-only: nothing changes */

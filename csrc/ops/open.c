@@ -15,7 +15,7 @@
 #include "files/readers.h"
 #include "kernel/reply.h"
 #include "mount.h"
-#include "ops/names.h"
+#include "ops/metadata.h"
 
 #define TELL_AGAIN_NS (60 * AJF_NS_PER_S)
 
@@ -138,7 +138,7 @@ static void open_file(struct ajf *m, const struct ajf_request *req, uint64_t nod
     if (err)
         ajf_reply_err(m, req, -err);
     else if (ask)
-        ajf_names_confirm(m, req, &v, fi, open_confirmed);
+        ajf_metadata_confirm(m, req, &v, fi, open_confirmed);
     else if (now)
         ajf_openers_reply(m, req, &granted);
     if (noted)

@@ -13,7 +13,7 @@
  * one counts. ajf_fetch_release, with which no other call may be under way, fails what was not answered. The functions
  * of the table are called without queue->lock.
  *
- * Lock: queue->lock guards lists and counts, a leaf below cache->lock and names->lock.
+ * Lock: queue->lock guards lists and counts, a leaf below cache->lock and metadata->lock.
  */
 #ifndef AJF_SOURCE_FETCH_QUEUE_H
 #define AJF_SOURCE_FETCH_QUEUE_H

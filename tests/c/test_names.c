@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Look-ups and listings of one directory (dir.h, names.h) do not contradict each other: what was learnt later counts,
+ * Look-ups and listings of one directory (dir.h, metadata.h) do not contradict each other: what was learnt later counts,
  * for the daemon at once, and for the kernel as soon as it is told.
  */
 #include "check.h"

@@ -138,7 +138,7 @@ static uint64_t stream(unsigned version)
 /* Makes the bytes of a page look as if they had come long ago. */
 static void grown_long_ago(struct ajf_file *file, uint64_t offset)
 {
-    struct ajf_page *page = ajf_page_at(&k.m->cache, &file->pages, offset);
+    struct ajf_page *page = ajf_page_at(&file->pages, offset);
     if (page)
         page->grown_ns = 0;
 }

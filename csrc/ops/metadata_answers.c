@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Answers of the source about names and attributes: learnt, and told to the requests that wait for them. */
-#include "ops/names.h"
+#include "ops/metadata.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -22,24 +22,24 @@ static struct ajf_ask *ask_of(struct ajf_fetch *f)
 /* A fetcher took the fetch: nobody joins it any more. */
 static bool begin(struct ajf_fetch *f)
 {
-    pthread_mutex_lock(&f->m->names.lock);
+    pthread_mutex_lock(&f->m->metadata.lock);
     ajf_list_del(&ask_of(f)->by_key);
-    pthread_mutex_unlock(&f->m->names.lock);
+    pthread_mutex_unlock(&f->m->metadata.lock);
     return true;
 }
 
 static bool is_wanted(struct ajf_fetch *f)
 {
-    pthread_mutex_lock(&f->m->names.lock);
-    bool wanted = ajf_names_is_wanted_locked(ask_of(f));
-    pthread_mutex_unlock(&f->m->names.lock);
+    pthread_mutex_lock(&f->m->metadata.lock);
+    bool wanted = ajf_metadata_is_wanted_locked(ask_of(f));
+    pthread_mutex_unlock(&f->m->metadata.lock);
     return wanted;
 }
 
 /* Takes the calls of a list that still wait; those that somebody else took are left for him to unlink. */
 static void take_waiting_locked(struct ajf *m, struct ajf_list *waiting, struct ajf_list *ret_calls)
 {
-    AJF_HELD(&m->names.lock);
+    AJF_HELD(&m->metadata.lock);
     ajf_list_init(ret_calls);
     AJF_LIST_FOR_SAFE(l, waiting)
     {
@@ -54,19 +54,19 @@ static void take_waiting_locked(struct ajf *m, struct ajf_list *waiting, struct 
 
 static void take_waiting(struct ajf *m, struct ajf_list *waiting, struct ajf_list *ret_calls)
 {
-    pthread_mutex_lock(&m->names.lock);
+    pthread_mutex_lock(&m->metadata.lock);
     take_waiting_locked(m, waiting, ret_calls);
-    pthread_mutex_unlock(&m->names.lock);
+    pthread_mutex_unlock(&m->metadata.lock);
 }
 
 /* Those that wait for the fetch. */
 static void take_calls(struct ajf_fetch *f, struct ajf_list *ret_calls)
 {
     struct ajf_ask *ask = ask_of(f);
-    pthread_mutex_lock(&f->m->names.lock);
+    pthread_mutex_lock(&f->m->metadata.lock);
     ajf_list_del(&ask->by_key); /* nobody joins an answer */
     take_waiting_locked(f->m, &ask->calls, ret_calls);
-    pthread_mutex_unlock(&f->m->names.lock);
+    pthread_mutex_unlock(&f->m->metadata.lock);
 }
 
 #define FOR_CALLS(m, call, calls)                                                                                      \
@@ -91,10 +91,10 @@ static void refuse(struct ajf *m, struct ajf_list *calls, int err)
     }
 }
 
-/* The source was asked before something was to be forgotten: looked at after its answer was noted, or both are missed. */
+/* The source was asked before something was to be forgotten. Looked at after its answer is noted, or both miss it. */
 static bool is_outdated(const struct ajf_fetch *f)
 {
-    return f->started_ns <= f->m->names.forgotten_ns;
+    return f->started_ns <= f->m->metadata.forgotten_ns;
 }
 
 static void attr_of_name(struct ajf_fetch *f, const struct ajf_attr *attr, uint64_t expires)
@@ -326,9 +326,9 @@ static int statfs_told(struct ajf_fetch *f, const struct ajf_statfs *s)
                          .f_ffree = s->files_free,
                          .f_favail = s->files_free,
                          .f_namemax = s->name_max};
-    pthread_mutex_lock(&f->m->names.lock);
-    f->m->names.statfs = st;
-    pthread_mutex_unlock(&f->m->names.lock);
+    pthread_mutex_lock(&f->m->metadata.lock);
+    f->m->metadata.statfs = st;
+    pthread_mutex_unlock(&f->m->metadata.lock);
     take_calls(f, &calls);
     FOR_CALLS (f->m, call, &calls)
         ajf_reply_statfs(f->m, &call->wait.request, &st);
@@ -345,7 +345,7 @@ static void refreshed(struct ajf *m, void *arg)
         ajf_reply_ioctl(m, &call->wait.request);
 }
 
-/* The source has forgotten what ajf_names_refresh named. */
+/* The source has forgotten what ajf_metadata_refresh named. */
 static int forgotten(struct ajf_fetch *f, size_t filled)
 {
     struct ajf *m = f->m;
@@ -357,9 +357,9 @@ static int forgotten(struct ajf_fetch *f, size_t filled)
         return -ENOMEM;
     }
     ajf_list_init(waiting);
-    ajf_names_forget(&m->names);
+    ajf_metadata_forget(&m->metadata);
     ajf_invalidate_path(m, f->path, f->info.path_len);
-    pthread_mutex_lock(&m->names.lock);
+    pthread_mutex_lock(&m->metadata.lock);
     ajf_list_del(&ask_of(f)->by_key);
     AJF_LIST_FOR_SAFE(l, &ask_of(f)->calls)
     {
@@ -367,31 +367,32 @@ static int forgotten(struct ajf_fetch *f, size_t filled)
         ajf_list_del(l);
         ajf_list_add(waiting, l);
     }
-    pthread_mutex_unlock(&m->names.lock);
+    pthread_mutex_unlock(&m->metadata.lock);
     ajf_notify_then(&m->notify, refreshed, waiting);
     return 0;
 }
 
 static void end(struct ajf_fetch *f)
 {
-    struct ajf_names *names = &f->m->names;
+    struct ajf_metadata *metadata = &f->m->metadata;
     struct ajf_ask *ask = ask_of(f);
-    pthread_mutex_lock(&names->lock);
-    if (names->overdue_statfs == ask)
-        names->overdue_statfs = NULL;
-    if (names->overdue_root == ask)
-        names->overdue_root = NULL;
+    pthread_mutex_lock(&metadata->lock);
+    if (metadata->overdue_statfs == ask)
+        metadata->overdue_statfs = NULL;
+    if (metadata->overdue_root == ask)
+        metadata->overdue_root = NULL;
     ajf_list_del(&ask->by_key);
-    pthread_mutex_unlock(&names->lock);
+    pthread_mutex_unlock(&metadata->lock);
 }
 
-const struct ajf_fetch_ops *ajf_names_ops(enum ajf_fetch_kind kind)
+const struct ajf_fetch_ops *ajf_metadata_ops(enum ajf_fetch_kind kind)
 {
 #define ASK(what) .bytes = sizeof(struct ajf_ask), .counts = (what), .begin = begin, .end = end
     static const struct ajf_fetch_ops ops[] = {
         [AJF_FETCH_STAT] = {ASK(AJF_STAT_fetch_stat), .wanted = is_wanted, .attr = attr_told, .grown = grown,
                             .failed = stat_failed},
-        [AJF_FETCH_LIST] = {ASK(AJF_STAT_fetch_list), .wanted = is_wanted, .list = listed_by_source, .failed = list_failed},
+        [AJF_FETCH_LIST] = {ASK(AJF_STAT_fetch_list), .wanted = is_wanted, .list = listed_by_source,
+                            .failed = list_failed},
         [AJF_FETCH_READLINK] = {ASK(AJF_STAT_fetch_readlink), .link = link_told, .failed = failed},
         [AJF_FETCH_STATFS] = {ASK(AJF_STAT_fetch_statfs), .statfs = statfs_told, .failed = failed},
         [AJF_FETCH_FORGET] = {ASK(AJF_STAT_fetch_forget), .done = forgotten, .failed = failed},

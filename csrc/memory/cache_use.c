@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The bytes of one file that lie in memory: which are there, and which are used. */
-#include "memory/pages_inside.h"
+/* What becomes of pages that are there: pinned, read, mapped by the kernel in passthrough. */
+#include "memory/cache.h"
 
-#include <errno.h>
-#include <stdlib.h>
-
-#include "base/bits.h"
 #include "base/check.h"
+#include "memory/pages_inside.h"
 #include "mount.h"
 
 static uint64_t min_u64(uint64_t a, uint64_t b)
@@ -19,70 +16,10 @@ static uint64_t max_u64(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
-void ajf_pages_init(struct ajf_pages *p)
-{
-    *p = (struct ajf_pages){.memory = {.fd = -1}};
-    ajf_list_init(&p->in_chunk);
-}
-
-int ajf_pages_begin(struct ajf_pages *p, const struct ajf_cache *c, uint64_t size)
-{
-    size_t words = AJF_BITS_WORDS(ajf_granule_up(size)) + 1;
-    p->size = size;
-    p->small = size <= c->slab_limit;
-    p->n_granules = ajf_granule_up(size);
-    p->n_pages = p->small ? 0 : (size + c->page_bytes - 1) / c->page_bytes;
-    if (p->n_pages > UINT32_MAX) /* struct ajf_page has their numbers in 32 bits */
-        return -ENOMEM;
-    p->have = calloc(words, sizeof *p->have); /* of a large file, memory that nobody has touched yet */
-    p->claimed = calloc(words, sizeof *p->claimed);
-    p->leaves = calloc(p->n_pages / AJF_PAGES_LEAF + 1, sizeof *p->leaves);
-    if (!p->have || !p->claimed || !p->leaves) {
-        ajf_pages_done(p);
-        return -ENOMEM;
-    }
-    p->complete = !p->n_granules;
-    return 0;
-}
-
-void ajf_pages_done(struct ajf_pages *p)
-{
-    for (size_t n = 0; n < p->n_pages && p->leaves; n += AJF_PAGES_LEAF)
-        free(p->leaves[n / AJF_PAGES_LEAF]);
-    free(p->leaves);
-    free(p->have);
-    free(p->claimed);
-    ajf_pages_init(p);
-}
-
-int ajf_pages_make(const struct ajf_cache *c, struct ajf_pages *p, uint64_t offset, size_t length)
-{
-    size_t to = (size_t)((offset + length + c->page_bytes - 1) / c->page_bytes);
-    for (size_t n = (size_t)(offset / c->page_bytes) / AJF_PAGES_LEAF * AJF_PAGES_LEAF; n < to; n += AJF_PAGES_LEAF) {
-        struct ajf_page **leaf = &p->leaves[n / AJF_PAGES_LEAF];
-        if (*leaf)
-            continue;
-        *leaf = calloc(ajf_leaf_pages(p, n), sizeof **leaf);
-        if (!*leaf)
-            return -ENOMEM;
-        for (size_t i = 0; i < ajf_leaf_pages(p, n); i++) {
-            (*leaf)[i].index = (uint32_t)(n + i);
-            (*leaf)[i].pages = p;
-            ajf_rank_init(&(*leaf)[i].rank);
-        }
-    }
-    return 0;
-}
-
-bool ajf_pages_have(const struct ajf_pages *p, uint64_t offset, uint64_t length)
-{
-    return p->complete || ajf_bits_all(p->have, ajf_granule(offset), ajf_granule_up(offset + length));
-}
-
 void ajf_cache_pin_locked(struct ajf_pages *p, uint64_t offset, size_t length, struct ajf_cache *c)
 {
     AJF_HELD(&c->lock);
-    FOR_PAGES (c, p, page, offset, length)
+    FOR_PAGES (p, page, offset, length)
         page->pins++;
     p->pins++;
 }
@@ -90,7 +27,7 @@ void ajf_cache_pin_locked(struct ajf_pages *p, uint64_t offset, size_t length, s
 void ajf_cache_unpin_locked(struct ajf *m, struct ajf_pages *p, uint64_t offset, size_t length)
 {
     AJF_HELD(&m->cache.lock);
-    FOR_PAGES (&m->cache, p, page, offset, length) {
+    FOR_PAGES (p, page, offset, length) {
         AJF_MUST(page->pins);
         page->pins--;
     }
@@ -117,7 +54,7 @@ static bool take(const struct ajf_cache *c, struct ajf_page *page, uint64_t offs
 void ajf_cache_touch_locked(struct ajf_cache *c, struct ajf_pages *p, uint64_t offset, size_t length)
 {
     AJF_HELD(&c->lock);
-    FOR_PAGES (c, p, page, offset, length) {
+    FOR_PAGES (p, page, offset, length) {
         if (!ajf_rank_is_ordered(&page->rank))
             continue;
         page->spent = c->transient && page->pages && take(c, page, offset, length);

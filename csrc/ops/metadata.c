@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "ops/names.h"
+#include "ops/metadata.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -11,30 +11,31 @@
 #include "mount.h"
 #include "names/dir.h"
 
-void ajf_names_init(struct ajf_names *names)
+void ajf_metadata_init(struct ajf_metadata *metadata)
 {
-    pthread_mutex_init(&names->lock, NULL);
-    names->statfs = (struct statvfs){.f_bsize = 4096, .f_frsize = 4096, .f_namemax = AJF_NAME_MAX};
-    for (int i = 0; i < AJF_NAMES_BUCKETS; i++)
-        ajf_list_init(&names->joinable[i]);
+    pthread_mutex_init(&metadata->lock, NULL);
+    metadata->statfs = (struct statvfs){.f_bsize = 4096, .f_frsize = 4096, .f_namemax = AJF_NAME_MAX};
+    for (int i = 0; i < AJF_METADATA_BUCKETS; i++)
+        ajf_list_init(&metadata->joinable[i]);
 }
 
-void ajf_names_done(struct ajf_names *names)
+void ajf_metadata_done(struct ajf_metadata *metadata)
 {
-    pthread_mutex_destroy(&names->lock);
+    pthread_mutex_destroy(&metadata->lock);
 }
 
 /* ----------------------------------------------------------------------------------------------------- parking */
 
-static struct ajf_list *bucket(struct ajf_names *names, uint64_t nodeid)
+static struct ajf_list *bucket(struct ajf_metadata *metadata, uint64_t nodeid)
 {
-    return &names->joinable[nodeid % AJF_NAMES_BUCKETS];
+    return &metadata->joinable[nodeid % AJF_METADATA_BUCKETS];
 }
 
-static struct ajf_ask *find_locked(struct ajf_names *names, enum ajf_fetch_kind kind, uint64_t nodeid, const char *name)
+static struct ajf_ask *find_locked(struct ajf_metadata *metadata, enum ajf_fetch_kind kind, uint64_t nodeid,
+                                   const char *name)
 {
-    AJF_HELD(&names->lock);
-    AJF_LIST_FOR(l, bucket(names, nodeid))
+    AJF_HELD(&metadata->lock);
+    AJF_LIST_FOR(l, bucket(metadata, nodeid))
     {
         struct ajf_ask *ask = AJF_CONTAINER(l, struct ajf_ask, by_key);
         const struct ajf_fetch *f = &ask->fetch;
@@ -46,7 +47,7 @@ static struct ajf_ask *find_locked(struct ajf_names *names, enum ajf_fetch_kind 
 
 static struct ajf_ask *ask_new(struct ajf *m, enum ajf_fetch_kind kind, uint64_t nodeid, const char *name)
 {
-    struct ajf_fetch *f = ajf_fetch_new(m, ajf_names_ops(kind), kind, AJF_LANE_METADATA, nodeid, name);
+    struct ajf_fetch *f = ajf_fetch_new(m, ajf_metadata_ops(kind), kind, AJF_LANE_METADATA, nodeid, name);
     if (!f)
         return NULL;
     struct ajf_ask *ask = AJF_CONTAINER(f, struct ajf_ask, fetch);
@@ -57,7 +58,7 @@ static struct ajf_ask *ask_new(struct ajf *m, enum ajf_fetch_kind kind, uint64_t
     return ask;
 }
 
-bool ajf_names_is_wanted_locked(const struct ajf_ask *ask)
+bool ajf_metadata_is_wanted_locked(const struct ajf_ask *ask)
 {
     const struct ajf_fetch *f = &ask->fetch;
     return !ajf_list_empty(&ask->calls) || (f->info.kind == AJF_FETCH_STAT && f->nodeid == AJF_ROOT && !f->name);
@@ -67,19 +68,19 @@ static void drop_call(struct ajf *m, struct ajf_wait *w, int err)
 {
     struct ajf_call *call = AJF_CONTAINER(w, struct ajf_call, wait);
     struct ajf_ask *ask, *queued = NULL;
-    pthread_mutex_lock(&m->names.lock);
+    pthread_mutex_lock(&m->metadata.lock);
     ask = call->ask;
     ajf_list_del(&call->link);
     if (err == EIO && ask)
         ajf_list_del(&ask->by_key); /* it may hang: the next request shall ask anew */
-    if (ask && !ajf_names_is_wanted_locked(ask) && ajf_queue_cancel(&m->queue, &ask->fetch)) {
+    if (ask && !ajf_metadata_is_wanted_locked(ask) && ajf_queue_cancel(&m->queue, &ask->fetch)) {
         ajf_list_del(&ask->by_key);
         queued = ask;
     } else if (err == EIO && ask && ajf_list_empty(&ask->calls)) {
         ajf_queue_uncount(&m->queue, &ask->fetch); /* it hangs in the source: its place shall not be missed */
         AJF_COUNT(&m->stats, fetch_abandoned);
     }
-    pthread_mutex_unlock(&m->names.lock);
+    pthread_mutex_unlock(&m->metadata.lock);
     free(call);
     if (queued) {
         AJF_COUNT(&m->stats, fetch_cancelled);
@@ -91,15 +92,15 @@ static void drop_call(struct ajf *m, struct ajf_wait *w, int err)
 /* Joins or starts the fetch; answers `call` itself when that cannot be done. Takes the call. */
 static void park(struct ajf *m, struct ajf_call *call, enum ajf_fetch_kind kind, uint64_t nodeid, const char *name)
 {
-    struct ajf_names *names = &m->names;
+    struct ajf_metadata *metadata = &m->metadata;
     const struct ajf_request *req = &call->wait.request;
     call->wait.drop = drop_call;
     call->wait.class = call->wait.late ? AJF_WAIT_BRIEF : AJF_WAIT_METADATA;
     ajf_wait_arm(m, req);
-    pthread_mutex_lock(&names->lock);
-    struct ajf_ask *ask = find_locked(names, kind, nodeid, name), *started = NULL;
+    pthread_mutex_lock(&metadata->lock);
+    struct ajf_ask *ask = find_locked(metadata, kind, nodeid, name), *started = NULL;
     if (!ask && (ask = started = ask_new(m, kind, nodeid, name)))
-        ajf_list_add(bucket(names, nodeid), &ask->by_key);
+        ajf_list_add(bucket(metadata, nodeid), &ask->by_key);
     int err = ask ? 0 : -ENOMEM;
     if (ask) {
         call->ask = ask;
@@ -110,7 +111,7 @@ static void park(struct ajf *m, struct ajf_call *call, enum ajf_fetch_kind kind,
     }
     if (started)
         ajf_queue_push(&m->queue, &started->fetch);
-    pthread_mutex_unlock(&names->lock);
+    pthread_mutex_unlock(&metadata->lock);
     if (err) {
         ajf_reply_err(m, req, -err);
         free(call);
@@ -128,14 +129,14 @@ static struct ajf_call *call_new(struct ajf *m, const struct ajf_request *req)
     return call;
 }
 
-void ajf_names_forget(struct ajf_names *names)
+void ajf_metadata_forget(struct ajf_metadata *metadata)
 {
-    names->forgotten_ns = ajf_now_ns();
+    metadata->forgotten_ns = ajf_now_ns();
 }
 
-static const struct ajf_ask **overdue(struct ajf_names *names, const struct ajf_call *call)
+static const struct ajf_ask **overdue(struct ajf_metadata *metadata, const struct ajf_call *call)
 {
-    return call->attributes ? &names->overdue_root : &names->overdue_statfs;
+    return call->attributes ? &metadata->overdue_root : &metadata->overdue_statfs;
 }
 
 static void answer_with_what_was_known(struct ajf *m, const struct ajf_call *call)
@@ -146,28 +147,28 @@ static void answer_with_what_was_known(struct ajf *m, const struct ajf_call *cal
         ajf_reply_attr(m, &call->wait.request, &v);
         return;
     }
-    pthread_mutex_lock(&m->names.lock);
-    struct statvfs st = m->names.statfs;
-    pthread_mutex_unlock(&m->names.lock);
+    pthread_mutex_lock(&m->metadata.lock);
+    struct statvfs st = m->metadata.statfs;
+    pthread_mutex_unlock(&m->metadata.lock);
     ajf_reply_statfs(m, &call->wait.request, &st);
 }
 
 static void answer_late(struct ajf *m, struct ajf_wait *w)
 {
     struct ajf_call *call = AJF_CONTAINER(w, struct ajf_call, wait);
-    pthread_mutex_lock(&m->names.lock);
+    pthread_mutex_lock(&m->metadata.lock);
     if (call->ask)
-        *overdue(&m->names, call) = call->ask;
-    pthread_mutex_unlock(&m->names.lock);
+        *overdue(&m->metadata, call) = call->ask;
+    pthread_mutex_unlock(&m->metadata.lock);
     answer_with_what_was_known(m, call);
 }
 
 /* Like park, for a question about the mount as a whole; not for long, and not at all while it has been long already. */
 static void park_briefly(struct ajf *m, struct ajf_call *call, enum ajf_fetch_kind kind)
 {
-    pthread_mutex_lock(&m->names.lock);
-    bool late = *overdue(&m->names, call);
-    pthread_mutex_unlock(&m->names.lock);
+    pthread_mutex_lock(&m->metadata.lock);
+    bool late = *overdue(&m->metadata, call);
+    pthread_mutex_unlock(&m->metadata.lock);
     call->wait.late = answer_late;
     if (!late) {
         park(m, call, kind, AJF_ROOT, NULL);
@@ -203,7 +204,7 @@ static int look_up(struct ajf *m, uint64_t parent, const char *name, size_t len,
     return known;
 }
 
-void ajf_names_lookup(struct ajf *m, const struct ajf_request *req, uint64_t parent, const char *name)
+void ajf_metadata_lookup(struct ajf *m, const struct ajf_request *req, uint64_t parent, const char *name)
 {
     size_t len = strlen(name);
     struct ajf_inode_view v;
@@ -224,7 +225,7 @@ void ajf_names_lookup(struct ajf *m, const struct ajf_request *req, uint64_t par
     }
 }
 
-void ajf_names_getattr(struct ajf *m, const struct ajf_request *req, uint64_t nodeid)
+void ajf_metadata_getattr(struct ajf *m, const struct ajf_request *req, uint64_t nodeid)
 {
     struct ajf_inode_view v;
     int err = ajf_inode_get(&m->inodes, nodeid, &v);
@@ -245,8 +246,8 @@ void ajf_names_getattr(struct ajf *m, const struct ajf_request *req, uint64_t no
     }
 }
 
-void ajf_names_confirm(struct ajf *m, const struct ajf_request *req, const struct ajf_inode_view *v,
-                       const struct fuse_file_info *fi, ajf_names_then open)
+void ajf_metadata_confirm(struct ajf *m, const struct ajf_request *req, const struct ajf_inode_view *v,
+                          const struct fuse_file_info *fi, ajf_metadata_then open)
 {
     struct ajf_call *call = call_new(m, req);
     if (!call)
@@ -257,28 +258,28 @@ void ajf_names_confirm(struct ajf *m, const struct ajf_request *req, const struc
     park(m, call, AJF_FETCH_STAT, v->nodeid, NULL);
 }
 
-void ajf_names_readlink(struct ajf *m, const struct ajf_request *req, uint64_t nodeid)
+void ajf_metadata_readlink(struct ajf *m, const struct ajf_request *req, uint64_t nodeid)
 {
     struct ajf_call *call = call_new(m, req);
     if (call)
         park(m, call, AJF_FETCH_READLINK, nodeid, NULL);
 }
 
-void ajf_names_statfs(struct ajf *m, const struct ajf_request *req)
+void ajf_metadata_statfs(struct ajf *m, const struct ajf_request *req)
 {
     struct ajf_call *call = call_new(m, req);
     if (call)
         park_briefly(m, call, AJF_FETCH_STATFS);
 }
 
-void ajf_names_refresh(struct ajf *m, const struct ajf_request *req, uint64_t nodeid, const char *name)
+void ajf_metadata_refresh(struct ajf *m, const struct ajf_request *req, uint64_t nodeid, const char *name)
 {
     struct ajf_call *call = call_new(m, req);
     if (call)
         park(m, call, AJF_FETCH_FORGET, nodeid, *name ? name : NULL);
 }
 
-void ajf_names_list(struct ajf *m, const struct ajf_request *req, uint64_t nodeid, const struct fuse_file_info *fi)
+void ajf_metadata_list(struct ajf *m, const struct ajf_request *req, uint64_t nodeid, const struct fuse_file_info *fi)
 {
     struct ajf_call *call = call_new(m, req);
     if (!call)
