@@ -28,6 +28,20 @@ int ajf_poll_until(int fd, short events, uint64_t deadline_ns)
     }
 }
 
+int ajf_send_all(int fd, const void *bytes, size_t len, uint64_t deadline_ns)
+{
+    const uint8_t *at = bytes;
+    while (len) {
+        ssize_t n = send(fd, at, len, MSG_NOSIGNAL);
+        int err = n >= 0 || errno == EINTR ? 0 : errno == EAGAIN ? ajf_poll_until(fd, POLLOUT, deadline_ns) : -errno;
+        if (err)
+            return err;
+        at += n > 0 ? n : 0;
+        len -= n > 0 ? (size_t)n : 0;
+    }
+    return 0;
+}
+
 static int connect_to(const struct sockaddr *address, socklen_t len, int timeout_ms, int *ret_fd)
 {
     int on = 1, err;

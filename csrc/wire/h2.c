@@ -54,6 +54,7 @@ struct ajf_h2 {
     uint32_t stream;       /* of the call */
     bool ended;            /* the peer has ended the call */
     bool reset;            /* and wants to hear no more of it */
+    bool left;             /* it was half-closed */
     bool frame_ends;       /* the DATA frame is the last one */
     uint32_t frame_left;   /* bytes of the DATA frame that were not consumed yet */
     uint32_t pad_left;     /* of them, padding at its end */
@@ -102,21 +103,10 @@ static int wait_for(struct ajf_h2 *h, short events, uint64_t until_ns)
 
 static int send_all(struct ajf_h2 *h, const void *bytes, size_t len)
 {
-    const uint8_t *at = bytes;
-    while (len) {
-        ssize_t n = send(h->fd, at, len, MSG_NOSIGNAL);
-        if (n >= 0) {
-            at += n;
-            len -= (size_t)n;
-        } else if (errno == EAGAIN) {
-            int err = wait_for(h, POLLOUT, AJF_FOREVER);
-            if (err)
-                return err;
-        } else if (errno != EINTR) {
-            return fail(h, -errno);
-        }
-    }
-    return 0;
+    if (!h->deadline_ns)
+        h->deadline_ns = ajf_deadline_ns(h->timeout_ms);
+    int err = ajf_send_all(h->fd, bytes, len, h->deadline_ns);
+    return err ? fail(h, err) : 0;
 }
 
 /* Waits for up to `worth` bytes together, but not long: then for any. */
@@ -215,7 +205,7 @@ int ajf_h2_call(struct ajf_h2 *h, const char *path, const char *authority, const
     if (err)
         return err;
     h->frame_left = h->pad_left = h->stream_taken = 0;
-    h->ended = h->reset = h->frame_ends = false;
+    h->ended = h->reset = h->left = h->frame_ends = false;
     h->message = (struct ajf_h2_message){.nested = nested};
     if (len > MAX_REQUEST_BYTES)
         return fail(h, -E2BIG);
@@ -239,11 +229,11 @@ static int answer_ping(struct ajf_h2 *h, uint32_t len, uint8_t flags)
 {
     uint8_t out[AJF_H2_FRAME_HEADER_BYTES + 8];
     int err = len != 8 ? fail(h, -EPROTO) : need(h, 8);
-    if (err || flags & AJF_H2_FLAG_ACK)
-        return err ? err : skip(h, 8);
+    if (err)
+        return err;
     memcpy(ajf_h2_put_frame(out, 8, AJF_H2_FRAME_PING, AJF_H2_FLAG_ACK, 0), h->in + h->in_at, 8);
-    err = skip(h, 8);
-    return err ? err : send_all(h, out, sizeof out);
+    h->in_at += 8;
+    return flags & AJF_H2_FLAG_ACK ? 0 : send_all(h, out, sizeof out);
 }
 
 static int take_settings(struct ajf_h2 *h, uint32_t len, uint8_t flags)
@@ -541,20 +531,30 @@ ssize_t ajf_h2_read_message(struct ajf_h2 *h, void *buffer, size_t size, int tim
     return (ssize_t)len;
 }
 
-int ajf_h2_finish(struct ajf_h2 *h, int timeout_ms)
+int ajf_h2_leave(struct ajf_h2 *h)
 {
     uint8_t out[AJF_H2_FRAME_HEADER_BYTES];
-    int err = enter(h, timeout_ms);
-    if (!err && !h->reset) {
-        ajf_h2_put_frame(out, 0, AJF_H2_FRAME_DATA, AJF_H2_FLAG_END_STREAM, h->stream);
-        err = send_all(h, out, sizeof out);
-    }
-    if (err)
+    int err = enter(h, 0);
+    if (err || h->reset || h->left)
         return err;
+    h->left = true;
+    ajf_h2_put_frame(out, 0, AJF_H2_FRAME_DATA, AJF_H2_FLAG_END_STREAM, h->stream);
+    return send_all(h, out, sizeof out);
+}
+
+int ajf_h2_finish(struct ajf_h2 *h, size_t most, int timeout_ms)
+{
+    int found = 0, err = ajf_h2_leave(h);
+    err = err ? err : enter(h, timeout_ms);
     /* Without waiting: frames of a stream that is not the current one are passed over. */
-    int found = timeout_ms ? find_data(h) : h->frame_left > h->pad_left;
-    if (found)
-        return found < 0 ? found : fail(h, -EPROTO);
+    while (!err && (found = timeout_ms ? find_data(h) : h->frame_left > h->pad_left) > 0) {
+        size_t n = min_size(min_size(h->frame_left - h->pad_left, h->message.data_left), most);
+        err = n ? skip(h, n) : fail(h, -EPROTO);
+        count_data(h, n);
+        most -= n;
+    }
+    if (err || found)
+        return err ? err : found;
     return is_usable(h, MAX_REQUEST_BYTES) ? 0 : fail(h, -ECONNRESET);
 }
 

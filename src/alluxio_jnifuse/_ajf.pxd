@@ -171,7 +171,8 @@ cdef extern from "wire/h2.h" nogil:
                     size_t len, bool nested, int timeout_ms)
     ssize_t ajf_h2_read(ajf_h2 *h, void *buffer, size_t size, int timeout_ms)
     ssize_t ajf_h2_read_message(ajf_h2 *h, void *buffer, size_t size, int timeout_ms)
-    int ajf_h2_finish(ajf_h2 *h, int timeout_ms)
+    int ajf_h2_leave(ajf_h2 *h)
+    int ajf_h2_finish(ajf_h2 *h, size_t most, int timeout_ms)
     void ajf_h2_abort(ajf_h2 *h)
     void ajf_h2_free(ajf_h2 *h)
 

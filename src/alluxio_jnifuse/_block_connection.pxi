@@ -147,11 +147,19 @@ cdef class BlockConnection:
             raise OSError(-n, os.strerror(-n))
         return bytes(buffer[:n])
 
-    def finish(self, double timeout):
+    def leave(self):
+        cdef int err
+        cdef c.ajf_h2 *h = self._enter()
+        with nogil:
+            err = c.ajf_h2_leave(h)
+        self._leave()
+        return err == 0
+
+    def finish(self, double timeout, size_t most=0):
         cdef int err, ms = _ms(timeout)
         cdef c.ajf_h2 *h = self._enter()
         with nogil:
-            err = c.ajf_h2_finish(h, ms)
+            err = c.ajf_h2_finish(h, most, ms)
         self._leave()
         return err == 0
 

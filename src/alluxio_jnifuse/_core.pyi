@@ -228,8 +228,13 @@ class BlockConnection:
         Calls `progress` with that count every `step` bytes; what it raises passes. The one of a Fetch is called without
         the interpreter's lock.
         """
-    def finish(self, timeout: float) -> bool:
-        """Ends a call all of whose data was read; whether another one can be made. `timeout` 0: does not wait."""
+    def leave(self) -> bool:
+        """Half-closes a call, without waiting; whether that went well. `finish` comes next."""
+    def finish(self, timeout: float, most: int = 0) -> bool:
+        """Ends a call, within `timeout` s in all; whether another one can be made. `timeout` 0: does not wait.
+
+        Of data that was not read, so many bytes at most are passed over.
+        """
     def abort(self) -> None: ...
     def close(self) -> None: ...
 

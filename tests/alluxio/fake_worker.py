@@ -40,7 +40,8 @@ Fault = Callable[["FakeWorker", Read, bytes, grpc.ServicerContext], Iterator[byt
 class FakeWorker(FakeServer):
     """Holds `blocks` by id, and gets others from `store`, the under store by path; `reads`: what it was asked for.
 
-    `faults`: each ReadBlock call takes the first one; where there is none it behaves.
+    `faults`: each ReadBlock call takes the first one; where there is none it behaves. `too_early`: blocks of which a
+    copy was asked for while a call fetched them from their start: a real worker makes none then.
     """
 
     def __init__(self, store: dict[str, bytes], address: str = "127.0.0.1:0", **more: Any) -> None:
@@ -51,6 +52,8 @@ class FakeWorker(FakeServer):
         self.faults: list[Fault] = []
         self.always: Fault | None = None  # for the calls that get none of these
         self.under_way = 0  # lock
+        self.too_early: list[int] = []
+        self._fetching: list[int] = []  # lock
         self._store = store
         self.on("ReadBlock", self._read_block)
         self.on("Cache", self._cache)
@@ -73,12 +76,29 @@ class FakeWorker(FakeServer):
         request = worker_pb2.ReadRequest.FromString(next(messages))
         options = request.open_ufs_block_options
         read = Read(request.block_id, request.offset, request.length, request.position_short, options.ufs_path)
+        fetched = [read.block] if read.ufs and not read.offset else []
         with self.lock:
             self.reads.append(read)
             self.under_way += 1
+            self._fetching += fetched
             fault = self.faults.pop(0) if self.faults else self.always
             self.lock.notify_all()
         context.add_callback(self._ended)
+        try:
+            yield from self._send(read, options, fault, messages, context)
+        finally:
+            with self.lock:
+                for block in fetched:
+                    self._fetching.remove(block)
+
+    def _send(
+        self,
+        read: Read,
+        options: worker_pb2.OpenUfsBlockOptions,
+        fault: Fault | None,
+        messages: Iterator[bytes],
+        context: grpc.ServicerContext,
+    ) -> Iterator[bytes]:
         data = self.blocks.get(read.block)
         if data is None and read.ufs:
             if read.ufs not in self._store:
@@ -101,8 +121,11 @@ class FakeWorker(FakeServer):
             self.lock.notify_all()
 
     def _cache(self, request: bytes, _: grpc.ServicerContext) -> worker_pb2.CacheResponse:
+        copy = worker_pb2.CacheRequest.FromString(request)
         with self.lock:
-            self.copies.append(worker_pb2.CacheRequest.FromString(request))
+            self.copies.append(copy)
+            if copy.block_id in self._fetching:
+                self.too_early.append(copy.block_id)
             self.lock.notify_all()
         return worker_pb2.CacheResponse()
 

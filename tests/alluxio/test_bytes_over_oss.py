@@ -112,10 +112,12 @@ def test_a_program(
 def test_the_first_mib(
     cluster: Cluster, bucket: OssServer, files: Path, mounts: Mounts, children: Children, cold: str, line: str
 ) -> None:
-    """No other block is touched, and the first one for the reader and for the copy that the worker is asked for."""
+    """The first block is kept while the mount lives: read for the reader and for the copy. No other is touched."""
     mounted = mount(mounts, cluster, options=line)
     children.run(patterns.head, mounted.join(f"{cold}/{NAMES[0]}"), str(files / NAMES[0]), timeout=READ_S)
     mounted.closed()
+    until(lambda: held(cluster, cold, 1)[0][0], "the first block to be kept", KEPT_S)
+    assert not any(held(cluster, cold, 1)[0][1:])
     asked = [(entry.range, entry.sent) for entry in bucket.requests() if entry.operation == "GET"]
     assert {each for each, _ in asked} == {f"bytes=0-{BLOCK - 1}"}, asked
     assert len(asked) <= 2, asked

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * h2_peer.h - what the tests of h2.h have in common: a server that says what a test has written down, whatever it is
- * asked, and a line to it that is cut as a test wants. Of the program, h2.c alone calls readv and send: those here.
+ * asked, and a line to it that is cut as a test wants. Of the program, h2.c calls readv and connect.c send: those here.
  */
 #ifndef H2_PEER_H
 #define H2_PEER_H

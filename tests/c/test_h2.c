@@ -168,7 +168,7 @@ static void another_frame_is_not_waited_for(void)
     put_frame(&script, PING, 0, 0, "12345678", 8);
     struct ajf_h2 *h = start_call(stay);
     CHECK_EQ(ajf_h2_read(h, buffer, sizeof buffer, 100), 5);
-    CHECK_EQ(ajf_h2_finish(h, 0), 0); /* nothing has timed out */
+    CHECK_EQ(ajf_h2_finish(h, 0, 0), 0); /* nothing has timed out */
     end(h);
 }
 
@@ -307,7 +307,7 @@ static void a_call_is_proper_http2_and_grpc(void)
         struct ajf_h2 *h = start(&script, NULL);
         CHECK_EQ(ajf_h2_call(h, values[0], authority, len % 2 ? "id" : "", "request", 7, true, PATIENCE_MS), 0);
         expect_read(h, "hello");
-        CHECK_EQ(ajf_h2_finish(h, PATIENCE_MS), 0);
+        CHECK_EQ(ajf_h2_finish(h, 0, PATIENCE_MS), 0);
         end(h);
         CHECK(!memcmp(sent.at, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", PREFACE_BYTES));
         const uint8_t *f = next_sent(&at);

@@ -23,7 +23,7 @@ static void a_connection_serves_many_calls(void)
         for (uint32_t i = 0; i < 200; i++) {
             CHECK_EQ(call(h, true), 0);
             expect_read(h, "hello");
-            CHECK_EQ(ajf_h2_finish(h, wait ? PATIENCE_MS : 0), 0);
+            CHECK_EQ(ajf_h2_finish(h, 0, wait ? PATIENCE_MS : 0), 0);
             CHECK_EQ(count_sent(HEADERS, END_HEADERS, 2 * i + 1), 1);
             CHECK_EQ(count_sent(DATA, END_STREAM, 2 * i + 1), 1);
         }
@@ -44,10 +44,10 @@ static void what_is_left_of_a_call_does_not_reach_the_next(void)
     for (line.most = 0; line.most < 3; line.most++) {
         struct ajf_h2 *h = start_call(stay);
         expect_read(h, "hello");
-        CHECK_EQ(ajf_h2_finish(h, 0), 0);
+        CHECK_EQ(ajf_h2_finish(h, 0, 0), 0);
         CHECK_EQ(call(h, true), 0);
         expect_read(h, "world");
-        CHECK_EQ(ajf_h2_finish(h, PATIENCE_MS), 0);
+        CHECK_EQ(ajf_h2_finish(h, 0, PATIENCE_MS), 0);
         end(h);
     }
     memset(&line, 0, sizeof line);
@@ -60,10 +60,44 @@ static void data_that_nobody_asked_for_ends_the_connection(void)
         put_one_answer(1, "hello, world");
         struct ajf_h2 *h = start_call(stay);
         expect_read(h, "hello");
-        CHECK_EQ(ajf_h2_finish(h, wait ? PATIENCE_MS : 0), -EPROTO);
+        CHECK_EQ(ajf_h2_finish(h, 0, wait ? PATIENCE_MS : 0), -EPROTO);
         CHECK_EQ(call(h, true), -EPROTO);
         end(h);
     }
+}
+
+static void a_call_that_was_left_ends_behind_what_still_comes(void)
+{
+    struct text more = some_data(100000);
+    for (line.most = 0; line.most < 20000; line.most += 7001) {
+        begin();
+        put_message(&data, true, "hello, ", 7);
+        put_message(&data, true, more.at, more.len);
+        put_padded(&script, 0, 1, data.at, 20, 9);
+        put_frame(&script, PING, 0, 0, "12345678", 8);
+        put_frame(&script, DATA, 0, 1, data.at + 20, data.len - 20);
+        put_headers(&script, END_HEADERS | END_STREAM, 1);
+        put_one_answer(3, "world");
+        struct ajf_h2 *h = start_call(stay);
+        expect_read(h, "hello");
+        CHECK_EQ(ajf_h2_leave(h), 0);
+        CHECK_EQ(ajf_h2_leave(h), 0);
+        CHECK_EQ(ajf_h2_finish(h, 2 + more.len, PATIENCE_MS), 0);
+        CHECK_EQ(count_sent(DATA, END_STREAM, 1), 1);
+        CHECK_EQ(count_sent(PING, ACK, 0), 1);
+        CHECK_EQ(call(h, true), 0);
+        expect_read(h, "world");
+        CHECK_EQ(ajf_h2_finish(h, 0, PATIENCE_MS), 0);
+        CHECK_EQ(count_sent(DATA, END_STREAM, 3), 1);
+        end(h);
+        h = start_call(stay);
+        expect_read(h, "hello");
+        CHECK_EQ(ajf_h2_leave(h), 0);
+        CHECK_EQ(ajf_h2_finish(h, 1 + more.len, PATIENCE_MS), -EPROTO);
+        end(h);
+    }
+    memset(&line, 0, sizeof line);
+    drop(&more);
 }
 
 static void nothing_more_is_said_of_a_call_that_was_reset(void)
@@ -73,7 +107,7 @@ static void nothing_more_is_said_of_a_call_that_was_reset(void)
     put_one_answer(3, "hello");
     struct ajf_h2 *h = start_call(stay);
     CHECK_EQ(ajf_h2_read(h, (char[1]){0}, 1, PATIENCE_MS), 0);
-    CHECK_EQ(ajf_h2_finish(h, 0), 0);
+    CHECK_EQ(ajf_h2_finish(h, 0, 0), 0);
     CHECK_EQ(count_sent(DATA, END_STREAM, 1), 0);
     CHECK_EQ(call(h, true), 0);
     expect_read(h, "hello");
@@ -88,7 +122,7 @@ static void goaway_lets_the_call_under_way_end_and_no_other_begin(void)
         put_one_answer(1, "hello");
         struct ajf_h2 *h = start_call(stay);
         expect_read(h, "hello");
-        CHECK_EQ(ajf_h2_finish(h, wait ? PATIENCE_MS : 0), -ECONNRESET);
+        CHECK_EQ(ajf_h2_finish(h, 0, wait ? PATIENCE_MS : 0), -ECONNRESET);
         CHECK_EQ(call(h, true), -ECONNRESET);
         end(h);
     }
@@ -97,7 +131,7 @@ static void goaway_lets_the_call_under_way_end_and_no_other_begin(void)
     put_frame(&script, GOAWAY, 0, 0, "\0\0\0\1\0\0\0\0", 8);
     struct ajf_h2 *h = start_call(stay);
     expect_read(h, "hello");
-    CHECK_EQ(ajf_h2_finish(h, 0), 0);
+    CHECK_EQ(ajf_h2_finish(h, 0, 0), 0);
     CHECK_EQ(call(h, true), 0);
     CHECK_EQ(ajf_h2_read(h, (char[1]){0}, 1, PATIENCE_MS), -ECONNRESET);
     end(h);
@@ -109,7 +143,7 @@ static void an_end_of_the_connection_between_calls_shows_in_the_next(void)
     put_one_answer(1, "hello");
     struct ajf_h2 *h = start_call(NULL);
     expect_read(h, "hello");
-    CHECK_EQ(ajf_h2_finish(h, 0), 0);
+    CHECK_EQ(ajf_h2_finish(h, 0, 0), 0);
     CHECK_EQ(call(h, true), 0);
     CHECK_EQ(ajf_h2_read(h, (char[1]){0}, 1, PATIENCE_MS), -ECONNRESET);
     end(h);
@@ -180,7 +214,7 @@ static uint64_t read_endless(struct ajf_h2 *h, uint8_t *buffer, uint64_t bytes)
             break;
         done += (uint64_t)n;
     }
-    CHECK_EQ(ajf_h2_finish(h, 0), 0);
+    CHECK_EQ(ajf_h2_finish(h, 0, 0), 0);
     return done;
 }
 
@@ -223,7 +257,7 @@ static void requests_heed_the_windows_of_the_peer(void)
         for (; !err && calls < 200; calls++) {
             CHECK_EQ(ajf_h2_call(h, "/m", "a", "", request, sizeof request, true, PATIENCE_MS), 0);
             expect_read(h, "hello");
-            err = ajf_h2_finish(h, 0);
+            err = ajf_h2_finish(h, 0, 0);
         }
         CHECK_EQ(err, updates ? 0 : -ECONNRESET);
         CHECK_EQ(calls, updates ? 200 : 52); /* then less is left than the longest request needs */
@@ -236,7 +270,7 @@ static void requests_heed_the_windows_of_the_peer(void)
     put_one_answer(1, "hello");
     struct ajf_h2 *h = start_call(stay);
     expect_read(h, "hello");
-    CHECK_EQ(ajf_h2_finish(h, PATIENCE_MS), -ECONNRESET);
+    CHECK_EQ(ajf_h2_finish(h, 0, PATIENCE_MS), -ECONNRESET);
     end(h);
 }
 
@@ -281,7 +315,7 @@ static void who_says_nothing_to_the_point_times_out(void)
         uint64_t took = ajf_now_ns() - before;
         CHECK(took >= 249 * AJF_NS_PER_MS && took < PATIENCE_MS * AJF_NS_PER_MS);
         CHECK_EQ(ajf_h2_read(h, (char[1]){0}, 1, -1), -ETIMEDOUT); /* and is asked nothing more */
-        CHECK_EQ(ajf_h2_finish(h, -1), -ETIMEDOUT);
+        CHECK_EQ(ajf_h2_finish(h, 0, -1), -ETIMEDOUT);
         end(h);
     }
 }
@@ -376,6 +410,28 @@ static void single_bytes_do_not(void)
     end(h);
 }
 
+static void drip_pieces(int fd)
+{
+    static const char piece[DRIP_BYTES];
+    while (sendto(fd, piece, sizeof piece, MSG_NOSIGNAL, NULL, 0) > 0)
+        usleep(50000);
+}
+
+static void data_does_not_prolong_a_call_that_was_left(void)
+{
+    void (*const peers[])(int fd) = {stay, drip_bytes, drip_pieces};
+    for (unsigned i = 0; i < 3; i++) {
+        begin_large_answer(MIB - 100); /* one frame */
+        struct ajf_h2 *h = start_call(peers[i]);
+        CHECK_EQ(ajf_h2_leave(h), 0);
+        uint64_t before = ajf_now_ns();
+        CHECK_EQ(ajf_h2_finish(h, MIB, 250), -ETIMEDOUT);
+        uint64_t took = ajf_now_ns() - before;
+        CHECK(took >= 249 * AJF_NS_PER_MS && took < PATIENCE_MS * AJF_NS_PER_MS);
+        end(h);
+    }
+}
+
 static void *abort_later(void *h)
 {
     usleep(30000);
@@ -423,7 +479,7 @@ static void an_abort_ends_whatever_goes_on(void)
     expect_read(h, "h");
     ajf_h2_abort(h); /* what has come already is of no interest either */
     CHECK_EQ(ajf_h2_read(h, buffer, 4, -1), -ECANCELED);
-    CHECK_EQ(ajf_h2_finish(h, 0), -ECANCELED);
+    CHECK_EQ(ajf_h2_finish(h, 0, 0), -ECANCELED);
     end(h);
 }
 
@@ -481,6 +537,7 @@ int main(void)
     RUN(a_connection_serves_many_calls);
     RUN(what_is_left_of_a_call_does_not_reach_the_next);
     RUN(data_that_nobody_asked_for_ends_the_connection);
+    RUN(a_call_that_was_left_ends_behind_what_still_comes);
     RUN(nothing_more_is_said_of_a_call_that_was_reset);
     RUN(goaway_lets_the_call_under_way_end_and_no_other_begin);
     RUN(an_end_of_the_connection_between_calls_shows_in_the_next);
@@ -490,6 +547,7 @@ int main(void)
     RUN(no_flood_outlasts_the_patience);
     RUN(data_renews_the_patience);
     RUN(single_bytes_do_not);
+    RUN(data_does_not_prolong_a_call_that_was_left);
     RUN(an_abort_ends_whatever_goes_on);
     RUN(nobody_there_is_an_error_of_connecting);
     RUN(a_full_queue_of_a_unix_socket_is_waited_for);

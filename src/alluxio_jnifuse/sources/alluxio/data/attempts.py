@@ -9,6 +9,9 @@ Each worker is asked in the quick way first, which cannot say why it fails, then
 failed is asked last from then on, for this file. The patience, alluxio.user.block.read.retry.*, begins anew with each
 byte that comes.
 
+A worker that is asked for a copy of a block that it still fetches for a call makes none. So such a call is not cut off
+but left, and goes with the question for the copy (workers/copies.py), or is ended when the file is closed.
+
 Threads: `FileBlocks` is for all readers of a file; an `Effort` for one. No lock is held during a call.
 """
 
@@ -23,6 +26,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from alluxio_jnifuse.errors import SourceError, StaleVersion, forget_frames
 from alluxio_jnifuse.sources.alluxio.metadata.status import version_of
 from alluxio_jnifuse.sources.alluxio.rpc.errors import CallError, Closed, NotFound, Refused, Status, Unanswered
+from alluxio_jnifuse.sources.alluxio.workers.copies import Left
 from alluxio_jnifuse.sources.alluxio.workers.placement import NoWorker
 from alluxio_jnifuse.sources.backoff import Backoff
 
@@ -36,6 +40,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_MOST_LEFT = 8  # calls of an open file: of more the first ones have surely ended
 _LOST_S = 10.0  # how long a block is waited for that nobody has: workers that start anew tell what they hold
 _UNREACHABLE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN})
 # Statuses that say something of the worker, or the way to it; the others are about the block.
@@ -73,6 +78,7 @@ class FileBlocks:
         self._without: frozenset[tuple[Address, int]] = frozenset()  # who turned out not to hold which block; lock
         self._sources: dict[int, Choice] = {}  # blocks that came from elsewhere, and where from
         self._kept: set[tuple[Address, int]] = set()  # workers, and the blocks that they read for one call, whole
+        self._left: list[Left] = []  # lock; of blocks that came from elsewhere
         self._questions = threading.Condition()
         self._asked = 0  # questions put to the master; lock
         self._answered = 0  # lock
@@ -110,6 +116,18 @@ class FileBlocks:
     def note_kept(self, index: int, choice: Choice) -> None:
         """A worker has read the block from the under store for one call, from its start to its end: it keeps that."""
         self._kept.add((choice.address, index))
+
+    def leave(self, index: int, call: BlockCall) -> None:
+        """Ends a call that began at the start of a block and may take it from the under store."""
+        if call.position >= call.end or index not in self._sources:
+            call.finish()
+            return
+        call.leave()
+        with self._questions:
+            self._left.append(Left(index, call, time.monotonic()))
+            old, self._left = self._left[:-_MOST_LEFT], self._left[-_MOST_LEFT:]
+        for each in old:
+            each.call.finish()
 
     def note_failure(self, index: int, choice: Choice, error: Exception) -> bool:
         """Remembers that a worker failed; whether that is news."""
@@ -189,8 +207,14 @@ class FileBlocks:
 
     def close(self) -> None:
         """Asks for the copies that reading from elsewhere calls for."""
+        with self._questions:
+            left, self._left = self._left, []
         for index, choice in self._sources.items() if not self._stale else ():
-            self.workers.cache(self.status, index, choice, kept=(choice.address, index) in self._kept)
+            of_it = [each for each in left if each.block == index]
+            if self.workers.cache(self.status, index, choice, of_it, kept=(choice.address, index) in self._kept):
+                left = [each for each in left if each.block != index]
+        for each in left:
+            each.call.finish()
 
 
 class Effort:

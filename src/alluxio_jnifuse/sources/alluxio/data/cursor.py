@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from alluxio_jnifuse.sources.alluxio.data.attempts import Attempt
+    from alluxio_jnifuse.sources.alluxio.data.attempts import Attempt, FileBlocks
     from alluxio_jnifuse.sources.alluxio.workers.link import BlockCall
 
 
@@ -59,6 +59,14 @@ class Cursor:
         call, self.call = self.call, None
         if call is not None:
             call.finish()
+
+    def leave(self, blocks: FileBlocks) -> None:
+        """Ends the call when no more of it is wanted, or all came. Idempotent."""
+        if self.call is None or self.began or self.attempt is None or not self.attempt.from_ufs:
+            self.finish()
+        else:
+            call, self.call = self.call, None
+            blocks.leave(self.index, call)
 
 
 class Aside:

@@ -12,7 +12,8 @@ ones are begun: their first bytes come while nobody waits for them.
                      └─ else a call for the range
 
 A block that no worker holds is *cold*. For each call the under store is asked for the rest of the block, however
-little of it is wanted, and the worker keeps it if one call took all of it. So even a short read of its start begins a
+little of it is wanted, and the worker keeps it if one call took all of it; if it is ended before, it is asked for a
+copy, which it makes when it has let go of that call (`FileBlocks.leave`). So even a short read of its start begins a
 cursor, and a range a little ahead of a cursor does not wait for those before it, which may be other threads': the
 cursor goes there, and what it comes past is set aside for them. That takes memory, but depends on nobody's speed.
 
@@ -98,7 +99,7 @@ class FileReader:
         with self._lock:
             cursors, self._cursors = self._cursors, []
         for cursor in cursors:
-            cursor.finish()
+            cursor.leave(self._blocks)
         for block in self._local.values():
             block.close()
         self._blocks.close()
@@ -186,7 +187,7 @@ class FileReader:
             old = self._make_room_locked()
             self._add_locked(cursor)
         for each in old:
-            each.finish()
+            each.leave(self._blocks)
         return cursor
 
     def _may_race_locked(self, index: int, within: int, length: int) -> bool:
@@ -329,7 +330,7 @@ class FileReader:
     def _drop(self, cursor: Cursor) -> None:
         with self._lock:
             self._drop_locked(cursor)
-        cursor.finish()
+        cursor.leave(self._blocks)
 
     def _drop_locked(self, cursor: Cursor) -> None:
         cursor.dead = True

@@ -6,8 +6,9 @@ Messages are taken as raw bytes and parsed by hand: ReadResponse{1: Chunk{1: dat
 the data, and every message object in between would copy them once more. No acknowledgements are sent: a reader that
 takes what comes is flow control enough, and workers complete such reads faster.
 
-A call ends cleanly when the client half-closes *after* the last byte; before, that would cut it short. gRPC takes
-requests from an iterator in a thread of its own, which must be let go in every case: `Requests.close`.
+A call ends cleanly when the client half-closes *after* the last byte; before, that cuts it short, and some of what was
+sent still comes. gRPC takes requests from an iterator in a thread of its own, which must be let go in every case:
+`Requests.close`.
 
 Threads: a ReadStream is used by one thread at a time.
 """
@@ -15,8 +16,10 @@ Threads: a ReadStream is used by one thread at a time.
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING
 
+from alluxio_jnifuse.errors import MountError, forget_frames
 from alluxio_jnifuse.sources.alluxio.rpc.errors import CallError, Status, TimedOut
 from alluxio_jnifuse.sources.alluxio.rpc.watchdog import Watchdog
 
@@ -26,6 +29,9 @@ if TYPE_CHECKING:
     from alluxio_jnifuse.sources.alluxio.rpc.channel import Channel, Stream
 
 READ_BLOCK = "/alluxio.grpc.block.BlockWorker/ReadBlock"
+
+# Of a call that is ended early: buffers of workers and sockets hold some MiB each.
+LEFT_BYTES = 32 << 20
 
 _TAG = 0x0A  # field 1, length-delimited
 _WATCHDOG = Watchdog()
@@ -134,6 +140,24 @@ class ReadStream:
         if self.position < self.end or self._rest:
             self._call.cancel()
         self._rest = memoryview(b"")
+
+    def leave(self) -> None:
+        """Half-closes the call."""
+        self._requests.close()
+
+    def await_end(self, seconds: float) -> None:
+        """Waits for the end of a call that was left, passing over what still comes."""
+        until, passed = time.monotonic() + seconds, 0
+        try:
+            while passed <= LEFT_BYTES:
+                message = next_message(self._call, until - time.monotonic())
+                if message is None:
+                    return
+                passed += len(message)
+        except (CallError, MountError) as error:  # the latter: there may be no more threads
+            forget_frames(error)
+        finally:
+            self.finish()
 
 
 def begin(channel: Channel, method: str, request: bytes, patience: float) -> tuple[Stream, Requests]:

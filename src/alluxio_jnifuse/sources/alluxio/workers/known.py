@@ -4,44 +4,35 @@ A worker that left a question unanswered is asked last for a while, for all file
 of workers stays as it was.
 
 Threads: any. The list is replaced as a whole and refreshed by one thread at a time; the lock guards it and the
-links, and is not held during a call. Requests for copies go out from a thread of their own, so closing a file does not
-wait for them.
+links, and is not held during a call. Copies are asked for by a thread of copies.py.
 """
 
 from __future__ import annotations
 
-import logging
-import queue
 import random
 import threading
 import time
 from typing import TYPE_CHECKING
 
-from alluxio_jnifuse.errors import MountError, SourceError, forget_frames
+from alluxio_jnifuse.errors import SourceError, forget_frames
 from alluxio_jnifuse.sources.alluxio.proto import worker_pb2
 from alluxio_jnifuse.sources.alluxio.rpc import requests
-from alluxio_jnifuse.sources.alluxio.rpc.errors import CallError, Closed, Status, is_unimplemented
+from alluxio_jnifuse.sources.alluxio.rpc.errors import Closed, Status
 from alluxio_jnifuse.sources.alluxio.rpc.flight import SingleFlight
+from alluxio_jnifuse.sources.alluxio.workers.copies import Copies
 from alluxio_jnifuse.sources.alluxio.workers.link import WorkerLink
 from alluxio_jnifuse.sources.alluxio.workers.placement import Choice, Worker, choose
-from alluxio_jnifuse.system.threads import start_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from alluxio_jnifuse.sources.alluxio.metadata.master import MasterClient
     from alluxio_jnifuse.sources.alluxio.metadata.status import Address, Addresses, FileStatus
     from alluxio_jnifuse.sources.alluxio.settings import Settings
+    from alluxio_jnifuse.sources.alluxio.workers.copies import Left
     from alluxio_jnifuse.sources.alluxio.workers.locality import Locality
     from alluxio_jnifuse.sources.alluxio.workers.placement import Policy
 
-log = logging.getLogger(__name__)
-
-CACHE = "/alluxio.grpc.block.BlockWorker/Cache"
-ASYNC_CACHE = "/alluxio.grpc.block.BlockWorker/AsyncCache"
-
-_CACHE_S = 10.0
-_MOST_WAITING_COPIES = 1000
 _SILENT_S = 15.0  # how long a worker that did not answer is asked last
 _MASTER_S = 1.0  # for a master to be found, where there is a list of workers that is only old
 _RETRY_LIST_S = 1.0  # when there is no new one, or an empty one: workers register one after the other
@@ -67,9 +58,7 @@ class Workers:
         self._listing: SingleFlight[tuple[Worker, ...]] = SingleFlight("the list of workers")
         self._silent: dict[Address, float] = {}  # lock; who did not answer, and when; replaced as a whole
         self._closed = threading.Event()  # set with the lock
-        self._copies: queue.Queue[tuple[Address, worker_pb2.CacheRequest] | None] = queue.Queue(_MOST_WAITING_COPIES)
-        self._copier: threading.Thread | None = None  # lock
-        self._old: set[str] = set()  # targets of workers without Cache; the copier's
+        self._copies = Copies(self.link_to, self.is_silent, self.note_silence)
 
     # -------------------------------------------------------------------------------------------------- the list
 
@@ -221,66 +210,33 @@ class Workers:
 
     # ----------------------------------------------------------------------------------------------------- copies
 
-    def cache(self, status: FileStatus, index: int, source: Choice, *, kept: bool = False) -> None:
-        """Asks for a copy of a block that was read from `source`, which is not here, or from the under store.
+    def cache(
+        self, status: FileStatus, index: int, source: Choice, left: Sequence[Left] = (), *, kept: bool = False
+    ) -> bool:
+        """Has a copy asked for, of a block that was read from `source`, which is not here, or from the under store.
+
+        It is, when the calls `left` have ended, which become the other thread's; False: nothing is asked for.
 
         It goes where Alluxio's client puts it: to the worker of this machine, if there is one and
         alluxio.user.file.passive.cache.enabled says so; else to the one that read it from the under store, unless that
         one has `kept` the block. It may not be done with that: if asked meanwhile it would read the block once more.
         """
         if self.settings.read_type == "NO_CACHE":
-            return
+            return False
         if 0 < status.replication_max <= len(status.locations[index]):
-            return
+            return False
         here = None
         if self.settings.passive_cache:
             with self._lock:
                 known = self._known
             here = next((w for w in known if self.locality.is_local(w.address)), None)
         if (source.cached or kept) and (here is None or here.address == source.address):
-            return  # it is where it shall be
+            return False  # it is where it shall be
         host, port = source.address.endpoint
         # From a worker that holds it, the block is copied as it is there, or not at all.
         options = self._ufs_options(status, index, from_ufs=not source.cached)
         request = requests.cache(status.block_ids[index], status.block_lengths[index], options, host, port)
-        try:
-            with self._lock:
-                if self._closed.is_set():
-                    return
-                self._copies.put_nowait((here.address if here is not None else source.address, request))
-                if self._copier is None:
-                    self._copier = start_thread("copies", self._copy)
-        except (queue.Full, MountError) as error:
-            log.debug("a copy is not asked for: %r", error)
-
-    def _copy(self) -> None:
-        while not self._closed.is_set():
-            item = self._copies.get()
-            if item is None or self._closed.is_set():
-                return
-            address, request = item
-            if self.is_silent(address):
-                continue
-            try:
-                self._ask_for_copy(self.link_to(address), request)
-            except Exception as error:  # it would only make the next read faster
-                log.debug("block %d was not copied: %s", request.block_id, error)
-                if isinstance(error, TimeoutError):
-                    self.note_silence(address)
-
-    def _ask_for_copy(self, link: WorkerLink, request: worker_pb2.CacheRequest) -> None:
-        about = f"block={request.block_id}"
-        if link.target not in self._old:
-            try:
-                link.channel.unary(CACHE, request, worker_pb2.CacheResponse, _CACHE_S, about)
-                return
-            except CallError as error:
-                if not is_unimplemented(error):
-                    raise
-                self._old.add(link.target)
-        options, host, port = request.open_ufs_block_options, request.source_host, request.source_port
-        older = requests.async_cache(request.block_id, request.length, options, host, port)
-        link.channel.unary(ASYNC_CACHE, older, worker_pb2.AsyncCacheResponse, _CACHE_S, about)
+        return self._copies.ask(here.address if here is not None else source.address, request, left)
 
     # ------------------------------------------------------------------------------------------------------- end
 
@@ -294,9 +250,6 @@ class Workers:
         with self._lock:
             self._closed.set()
             links, self._links = self._links, {}
-        try:
-            self._copies.put_nowait(None)
-        except queue.Full:
-            pass  # the thread that takes the next one sees that it is over
+        self._copies.close()
         for link in links.values():
             link.close()

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 from alluxio_jnifuse._core import BlockConnection
 from alluxio_jnifuse.sources.alluxio.rpc.channel import Channel
 from alluxio_jnifuse.sources.alluxio.rpc.errors import Closed, Status
-from alluxio_jnifuse.sources.alluxio.rpc.streams import READ_BLOCK, ReadStream, ShortStream
+from alluxio_jnifuse.sources.alluxio.rpc.streams import LEFT_BYTES, READ_BLOCK, ReadStream, ShortStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +34,10 @@ _STEP_BYTES = 256 << 10  # between two reports of progress
 
 
 class BlockCall(Protocol):
-    """The bytes [position, end) of a block, in order. Used by one thread at a time; `finish` comes last."""
+    """The bytes [position, end) of a block, in order. Used by one thread at a time, which may pass it on.
+
+    `finish` comes last, or `leave`, later `await_end`, and between them nothing but `finish`.
+    """
 
     position: int
     end: int
@@ -46,7 +49,16 @@ class BlockCall(Protocol):
         """
 
     def finish(self) -> None:
-        """Ends the call, whether all was read or not. Idempotent."""
+        """Ends the call, whether all was read or not: then the worker learns of it when it sends more. Idempotent."""
+
+    def leave(self) -> None:
+        """Tells the worker that no more is wanted, so that it ends the call; does not wait, nor raise."""
+
+    def await_end(self, seconds: float) -> None:
+        """Waits for the worker's end of a call that was left, so long at most, and finishes it. Raises nothing.
+
+        Up to LEFT_BYTES that still come are passed over; behind them the call is cut off.
+        """
 
 
 class WorkerLink:
@@ -222,6 +234,19 @@ class _Direct:
         except OSError:
             pass
         self._link.drop(connection)
+
+    def leave(self) -> None:
+        if self._connection is not None and not self._connection.leave():
+            self._drop()
+
+    def await_end(self, seconds: float) -> None:
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        if connection.finish(seconds, LEFT_BYTES):
+            self._link.give_back(connection)
+        else:
+            self._link.drop(connection)
 
     def _drop(self) -> None:
         connection, self._connection = self._connection, None
