@@ -19,8 +19,6 @@
 #include "ops/invalidate.h"
 #include "ops/open.h"
 
-#define DISPOSE_MS 1000 /* for lent files to be closed in, at least, when all ends */
-
 static int check(const struct ajf_options *o)
 {
     bool sane = o->max_threads >= 1 && o->max_idle_threads >= 1 && o->max_threads >= o->max_idle_threads &&
@@ -155,7 +153,7 @@ static int drop_state(struct ajf *m, uint64_t deadline_ns)
     ajf_cache_unlock(&m->cache);
     ajf_dirs_clear(m);
     ajf_inodes_sweep(&m->inodes);
-    uint64_t least = ajf_deadline_ns(DISPOSE_MS); /* others may have used up the time */
+    uint64_t least = ajf_deadline_ns(AJF_DISPOSE_MS); /* others may have used up the time */
     return ajf_trash_dispose_until(waste, deadline_ns > least ? deadline_ns : least);
 }
 

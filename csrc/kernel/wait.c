@@ -272,19 +272,21 @@ static uint64_t collect_locked(struct ajf_waits *t, struct ajf_list *ret_expired
     return next;
 }
 
-static void answer_all(struct ajf *m, struct ajf_list *list, int err)
+/* Takes back, answers; returns what is to be disposed of. */
+static struct ajf_waste *answer_all(struct ajf *m, struct ajf_list *list, int err)
 {
+    struct ajf_waste *waste = NULL;
     struct ajf_list *l;
     while ((l = ajf_list_pop(list))) {
         struct ajf_wait *w = AJF_CONTAINER(l, struct ajf_wait, by_age);
         if (err == EIO && w->late) {
             w->late(m, w);
             ajf_wait_answered(m, w);
-            w->drop(m, w, err);
+            waste = ajf_trash_join(w->drop(m, w, err), waste);
             continue;
         }
         const struct ajf_wait was = *w; /* links aside */
-        w->drop(m, w, err);
+        waste = ajf_trash_join(w->drop(m, w, err), waste);
         if (err == EINTR) {
             AJF_COUNT(&m->stats, op_interrupted);
         } else if (err == EIO) {
@@ -298,6 +300,44 @@ static void answer_all(struct ajf *m, struct ajf_list *list, int err)
         }
         ajf_reply_err(m, &was.request, err);
         ajf_wait_answered(m, &was);
+    }
+    return waste;
+}
+
+struct disposal {
+    struct ajf_waits *t;
+    struct ajf_waste *waste;
+};
+
+static void *work_off(void *arg)
+{
+    struct disposal *d = arg;
+    struct ajf_waits *t = d->t;
+    ajf_trash_dispose(d->waste);
+    free(d);
+    pthread_mutex_lock(&t->lock);
+    if (!--t->disposals && t->stopping)
+        pthread_cond_broadcast(&t->wake);
+    pthread_mutex_unlock(&t->lock);
+    return NULL;
+}
+
+/* Deadlines go on meanwhile; out of memory or threads, they wait. */
+static void dispose_apart(struct ajf_waits *t, struct ajf_waste *waste)
+{
+    pthread_t thread;
+    struct disposal *d = waste ? malloc(sizeof *d) : NULL;
+    if (d) {
+        *d = (struct disposal){t, waste};
+        pthread_mutex_lock(&t->lock);
+        t->disposals++;
+        pthread_mutex_unlock(&t->lock);
+        if (!pthread_create(&thread, NULL, work_off, d))
+            pthread_detach(thread);
+        else
+            work_off(d);
+    } else {
+        ajf_trash_dispose(waste);
     }
 }
 
@@ -323,8 +363,8 @@ static void *run(void *arg)
             }
         }
         pthread_mutex_unlock(&t->lock);
-        answer_all(t->m, &killed, EINTR);
-        answer_all(t->m, &expired, stopping ? ENOTCONN : EIO);
+        struct ajf_waste *waste = answer_all(t->m, &killed, EINTR);
+        dispose_apart(t, ajf_trash_join(answer_all(t->m, &expired, stopping ? ENOTCONN : EIO), waste));
         if (alarm_ns(t) <= ajf_now_ns())
             t->alarm->ring(t->m);
         pthread_mutex_lock(&t->lock);
@@ -354,9 +394,13 @@ int ajf_waits_stop(struct ajf_waits *t, uint64_t deadline_ns)
         pthread_join(t->thread, NULL);
     bool more = true;
     pthread_mutex_lock(&t->lock);
-    while (t->unanswered && more) /* somebody is writing a reply */
+    while (t->unanswered && more) /* a thread is writing a reply */
         more = ajf_cond_wait_until(&t->wake, &t->lock, deadline_ns);
-    int err = t->unanswered ? -ETIMEDOUT : 0;
+    uint64_t least_ns = ajf_deadline_ns(AJF_DISPOSE_MS);
+    deadline_ns = deadline_ns > least_ns ? deadline_ns : least_ns;
+    for (more = true; t->disposals && more;)
+        more = ajf_cond_wait_until(&t->wake, &t->lock, deadline_ns);
+    int err = t->unanswered || t->disposals ? -ETIMEDOUT : 0;
     pthread_mutex_unlock(&t->lock);
     return err;
 }

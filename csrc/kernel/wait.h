@@ -27,6 +27,7 @@
 #include "base/list.h"
 #include "base/sync.h"
 #include "kernel/request.h"
+#include "memory/trash.h"
 
 #define AJF_WAIT_POLL_MS 50
 #define AJF_WAIT_UNSEEN_MS 1000
@@ -43,9 +44,12 @@ enum ajf_wait_class { AJF_WAIT_METADATA, AJF_WAIT_DATA, AJF_WAIT_BRIEF, AJF_WAIT
 /*
  * Called by the table's own thread after it took `w`: unlinks it from its owner, takes back what nobody else waits for,
  * and frees it. `err` is the answer: EINTR, EIO (deadline), ENOTCONN (stop). It is sent afterwards, so that a caller
- * who has heard it and asks again finds nothing of the first time; after `late`, which reads `w`, it has been sent.
+ * that has heard it and asks again finds nothing of the first time; after `late`, which reads `w`, it has been sent.
+ *
+ * Returns what is to be disposed of, or NULL. That may take long, as the close of a file of a silent network, so no
+ * answer and no deadline waits for it: it happens afterwards, on a thread of its own.
  */
-typedef void (*ajf_wait_drop)(struct ajf *m, struct ajf_wait *w, int err);
+typedef struct ajf_waste *(*ajf_wait_drop)(struct ajf *m, struct ajf_wait *w, int err);
 
 struct ajf_wait {
     struct ajf_request request;
@@ -72,6 +76,7 @@ struct ajf_waits {
     struct ajf_list interrupted AJF_GUARDED_BY(lock); /* parked requests that saw an interrupt, by when they were asked */
     uint64_t parked AJF_GUARDED_BY(lock); /* requests so far */
     size_t unanswered AJF_GUARDED_BY(lock); /* parked, or taken and being answered */
+    size_t disposals AJF_GUARDED_BY(lock); /* threads that dispose of what was dropped */
     bool stopping AJF_GUARDED_BY(lock), thread_started AJF_GUARDED_BY(lock);
     struct ajf_alarm *alarm;                     /* constant once started; or NULL */
     pthread_t thread;
@@ -82,8 +87,9 @@ int ajf_waits_init(struct ajf_waits *t, struct ajf *m);
 void ajf_waits_done(struct ajf_waits *t);
 int ajf_waits_start(struct ajf_waits *t);
 /*
- * Answers everything parked with ENOTCONN, refuses new ones. 0: nobody is writing a reply to a parked one any more.
- * -ETIMEDOUT: somebody still was at `deadline_ns`, who reads a file that does not answer.
+ * Answers everything parked with ENOTCONN, refuses new ones. 0: no thread is writing a reply to a parked one any more,
+ * or disposing of what was dropped. -ETIMEDOUT: one still was at `deadline_ns`, because a file does not answer; those
+ * that dispose have AJF_DISPOSE_MS at least.
  */
 int ajf_waits_stop(struct ajf_waits *t, uint64_t deadline_ns);
 

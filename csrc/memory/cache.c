@@ -82,11 +82,16 @@ AJF_NOT_ANALYSED void ajf_cache_done(struct ajf_cache *c)
     pthread_mutex_destroy(&c->lock);
 }
 
-void ajf_cache_unlock(struct ajf_cache *c)
+struct ajf_waste *ajf_cache_unlock_first(struct ajf_cache *c)
 {
     struct ajf_waste *waste = ajf_trash_take(&c->trash);
     pthread_mutex_unlock(&c->lock);
-    ajf_trash_dispose(waste);
+    return waste;
+}
+
+void ajf_cache_unlock(struct ajf_cache *c)
+{
+    ajf_trash_dispose(ajf_cache_unlock_first(c));
 }
 
 /* ------------------------------------------------------------------------------------------ charge, evict, drop */

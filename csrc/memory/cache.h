@@ -87,6 +87,8 @@ void ajf_cache_done(struct ajf_cache *c);
 /* Gives cache->lock back, then disposes of what was thrown away under it, which may take long: the last thing that a
  * thread does with it, holding nothing else that others wait for. */
 void ajf_cache_unlock(struct ajf_cache *c) AJF_RELEASES(c->lock);
+/* For a thread that has to answer somebody yet: gives the lock back, and the waste, for ajf_trash_dispose. */
+struct ajf_waste *ajf_cache_unlock_first(struct ajf_cache *c) AJF_RELEASES(c->lock);
 
 /*
  * How much makes way in a transient window. AHEAD: prefetch has half of it, and nothing that is awaited goes for it.

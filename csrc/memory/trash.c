@@ -65,6 +65,15 @@ struct ajf_waste *ajf_trash_take(struct ajf_trash *t)
     return first;
 }
 
+struct ajf_waste *ajf_trash_join(struct ajf_waste *a, struct ajf_waste *b)
+{
+    struct ajf_waste **end = &a;
+    while (*end)
+        end = &(*end)->next;
+    *end = b;
+    return a;
+}
+
 void ajf_trash_free_memory(struct ajf_trash *t)
 {
     for (struct ajf_waste *w = t->first; w; w = w->next)

@@ -35,8 +35,13 @@ void ajf_trash_backing_id(struct ajf_trash *t, int fd, uint32_t id);
 /* Takes all out of the trash; the caller disposes of it. */
 struct ajf_waste *ajf_trash_take(struct ajf_trash *t);
 
+/* Both together; either may be NULL. */
+struct ajf_waste *ajf_trash_join(struct ajf_waste *a, struct ajf_waste *b);
+
 /* Disposes of the memory in the trash at once: its descriptors are needed. It is the mount's own, so nothing hangs. */
 void ajf_trash_free_memory(struct ajf_trash *t);
+
+#define AJF_DISPOSE_MS 1000 /* for lent files to be closed in, at least, when all ends */
 
 /* Takes NULL. */
 void ajf_trash_dispose(struct ajf_waste *first);

@@ -64,7 +64,7 @@ bool ajf_metadata_is_wanted_locked(const struct ajf_ask *ask)
     return !ajf_list_empty(&ask->calls) || (f->info.kind == AJF_FETCH_STAT && f->nodeid == AJF_ROOT && !f->name);
 }
 
-static void drop_call(struct ajf *m, struct ajf_wait *w, int err)
+static struct ajf_waste *drop_call(struct ajf *m, struct ajf_wait *w, int err)
 {
     struct ajf_call *call = AJF_CONTAINER(w, struct ajf_call, wait);
     struct ajf_ask *ask, *queued = NULL;
@@ -87,6 +87,7 @@ static void drop_call(struct ajf *m, struct ajf_wait *w, int err)
         queued->fetch.answered = true;
         ajf_fetch_release(&queued->fetch);
     }
+    return NULL;
 }
 
 /* Joins or starts the fetch; answers `call` itself when that cannot be done. Takes the call. */

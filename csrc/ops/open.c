@@ -38,7 +38,7 @@ static void take_back_locked(struct ajf *m, struct ajf_file *file)
     ajf_file_unref_locked(m, file); /* the fetch's */
 }
 
-static void drop_open(struct ajf *m, struct ajf_wait *w, int err)
+static struct ajf_waste *drop_open(struct ajf *m, struct ajf_wait *w, int err)
 {
     struct ajf_opener *call = AJF_CONTAINER(w, struct ajf_opener, wait);
     pthread_mutex_lock(&m->cache.lock);
@@ -55,8 +55,9 @@ static void drop_open(struct ajf *m, struct ajf_wait *w, int err)
     }
     take_back_locked(m, file);
     ajf_file_unref_locked(m, file);
-    ajf_cache_unlock(&m->cache);
+    struct ajf_waste *waste = ajf_cache_unlock_first(&m->cache);
     free(call);
+    return waste;
 }
 
 static int park_open_locked(struct ajf *m, struct ajf_file *file, const struct ajf_request *req,
@@ -119,6 +120,7 @@ static void open_file(struct ajf *m, const struct ajf_request *req, uint64_t nod
     struct fuse_file_info granted = *fi;
     uint32_t uid = fuse_req_ctx(req->fuse)->uid;
     bool now = false, ask = false, noted = false;
+    struct ajf_waste *waste = NULL;
     ajf_wait_arm(m, req);
     int err = ajf_inode_get(&m->inodes, nodeid, &v);
     if (!err) {
@@ -133,7 +135,7 @@ static void open_file(struct ajf *m, const struct ajf_request *req, uint64_t nod
         else if (!err && !ask)
             err = ajf_file_usable(file) ? prove_locked(m, file, req, fi, &noted)
                                         : park_open_locked(m, file, req, fi, AJF_WAIT_METADATA);
-        ajf_cache_unlock(&m->cache);
+        waste = ajf_cache_unlock_first(&m->cache);
     }
     if (err)
         ajf_reply_err(m, req, -err);
@@ -141,6 +143,7 @@ static void open_file(struct ajf *m, const struct ajf_request *req, uint64_t nod
         ajf_metadata_confirm(m, req, &v, fi, open_confirmed);
     else if (now)
         ajf_openers_reply(m, req, &granted);
+    ajf_trash_dispose(waste);
     if (noted)
         ajf_ahead_note(m, nodeid);
 }
@@ -213,8 +216,9 @@ static void open_failed(struct ajf_fetch *f, int err)
     if (!file->opens && file->state == AJF_FILE_READY && ajf_list_empty(&file->opens_waiting))
         ajf_file_retire_locked(m, file);
     ajf_file_unref_locked(m, file);
-    ajf_cache_unlock(&m->cache);
+    struct ajf_waste *waste = ajf_cache_unlock_first(&m->cache);
     ajf_openers_answer(m, &calls, err);
+    ajf_trash_dispose(waste);
 }
 
 /* The kernel will hold the file itself. */
@@ -340,14 +344,9 @@ static int opened_by_source(struct ajf_fetch *f, uint64_t handle, uint64_t versi
             ajf_file_last_release_locked(m, file); /* everybody who wanted it has gone */
     }
     bool lent = !err && file->place == AJF_PLACE_BORROWED && file->extents;
-    ajf_cache_unlock(&m->cache);
-    if (!keeps) {
-        for (size_t i = 0; i < n; i++)
-            close(extents[i].fd);
-        free(opened.extents);
-        if (handle)
-            ajf_file_push_close(m, f->nodeid, handle);
-    }
+    struct ajf_waste *waste = ajf_cache_unlock_first(&m->cache);
+    if (!keeps && handle)
+        ajf_file_push_close(m, f->nodeid, handle);
     if (err)
         open_failed(f, err);
     else if (refused)
@@ -356,6 +355,12 @@ static int opened_by_source(struct ajf_fetch *f, uint64_t handle, uint64_t versi
         ajf_openers_answer(m, &calls, refused ? ESTALE : 0);
     if (lent)
         ajf_readers_serve_borrowed(m, file); /* who read while it was opened anew */
+    ajf_trash_dispose(waste);
+    if (!keeps) {
+        for (size_t i = 0; i < n; i++)
+            close(extents[i].fd);
+        free(opened.extents);
+    }
     return err == EIO ? -EINVAL : 0;
 }
 

@@ -14,7 +14,7 @@
 #include "mount.h"
 
 /* The deadline passed, the caller was killed, or the session ends: `w` is about to be answered. */
-static void drop_read(struct ajf *m, struct ajf_wait *w, int err)
+static struct ajf_waste *drop_read(struct ajf *m, struct ajf_wait *w, int err)
 {
     struct ajf_read *r = AJF_CONTAINER(w, struct ajf_read, wait);
     pthread_mutex_lock(&m->cache.lock);
@@ -23,8 +23,9 @@ static void drop_read(struct ajf *m, struct ajf_wait *w, int err)
     if (err == EIO && ajf_fill_is_stuck_locked(m, file, r->offset, r->offset + r->length))
         ajf_file_abandon_locked(m, file);
     ajf_file_unref_locked(m, file);
-    ajf_cache_unlock(&m->cache);
+    struct ajf_waste *waste = ajf_cache_unlock_first(&m->cache);
     free(r);
+    return waste;
 }
 
 static int park_locked(struct ajf *m, struct ajf_file *file, const struct ajf_request *req, uint64_t offset,

@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Calls about somebody's files that do not come back, as of a network that is silent, while other requests are served.
- * This program's own close, fstat, munmap and pread stand before those of libc, and hang where a test wants it.
+ * This program's own close, fstat, munmap, pread, writev and ioctl stand before those of libc, and hang where a test
+ * wants it. writev is how replies are written; the ioctl gives backing ids.
  */
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 
+#include "base/passthrough.h"
 #include "check.h"
 #include "fake_kernel.h"
 
@@ -18,7 +22,7 @@ static struct fake k;
 
 /* ------------------------------------------------------------------------------------------------ what hangs */
 
-enum call { CLOSE, FSTAT, MUNMAP, PREAD, CALLS };
+enum call { CLOSE, FSTAT, MUNMAP, PREAD, WRITEV, CALLS };
 
 static struct {
     pthread_mutex_t lock;
@@ -26,7 +30,7 @@ static struct {
     int fd[CALLS];       /* lock; the call for this descriptor hangs, */
     size_t mapped;       /* lock; munmap of so many bytes; -1, 0: none */
     unsigned hanging;    /* lock; how many do */
-} hang = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER, .fd = {-1, -1, -1, -1}};
+} hang = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER, .fd = {-1, -1, -1, -1, -1}};
 
 static void maybe_hang(enum call call, int fd, size_t bytes)
 {
@@ -63,6 +67,21 @@ ssize_t pread(int fd, void *buffer, size_t count, off_t offset)
 {
     maybe_hang(PREAD, fd, 0);
     return syscall(SYS_pread64, fd, buffer, count, offset);
+}
+
+ssize_t writev(int fd, const struct iovec *iov, int n)
+{
+    maybe_hang(WRITEV, fd, 0);
+    return syscall(SYS_writev, fd, iov, n);
+}
+
+int ioctl(int fd, unsigned long request, ...)
+{
+    va_list rest;
+    va_start(rest, request);
+    void *arg = va_arg(rest, void *);
+    va_end(rest);
+    return request == AJF_IOC_BACKING_OPEN ? 7 : (int)syscall(SYS_ioctl, fd, request, arg);
 }
 
 static void hangs_from_now_on(enum call call, int fd)
@@ -169,6 +188,83 @@ static void *answer_open(void *extent)
     return NULL;
 }
 
+/* Lets one call that hangs come back. */
+static void lets_go(enum call call)
+{
+    pthread_mutex_lock(&hang.lock);
+    hang.fd[call] = -1;
+    pthread_cond_broadcast(&hang.changed);
+    pthread_mutex_unlock(&hang.lock);
+}
+
+/* Two callers run out of time at once. While the first is answered the other one's file comes, and is nobody's. */
+static struct ajf_extent give_up_a_file_that_cannot_be_closed(uint64_t ret_asked[2])
+{
+    struct ajf_extent extent = a_lent_file();
+    uint64_t id = fake_find(&k, "a", 8192, 1);
+    ret_asked[0] = fake_lookup(&k, 1, "b");
+    CHECK(fake_is_parked(&k, ret_asked[0]));
+    ret_asked[1] = fake_open(&k, id);
+    CHECK(fake_is_parked(&k, ret_asked[1]));
+    struct ajf_fetch *first = fake_fetch(&k, AJF_FETCH_STAT, NULL), *open = fake_fetch(&k, AJF_FETCH_OPEN, NULL);
+    hangs_from_now_on(WRITEV, fuse_session_fd(k.m->session.se));
+    fake_time_passes(&k);
+    wait_until_it_hangs();
+    CHECK_EQ(ajf_fetch_opened(open, 0, 1, 8192, &extent, 1), 0);
+    hangs_from_now_on(CLOSE, extent.fd);
+    ajf_fetch_release(open);
+    ajf_fetch_fail(first, EIO);
+    ajf_fetch_release(first);
+    lets_go(WRITEV);
+    return extent;
+}
+
+static void a_caller_without_time_waits_for_no_file_to_be_closed(void)
+{
+    uint64_t asked[2];
+    start(true);
+    give_up_a_file_that_cannot_be_closed(asked);
+    fake_expect_error(&k, asked[0], EIO);
+    fake_expect_error(&k, asked[1], EIO);
+    wait_until_it_hangs();
+    check_that_others_go_on();
+    goes_on();
+    fake_end(&k);
+}
+
+static void a_mount_ends_though_what_was_given_up_cannot_be_closed(void)
+{
+    uint64_t asked[2];
+    start(true);
+    give_up_a_file_that_cannot_be_closed(asked);
+    fake_expect_error(&k, asked[1], EIO);
+    wait_until_it_hangs();
+    k.m->session.device = 1; /* as fake_stop */
+    CHECK_EQ(ajf_stop(k.m, 0), -ETIMEDOUT);
+    ajf_free(k.m); /* frees nothing that the thread may use */
+    goes_on();
+    close(k.fd);
+}
+
+/* The kernel reads it itself, so the descriptor is closed as soon as the open is granted. */
+static void an_open_waits_for_no_file_to_be_closed(void)
+{
+    struct ajf_extent extent = a_lent_file();
+    pthread_t fetcher;
+    start(true);
+    atomic_store(&k.m->session.passthrough, true);
+    uint64_t id = fake_find(&k, "a", 8192, 1), asked = fake_open(&k, id);
+    hangs_from_now_on(CLOSE, extent.fd);
+    NEED(!pthread_create(&fetcher, NULL, answer_open, &extent));
+    fake_expect_error(&k, asked, 0);
+    wait_until_it_hangs();
+    check_that_others_go_on();
+    goes_on();
+    NEED(!pthread_join(fetcher, NULL));
+    fake_release(&k, id);
+    fake_end(&k);
+}
+
 static void a_lent_file_that_cannot_be_looked_at_holds_nobody_up(void)
 {
     struct ajf_extent extent = a_lent_file();
@@ -249,8 +345,11 @@ int main(void)
 {
     RUN(a_lent_file_that_cannot_be_closed_holds_nobody_up);
     RUN(a_lent_file_that_cannot_be_looked_at_holds_nobody_up);
+    RUN(a_caller_without_time_waits_for_no_file_to_be_closed);
+    RUN(an_open_waits_for_no_file_to_be_closed);
     RUN(memory_that_takes_long_to_free_holds_nobody_up);
     RUN(a_mount_ends_though_a_lent_file_is_silent);
+    RUN(a_mount_ends_though_what_was_given_up_cannot_be_closed);
     RUN(who_waits_for_a_file_to_be_closed_waits_no_longer_than_told);
     CHECK_END();
 }
