@@ -122,3 +122,15 @@ def test_no_modules_form_a_circle(found: list[Arrow]) -> None:
         for user in ready:
             del left[user]
     assert not left
+
+
+def test_pytest_is_needed_for_the_contract_alone() -> None:
+    """The package runs without it, also its sources for tests."""
+    needing = set()
+    for name, path in modules().items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            needing |= {name for each in names if each.partition(".")[0] == "pytest"}
+    assert needing
+    assert all(name.startswith("testing.contract") for name in needing)

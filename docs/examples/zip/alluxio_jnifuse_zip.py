@@ -34,16 +34,22 @@ class ZipSource(Source):
         return file_attr(info.file_size, version=info.CRC, mtime_ns=when * 10**9)
 
     def list(self, path):
+        self.stat(path)
+        if path in self._files:
+            raise NotADirectoryError(path)
         return build_listing((os.path.basename(child), self.stat(child)) for child in self._below[path])
 
     def open(self, path, version):
-        if self.stat(path).version != version:
+        if self.stat(path).version != version or path not in self._files:
             raise StaleVersion(repr(path))
         with self._lock:
             content = self._zip.read(self._files[path])  # compressed bytes can be read from their start only
         return OpenFile(content, version, len(content))
 
     def read_into(self, handle, offset, buffer, progress):
-        piece = handle[offset : offset + len(buffer)]
-        buffer[: len(piece)] = piece
-        return len(piece)
+        filled = 0
+        while piece := handle[offset + filled : offset + min(filled + 2**20, len(buffer))]:
+            buffer[filled : filled + len(piece)] = piece
+            filled += len(piece)
+            progress(filled)  # these bytes can be read already
+        return filled

@@ -1,5 +1,7 @@
 """Sources for tests of this package and of programs that read its mounts: in memory, slow, and faulty.
 
+The tests that every source must pass are in `alluxio_jnifuse.testing.contract`, which needs pytest.
+
 A daemon in another process uses one through ``testing:///path/to/file.py?size=4096#factory``: the function `factory`
 of that Python file is called with the query's items as string arguments and returns a Source. A user who can name such
 a URI can run code, so it works only when the environment holds ALLUXIO_JNIFUSE_TESTING=1.

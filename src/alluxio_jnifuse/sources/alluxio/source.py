@@ -335,7 +335,7 @@ class AlluxioSource(Source):
         Raises StaleVersion, OSError.
         """
         known = self._metadata.get(path, time.monotonic(), self._open_age_s if age_s is None else age_s)
-        if isinstance(known, FileStatus) and version_of(known) == wanted:
+        if isinstance(known, FileStatus) and not known.folder and version_of(known) == wanted:
             return known
         status = self._ask(path)
         if not status.completed:
