@@ -72,7 +72,7 @@ system-container:
 	$(PIP) install --no-build-isolation --editable '.[alluxio,oss,rocks]'
 	mv $@.new $@
 
-# After the install only the extension and the messages can be out of date.
+# After the install only the extensions and the messages can be out of date.
 .venv/.built: $(MODULE_INPUTS) $(wildcard $(PROTO)/*.proto) .venv/.installed
 	touch $@.new
 	scripts/ensure-libfuse >/dev/null

@@ -1,4 +1,4 @@
-"""The extension module and the protobuf messages; everything else about the package is in pyproject.toml."""
+"""The extension modules and the protobuf messages; everything else about the package is in pyproject.toml."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,6 +21,7 @@ from setuptools.modified import newer_group
 # setuptools wants relative sources, and pip and `python setup.py` both start here.
 CSRC = Path("csrc")
 MODULE = Path("src/alluxio_jnifuse")
+CORE, WIRE = "alluxio_jnifuse._core", "alluxio_jnifuse._wire"
 GENERATED = "build/cython"
 PROTO = MODULE / "sources/alluxio/proto"
 ENSURE_LIBFUSE = "scripts/ensure-libfuse"
@@ -76,7 +78,8 @@ class BuildExt(build_ext):
     def build_extension(self, ext: Extension) -> None:
         from Cython.Build import cythonize  # here: an sdist is made without Cython
 
-        add_libfuse(ext)
+        if ext.name == CORE:
+            add_libfuse(ext)
         pyx, *csrc = ext.sources
         generated = Path(GENERATED, pyx).with_suffix(".c")
         # Cython alone overlooks a changed .pxd that was taken by `from package cimport _module`.
@@ -99,7 +102,10 @@ class BuildExt(build_ext):
                 return list(pool.map(compile_one, sources))
 
         self.compiler.compile = compile_changed
-        super().build_extension(ext)
+        try:
+            super().build_extension(ext)
+        finally:
+            self.compiler.compile = compile_all
 
 
 class BuildProto(Command):
@@ -166,16 +172,31 @@ class BuildProto(Command):
 # Before build_py, which takes what is there.
 build.sub_commands.insert(0, ("build_proto", None))
 
+
+def extension(name: str, *, parts: Iterable[str]) -> Extension:
+    """A module of what lies in these directories of csrc/, and its glue. It may use the headers of base/, too."""
+    within = [CSRC / part for part in {*parts, "base"}]
+    headers = sorted(str(path) for part in within for ending in ("h", "def") for path in part.glob(f"*.{ending}"))
+    return Extension(
+        name,
+        sources=[
+            str(MODULE / f"{name.rpartition('.')[2]}.pyx"),
+            *sorted(str(path) for part in parts for path in (CSRC / part).glob("*.c")),
+        ],
+        depends=["setup.py", str(CSRC / "cflags"), *headers],
+        include_dirs=[str(CSRC)],
+        extra_compile_args=[*(flag for flag in CFLAGS if flag not in WARNINGS), *HARDENING],
+        extra_link_args=["-Wl,-z,relro,-z,now"],
+    )
+
+
+# What lies beside the mount, and knows nothing of it; the mount is all else.
+BESIDE = {"wire"}
+
 setup(
     cmdclass={"build_ext": BuildExt, "build_proto": BuildProto},
     ext_modules=[
-        Extension(
-            "alluxio_jnifuse._core",
-            sources=[str(MODULE / "_core.pyx"), *sorted(map(str, CSRC.rglob("*.c")))],
-            depends=["setup.py", str(CSRC / "cflags"), *sorted(map(str, [*CSRC.rglob("*.h"), *CSRC.rglob("*.def")]))],
-            include_dirs=[str(CSRC)],
-            extra_compile_args=[*(flag for flag in CFLAGS if flag not in WARNINGS), *HARDENING],
-            extra_link_args=["-Wl,-z,relro,-z,now"],
-        )
+        extension(CORE, parts={".", *(path.name for path in CSRC.iterdir() if path.is_dir())} - BESIDE),
+        extension(WIRE, parts=BESIDE),
     ],
 )

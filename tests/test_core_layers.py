@@ -11,9 +11,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-CSRC = Path(__file__).parents[1] / "csrc"
+ROOT = Path(__file__).parents[1]
+CSRC = ROOT / "csrc"
 
-# From below. The facade is what lies in csrc/ itself; wire/ is beside the mount and uses base/ alone.
+# From below. The facade is what lies in csrc/ itself; wire/ is beside the mount, in an extension of its own.
 LAYERS = ("base", "memory", "names", "source", "kernel", "files", "ops", "")
 BESIDE = "wire"
 COMPOSITION = "mount.h"
@@ -146,6 +147,15 @@ def test_no_arrow_runs_up() -> None:
 def test_no_modules_go_round_in_a_circle() -> None:
     """Also within a layer: each can be read with what it uses, and without what uses it."""
     assert not circles()
+
+
+def test_each_extension_binds_its_own_part() -> None:
+    """_core knows the mount, _wire what is beside it."""
+    for mirror, beside in (("_ajf", False), ("_ajf_wire", True)):
+        text = (ROOT / f"src/alluxio_jnifuse/{mirror}.pxd").read_text()
+        headers = re.findall(r'^cdef extern from "(.+)\.h"', text, re.MULTILINE)
+        assert headers
+        assert {layer_of(header) == BESIDE for header in headers} == {beside}
 
 
 def test_there_is_one_way_out() -> None:

@@ -73,7 +73,7 @@ def arrows(names: dict[str, Path]) -> Iterator[Arrow]:
                 root, _, used = module.partition(".")
                 if root == PACKAGE:
                     inner = f"{used}.{name}".lstrip(".")
-                    is_module = inner in names or name.startswith("_core") or name.endswith("_pb2")
+                    is_module = inner in names or name in ("_core", "_wire") or name.endswith("_pb2")
                     yield Arrow(user, inner if is_module else used, name, node.lineno)
 
 

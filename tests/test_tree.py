@@ -8,11 +8,12 @@ import shlex
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 
-from alluxio_jnifuse import _core
+from alluxio_jnifuse import _core, _wire
 from alluxio_jnifuse.config.options import OPTIONS
 from alluxio_jnifuse.config.values import Config
 from alluxio_jnifuse.sources.base import ATTR_DTYPE, ENTRY_DTYPE
@@ -44,6 +45,7 @@ TEXT_ENDINGS = (
     ".yaml",
     ".yml",
 )
+extensions = pytest.mark.parametrize("extension", [_core, _wire], ids=lambda module: module.__name__)
 # What a build or a tool leaves in a working tree.
 NOT_OURS = re.compile(r"(^|/)(\.git|\.venv|build|dist|__pycache__|[^/]*\.egg-info|\.[a-z_]*cache|\.hypothesis)(/|$)")
 
@@ -129,16 +131,19 @@ def test_a_header_begins_with_its_contract(path: Path) -> None:
 # ----------------------------------------------------------------------------------------------------------- glue
 
 
-def test_the_glue_is_thin() -> None:
-    """_core.pyx converts and calls; C never calls Python, so nothing takes the interpreter's lock."""
-    text = (PACKAGE / "_core.pyx").read_text()
+@pytest.mark.parametrize("path", sorted([*PACKAGE.glob("*.pyx"), *PACKAGE.glob("*.pxi")]), ids=lambda path: path.name)
+def test_the_glue_is_thin(path: Path) -> None:
+    """It converts and calls; C never calls Python, so nothing takes the interpreter's lock."""
+    text = path.read_text()
     assert len(text.splitlines()) < MOST_LINES_OF_GLUE
     assert not re.search(r"\bwith\s+gil\b", text)
 
 
-def test_the_extension_shows_nothing_but_itself() -> None:
+@extensions
+def test_an_extension_shows_nothing_but_itself(extension: ModuleType) -> None:
     """Another extension of the process may bring a libfuse of its own."""
-    assert defined(Path(_core.__file__), "--dynamic", "--extern-only") == {("T", "PyInit__core")}
+    name = extension.__name__.rpartition(".")[2]
+    assert defined(Path(extension.__file__), "--dynamic", "--extern-only") == {("T", f"PyInit_{name}")}
 
 
 # ---------------------------------------------------------------------------------------------------------- csrc/
@@ -190,11 +195,12 @@ def test_the_core_has_no_globals(objects: list[Path]) -> None:
     assert not {stem: names for stem, names in found.items() if names}
 
 
-def test_the_extension_is_hardened() -> None:
+@extensions
+def test_an_extension_is_hardened(extension: ModuleType) -> None:
     """Its relocations are read-only once it is loaded, and functions of libc that write check the size."""
 
     def told(*words: str) -> str:
-        return subprocess.run([*words, _core.__file__], capture_output=True, text=True, check=True).stdout
+        return subprocess.run([*words, extension.__file__], capture_output=True, text=True, check=True).stdout
 
     assert re.search(r"FLAGS_1.*\bNOW\b", told("readelf", "-d"))
     assert "GNU_RELRO" in told("readelf", "-l")

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What becomes of pages that are there: pinned, read, mapped by the kernel in passthrough. */
+/* Pages that are there: pinned, read, open in passthrough. */
 #include "memory/cache.h"
 
 #include "base/check.h"

@@ -1,5 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-# Glue between csrc/wire/h2.h and Python, a part of _core.pyx.
+# Glue between csrc/wire/h2.h and Python, a part of _wire.pyx.
+
+
+cdef _capsule_of(progress):
+    # The struct Progress of a fetch whose `progress` that is; None: it is any other function.
+    owner = getattr(progress, "__self__", None)
+    capsule = getattr(owner, "progress_capsule", None)
+    return None if capsule is None or progress != owner.progress else capsule()
 
 
 @cython.final
@@ -73,14 +80,14 @@ cdef class BlockConnection:
             raise ValueError(f"bytes [{done}, {end}) do not fit in a buffer of {buffer.shape[0]}")
         if not step:
             raise ValueError("a step of no bytes")
-        owner = getattr(progress, "__self__", None)
         if not self._busy:
             self.filled = done
         h = self._enter()
         try:
-            if isinstance(owner, Fetch) and progress == owner.progress:
-                return self._fill_fetch(h, buffer, end, step, ms, owner)
-            return self._fill(h, buffer, end, step, ms, progress)
+            capsule = _capsule_of(progress)
+            if capsule is None:
+                return self._fill(h, buffer, end, step, ms, progress)
+            return self._fill_fetch(h, buffer, end, step, ms, progress, capsule)
         finally:
             self._leave()
 
@@ -95,20 +102,22 @@ cdef class BlockConnection:
                 progress(done)
         return self._checked(n)
 
-    cdef _fill_fetch(self, c.ajf_h2 *h, unsigned char[::1] buffer, size_t end, size_t step, int ms, Fetch fetch):
+    cdef _fill_fetch(self, c.ajf_h2 *h, unsigned char[::1] buffer, size_t end, size_t step, int ms, progress, capsule):
         # Like _fill, without coming back to the interpreter for each step.
+        cdef Progress *told = <Progress *>PyCapsule_GetPointer(capsule, PROGRESS)
         cdef size_t done
         cdef ssize_t n = 1
-        cdef int err = 0
-        cdef c.ajf_fetch *f = fetch._enter()
-        with nogil:
-            while self.filled < end and n > 0 and not err:
-                n = self._step(h, &buffer[0], end, step, ms, &done)
-                if done > self.filled:
-                    self.filled = done
-                    err = c.ajf_fetch_progress(f, done)
-        fetch._leave()
-        fetch._check_progress(err, self.filled)
+        cdef int err
+        while self.filled < end and n > 0:
+            err = 0
+            with nogil:
+                while self.filled < end and n > 0 and not err:
+                    n = self._step(h, &buffer[0], end, step, ms, &done)
+                    if done > self.filled:
+                        self.filled = done
+                        err = told.tell(told.arg, done)
+            if err:
+                progress(self.filled)  # raises what that means
         return self._checked(n)
 
     cdef ssize_t _step(self, c.ajf_h2 *h, unsigned char *buffer, size_t end, size_t step, int ms,

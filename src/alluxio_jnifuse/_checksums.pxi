@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# Glue between csrc/wire/crc64.h, csrc/wire/sums.h and Python, a part of _core.pyx.
+# Glue between csrc/wire/crc64.h, csrc/wire/sums.h and Python, a part of _wire.pyx.
 
 SUM_BYTES = c.AJF_SUM_BYTES
 

@@ -12,7 +12,8 @@ from _thread import allocate_lock
 
 cimport cython
 from cpython.buffer cimport PyBuffer_FillInfo
-from cpython.bytes cimport PyBytes_AsStringAndSize
+from cpython.pycapsule cimport PyCapsule_GetContext, PyCapsule_New, PyCapsule_SetContext, PyCapsule_SetDestructor
+from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.errno cimport EINVAL, ENOMEM, ESHUTDOWN, ETIMEDOUT, errno
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
@@ -94,28 +95,15 @@ class Stopped(Exception):
     """The mount was stopped; the calling thread should end."""
 
 
+include "_both.pxi"
+
+
 cdef _raise(int err, what):
     raise OSError(-err, f"{what}: {os.strerror(-err)}")
 
 
-cdef double _number(double seconds) except? -1:
-    if seconds != seconds:
-        raise ValueError("NaN is no time")
-    return seconds
-
-
-cdef int _ms(double timeout) except? -2:
-    return -1 if _number(timeout) < 0 else <int>min(timeout * 1000, 2.0e9)
-
-
 cdef uint64_t _ns(double age) except? 1:
     return <uint64_t>(min(max(_number(age), 0.0), 1.8e10) * 1e9)
-
-
-cdef const char *_text(bytes text) except NULL:
-    cdef char *start
-    PyBytes_AsStringAndSize(text, &start, NULL)  # ValueError: a NUL would end it early
-    return start
 
 
 cdef const unsigned char[::1] _flat(entries):
@@ -382,5 +370,3 @@ def unmount(bytes mountpoint not None, bint lazy):
 
 
 include "_local_files.pxi"
-include "_block_connection.pxi"
-include "_checksums.pxi"

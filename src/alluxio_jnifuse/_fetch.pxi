@@ -17,11 +17,22 @@ cdef tuple _parts(extent, set mine):
 cdef class Core
 
 
+cdef int _tell(void *fetch, size_t filled) noexcept nogil:
+    return c.ajf_fetch_progress(<c.ajf_fetch *>fetch, filled)
+
+
+cdef void _told(capsule) noexcept:
+    cdef Fetch fetch = <Fetch>PyCapsule_GetContext(capsule)
+    fetch._leave()
+    Py_DECREF(fetch)
+
+
 @cython.final
 @cython.no_gc
 cdef class Fetch:
     cdef c.ajf_fetch *_f
     cdef c.ajf_fetch_info_s _info
+    cdef Progress _progress
     cdef Core _core  # the mount outlives its fetches
     cdef int _views  # of the buffer
     cdef int _calls  # under way, without the GIL
@@ -112,13 +123,24 @@ cdef class Fetch:
         with nogil:
             err = c.ajf_fetch_progress(f, filled)
         self._leave()
-        self._check_progress(err, filled)
-
-    cdef _check_progress(self, int err, size_t filled):
         if err == -EINVAL:
             raise ValueError(f"{filled} of {self._info.length} bytes filled: backwards, beyond, or already answered")
         if err < 0:
             raise Cancelled
+
+    def progress_capsule(self):
+        # A call under way, until the capsule goes.
+        self._progress.tell = _tell
+        self._progress.arg = self._enter()
+        try:
+            capsule = PyCapsule_New(&self._progress, PROGRESS, NULL)
+        except MemoryError:
+            self._leave()
+            raise
+        PyCapsule_SetContext(capsule, <void *>self)
+        Py_INCREF(self)
+        PyCapsule_SetDestructor(capsule, _told)
+        return capsule
 
     def check_wanted(self):
         cdef c.ajf_fetch *f

@@ -15,7 +15,8 @@ import pytest
 from fake_server import FakeServer, unused_port
 from fake_worker import FakeWorker, Read, chunk, chunks, failing, message, short, stall
 
-from alluxio_jnifuse._core import BlockConnection, Cancelled
+from alluxio_jnifuse._core import Cancelled
+from alluxio_jnifuse._wire import BlockConnection
 from alluxio_jnifuse.sources.alluxio.proto import worker_pb2
 from alluxio_jnifuse.sources.alluxio.rpc.errors import CallError, Closed, NotFound
 from alluxio_jnifuse.sources.alluxio.rpc.streams import READ_BLOCK, ShortStream

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from stores import MIB, PAGE, digest, open_store, right_bytes, write
 
-from alluxio_jnifuse._core import SUM_BYTES
+from alluxio_jnifuse._wire import SUM_BYTES
 
 FILES = {name: (1, 5000, PAGE, 3 * PAGE + 1, MIB)[name % 5] for name in range(70)}
 

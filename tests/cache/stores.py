@@ -7,7 +7,7 @@ import os
 import random
 from pathlib import Path
 
-from alluxio_jnifuse._core import SUM_BYTES
+from alluxio_jnifuse._wire import SUM_BYTES
 from alluxio_jnifuse.cache.evictors import make_evictor
 from alluxio_jnifuse.cache.local.store import LocalStore
 from alluxio_jnifuse.cache.rocks.store import RocksStore

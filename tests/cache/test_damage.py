@@ -14,7 +14,7 @@ import busy
 import pytest
 from stores import LIMIT, PAGE, SIZES, contents, digest, files_of, open_store, right_bytes, used_by, write
 
-from alluxio_jnifuse._core import SUM_BYTES
+from alluxio_jnifuse._wire import SUM_BYTES
 
 FILES = dict(enumerate(SIZES * 4))
 TOTAL = sum(FILES.values())

@@ -17,7 +17,7 @@ import pytest
 from rocksdict import Options, Rdict
 from stores import LIMIT, MIB, PAGE, close_all, contents, digest, files_of, open_store, read, right_bytes, write
 
-from alluxio_jnifuse._core import SUM_BYTES
+from alluxio_jnifuse._wire import SUM_BYTES
 from alluxio_jnifuse.cache.rocks import log
 from alluxio_jnifuse.cache.rocks.catalogue import decode, encode
 from alluxio_jnifuse.cache.rocks.pages import Piece, Stored, all_of, missing_runs, usual_starts

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from stores import EVICTORS, LIMIT, MIB, PAGE, SIZES, close_all, contents, digest, open_store, read, right_bytes, write
 
-from alluxio_jnifuse._core import SUM_BYTES
+from alluxio_jnifuse._wire import SUM_BYTES
 from alluxio_jnifuse.cache.local.store import LocalStore
 from alluxio_jnifuse.cache.store import Store
 from alluxio_jnifuse.errors import MountError

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from alluxio_jnifuse._core import crc64
+from alluxio_jnifuse._wire import crc64
 from alluxio_jnifuse.cache.evictors import make_evictor
 from alluxio_jnifuse.cache.local.layout import SUMS, name_of
 from alluxio_jnifuse.cache.local.store import LocalStore

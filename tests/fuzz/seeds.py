@@ -13,7 +13,7 @@ from pathlib import Path
 from infos import directory_info, file_info, worker_address
 from oss.documents import document, element
 
-from alluxio_jnifuse._core import make_sums
+from alluxio_jnifuse._wire import make_sums
 from alluxio_jnifuse.cache.evictors import make_evictor
 from alluxio_jnifuse.cache.local.layout import SUMS, name_of
 from alluxio_jnifuse.cache.local.store import LocalStore

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from alluxio_jnifuse._core import crc64
+from alluxio_jnifuse._wire import crc64
 from alluxio_jnifuse.sources.oss.objects.checksum import Checksum, Damaged
 
 DATA = random.Random(1).randbytes(100_000)

@@ -28,7 +28,7 @@ from oss.faults import (
 from oss.server import OssServer, Rule
 from oss_reading import LARGE, MIB, SMALL, ignore, read, read_small, read_version
 
-from alluxio_jnifuse import _core
+from alluxio_jnifuse import _core, _wire
 from alluxio_jnifuse.errors import CorruptContents, SourceError, StaleVersion
 from alluxio_jnifuse.sources.oss.objects.listing import file_record
 from alluxio_jnifuse.sources.oss.objects.reader import OpenObject
@@ -351,7 +351,7 @@ def test_a_damaged_small_file_is_read_again_and_then_an_error(
     assert bucket.counts()["GET"] == 2
     damaged = bytearray(SMALL)
     damaged[5] ^= 255
-    assert f"CRC-64 {_core.crc64(damaged)}, and OSS says {_core.crc64(SMALL)}" in caplog.text
+    assert f"CRC-64 {_wire.crc64(damaged)}, and OSS says {_wire.crc64(SMALL)}" in caplog.text
     assert source.counters()["oss_damaged"] == 3
 
 

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from alluxio_jnifuse._core import SUM_BYTES
+from alluxio_jnifuse._wire import SUM_BYTES
 from alluxio_jnifuse.cache.place import Place
 from alluxio_jnifuse.cache.store import StoredFile, digest_of
 from alluxio_jnifuse.errors import AlluxioFuseError, CorruptContents, StaleVersion

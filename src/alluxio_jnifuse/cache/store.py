@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from alluxio_jnifuse._core import SUM_BYTES
+from alluxio_jnifuse._wire import SUM_BYTES
 from alluxio_jnifuse.cache.pages import PageIndex
 from alluxio_jnifuse.mounts import stacking
 

@@ -14,7 +14,7 @@ import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, NamedTuple
 
-from alluxio_jnifuse._core import crc64
+from alluxio_jnifuse._wire import crc64
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,12 +18,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime_CAPI  # type: ignore[attr-defined]
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from alluxio_jnifuse import _core
-from alluxio_jnifuse._core import BlockConnection, Core, Fetch
+from alluxio_jnifuse import _core, _wire
+from alluxio_jnifuse._core import Core, Fetch
+from alluxio_jnifuse._wire import BlockConnection
 from alluxio_jnifuse.config.values import Config
 from alluxio_jnifuse.sources.base import ENTRY_DTYPE
 
@@ -558,15 +560,15 @@ def odd_arguments_of_functions(directory: str) -> None:
         table[field][1] = value
         refused(ValueError, core.offer_list, b"/", table, b"ab", 0.0)
     for data in (b"", bytearray(b"x" * 4097), memoryview(b"x" * 9000)[3:5000], np.zeros(5000, np.uint8)):
-        sums = _core.make_sums(data, 2**64 - 1, 2**64 - 1)
-        assert _core.check_sums(data, 2**64 - 1, 2**64 - 1, memoryview(sums).cast("Q")) == len(data)
-        _core.crc64(data, 2**64 - 1)
+        sums = _wire.make_sums(data, 2**64 - 1, 2**64 - 1)
+        assert _wire.check_sums(data, 2**64 - 1, 2**64 - 1, memoryview(sums).cast("Q")) == len(data)
+        _wire.crc64(data, 2**64 - 1)
     for bad in (None, np.zeros(8, np.uint8)[::2], np.zeros((2, 2), np.uint8), np.zeros(4, np.uint16), 7, "text"):
-        refused((TypeError, ValueError, BufferError), _core.crc64, bad)
-        refused((TypeError, ValueError, BufferError), _core.make_sums, bad, 0, 0)
-        refused((TypeError, ValueError, BufferError), _core.check_sums, b"x", 0, 0, bad)
+        refused((TypeError, ValueError, BufferError), _wire.crc64, bad)
+        refused((TypeError, ValueError, BufferError), _wire.make_sums, bad, 0, 0)
+        refused((TypeError, ValueError, BufferError), _wire.check_sums, b"x", 0, 0, bad)
     for length in (0, 1, 2**63, 2**64 - 1):
-        _core.crc64_combine(1, 2, length)
+        _wire.crc64_combine(1, 2, length)
     os.close(fd)
 
 
@@ -795,6 +797,52 @@ def closed_while_a_fetch_is_filled(directory: str) -> None:
 
 
 @program
+def filled_without_the_lock(directory: str) -> None:
+    """A fetch is given back after the capsules of its progress; one that was given back has none."""
+    with mounted(directory) as core:
+        reading = Thread(read_file, f"{directory}/file")
+        fetch = next_of(core, _core.READ)
+        with memoryview(fetch) as view:
+            assert connected(PAGE).read_into(view, 0, PAGE, 1, GUARD_S, fetch.progress) == PAGE
+        fetch.done(PAGE)
+        assert len(reading.result()) == PAGE
+        reading = Thread(read_file, f"{directory}/other")
+        fetch = next_of(core, _core.READ)
+        kept = [fetch.progress_capsule() for _ in range(3)]
+        fetch.release()
+        refused(ValueError, fetch.progress_capsule)
+        refused(ValueError, connected(10).read_into, bytearray(10), 0, 10, 1, GUARD_S, fetch.progress)
+        kept.clear()
+        fail_until_ended(core, reading)
+        refused(OSError, reading.result)
+        reading = Thread(read_file, f"{directory}/last")
+        kept.append(next_of(core, _core.READ).progress_capsule())
+    refused(OSError, reading.result)
+    del core, fetch
+    kept.clear()
+
+
+class Liar:
+    """Says that it has the progress of a fetch."""
+
+    def __init__(self, capsule: object) -> None:
+        self._capsule = capsule
+
+    def progress(self, filled: int) -> None:
+        """Is told nothing."""
+
+    def progress_capsule(self) -> object:
+        """What is not of a fetch."""
+        return self._capsule
+
+
+@program
+def filled_by_a_liar(directory: str) -> None:
+    for capsule in (7, object(), datetime_CAPI):
+        refused(ValueError, connected(10).read_into, bytearray(10), 0, 10, 1, GUARD_S, Liar(capsule).progress)
+
+
+@program
 def used_by_two_threads(directory: str) -> None:
     """A connection is one thread's at a time; whoever comes meanwhile is refused."""
     connection = connected(10)
@@ -855,9 +903,10 @@ def a_second_interpreter(directory: str) -> None:
     except ImportError:
         import _xxsubinterpreters as interpreters  # type: ignore[import-not-found, no-redef]
     other = interpreters.create()
-    code = "try:\n    import alluxio_jnifuse._core\nexcept ImportError: pass\nelse: raise SystemError('loaded')"
-    failure = interpreters.run_string(other, code)
-    assert failure is None, failure
+    for module in (_core, _wire):
+        code = f"try:\n    import {module.__name__}\nexcept ImportError: pass\nelse: raise SystemError('loaded')"
+        failure = interpreters.run_string(other, code)
+        assert failure is None, failure
     interpreters.destroy(other)
 
 

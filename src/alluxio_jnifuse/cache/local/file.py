@@ -16,7 +16,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from alluxio_jnifuse._core import SUM_BYTES, check_sums, make_sums, punch_hole
+from alluxio_jnifuse._core import punch_hole
+from alluxio_jnifuse._wire import SUM_BYTES, check_sums, make_sums
 from alluxio_jnifuse.cache.local.layout import OVERHEAD_BYTES, SUMS, name_of
 from alluxio_jnifuse.cache.local.sums import (
     NO_SUM,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from alluxio_jnifuse._core import SUM_BYTES
+from alluxio_jnifuse._wire import SUM_BYTES
 from alluxio_jnifuse.cache.store import granules
 
 SUMS = ".sums"

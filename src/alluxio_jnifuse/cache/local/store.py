@@ -26,7 +26,8 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterator
 
-from alluxio_jnifuse._core import SUM_BYTES, punch_hole
+from alluxio_jnifuse._core import punch_hole
+from alluxio_jnifuse._wire import SUM_BYTES
 from alluxio_jnifuse.cache.directory import CacheDirectory
 from alluxio_jnifuse.cache.evictors import Evictor
 from alluxio_jnifuse.cache.local.file import LocalFile

@@ -10,7 +10,7 @@ import os
 import struct
 from collections.abc import Iterator
 
-from alluxio_jnifuse._core import SUM_BYTES, crc64
+from alluxio_jnifuse._wire import SUM_BYTES, crc64
 from alluxio_jnifuse.cache.store import granules
 
 SUM = 8  # bytes

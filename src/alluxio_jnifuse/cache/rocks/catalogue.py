@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable
 
-from alluxio_jnifuse._core import SUM_BYTES, crc64
+from alluxio_jnifuse._wire import SUM_BYTES, crc64
 from alluxio_jnifuse.cache.evictors import Key
 from alluxio_jnifuse.cache.rocks.pages import Piece, Stored, all_of, count_of, usual_starts
 from alluxio_jnifuse.cache.rocks.run import RUN_OVERHEAD_BYTES, SUM

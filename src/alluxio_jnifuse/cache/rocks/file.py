@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from alluxio_jnifuse._core import SUM_BYTES, make_sums
+from alluxio_jnifuse._wire import SUM_BYTES, make_sums
 from alluxio_jnifuse.cache.evictors import Key
 from alluxio_jnifuse.cache.rocks.catalogue import PAGE_OVERHEAD_BYTES
 from alluxio_jnifuse.cache.rocks.pages import Piece, all_of, missing_runs

@@ -5,7 +5,7 @@ A run has up to RUN_BYTES and crosses no multiple of them.
 
 from __future__ import annotations
 
-from alluxio_jnifuse._core import SUM_BYTES, check_sums
+from alluxio_jnifuse._wire import SUM_BYTES, check_sums
 
 # A random read costs so much of the disk; and each run costs RUN_OVERHEAD_BYTES, and some 30 us.
 RUN_BYTES = 64 << 10

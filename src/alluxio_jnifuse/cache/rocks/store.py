@@ -22,7 +22,7 @@ import os
 import threading
 import time
 
-from alluxio_jnifuse._core import SUM_BYTES
+from alluxio_jnifuse._wire import SUM_BYTES
 from alluxio_jnifuse.cache.directory import CacheDirectory, unusable
 from alluxio_jnifuse.cache.evictors import Evictor, Key
 from alluxio_jnifuse.cache.pages import PageIndex, Victim

@@ -29,7 +29,7 @@ from alluxio_jnifuse.sources.alluxio.rpc.streams import begin, next_message
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from alluxio_jnifuse._core import BlockConnection
+    from alluxio_jnifuse._wire import BlockConnection
     from alluxio_jnifuse.sources.alluxio.data.blockfiles import BlockFiles
     from alluxio_jnifuse.sources.alluxio.rpc.channel import Stream
     from alluxio_jnifuse.sources.alluxio.workers.link import WorkerLink

@@ -16,7 +16,7 @@ import time
 from errno import ECANCELED, EINVAL
 from typing import TYPE_CHECKING, Protocol
 
-from alluxio_jnifuse._core import BlockConnection
+from alluxio_jnifuse._wire import BlockConnection
 from alluxio_jnifuse.sources.alluxio.rpc.channel import Channel
 from alluxio_jnifuse.sources.alluxio.rpc.errors import Closed, Status
 from alluxio_jnifuse.sources.alluxio.rpc.streams import LEFT_BYTES, READ_BLOCK, ReadStream, ShortStream

@@ -13,7 +13,7 @@ import threading
 from bisect import bisect_left
 from typing import NamedTuple
 
-from alluxio_jnifuse._core import crc64, crc64_combine
+from alluxio_jnifuse._wire import crc64, crc64_combine
 from alluxio_jnifuse.sources.oss.http.connection import number
 
 _MOST_PIECES = 1024  # of an object that is read here and there: it is not likely to be completed

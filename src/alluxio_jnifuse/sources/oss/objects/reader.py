@@ -18,7 +18,7 @@ from collections import OrderedDict
 from functools import partial
 from typing import TYPE_CHECKING
 
-from alluxio_jnifuse._core import crc64
+from alluxio_jnifuse._wire import crc64
 from alluxio_jnifuse.errors import CorruptContents, StaleVersion, forget_frames
 from alluxio_jnifuse.sources.oss.http.connection import LEAST_BYTES, Broken, Malformed, number
 from alluxio_jnifuse.sources.oss.objects.checksum import Checksum, Damaged
