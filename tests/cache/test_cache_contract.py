@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from stores import close_all, open_store
 
-from alluxio_jnifuse._core import SUM_BYTES
+from alluxio_jnifuse._wire import SUM_BYTES
 from alluxio_jnifuse.cache.guard import Guard
 from alluxio_jnifuse.cache.place import Place
 from alluxio_jnifuse.cache.source import CachedSource
