@@ -13,7 +13,12 @@ from harness.children import until
 from harness.mounting import COMMAND, Mounts, run
 from harness.remote import RemoteSource
 
+from alluxio_jnifuse.mounts import table
+
 pytestmark = pytest.mark.fuse
+
+STRANGER = 65534
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make what belongs to somebody else")
 
 
 @pytest.mark.parametrize("foreground", [[], ["-n"]], ids=["background", "foreground"])
@@ -71,3 +76,59 @@ def test_a_mount_point_stays_after_umount(mounts: Mounts, tmp_path: Path) -> Non
     mounted = mounts.mount(tmp_path, at=mounts.root / "new" / "a")
     assert mounted.end() == []
     assert os.listdir(mounts.root / "new" / "a") == []
+
+
+@as_root
+@pytest.mark.parametrize("link", ["the mount point", "above it"])
+def test_a_path_that_leads_elsewhere_by_now(
+    mounts: Mounts, private: Path, remote: Callable[..., RemoteSource], link: str
+) -> None:
+    """The storage takes its time, and the owner of a directory above puts a link in place of what was checked."""
+    source = remote({b"file": b""})
+    plan = source.ready.parent / "plan"  # which the daemon reads when it makes the source
+    content = plan.read_bytes()
+    plan.unlink()
+    os.mkfifo(plan)
+    theirs, victim = private / "theirs", private / "victim"
+    (theirs / "d" / "m").mkdir(parents=True)
+    (victim / "m").mkdir(parents=True)
+    for path in (theirs, theirs / "d"):
+        os.chown(path, STRANGER, STRANGER)
+    place = theirs / "d" / "m"
+    command = [*COMMAND, "mount", "-u", source.uri, str(place)]
+    with subprocess.Popen(command, env=mounts.environ(), stderr=subprocess.PIPE, text=True) as process:
+        with plan.open("wb") as asked:  # when the daemon opens it
+            swapped = place if link == "the mount point" else theirs / "d"
+            swapped.rename(theirs / "old")
+            swapped.symlink_to(victim / "m" if swapped == place else victim)
+            os.lchown(swapped, STRANGER, STRANGER)
+            asked.write(content)
+        _, err = process.communicate(timeout=120)
+    assert process.returncode == 1, err
+    assert err.startswith(f'Failed to mount Alluxio path "/" to {place}: ')
+    assert "symbolic link that another user can change" in err
+    (log,) = (path.read_text() for path in mounts.root.rglob("*.log"))  # of the daemon, which has not even tried
+    assert "symbolic link that another user can change" in log
+    assert table.top_at(str(victim / "m")) is None
+    assert table.top_at(str(theirs / "old")) is None
+
+
+@as_root
+@pytest.mark.parametrize(("mode", "owner", "said"), [
+    (0o755, 0, ""),
+    (0o1777, 0, ""),
+    (0o777, 0, "can be written by others"),
+    (0o775, 0, "can be written by others"),
+    (0o755, STRANGER, f"belongs to user {STRANGER}"),
+])  # fmt: skip
+def test_a_directory_above_that_others_can_change(
+    mounts: Mounts, private: Path, tmp_path: Path, mode: int, owner: int, said: str
+) -> None:
+    """The log warns of it, and names it; a sticky one is as safe as one of root."""
+    above = private / "above"
+    (above / "in" / "m").mkdir(parents=True)
+    above.chmod(mode)
+    os.chown(above, owner, -1)
+    mounted = mounts.mount(tmp_path, at=above / "in" / "m")
+    warned = mounted.lines("another user can move")
+    assert [f"{above} {said}" in line for line in warned] == ([True] if said else [])

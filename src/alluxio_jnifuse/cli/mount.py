@@ -12,7 +12,7 @@ from alluxio_jnifuse.config import secrets
 from alluxio_jnifuse.config.values import MOUNT_POINT, Config
 from alluxio_jnifuse.daemon import systemd
 from alluxio_jnifuse.daemon.signals import Ended, raised
-from alluxio_jnifuse.errors import AlluxioFuseError, ConfigError
+from alluxio_jnifuse.errors import AlluxioFuseError, ConfigError, MountError
 from alluxio_jnifuse.mounts import privileges, table
 from alluxio_jnifuse.mounts.point import prepared
 
@@ -57,7 +57,11 @@ def run(arguments: Sequence[str]) -> int:
     try:
         return place(config, _foreground if foreground else _background)
     except AlluxioFuseError as error:
-        where = table.resolve(config.text(MOUNT_POINT))
+        where = config.text(MOUNT_POINT)
+        try:
+            where = table.resolve(where)
+        except MountError:
+            pass  # that may be the error
         print(f'Failed to mount Alluxio path "{config.alluxio_path}" to {where}: {error}', file=sys.stderr)
     except Ended as ended:
         ended.die()

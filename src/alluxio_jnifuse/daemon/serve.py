@@ -30,7 +30,7 @@ from alluxio_jnifuse.daemon.logs import LOGGER, LogHandler, drain
 from alluxio_jnifuse.daemon.signals import WAKE, SignalPipe
 from alluxio_jnifuse.daemon.watcher import Watcher
 from alluxio_jnifuse.errors import MountError
-from alluxio_jnifuse.mounts import privileges, stacking, table
+from alluxio_jnifuse.mounts import point, privileges, stacking, table
 from alluxio_jnifuse.mounts import stats as mount_stats
 from alluxio_jnifuse.mounts.registry import Registry, record_of_this_process
 from alluxio_jnifuse.system.threads import start_thread
@@ -149,6 +149,9 @@ class _Session:
 
     def start(self, watcher: Watcher | None) -> None:
         """Returns when the mount answers. Raises MountError."""
+        others = point.confirm(self._mountpoint)
+        if others:
+            LOGGER.warning("another user can move %s, or have a mount made elsewhere: %s", self._mountpoint, others)
         _mount(self._core, self._mountpoint, self._config.mount_options())
         self._device = _start(self._core)
         if watcher is not None:

@@ -11,6 +11,7 @@ from alluxio_jnifuse.errors import MountError
 from alluxio_jnifuse.mounts import registry, table
 from alluxio_jnifuse.mounts.alive import is_stale
 from alluxio_jnifuse.mounts.unmount import unmount_at
+from alluxio_jnifuse.system import trusted
 
 
 @contextmanager
@@ -45,6 +46,26 @@ def prepare(path: str, *, nonempty: bool = False, made: list[str] | None = None)
     if not nonempty:
         _check_empty(path)
     return path
+
+
+def confirm(path: str) -> str:
+    """Looks at a prepared path once more, just before the mount: the storage may have taken its time to answer.
+
+    Returns which directory above it another user can change, and so have root mount elsewhere, or "". (An ordinary
+    user's fusermount3 mounts only on directories of that user.) Raises MountError when the path leads elsewhere by now.
+    """
+    if table.resolve(path) != path:
+        raise MountError(
+            "leads elsewhere by now, through a link", where=path, remedy="name the directory that is meant"
+        )
+    if os.geteuid() == 0:
+        try:
+            os.close(trusted.open_directory(os.path.dirname(path)))
+        except trusted.UntrustedPath as error:
+            return str(error.strerror)
+        except OSError:
+            pass  # then mounting fails, and says why
+    return ""
 
 
 def _clear_stale(path: str) -> None:
