@@ -42,6 +42,16 @@ static inline uint64_t ajf_now_ns(void)
     return (uint64_t)ts.tv_sec * AJF_NS_PER_S + (uint64_t)ts.tv_nsec;
 }
 
+/* At most AJF_COARSE_NS behind ajf_now_ns, for a fifth of its cost. */
+#define AJF_COARSE_NS (UINT64_C(10) * AJF_NS_PER_MS)
+
+static inline uint64_t ajf_now_coarse_ns(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
+    return (uint64_t)ts.tv_sec * AJF_NS_PER_S + (uint64_t)ts.tv_nsec;
+}
+
 /* The moment timeout_ms from now; negative = for ever. */
 static inline uint64_t ajf_deadline_ns(int timeout_ms)
 {

@@ -58,30 +58,38 @@ void ajf_reply_fill_entry(const struct ajf *m, const struct ajf_inode_view *v, u
 
 /* ------------------------------------------------------------------------------------------------- the one way out */
 
-static void warn(struct ajf *m, const struct ajf_request *req, long result, uint64_t took_ms)
+/* The path of a request that is slow by now; NULL: it is not. To be freed. */
+static char *path_if_slow(struct ajf *m, const struct ajf_request *req)
 {
-    char *path = ajf_inode_path(&m->inodes, req->nodeid, NULL, 0);
+    uint64_t slow_ns = m->options.slow_ms * AJF_NS_PER_MS;
+    bool slow = slow_ns && ajf_now_coarse_ns() + AJF_COARSE_NS >= req->started_ns + slow_ns;
+    return slow ? ajf_inode_path(&m->inodes, req->nodeid, NULL, 0) : NULL;
+}
+
+static void warn(struct ajf *m, const struct ajf_request *req, const char *path, long result, uint64_t took_ms)
+{
     ajf_log(&m->log, AJF_LOG_WARN, "Fuse.%s(path=%s,fd=%llu,size=%zu,offset=%llu) returned %ld in %llu ms (>=%llu ms)",
             ajf_request_name(req->op), path ? path : "?", (unsigned long long)req->nodeid, req->size,
             (unsigned long long)req->offset, result, (unsigned long long)took_ms, (unsigned long long)m->options.slow_ms);
-    free(path);
 }
 
-/* The answer was written: `result` is what the caller sees, a length or -errno. */
-static void written(struct ajf *m, const struct ajf_request *req, long result)
+/* The answer was written: `result` is what the caller sees, a length or -errno. Frees the path. */
+static void written(struct ajf *m, const struct ajf_request *req, char *path, long result)
 {
     uint64_t took_ns = ajf_now_ns() - req->started_ns, us = took_ns / AJF_NS_PER_US, took_ms = took_ns / AJF_NS_PER_MS;
     unsigned bucket = us ? 64u - (unsigned)__builtin_clzll(us) : 0;
     bucket = bucket < AJF_REPLY_BUCKETS ? bucket : AJF_REPLY_BUCKETS - 1;
     atomic_fetch_add_explicit(&m->replies.took[req->op][bucket], 1, memory_order_relaxed);
     if (m->options.slow_ms && took_ms >= m->options.slow_ms)
-        warn(m, req, result, took_ms);
+        warn(m, req, path, result, took_ms);
+    free(path);
 }
 
 void ajf_reply_err(struct ajf *m, const struct ajf_request *req, int err)
 {
+    char *path = path_if_slow(m, req);
     fuse_reply_err(req->fuse, err);
-    written(m, req, -err);
+    written(m, req, path, -err);
 }
 
 void ajf_reply_refuse(fuse_req_t fuse, int err)
@@ -103,70 +111,79 @@ static void undo_lookups(struct ajf *m, const uint64_t *nodeids, size_t n)
 
 void ajf_reply_entry(struct ajf *m, const struct ajf_request *req, const struct ajf_inode_view *v)
 {
+    char *path = path_if_slow(m, req);
     struct fuse_entry_param e;
     ajf_reply_fill_entry(m, v, ajf_now_ns(), &e);
     if (fuse_reply_entry(req->fuse, &e) < 0)
         undo_lookups(m, &v->nodeid, 1);
-    written(m, req, 0);
+    written(m, req, path, 0);
 }
 
 /* With a timeout the kernel remembers that there is nothing: an entry with inode 0 says for how long. */
 void ajf_reply_negative(struct ajf *m, const struct ajf_request *req, uint64_t expires_ns)
 {
+    char *path = path_if_slow(m, req);
     struct fuse_entry_param e = {.entry_timeout = seconds_left(expires_ns, ajf_now_ns())};
     if (e.entry_timeout > 0)
         fuse_reply_entry(req->fuse, &e);
     else
         fuse_reply_err(req->fuse, ENOENT);
-    written(m, req, -ENOENT);
+    written(m, req, path, -ENOENT);
 }
 
 void ajf_reply_attr(struct ajf *m, const struct ajf_request *req, const struct ajf_inode_view *v)
 {
+    char *path = path_if_slow(m, req);
     struct stat st;
     ajf_reply_fill_stat(m, v, &st);
     fuse_reply_attr(req->fuse, &st, seconds_left(v->expires_ns, ajf_now_ns()));
-    written(m, req, 0);
+    written(m, req, path, 0);
 }
 
 void ajf_reply_open(struct ajf *m, const struct ajf_request *req, const struct fuse_file_info *fi, ajf_reply_undo undo)
 {
+    char *path = path_if_slow(m, req);
     if (fuse_reply_open(req->fuse, fi) < 0) /* the kernel gave up waiting: it will send no RELEASE */
         undo(m, req->nodeid, fi->fh);
-    written(m, req, 0);
+    written(m, req, path, 0);
 }
 
 void ajf_reply_bytes(struct ajf *m, const struct ajf_request *req, const void *bytes, size_t n)
 {
+    char *path = path_if_slow(m, req);
     long result = fuse_reply_buf(req->fuse, bytes, n) < 0 ? -EIO : (long)n;
-    written(m, req, result);
+    written(m, req, path, result);
 }
 
 void ajf_reply_pipe(struct ajf *m, const struct ajf_request *req, int pipe, size_t n)
 {
+    char *path = path_if_slow(m, req);
     struct fuse_bufvec vec = FUSE_BUFVEC_INIT(n);
     vec.buf[0].flags = FUSE_BUF_IS_FD;
     vec.buf[0].fd = pipe;
     fuse_reply_data(req->fuse, &vec, 0);
-    written(m, req, (long)n);
+    written(m, req, path, (long)n);
 }
 
 void ajf_reply_names(struct ajf *m, const struct ajf_request *req, const char *packed, size_t n,
                      const uint64_t *nodeids, size_t n_nodeids)
 {
+    char *path = path_if_slow(m, req);
     if (fuse_reply_buf(req->fuse, packed, n) < 0)
         undo_lookups(m, nodeids, n_nodeids);
-    written(m, req, (long)n);
+    written(m, req, path, (long)n);
 }
 
 void ajf_reply_statfs(struct ajf *m, const struct ajf_request *req, const struct statvfs *st)
 {
+    char *path = path_if_slow(m, req);
     fuse_reply_statfs(req->fuse, st);
-    written(m, req, 0);
+    written(m, req, path, 0);
 }
 
 void ajf_reply_ioctl(struct ajf *m, const struct ajf_request *req)
 {
+    char *path = path_if_slow(m, req);
     fuse_reply_ioctl(req->fuse, 0, NULL, 0);
-    written(m, req, 0);
+    written(m, req, path, 0);
 }

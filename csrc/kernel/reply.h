@@ -5,6 +5,9 @@
  * So each is timed, from when a worker took it to when its answer was written, whether it was parked between or not;
  * one that was slow is logged; and what the kernel did not take is taken back: the look-ups and the open that it carries.
  *
+ * With the answer the kernel may forget what the request is about, and its record may become another's. So the path of a
+ * slow one is looked up before the answer is written; one that is slow only because of the writing is logged without.
+ *
  * An answer ends the request: its `fuse` is gone afterwards.
  *
  * Threads: any; no lock of the core may be held, for replies are written here.

@@ -1,9 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The one way out (reply.h): each answer is timed from when its request came, parked or not, and counted once. */
+#include <stdatomic.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+
 #include "check.h"
 #include "fake_kernel.h"
 
 static struct fake k;
+
+static void (*_Atomic once_written)(void); /* what happens as soon as the next reply has been written */
+
+/* Stands before that of libc; replies are written with it. */
+ssize_t writev(int fd, const struct iovec *iov, int n)
+{
+    ssize_t written = syscall(SYS_writev, fd, iov, n);
+    void (*then)(void) = atomic_exchange(&once_written, NULL);
+    if (then)
+        then();
+    return written;
+}
 
 static uint64_t answers(enum ajf_op op, unsigned from_bucket)
 {
@@ -40,6 +56,15 @@ static void each_answer_is_counted_once(void)
     fake_end(&k);
 }
 
+static bool is_told(const char *what)
+{
+    struct ajf_log_entry entry;
+    bool told = false;
+    while (!ajf_log_next(k.m, 0, &entry))
+        told = told || strstr(entry.text, what);
+    return told;
+}
+
 /* It waited for 20 ms or more since it was taken, and is counted and told as such. */
 static void the_time_of_a_parked_one_begins_when_it_came(void)
 {
@@ -54,11 +79,38 @@ static void the_time_of_a_parked_one_begins_when_it_came(void)
     fake_reply(&k, parked);
     fake_stop(&k);
     CHECK_EQ(answers(AJF_OP_READ, 15), 1); /* 2^14 us and more */
-    struct ajf_log_entry entry;
-    bool told = false;
-    while (!ajf_log_next(k.m, 0, &entry))
-        told = told || strstr(entry.text, "Fuse.Read(path=/f,");
-    CHECK(told);
+    CHECK(is_told("Fuse.Read(path=/f,"));
+    fake_end(&k);
+}
+
+static uint64_t forgotten;
+
+static void the_kernel_forgets(void)
+{
+    struct ajf_inode_view v;
+    struct ajf_attr attr = fake_attr(4096, 2);
+    ajf_inode_forget(&k.m->inodes, forgotten, 1);
+    CHECK_EQ(ajf_inode_bind(&k.m->inodes, 1, "other", 5, &attr, AJF_FOREVER, true, &v), 0);
+    CHECK_EQ(v.nodeid, forgotten); /* its record is another's */
+}
+
+static void a_slow_one_is_told_with_the_name_that_it_had(void)
+{
+    start(10);
+    uint64_t id = fake_find(&k, "f", 4096, 1);
+    ajf_inode_expire(&k.m->inodes, id);
+    struct fuse_getattr_in in = {0};
+    uint64_t parked = fake_send(&k, FUSE_GETATTR, id, &in, sizeof in);
+    CHECK(fake_is_parked(&k, parked));
+    uint64_t until = ajf_deadline_ns(20);
+    while (ajf_now_ns() < until)
+        usleep(1000);
+    forgotten = id;
+    atomic_store(&once_written, the_kernel_forgets);
+    fake_time_passes(&k);
+    fake_expect_error(&k, parked, EIO);
+    fake_stop(&k);
+    CHECK(is_told("Fuse.Getattr(path=/f,"));
     fake_end(&k);
 }
 
@@ -66,5 +118,6 @@ int main(void)
 {
     RUN(each_answer_is_counted_once);
     RUN(the_time_of_a_parked_one_begins_when_it_came);
+    RUN(a_slow_one_is_told_with_the_name_that_it_had);
     CHECK_END();
 }
