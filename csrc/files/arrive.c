@@ -83,12 +83,13 @@ static bool is_wanted(struct ajf_fetch *f)
     return wanted;
 }
 
-static int progress(struct ajf_fetch *f, size_t filled)
+/* As ajf_fetch_progress; `last`: no more comes. */
+static int take_in(struct ajf_fetch *f, size_t filled, bool last)
 {
     struct ajf *m = f->m;
     struct ajf_file_fetch *fill = ajf_file_fetch_of(f);
     struct ajf_file *file = fill->file;
-    if (f->answered || filled > f->info.length)
+    if (filled > f->info.length)
         return -EINVAL;
     pthread_mutex_lock(&m->cache.lock);
     if (filled < fill->filled) {
@@ -107,6 +108,7 @@ static int progress(struct ajf_fetch *f, size_t filled)
     if (f->info.lane > AJF_LANE_DEMAND)
         AJF_COUNT_ADD(&m->stats, fetch_prefetch_bytes, filled - fill->filled);
     fill->filled = filled;
+    fill->sure = last;
     bool wake = to > from && !ajf_list_empty(&file->readers), cancelled = fill->cancelled && filled < f->info.length;
     bool proved = to > from && !ajf_list_empty(&file->opens_waiting);
     ajf_cache_unlock(&m->cache);
@@ -115,6 +117,11 @@ static int progress(struct ajf_fetch *f, size_t filled)
     if (wake)
         ajf_readers_wake(m, file);
     return cancelled ? -ECANCELED : 0;
+}
+
+static int progress(struct ajf_fetch *f, size_t filled)
+{
+    return f->answered ? -EINVAL : take_in(f, filled, false);
 }
 
 static size_t filled_of(struct ajf_fetch *f)
@@ -170,16 +177,14 @@ static void failed(struct ajf_fetch *f, int err)
 
 static int done(struct ajf_fetch *f, size_t filled)
 {
-    int err = progress(f, filled);
-    if (err == -EINVAL) {
-        ajf_fetch_fail(f, EIO);
-        return err;
-    }
     if (!ajf_fetch_claim(f))
         return -EINVAL;
-    if (filled < f->info.length)
+    int err = take_in(f, filled, true);
+    if (err == -EINVAL)
+        AJF_COUNT(&f->m->stats, fetch_failed);
+    if (err == -EINVAL || filled < f->info.length)
         failed(f, err == -ECANCELED ? ECANCELED : EIO);
-    return 0;
+    return err == -EINVAL ? err : 0;
 }
 
 static void end(struct ajf_fetch *f)

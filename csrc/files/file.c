@@ -244,15 +244,26 @@ bool ajf_file_is_opening_long_locked(const struct ajf *m, const struct ajf_file 
 
 /* -------------------------------------------------------------------------------------------------- granting */
 
-static int passthrough_fd(const struct ajf *m, const struct ajf_file *file)
+/* Otherwise the source may yet say that what has come of the file is wrong. */
+static bool is_sure_locked(const struct ajf *m, const struct ajf_file *file)
 {
+    AJF_HELD(&m->cache.lock);
+    AJF_LIST_FOR(l, &file->fetches)
+        if (!AJF_CONTAINER(l, struct ajf_file_fetch, by_file)->sure)
+            return false;
+    return true;
+}
+
+static int passthrough_fd_locked(const struct ajf *m, const struct ajf_file *file)
+{
+    AJF_HELD(&m->cache.lock);
     if (!atomic_load_explicit(&m->session.passthrough, memory_order_relaxed) || !file->size)
         return -1;
     if (file->place == AJF_PLACE_BORROWED && file->n_extents == 1 && file->extents[0].fd_offset == 0)
         return file->extents[0].fd;
     /* A file that is open in passthrough cannot be evicted: some of the budget must stay movable. */
     if (file->place == AJF_PLACE_MEMORY && !file->pages.small && file->pages.complete && !m->cache.transient &&
-        ajf_cache_may_shelve_locked(&m->cache, &file->pages))
+        is_sure_locked(m, file) && ajf_cache_may_shelve_locked(&m->cache, &file->pages))
         return file->pages.memory.fd;
     return -1;
 }
@@ -284,7 +295,7 @@ static void choose_mode_locked(struct ajf *m, struct ajf_file *file)
 {
     AJF_HELD(&m->cache.lock);
     file->mode = m->options.cache_mode == AJF_CACHE_DIRECT ? AJF_MODE_DIRECT : AJF_MODE_CACHED;
-    int fd = file->mode == AJF_MODE_DIRECT ? -1 : passthrough_fd(m, file);
+    int fd = file->mode == AJF_MODE_DIRECT ? -1 : passthrough_fd_locked(m, file);
     if (fd >= 0 && (file->backing_id = open_backing(m, file, fd)) > 0) {
         file->mode = AJF_MODE_PASSTHROUGH;
         file->pages.whole = true;

@@ -44,6 +44,7 @@ struct ajf_file_fetch {
     /* READ */
     struct ajf_list by_file; /* file->fetches */
     size_t filled;
+    bool sure;      /* the source has said that all is well */
     bool cancelled; /* nobody wants the rest */
     bool prepared;  /* its memory is pinned */
     bool starved;   /* in files->starved */

@@ -42,6 +42,10 @@ static int replace_locked(struct ajf *m, struct ajf_file *file, uint64_t version
     fresh->opens = file->opens;
     fresh->mode = file->mode;
     fresh->asker = file->asker;
+    if (file->mode == AJF_MODE_PASSTHROUGH) { /* the kernel goes on with what it reads itself, to the last RELEASE */
+        fresh->backing_id = file->backing_id;
+        ajf_cache_shelve_locked(&m->cache, &file->pages, false);
+    }
     fresh->place = AJF_PLACE_NONE;
     struct ajf_list *l;
     while ((l = ajf_list_pop(&file->readers))) {

@@ -49,7 +49,7 @@ static void each_answer_is_counted_once(void)
     fake_answer_read(&k);
     fake_expect_bytes(&k, parked, 0, 4096, 1);
     fake_expect_bytes(&k, fake_read(&k, id, 0, 4096), 0, 4096, 1); /* at once */
-    fake_reply(&k, fake_lookup(&k, 1, "f"));
+    free(fake_reply(&k, fake_lookup(&k, 1, "f")).bytes);
     fake_stop(&k); /* whoever has written an answer has counted it */
     CHECK_EQ(answers(AJF_OP_READ, 0), 2);
     CHECK_EQ(answers(AJF_OP_LOOKUP, 0), 2);
@@ -76,7 +76,7 @@ static void the_time_of_a_parked_one_begins_when_it_came(void)
     while (ajf_now_ns() < until)
         usleep(1000);
     fake_answer_read(&k);
-    fake_reply(&k, parked);
+    free(fake_reply(&k, parked).bytes);
     fake_stop(&k);
     CHECK_EQ(answers(AJF_OP_READ, 15), 1); /* 2^14 us and more */
     CHECK(is_told("Fuse.Read(path=/f,"));
