@@ -83,7 +83,7 @@ static bool is_wanted(struct ajf_fetch *f)
     return wanted;
 }
 
-/* As ajf_fetch_progress; `last`: no more comes. */
+/* The same as ajf_fetch_progress; `last`: no more comes. */
 static int take_in(struct ajf_fetch *f, size_t filled, bool last)
 {
     struct ajf *m = f->m;

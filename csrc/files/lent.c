@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Bytes to be spliced are put into a pipe of the thread first, all of them, and then given to libfuse as that pipe: a
+ * Bytes to be spliced are put into a pipe of the worker first, all of them, and then given to libfuse as that pipe: a
  * file that fails or ends in the middle is noticed before anything is answered, and read the other way, which says so.
  * libfuse has another pipe, and silently does the worst of all (allocate, read, write) when a reply does not fit it. So
  * what is given to it is what it is known to manage. Nothing is mapped: faults cost more than the copy they would save,
@@ -37,14 +37,14 @@ static size_t clamp(const struct ajf_file *file, size_t size, uint64_t offset)
     return offset >= file->size ? 0 : (size_t)min_u64(size, file->size - offset);
 }
 
-/* The tools of a thread; both are made when they are needed. */
+/* The tools of a worker; both are made when they are needed. */
 struct tools {
     uint8_t *scratch;
     int pipe[2];         /* -1: none */
     size_t pipe_carries; /* bytes of a READ */
 };
 
-static struct tools *tools_of_thread(struct ajf *m)
+static struct tools *tools_of_worker(struct ajf *m)
 {
     struct tools *t = pthread_getspecific(m->lent_tools);
     if (t || !(t = calloc(1, sizeof *t)))
@@ -76,7 +76,7 @@ void ajf_lent_tools_free(void *tools)
 
 static uint8_t *scratch(struct ajf *m, size_t bytes)
 {
-    struct tools *t = bytes <= AJF_SCRATCH_BYTES ? tools_of_thread(m) : NULL;
+    struct tools *t = bytes <= AJF_SCRATCH_BYTES ? tools_of_worker(m) : NULL;
     if (!t || t->scratch)
         return t ? t->scratch : NULL;
     void *map = mmap(NULL, AJF_SCRATCH_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -109,11 +109,10 @@ static ssize_t read_extents(const struct ajf_extent *extents, size_t n, uint8_t 
     return (ssize_t)done;
 }
 
-void ajf_lent_copy(struct ajf *m, const struct ajf_request *req, const struct ajf_file *file, size_t size,
-                   uint64_t offset)
+/* By way of a buffer of `size` bytes; NULL: there is no memory. */
+static void copy(struct ajf *m, const struct ajf_request *req, const struct ajf_file *file, size_t size,
+                 uint64_t offset, uint8_t *buffer)
 {
-    size = clamp(file, size, offset);
-    uint8_t *buffer = scratch(m, size);
     ssize_t n = buffer ? read_extents(file->extents, file->n_extents, buffer, size, offset) : -ENOMEM;
     if (n >= 0 && (size_t)n < size && file->n_extents > 1)
         n = -EIO; /* not what was lent: zeros in its place would be wrong bytes */
@@ -127,6 +126,15 @@ void ajf_lent_copy(struct ajf *m, const struct ajf_request *req, const struct aj
         AJF_COUNT_ADD(&m->stats, read_borrowed_bytes, n);
         ajf_reply_bytes(m, req, buffer, (size_t)n);
     }
+}
+
+void ajf_lent_copy(struct ajf *m, const struct ajf_request *req, const struct ajf_file *file, size_t size,
+                   uint64_t offset)
+{
+    size = clamp(file, size, offset);
+    uint8_t *buffer = malloc(size + 1);
+    copy(m, req, file, size, offset, buffer);
+    free(buffer);
 }
 
 /* ------------------------------------------------------------------------------------------------------- spliced */
@@ -153,11 +161,11 @@ size_t ajf_lent_most_spliced(void)
     return carries;
 }
 
-/* The thread's pipe, if a READ of `bytes` fits it. */
+/* The worker's pipe, if a READ of `bytes` fits it. */
 static struct tools *pipe_for(struct ajf *m, size_t bytes)
 {
     size_t most = atomic_load_explicit(&m->session.most_spliced, memory_order_relaxed);
-    struct tools *t = bytes >= SPLICE_MIN_BYTES && bytes <= most ? tools_of_thread(m) : NULL;
+    struct tools *t = bytes >= SPLICE_MIN_BYTES && bytes <= most ? tools_of_worker(m) : NULL;
     if (t && t->pipe[0] < 0)
         t->pipe_carries = make_pipe(t->pipe, PIPE_BYTES); /* may be smaller than the first one: there are limits for all */
     return t && bytes <= t->pipe_carries ? t : NULL;
@@ -214,7 +222,7 @@ void ajf_lent_reply(struct ajf *m, const struct ajf_request *req, const struct a
     if (!t || !put_range(file, t->pipe[1], length, offset)) {
         if (t)
             close_pipe(t); /* with what may be in it */
-        ajf_lent_copy(m, req, file, size, offset);
+        copy(m, req, file, length, offset, scratch(m, length));
         return;
     }
     int left = 0;

@@ -99,6 +99,23 @@ static void one_that_is_opened_anew_keeps_its_backing_id(void)
     end();
 }
 
+/* It may live longer than the mount, and so would what it keeps. */
+static void a_fetcher_that_answers_a_read_keeps_nothing(void)
+{
+    start();
+    uint64_t id = fake_find(&k, "a", 8192, 1), opened = fake_open(&k, id);
+    lend();
+    CHECK_EQ(granted(opened), 1);
+    uint64_t read = fake_read(&k, id, 4096, 8192);
+    lend();
+    struct fake_reply r = fake_reply(&k, read);
+    CHECK_EQ(r.length, 4096);
+    free(r.bytes);
+    CHECK(!pthread_getspecific(k.m->lent_tools));
+    fake_release(&k, id);
+    end();
+}
+
 /* Opens a large file, reads all of it, and closes it. Its fetches are not answered. */
 static uint64_t read_all(struct ajf_fetch **held, unsigned *ret_n)
 {
@@ -169,6 +186,7 @@ static void one_whose_fetch_may_yet_say_that_it_is_wrong_is_not(void)
 int main(void)
 {
     RUN(one_that_is_opened_anew_keeps_its_backing_id);
+    RUN(a_fetcher_that_answers_a_read_keeps_nothing);
     RUN(one_in_memory_is_given_to_the_kernel_when_its_fetches_are_answered);
     RUN(one_whose_fetch_may_yet_say_that_it_is_wrong_is_not);
     CHECK_END();
