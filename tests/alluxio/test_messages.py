@@ -7,20 +7,30 @@ import itertools
 import logging
 import os
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import pytest
-from fake_cluster import FakeCluster
+from fake_cluster import FakeCluster, run_all
+from fake_server import FakeServer
 from infos import file_info
 
 from alluxio_jnifuse._core import ENTRY_BYTES, Cancelled
 from alluxio_jnifuse.sources.alluxio.proto import file_pb2
+from alluxio_jnifuse.sources.alluxio.rpc import requests
+from alluxio_jnifuse.sources.alluxio.rpc.channel import Channel
 from alluxio_jnifuse.sources.alluxio.rpc.messages import Malformed, parts
+from alluxio_jnifuse.sources.alluxio.settings import Settings
 from alluxio_jnifuse.sources.base import Listing
 
 pytestmark = pytest.mark.timeout(120)
 MIB = 1 << 20
+LIST_STATUS = "/alluxio.grpc.file.FileSystemMasterClientService/ListStatus"
+CALLS = 8
+READ = 60  # replies of each call
+REPLY_BYTES = 400_000
 
 
 def message(first: int, count: int) -> bytes:
@@ -132,3 +142,38 @@ def names(listing: Listing) -> int:
 def resident() -> int:
     """Bytes."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+# -------------------------------------------------------------------------------------------------------- replies
+
+
+def test_replies_that_are_not_read_stay_with_the_server() -> None:
+    """However fast they were read before: a call under way takes some memory here, and not more and more."""
+    server = FakeServer()
+    replies = [0] * CALLS
+    reply = bytes(REPLY_BYTES)
+
+    def endless(request: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
+        number = int(file_pb2.ListStatusPRequest.FromString(request).path)
+        while context.is_active():
+            replies[number] += 1
+            yield reply
+
+    server.on("ListStatus", endless)
+    channel = Channel(server.target, Settings(masters=(), user="alice"))
+    try:
+        request = [requests.list_status(str(number)) for number in range(CALLS)]
+        calls = [channel.replies(LIST_STATUS, each, 100.0) for each in request]
+        run_all([lambda call=call: [next(call) for _ in range(READ)] for call in calls])
+        sent, before = sum(replies), 0
+        while before < sent < 10 * CALLS * READ:  # until the server has to wait
+            time.sleep(0.5)
+            sent, before = sum(replies), sent
+        print(f"{sent} replies were sent, {CALLS * READ} of them read")
+        most = 4 * MIB // REPLY_BYTES + 4  # some are on their way out of the server
+        assert sent <= CALLS * (READ + most)
+        for call in calls:
+            call.close()
+    finally:
+        channel.close()
+        server.close()

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _CONNECT_MS = 10_000  # for one attempt to connect
 _RECONNECT_MS = 2_000  # at most, between two of them
+_UNREAD_BYTES = 4 << 20  # of a call, on the way or here: 100 ms at 40 MB/s
 _UNACKNOWLEDGED_MS = 20_000  # a peer that does not even acknowledge is gone
 
 _OPTIONS: tuple[tuple[str, Any], ...] = (
@@ -30,6 +31,10 @@ _OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.keepalive_timeout_ms", _UNACKNOWLEDGED_MS),
     ("grpc.enable_retries", 0),  # ours are the caller's, who knows about other servers
     ("SingleThreadedUnaryStream", 1),  # replies are worked off by their reader
+    # Replies that nobody reads yet are kept in memory. By itself gRPC takes more of them the longer a round trip is:
+    # beside a busy machine it took gigabytes.
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.lookahead_bytes", _UNREAD_BYTES),
 )
 
 # Files of certificates, where the library's own default is not there.
