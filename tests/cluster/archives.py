@@ -7,27 +7,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 
 from cluster import jars
 from cluster.cluster import Cluster
-from cluster.errors import ClusterError
 from cluster.jvm import Jvm
-from cluster.shell import Shell
 
 _END_S = 120.0
-_TRIES = 10
-_PAUSE_S = 1.0
-
-
-def _try(shell: Shell, words: list[str]) -> None:
-    """Runs a command until it works: a worker that is slow once is left out by Alluxio's client, be it the only one."""
-    for _ in range(_TRIES):
-        code, output = shell.run(*words)
-        if not code:
-            return
-        time.sleep(_PAUSE_S)
-    raise ClusterError(f"{' '.join(words)}: exit code {code}\n{output}")
 
 
 def make(version: str) -> None:
@@ -36,7 +21,7 @@ def make(version: str) -> None:
         shell = cluster.shell
         shell.write("/a/file", b"content" * 100_000, block_size=1 << 18)
         for words in (["ls", "/a"], ["cat", "/a/file"], ["free", "/a"], ["cat", "/a/file"], ["rm", "-R", "/a"]):
-            _try(shell, words)
+            shell.fs(*words)
         shell.close(_END_S)
         for process in cluster.processes.values():
             process.terminate()
