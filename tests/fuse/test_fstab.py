@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from harness.children import until
-from harness.mounting import COMMAND, is_running
+from harness.mounting import COMMAND, as_if_quick, is_running
 from oss.bucket import Bucket
 
 from alluxio_jnifuse.cli.fstab import is_called_by_mount, split
@@ -85,7 +85,7 @@ class Host:
     def run(self, *words: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
         """Runs a program there."""
         enter = ["nsenter", f"--mount=/proc/{self._init.pid}/ns/mnt", f"--wd={cwd or self.root}"]
-        return subprocess.run(
+        done = subprocess.run(
             [*enter, *map(str, words)],
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -94,6 +94,7 @@ class Host:
             check=False,
             env={"PATH": os.environ["PATH"]},
         )
+        return as_if_quick(done)
 
     def ours(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Runs a command of ours there."""

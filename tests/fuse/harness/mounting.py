@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import select
 import signal
 import subprocess
@@ -203,7 +204,7 @@ def run(
     argv: list[str], environ: Mapping[str, str], timeout: float = COMMAND_TIMEOUT_S, cwd: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Runs a command of ours to its end. It may wait for a mount, but only in a thread that does not hold it up."""
-    return subprocess.run(
+    done = subprocess.run(
         argv,
         env=environ,
         stdin=subprocess.DEVNULL,
@@ -213,6 +214,13 @@ def run(
         check=False,
         cwd=cwd,
     )
+    return as_if_quick(done)
+
+
+def as_if_quick(done: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[str]:
+    """Without the lines that say what is waited for, as `mount` does when that takes more than some seconds."""
+    done.stderr = re.sub(r"^Waiting for [^\n]* \(\d+ s\) \.\.\.\n", "", done.stderr, flags=re.MULTILINE)
+    return done
 
 
 def is_running(pid: int) -> bool:
