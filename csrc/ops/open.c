@@ -259,6 +259,7 @@ static int pay_locked(struct ajf *m, struct ajf_file *file, const struct opened 
 static int accept_locked(struct ajf *m, struct ajf_file *file, const struct opened *o)
 {
     AJF_HELD(&m->cache.lock);
+    ajf_file_close_handle_locked(m, file); /* of a file that is read though the kernel reads it itself */
     int err = pay_locked(m, file, o);
     file->has_handle = o->handle || !o->n; /* a source that keeps nothing can be read all the same */
     file->handle = o->handle;

@@ -69,13 +69,18 @@ static uint32_t granted(uint64_t asked)
     return flags & (1u << 7) /* FOPEN_PASSTHROUGH */ ? id : 0;
 }
 
-static void lend(void)
+static void lend_with(uint64_t handle)
 {
     struct ajf_fetch *f = fake_fetch(&k, AJF_FETCH_OPEN, NULL);
     int fd = memfd_create("lent", MFD_CLOEXEC);
     NEED(fd >= 0 && !ftruncate(fd, 8192));
-    CHECK_EQ(ajf_fetch_opened(f, 0, 1, 8192, &(struct ajf_extent){fd, 0, 8192}, 1), 0);
+    CHECK_EQ(ajf_fetch_opened(f, handle, 1, 8192, &(struct ajf_extent){fd, 0, 8192}, 1), 0);
     ajf_fetch_release(f);
+}
+
+static void lend(void)
+{
+    lend_with(0);
 }
 
 /* Nobody knows why the kernel would ask for its bytes. But then the source hangs. */
@@ -113,6 +118,21 @@ static void a_fetcher_that_answers_a_read_keeps_nothing(void)
     free(r.bytes);
     CHECK(!pthread_getspecific(k.m->lent_tools));
     fake_release(&k, id);
+    end();
+}
+
+static void one_that_is_opened_anew_leaves_no_handle_open(void)
+{
+    start();
+    uint64_t id = fake_find(&k, "a", 8192, 1), opened = fake_open(&k, id);
+    lend_with(55);
+    CHECK_EQ(granted(opened), 1);
+    uint64_t read = fake_read(&k, id, 0, 4096);
+    lend_with(56);
+    free(fake_reply(&k, read).bytes);
+    fake_answer_close(&k, 55);
+    fake_release(&k, id);
+    fake_answer_close(&k, 56);
     end();
 }
 
@@ -186,6 +206,7 @@ static void one_whose_fetch_may_yet_say_that_it_is_wrong_is_not(void)
 int main(void)
 {
     RUN(one_that_is_opened_anew_keeps_its_backing_id);
+    RUN(one_that_is_opened_anew_leaves_no_handle_open);
     RUN(a_fetcher_that_answers_a_read_keeps_nothing);
     RUN(one_in_memory_is_given_to_the_kernel_when_its_fetches_are_answered);
     RUN(one_whose_fetch_may_yet_say_that_it_is_wrong_is_not);
