@@ -14,11 +14,14 @@ import pytest
 PROJECT = Path(__file__).resolve().parents[1]
 PAGES = sorted(
     path
-    for pattern in ("*.md", "csrc/*.md", "docs/*.md", "docker/*.md")
+    for pattern in ("*.md", "csrc/*.md", "docs/*.md", "docs/decisions/*.md", "docker/*.md")
     for path in PROJECT.glob(pattern)
     if path.name != "README.zh-CN.md"
 )
-PYTHON = sorted(path for path in (PROJECT / "src").rglob("*.py") if not path.stem.endswith("_pb2"))
+PYTHON = sorted(
+    path for ending in ("py", "pyi") for path in (PROJECT / "src").rglob(f"*.{ending}") if path.stem[-4:] != "_pb2"
+)
+CYTHON = sorted(path for ending in ("pyx", "pxi", "pxd") for path in (PROJECT / "src").rglob(f"*.{ending}"))
 CORE = sorted(path for ending in ("c", "h", "def") for path in (PROJECT / "csrc").rglob(f"*.{ending}"))
 LONGEST = 120
 
@@ -74,6 +77,22 @@ def comments(source: str) -> Iterator[str]:
     yield "\n".join(block)
 
 
+def comments_of_cython(source: str) -> Iterator[str]:
+    """Docstrings, and comments as `comments` gives them; Python's tokenizer does not know all of C's literals."""
+    yield from re.findall(r'^\s*"""(.*?)"""', source, re.DOTALL | re.MULTILINE)
+    block: list[str] = []
+    for line in source.splitlines():
+        code, mark, text = re.sub(r'"(?:[^"\\]|\\.)*"', "", line).partition("#")
+        if block and (not mark or code.strip()):
+            yield "\n".join(block)
+            block = []
+        if mark and code.strip():
+            yield text.strip()
+        elif mark:
+            block.append(text.strip())
+    yield "\n".join(block)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(PROJECT)))
 def test_sentences_have_a_subject(page: Path) -> None:
     """No sentence begins with a clause that stands for a noun, and none hides one."""
@@ -87,6 +106,12 @@ def test_sentences_of_modules_have_a_subject(path: Path) -> None:
     assert not [fault for text in (*docstrings(source), *comments(source)) for fault in faults(text)]
 
 
+@pytest.mark.parametrize("path", CYTHON, ids=lambda path: path.name)
+def test_sentences_of_the_glue_have_a_subject(path: Path) -> None:
+    """The same of docstrings and comments in Cython."""
+    assert not [fault for text in comments_of_cython(path.read_text()) for fault in faults(text)]
+
+
 @pytest.mark.parametrize("path", CORE, ids=lambda path: str(path.relative_to(PROJECT)))
 def test_sentences_of_the_core_have_a_subject(path: Path) -> None:
     """The same of its comments."""
@@ -95,9 +120,9 @@ def test_sentences_of_the_core_have_a_subject(path: Path) -> None:
     assert not [fault for text in texts for fault in faults(text)]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(PROJECT)))
+@pytest.mark.parametrize("page", PAGES + CYTHON, ids=lambda path: str(path.relative_to(PROJECT)))
 def test_lines_fit(page: Path) -> None:
-    """Prose is wrapped; rows of tables cannot be."""
+    """Prose is wrapped, but for rows of tables; formatters see to other code than Cython."""
     lines = page.read_text().splitlines()
     assert not [number for number, line in enumerate(lines, 1) if len(line) > LONGEST and not line.startswith("|")]
 
@@ -129,3 +154,9 @@ def test_nothing_tells_how_it_came_about() -> None:
 )
 def test_the_alarm_rings(text: str, is_found: bool) -> None:
     assert bool(faults(text)) == is_found
+
+
+def test_comments_of_cython_are_found() -> None:
+    """Above the code, behind it, and in docstrings; not in strings."""
+    source = '"""Who\nreads."""\nf(a, "# b", 0UL)  # As before.\n# One.\n    # Two.\nx = 1\n# Three.\n'
+    assert list(comments_of_cython(source)) == ["Who\nreads.", "As before.", "One.\nTwo.", "Three."]

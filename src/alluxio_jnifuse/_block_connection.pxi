@@ -3,7 +3,7 @@
 
 
 cdef _capsule_of(progress):
-    # The struct Progress of a fetch whose `progress` that is; None: it is any other function.
+    # The capsule with the struct Progress of a fetch, if `progress` is a method of one; None if it is anything else.
     owner = getattr(progress, "__self__", None)
     capsule = getattr(owner, "progress_capsule", None)
     return None if capsule is None or progress != owner.progress else capsule()
@@ -13,8 +13,8 @@ cdef _capsule_of(progress):
 cdef class BlockConnection:
     cdef c.ajf_h2 *_h
     cdef bint _begun
-    cdef bint _busy  # a thread is inside of a call
-    cdef bint _over  # closed; that thread frees it
+    cdef bint _busy  # a thread is in a call
+    cdef bint _over  # it was closed; the thread that is in a call frees it
     cdef readonly size_t filled
 
     def __init__(self, str host not None, str port not None, double timeout):
@@ -36,7 +36,7 @@ cdef class BlockConnection:
         c.ajf_h2_free(self._h)
 
     cdef c.ajf_h2 *_enter(self) except NULL:
-        # For a call without the GIL, after which comes _leave.
+        # Begins a call without the GIL, which _leave ends.
         if self._h is NULL or self._over:
             raise ValueError("the connection was closed")
         if self._busy:
@@ -103,7 +103,7 @@ cdef class BlockConnection:
         return self._checked(n)
 
     cdef _fill_fetch(self, c.ajf_h2 *h, unsigned char[::1] buffer, size_t end, size_t step, int ms, progress, capsule):
-        # Like _fill, without coming back to the interpreter for each step.
+        # Like _fill, but the steps need no GIL.
         cdef Progress *told = <Progress *>PyCapsule_GetPointer(capsule, PROGRESS)
         cdef size_t done
         cdef ssize_t n = 1
@@ -117,12 +117,13 @@ cdef class BlockConnection:
                         self.filled = done
                         err = told.tell(told.arg, done)
             if err:
-                progress(self.filled)  # raises what that means
+                progress(self.filled)  # it raises what `err` stands for
         return self._checked(n)
 
     cdef ssize_t _step(self, c.ajf_h2 *h, unsigned char *buffer, size_t end, size_t step, int ms,
                        size_t *ret_done) noexcept nogil:
-        # Or less, when it comes in bits: the reader that waits for it may have given up.
+        # Receives `step` bytes, or fewer if they come a few at a time: the caller then looks whether its reader has
+        # left.
         cdef size_t done = self.filled
         cdef ssize_t n = 1
         cdef int bits = 0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# A part of _core.pyx and of _wire.pyx: times and texts as C takes them, and the progress of a fetch.
+# Times and texts as C takes them, and the progress of a fetch: a part of _core.pyx and of _wire.pyx.
 from cpython.bytes cimport PyBytes_AsStringAndSize
 
 
@@ -19,7 +19,8 @@ cdef const char *_text(bytes text) except NULL:
     return start
 
 
-# What `Fetch.progress` does, for a call without the GIL: 0, or -errno where it raises. It lies in a capsule of this name.
+# `Fetch.progress` for a caller without the GIL, in a capsule of this name: `tell` returns 0, or -errno where the method
+# would raise.
 cdef struct Progress:
     int (*tell)(void *arg, size_t filled) noexcept nogil
     void *arg

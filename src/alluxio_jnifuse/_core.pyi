@@ -1,7 +1,7 @@
 """Types of the compiled core; the contract is csrc/ajf.h.
 
-Any thread may call anything at any time, also what it should not: then ValueError or RuntimeError. Where a path or a
-name is text for C, a NUL in it is a ValueError, and so is a time that is NaN.
+Any thread may call anything at any time; a call that makes no sense then raises ValueError or RuntimeError. A NUL in a
+path or a name that is text for C is a ValueError, and so is a time that is NaN.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Fetch:
     def release(self) -> None:
         """Gives the fetch back, as dropping it does later: now, or when the calls of other threads have returned.
 
-        Whatever is called after that is refused. Raises BufferError while there are views.
+        Every call after that is refused. Raises BufferError while there are views.
         """
     def progress(self, filled: int) -> None:
         """The first `filled` bytes are final. Raises Cancelled, ValueError."""
@@ -140,7 +140,7 @@ class Core:
     def expire(self, age: float) -> None:
         """Drops what the client cache in memory fetched more than `age` s ago, but for what is in use."""
     def offer_list(self, path: bytes, entries: object, names: bytes, age: float) -> None:
-        """Like `Fetch.answer_list`, for a directory nobody asked for, known since `age` s. ValueError: malformed."""
+        """Like `Fetch.answer_list`, for a directory nobody asked for, known for `age` s. ValueError: malformed."""
     def mount(self, mountpoint: bytes, mount_options: str) -> None: ...
     def start(self, timeout: float) -> None: ...
     def wait_end(self, timeout: float) -> bool: ...
@@ -150,7 +150,7 @@ class Core:
         """(fetch, missing); no fetch after `timeout` s (< 0: for ever).
 
         missing: how many more threads would have to wait in here for each fetch that may begin to find one, and for
-        one to be ready. Raises StopIteration-like `Stopped` when the mount was stopped.
+        one to be ready. Raises `Stopped` when the mount was stopped.
         """
     def next_log(self, timeout: float) -> tuple[int, int, str] | None:
         """(level, time in ns since the epoch, text), or None. Raises Stopped."""
@@ -178,7 +178,7 @@ def scan_directory(
 ) -> tuple[bytes, bytes]:
     """(entries, names) of a local directory as `answer_list` takes them. Raises OSError.
 
-    `grow` is told now and then how many bytes there are, and whatever it raises ends the listing.
+    `grow` is told now and then how many bytes there are, and what it raises ends the listing.
     """
 
 def stat_local(dirfd: int, path: bytes, pin_contents: bool, home_dev: int, hide_dev: int) -> tuple[int, ...]:

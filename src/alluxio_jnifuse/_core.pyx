@@ -150,7 +150,7 @@ cdef enum _Stage:
 @cython.no_gc
 cdef class Core:
     cdef c.ajf *_m
-    cdef object _life  # a lock: the calls that change the stage wait for each other
+    cdef object _life  # a lock: only one call at a time changes the stage
     cdef _Stage _stage
     cdef int _forks
 
@@ -163,7 +163,7 @@ cdef class Core:
         cdef c.ajf *m = NULL
         cdef int err = 0
         given = dict(options)
-        o = given  # every field, by name: KeyError-like ValueError when one is missing
+        o = given  # takes each field by its name; ValueError if one is missing
         unknown = set(given) - set(option_names())
         if unknown:
             raise ValueError(f"unknown core options: {', '.join(sorted(unknown))}")

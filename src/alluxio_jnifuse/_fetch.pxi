@@ -2,7 +2,7 @@
 # One fetch of csrc/source/fetch.h: what is wanted from the source, and the answers; a part of _core.pyx.
 
 cdef tuple _parts(extent, set mine):
-    # Of an extent, whose descriptor joins the others; (): it has none.
+    # The fields of an extent, whose descriptor is added to `mine`; () if it has no descriptor.
     cdef int fd
     try:
         parts = tuple(extent)
@@ -34,9 +34,9 @@ cdef class Fetch:
     cdef c.ajf_fetch_info_s _info
     cdef Progress _progress
     cdef Core _core  # the mount outlives its fetches
-    cdef int _views  # of the buffer
-    cdef int _calls  # under way, without the GIL
-    cdef bint _over  # given back, or to be by the last call
+    cdef int _views  # how many there are of the buffer
+    cdef int _calls  # how many are under way without the GIL
+    cdef bint _over  # it was given back, or the last of these calls will do that
     cdef readonly bytes path
 
     def __init__(self):
@@ -53,7 +53,7 @@ cdef class Fetch:
                 c.ajf_fetch_release(f)
 
     cdef c.ajf_fetch *_enter(self) except NULL:
-        # For a call without the GIL, after which comes _leave.
+        # Begins a call without the GIL, which _leave ends.
         if self._f is NULL or self._over:
             raise ValueError("the fetch was given back")
         if self._core._forks != _forks:
@@ -129,7 +129,7 @@ cdef class Fetch:
             raise Cancelled
 
     def progress_capsule(self):
-        # A call under way, until the capsule goes.
+        # It counts as a call under way until the capsule is freed.
         self._progress.tell = _tell
         self._progress.arg = self._enter()
         try:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-# Glue between the helpers of csrc/source/local.h and csrc/source/beneath.h for local files and Python, a part of _core.pyx.
+# Glue between csrc/source/local.h, csrc/source/beneath.h and Python, for local files; a part of _core.pyx.
 
 
-# Bytes of a listing between two questions whether it may go on.
+# After so many more bytes of a listing `grow` is asked whether it may go on.
 cdef enum:
     SCAN_BYTES = 1 << 20
 

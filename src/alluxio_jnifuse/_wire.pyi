@@ -1,7 +1,7 @@
 """Types of what is compiled beside the core: block data of Alluxio's workers, and checksums (csrc/wire/).
 
-Any thread may call anything at any time, also what it should not: then ValueError or RuntimeError. Where a path or a
-name is text for C, a NUL in it is a ValueError, and so is a time that is NaN.
+Any thread may call anything at any time; a call that makes no sense then raises ValueError or RuntimeError. A NUL in a
+path or a name that is text for C is a ValueError, and so is a time that is NaN.
 """
 
 from __future__ import annotations
