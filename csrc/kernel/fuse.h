@@ -22,7 +22,7 @@
 #define ajf_wanted(conn, flag) (((conn)->want & (flag)) != 0)
 #endif
 
-/* Since 3.17 for certain in this form; -ENOSYS without it, as with a kernel before 6.2. */
+/* libfuse has it in this form since 3.17. Without it -ENOSYS, which is also the answer of a kernel before 6.2. */
 #if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 17)
 #define ajf_expire_entry(se, parent, name, len) fuse_lowlevel_notify_expire_entry((se), (parent), (name), (len))
 #else

@@ -9,11 +9,11 @@
 
 struct notice {
     struct ajf_list link;
-    uint64_t parent, nodeid; /* of a name, and what it stands for; or what it is about itself */
+    uint64_t parent, nodeid; /* the parent of the name, and the record that is told of */
     bool pages, directory;
     void (*done)(struct ajf *m, void *arg);
     void *arg;
-    size_t len; /* of the name; 0: none */
+    size_t len; /* of the name; 0 = there is none */
     char name[];
 };
 
@@ -32,7 +32,7 @@ void ajf_notify_done(struct ajf_notify *n)
     pthread_mutex_destroy(&n->lock);
 }
 
-/* -ENOENT: the kernel had forgotten it already. */
+/* The kernel's answer does not matter: -ENOENT says that it had forgotten the name already. */
 static void tell(struct ajf *m, const struct notice *notice)
 {
     struct fuse_session *se = m->session.se;
@@ -67,7 +67,7 @@ static void *run(void *arg)
     return NULL;
 }
 
-/* False: nobody will look at it. */
+/* False: there is no thread that would take it. */
 static bool queue(struct ajf_notify *n, struct notice *notice)
 {
     pthread_mutex_lock(&n->lock);

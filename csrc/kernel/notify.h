@@ -2,13 +2,14 @@
 /*
  * notify.h - telling the kernel to ask again for names and attributes, and to drop pages.
  *
- * A name *expires*: at the next look the kernel asks what it stands for. To have it dropped instead would unmount what
- * is mounted below it and make "(deleted)" of a working directory, though it may be just what it was. A kernel that
- * cannot do that (before 6.2) drops the names of files, and keeps a directory's until its time is over.
+ * A name *expires*: at the next look-up the kernel asks what it stands for. If the name were dropped instead, mounts
+ * below it would be unmounted and a working directory would become "(deleted)", even if nothing has changed. A kernel
+ * before 6.2 cannot expire names: there the names of files are dropped, and those of directories last until their
+ * timeout.
  *
- * The kernel takes the directory's lock for a name, which a parked LOOKUP in the same directory may hold, and waits for
- * pages that a parked READ is to fill: so it happens on a thread of its own, never inside a request and never on the
- * thread that enforces deadlines.
+ * The kernel may block in such a call. For a name it takes the directory's lock, which a parked LOOKUP in the same
+ * directory may hold; for pages it waits until a parked READ has filled them. So a thread of its own makes the calls,
+ * never a request's thread, nor the one that enforces deadlines.
  */
 #ifndef AJF_KERNEL_NOTIFY_H
 #define AJF_KERNEL_NOTIFY_H
@@ -35,17 +36,17 @@ struct ajf_notify {
 void ajf_notify_init(struct ajf_notify *n, struct ajf *m);
 void ajf_notify_done(struct ajf_notify *n);
 /*
- * Queues one name, and the attributes of what it stood for: record `nodeid`, 0 where it stood for nothing. Without a
- * name they are the root's. Starts the thread at the first. Lost when memory is short: the name then lives until its
- * time is over.
+ * Queues a name, and the attributes of the record `nodeid` that it stood for; 0 if it stood for nothing. If `len` is 0,
+ * these are the attributes of the root. The first call starts the thread. When memory is short nothing is queued, and
+ * the name lasts until its timeout.
  */
 void ajf_notify_name(struct ajf_notify *n, uint64_t parent, const char *name, size_t len, uint64_t nodeid,
                      bool directory);
 /* Like ajf_notify_name, for all pages of a file, mapped ones too. */
 void ajf_notify_pages(struct ajf_notify *n, uint64_t nodeid);
-/* Calls `done` when the kernel has been told what was queued before, or will not be told any more. Any thread. */
+/* Calls `done`, on any thread, when the kernel has been told all that was queued before, or never will be. */
 void ajf_notify_then(struct ajf_notify *n, void (*done)(struct ajf *m, void *arg), void *arg);
-/* Drops what is queued and joins; call when no request is parked any more (they may hold what the kernel needs). */
+/* Drops the queue and joins the thread. No request may be parked any more: the kernel may wait for its lock. */
 void ajf_notify_stop(struct ajf_notify *n);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A worker blocks in read(2) on /dev/fuse and can only be woken by a signal: a real-time signal with an empty
- * handler, without SA_RESTART, sent again and again until every worker has gone, because one that arrives just before
+ * A worker blocks in read(2) on /dev/fuse, and only a signal wakes it: a real-time signal with an empty handler,
+ * without SA_RESTART. It is sent again and again until every worker has gone, because a signal that arrives just before
  * the read is lost.
  */
 #include "kernel/pool.h"
@@ -18,10 +18,10 @@
 
 #define WAKE_SIGNAL (SIGRTMIN + 5)
 #define WAKE_INTERVAL_MS 5
-#define BRISK 8 /* so many requests in turn make it worth while to look for the next one, */
+#define BRISK 8 /* so many fast requests in turn make it worth while to poll for the next one; */
 #define BRISK_MOST 16
-#define BRISK_LESS 4 /* and one that kept us waiting counts for so many */
-#define OP_FORGET 2        /* FUSE_FORGET, FUSE_BATCH_FORGET: answered by nobody, not worth a thread */
+#define BRISK_LESS 4 /* a slow one takes so many of them back */
+#define OP_FORGET 2        /* FUSE_FORGET, FUSE_BATCH_FORGET: they get no answer, and are not worth a thread */
 #define OP_BATCH_FORGET 42
 
 struct worker {
@@ -35,7 +35,7 @@ static int spawn_locked(struct ajf_pool *p);
 static int processors(void)
 {
     cpu_set_t mine;
-    return sched_getaffinity(0, sizeof mine, &mine) == 0 ? CPU_COUNT(&mine) : 2; /* it fails where there are very many */
+    return sched_getaffinity(0, sizeof mine, &mine) == 0 ? CPU_COUNT(&mine) : 2; /* it fails if there are very many */
 }
 
 void ajf_pool_init(struct ajf_pool *p, struct ajf *m)
@@ -89,7 +89,7 @@ static void arrived_locked(struct ajf_pool *p)
         p->brisk = brisk > BRISK_LESS ? brisk - BRISK_LESS : 0;
 }
 
-/* Looks for a request, unless another worker does. */
+/* Polls for a request, unless another worker does. */
 static void look(struct ajf_pool *p)
 {
     struct pollfd fd = {.fd = fuse_session_fd(p->m->session.se), .events = POLLIN};
@@ -98,7 +98,7 @@ static void look(struct ajf_pool *p)
         return;
     AJF_COUNT(&p->m->stats, busy_polls);
     uint64_t until = ajf_now_ns() + p->busy_poll_ns;
-    do /* no sched_yield: sleepers that a request woke in vain would run here, while the request waits */
+    do /* no sched_yield: workers that a request woke in vain would run meanwhile, and the request would wait */
         ready = poll(&fd, 1, 0);
     while (ready == 0 && ajf_now_ns() < until);
     if (ready > 0)
@@ -106,14 +106,14 @@ static void look(struct ajf_pool *p)
     atomic_store(&p->looking, false);
 }
 
-/* Waits for a request: its size, or <= 0 when the session has ended. */
+/* Waits for a request and returns its size, or <= 0 when the session has ended. */
 static int receive(struct ajf_pool *p, struct fuse_buf *buf)
 {
     struct fuse_session *se = p->m->session.se;
     int n;
     while (!fuse_session_exited(se)) {
         n = fuse_session_receive_buf(se, buf);
-        if (n == -EINVAL && buf->mem) { /* INIT has made requests larger than this buffer */
+        if (n == -EINVAL && buf->mem) { /* since INIT requests may be larger than this buffer */
             free(buf->mem);
             buf->mem = NULL;
         } else if (n != -EINTR && n != -EAGAIN && n != -EINVAL) {
@@ -130,7 +130,7 @@ static void serve(struct ajf_pool *p)
     for (;;) {
         pthread_mutex_lock(&p->lock);
         p->done_ns = ajf_now_ns();
-        bool surplus = p->n_idle >= p->m->options.max_idle_threads; /* asked and counted in one go, or several stay */
+        bool surplus = p->n_idle >= p->m->options.max_idle_threads; /* counted under one lock, or several would stay */
         if (!surplus)
             idle_locked(p, 1);
         bool brisk = p->brisk >= BRISK;
@@ -144,7 +144,7 @@ static void serve(struct ajf_pool *p)
         idle_locked(p, -1);
         arrived_locked(p);
         if (n > 0 && !p->n_idle && p->n_alive < p->m->options.max_threads && !p->stopping && !is_forget(&buf))
-            spawn_locked(p); /* failing (a full process table) leaves those there are */
+            spawn_locked(p); /* if that fails (a full process table), the others go on */
         pthread_mutex_unlock(&p->lock);
         if (n <= 0) {
             fuse_session_exit(se);
@@ -208,14 +208,14 @@ static void reap_locked(struct ajf_pool *p)
 {
     AJF_HELD(&p->lock);
     struct ajf_list *l;
-    while ((l = ajf_list_pop(&p->dead))) { /* each has only to return */
+    while ((l = ajf_list_pop(&p->dead))) { /* its thread is about to return */
         struct worker *w = AJF_CONTAINER(l, struct worker, link);
         pthread_join(w->thread, NULL);
         free(w);
     }
 }
 
-/* Starts a worker; signals are for the embedding program, so it blocks all but the wake signal and its own faults. */
+/* Starts a worker. Signals are for the embedding program: it blocks all but the wake signal and those of faults. */
 static int spawn_locked(struct ajf_pool *p)
 {
     AJF_HELD(&p->lock);
@@ -229,7 +229,7 @@ static int spawn_locked(struct ajf_pool *p)
     w->pool = p;
     sigfillset(&all);
     for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++)
-        sigdelset(&all, faults[i]); /* blocked, a crash would be silent: no handler could say where it was */
+        sigdelset(&all, faults[i]); /* if they were blocked, no handler could tell of a crash */
     pthread_sigmask(SIG_SETMASK, &all, &old);
     int err = pthread_create(&w->thread, NULL, p->m->options.clone_fd || p->m->options.io_uring ? run_libfuse_loop : run, w);
     pthread_sigmask(SIG_SETMASK, &old, NULL);

@@ -7,7 +7,7 @@
 
 #include "mount.h"
 
-/* Also before the epoch the nanoseconds count forwards. */
+/* Nanoseconds count forwards before the epoch, too. */
 static struct timespec timespec_of(int64_t ns)
 {
     int64_t s = ns / (int64_t)AJF_NS_PER_S, rest = ns % (int64_t)AJF_NS_PER_S;
@@ -48,11 +48,11 @@ static double seconds_left(uint64_t expires_ns, uint64_t now_ns)
 void ajf_reply_fill_entry(const struct ajf *m, const struct ajf_inode_view *v, uint64_t now_ns,
                          struct fuse_entry_param *ret_e)
 {
-    uint64_t asked_ns = v->expires_ns - m->options.attr_timeout_ns; /* when the source said so */
+    uint64_t asked_ns = v->expires_ns - m->options.attr_timeout_ns; /* when the source was asked */
     *ret_e = (struct fuse_entry_param){.ino = v->nodeid, .generation = v->generation};
     ajf_reply_fill_stat(m, v, &ret_e->attr);
     ret_e->attr_timeout = seconds_left(v->expires_ns, now_ns);
-    if (v->expires_ns) /* else it is true for this once */
+    if (v->expires_ns) /* else the answer is good for this once */
         ret_e->entry_timeout = seconds_left(asked_ns + m->options.entry_timeout_ns, now_ns);
 }
 
@@ -119,7 +119,7 @@ void ajf_reply_entry(struct ajf *m, const struct ajf_request *req, const struct 
     written(m, req, path, 0);
 }
 
-/* With a timeout the kernel remembers that there is nothing: an entry with inode 0 says for how long. */
+/* An entry with inode 0 and a timeout has the kernel remember for so long that there is no such name. */
 void ajf_reply_negative(struct ajf *m, const struct ajf_request *req, uint64_t expires_ns)
 {
     char *path = path_if_slow(m, req);
@@ -143,7 +143,7 @@ void ajf_reply_attr(struct ajf *m, const struct ajf_request *req, const struct a
 void ajf_reply_open(struct ajf *m, const struct ajf_request *req, const struct fuse_file_info *fi, ajf_reply_undo undo)
 {
     char *path = path_if_slow(m, req);
-    if (fuse_reply_open(req->fuse, fi) < 0) /* the kernel gave up waiting: it will send no RELEASE */
+    if (fuse_reply_open(req->fuse, fi) < 0) /* the kernel no longer waits, and will send no RELEASE */
         undo(m, req->nodeid, fi->fh);
     written(m, req, path, 0);
 }

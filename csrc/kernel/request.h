@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * request.h - one request of the kernel, from its arrival to its answer: what it is, and since when.
+ * request.h - one request of the kernel, from its arrival to its answer.
  *
- * A request is copied where it goes: to the stack of its worker, into a parked one (wait.h). It is answered by reply.h.
+ * It is copied: its worker has it on the stack, and a struct ajf_wait (wait.h) if it is parked. reply.h answers it.
  */
 #ifndef AJF_KERNEL_REQUEST_H
 #define AJF_KERNEL_REQUEST_H
@@ -33,16 +33,16 @@ struct ajf_request {
     fuse_req_t fuse; /* libfuse's; gone with the answer */
     enum ajf_op op;
     uint64_t started_ns;     /* when a worker took it, monotonic */
-    uint64_t nodeid, offset; /* what it is about; the parent of a LOOKUP */
+    uint64_t nodeid, offset; /* the record that it is about; of a LOOKUP the parent */
     size_t size;
 };
 
 struct ajf;
 
-/* Has come: it is counted, and logged if all are. `what` is for the log. */
+/* Makes a request of one that has come, counts it, and logs it if all are logged; `what` is for that line. */
 struct ajf_request ajf_request_begin(struct ajf *m, fuse_req_t req, enum ajf_op op, uint64_t nodeid, const char *what);
 
-/* "Read", for the log. */
+/* Its name for the log, such as "Read". */
 const char *ajf_request_name(enum ajf_op op);
 
 #endif

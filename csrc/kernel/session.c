@@ -33,7 +33,7 @@ void ajf_session_unmount(struct ajf *m)
 {
     struct ajf_session *s = &m->session;
     unsigned major = 0, minor = 0;
-    /* libfuse would unmount whatever is at that path now; after a lazy unmount that is somebody else's. */
+    /* libfuse would unmount any mount that is at the path now; after a lazy unmount that is another one. */
     if (!s->device || (ajf_device(m, &major, &minor) == 0 && makedev(major, minor) == s->device))
         fuse_session_unmount(s->se);
 }
@@ -45,7 +45,7 @@ void ajf_session_close(struct ajf *m)
     m->session.se = NULL;
 }
 
-/* Without CAP_SYS_RESOURCE a pipe has 256 pages, one too few for a READ of 1 MiB and its header: rather two halves. */
+/* Without CAP_SYS_RESOURCE a pipe has 256 pages, one too few for a READ of 1 MiB and its header: 512 KiB fit. */
 static uint32_t choose_max_read(const struct ajf_options *o, size_t most_spliced)
 {
     bool half = !o->io_uring && most_spliced >= AJF_SCRATCH_BYTES / 2 && most_spliced < AJF_SCRATCH_BYTES;
@@ -64,7 +64,7 @@ int ajf_session_mount(struct ajf *m, const struct fuse_lowlevel_ops *ops, size_t
         return -EINVAL; /* libfuse resolves a relative path against the wrong directory */
     atomic_store(&s->most_spliced, most_spliced);
     s->max_read = choose_max_read(&m->options, most_spliced);
-    snprintf(max_read, sizeof max_read, "-omax_read=%u", s->max_read); /* libfuse wants it said here and in INIT */
+    snprintf(max_read, sizeof max_read, "-omax_read=%u", s->max_read); /* libfuse wants it here and in INIT */
     s->mountpoint = strdup(mountpoint);
     if (!s->mountpoint || fuse_opt_add_arg(&args, "alluxio-fuse") ||
         (*options && (fuse_opt_add_arg(&args, "-o") || fuse_opt_add_arg(&args, options))) ||
@@ -98,7 +98,7 @@ void ajf_session_negotiate(struct ajf *m, struct fuse_conn_info *conn)
     conn->congestion_threshold = o->congestion_threshold;
     if (o->sync_read)
         ajf_unwant(conn, FUSE_CAP_ASYNC_READ);
-    ajf_unwant(conn, FUSE_CAP_SPLICE_READ); /* requests are small */
+    ajf_unwant(conn, FUSE_CAP_SPLICE_READ); /* what the kernel sends is small */
     if (!ajf_want(conn, FUSE_CAP_SPLICE_WRITE))
         atomic_store(&s->most_spliced, 0);
     ajf_want(conn, FUSE_CAP_IOCTL_DIR);
@@ -106,7 +106,7 @@ void ajf_session_negotiate(struct ajf *m, struct fuse_conn_info *conn)
     granted |= grant(conn, FUSE_CAP_CACHE_SYMLINKS, AJF_FEATURE_CACHE_SYMLINKS);
     if (ajf_want(conn, FUSE_CAP_READDIRPLUS) && ajf_want(conn, FUSE_CAP_READDIRPLUS_AUTO))
         granted |= AJF_FEATURE_READDIRPLUS;
-    /* kernel_cache promises to keep pages whatever the attributes say; otherwise the kernel drops them on a change. */
+    /* The kernel drops pages when attributes change; kernel_cache promises to keep them. */
     if (o->cache_mode == AJF_CACHE_KERNEL)
         ajf_unwant(conn, FUSE_CAP_AUTO_INVAL_DATA);
 #ifdef FUSE_CAP_DIRECT_IO_ALLOW_MMAP
@@ -114,7 +114,7 @@ void ajf_session_negotiate(struct ajf *m, struct fuse_conn_info *conn)
         ajf_want(conn, FUSE_CAP_DIRECT_IO_ALLOW_MMAP);
 #endif
 #if AJF_HAVE_PASSTHROUGH
-    /* The kernel stacks two file systems at most: one that may lie over an overlay cannot lie under one. */
+    /* The kernel stacks two file systems at most: a mount that may lie over an overlay cannot lie under one. */
     if (o->passthrough && o->stack_depth && o->cache_mode != AJF_CACHE_DIRECT) {
         granted |= grant(conn, FUSE_CAP_PASSTHROUGH, AJF_FEATURE_PASSTHROUGH);
         conn->max_backing_stack_depth = o->stack_depth > 1 ? FUSE_BACKING_STACKED_OVER : FUSE_BACKING_STACKED_UNDER;
@@ -127,7 +127,7 @@ void ajf_session_negotiate(struct ajf *m, struct fuse_conn_info *conn)
         ajf_unwant(conn, FUSE_CAP_OVER_IO_URING);
 #endif
     if (granted & AJF_FEATURE_IO_URING)
-        atomic_store(&s->most_spliced, 0); /* what a ring carries is memory */
+        atomic_store(&s->most_spliced, 0); /* a ring carries memory, and no pipes */
     atomic_store(&s->granted, granted);
     atomic_store(&s->passthrough, (granted & AJF_FEATURE_PASSTHROUGH) != 0);
     pthread_mutex_lock(&s->lock);
@@ -181,7 +181,7 @@ const char *ajf_libfuse_version(void)
     return fuse_pkgversion();
 }
 
-/* Octal escapes of mountinfo (\040 for a space ...) in place. */
+/* Replaces the octal escapes of mountinfo (\040 for a space ...) in place. */
 static void unescape(char *s)
 {
     char *to = s;
@@ -214,7 +214,7 @@ int ajf_device(const struct ajf *m, unsigned *ret_major, unsigned *ret_minor)
         if (!where)
             continue;
         unescape(where);
-        if (!strcmp(where, m->session.mountpoint)) { /* the last one is the topmost */
+        if (!strcmp(where, m->session.mountpoint)) { /* the last line is that of the topmost mount */
             *ret_major = major;
             *ret_minor = minor;
             err = 0;

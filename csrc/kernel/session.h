@@ -2,7 +2,7 @@
 /*
  * session.h - the connection to the kernel: mount, INIT, unmount.
  *
- * Threads: one for the life cycle; `init` runs on a worker, once.
+ * Threads: the life-cycle thread, but for ajf_session_negotiate and ajf_session_over, which workers call, once each.
  */
 #ifndef AJF_KERNEL_SESSION_H
 #define AJF_KERNEL_SESSION_H
@@ -24,7 +24,7 @@ struct ajf_session {
     struct fuse_session *se;
     char *mountpoint;
     uint64_t device;           /* of the mount; 0 = not known */
-    _Atomic bool passthrough;  /* granted, wanted, and not refused so far */
+    _Atomic bool passthrough;  /* it was wanted and granted, and has not failed so far */
     bool passthrough_warned;   /* cache->lock */
     _Atomic unsigned granted;  /* enum ajf_feature */
     uint32_t max_read;         /* bytes of one READ; 0 = as large as the kernel grants */
@@ -36,18 +36,18 @@ struct ajf_session {
 
 void ajf_session_init(struct ajf_session *s);
 void ajf_session_done(struct ajf_session *s);
-/* With these operations; `most_spliced` is the largest READ that fits a pipe (lent.h). */
+/* `ops` serve it; `most_spliced` is the largest READ that fits into a pipe (lent.h). */
 int ajf_session_mount(struct ajf *m, const struct fuse_lowlevel_ops *ops, size_t most_spliced, const char *mountpoint,
                       const char *options);
-/* Unmounts (lazily) what is still ours, and ends the connection. */
+/* Unmounts lazily, unless the mount point shows another mount by now, and ends the connection. */
 void ajf_session_unmount(struct ajf *m);
-/* Frees it. No thread uses it any more. */
+/* Frees the session, which no thread may use any more. */
 void ajf_session_close(struct ajf *m);
-/* Blocks until INIT was seen: 0, -ETIMEDOUT, -EPROTO (the session ended before). */
+/* Waits for INIT: 0, -ETIMEDOUT, or -EPROTO if the session has ended without it. */
 int ajf_session_wait_ready(struct ajf *m, int timeout_ms);
-/* The last worker has ended. */
+/* Says that the last worker has ended. */
 void ajf_session_over(struct ajf *m);
-/* The kernel's INIT: negotiates. Called by decode.c. */
+/* Answers the kernel's INIT: which features are used, and how large requests are. Called by decode.c. */
 void ajf_session_negotiate(struct ajf *m, struct fuse_conn_info *conn);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One table per mount. Timeouts are one number per class, so a list in order of parking is a list in order of
- * deadline. The thread sleeps until the oldest deadline, or until a caller that was interrupted is to be looked up
- * (again), and until the alarm; with nothing of these it sleeps for ever.
+ * There is one table per mount. All requests of a class have the same timeout, so a list in the order of parking is one
+ * in the order of deadlines. The thread sleeps until the first of these: a deadline, the next look-up of an interrupted
+ * caller, the alarm. If there is none of them, it sleeps until it is woken.
  */
 #include "kernel/wait.h"
 
@@ -67,7 +67,7 @@ static void interrupted_locked(struct ajf_waits *t, struct ajf_wait *w)
     pthread_cond_signal(&t->wake);
 }
 
-/* Called by libfuse with the request's lock held. Only marks: the thread decides. */
+/* libfuse calls it with the request's lock held, so it only marks the request for the table's thread. */
 static void on_interrupt(fuse_req_t req, void *data)
 {
     struct ajf_waits *t = &((struct ajf *)data)->waits;
@@ -125,7 +125,7 @@ int ajf_wait_park(struct ajf *m, struct ajf_wait *w)
         ajf_list_init(&w->by_asked);
         ajf_list_add(bucket_of(t, w->request.fuse), &w->by_req);
         ajf_list_add(&t->by_age[w->class], &w->by_age);
-        /* An interrupt that came between ajf_wait_arm and now found nothing in the table; libfuse remembers it. */
+        /* libfuse remembers an interrupt that came after ajf_wait_arm, and so found nothing in the table. */
         if (fuse_req_interrupted(w->request.fuse))
             interrupted_locked(t, w);
         else if (first)
@@ -172,7 +172,7 @@ void ajf_wait_answered(struct ajf *m, const struct ajf_wait *w)
     pthread_mutex_unlock(&t->lock);
 }
 
-/* Is the thread `tid` being killed? 1 yes or gone, 0 no, -1 cannot be seen from here. */
+/* Whether the thread `tid` is being killed: 1 if so, or if it has gone, 0 if not, -1 if it cannot be seen from here. */
 static int being_killed(pid_t tid)
 {
     char path[40], text[STATUS_BYTES];
@@ -215,7 +215,7 @@ static struct ajf_wait *find_locked(struct ajf_waits *t, const struct suspect *s
     return NULL;
 }
 
-/* Takes the requests whose callers are being killed. Gives the lock back meanwhile. */
+/* Takes the requests whose callers are being killed. It gives the lock back while it reads /proc. */
 AJF_NOT_ANALYSED static void look_up_locked(struct ajf_waits *t, struct ajf_list *ret_killed)
 {
     AJF_HELD(&t->lock);
@@ -247,7 +247,7 @@ AJF_NOT_ANALYSED static void look_up_locked(struct ajf_waits *t, struct ajf_list
     }
 }
 
-/* Takes what is due; returns when to look again. */
+/* Takes the requests whose deadline has passed, and all when the session ends; returns when to look again. */
 static uint64_t collect_locked(struct ajf_waits *t, struct ajf_list *ret_expired)
 {
     AJF_HELD(&t->lock);
@@ -272,7 +272,7 @@ static uint64_t collect_locked(struct ajf_waits *t, struct ajf_list *ret_expired
     return next;
 }
 
-/* Takes back, answers; returns what is to be disposed of. */
+/* Drops the requests of a list and answers them; returns what is to be disposed of. */
 static struct ajf_waste *answer_all(struct ajf *m, struct ajf_list *list, int err)
 {
     struct ajf_waste *waste = NULL;
@@ -285,7 +285,7 @@ static struct ajf_waste *answer_all(struct ajf *m, struct ajf_list *list, int er
             waste = ajf_trash_join(w->drop(m, w, err), waste);
             continue;
         }
-        const struct ajf_wait was = *w; /* links aside */
+        const struct ajf_wait was = *w; /* for the answer; the links in it are not used */
         waste = ajf_trash_join(w->drop(m, w, err), waste);
         if (err == EINTR) {
             AJF_COUNT(&m->stats, op_interrupted);
@@ -322,7 +322,7 @@ static void *work_off(void *arg)
     return NULL;
 }
 
-/* Deadlines go on meanwhile; out of memory or threads, they wait. */
+/* Disposes on a thread of its own; on this one, while deadlines wait, if there is no memory or thread for it. */
 static void dispose_apart(struct ajf_waits *t, struct ajf_waste *waste)
 {
     pthread_t thread;
