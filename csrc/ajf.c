@@ -163,7 +163,8 @@ int ajf_stop(struct ajf *m, int timeout_ms)
         return m->stuck ? -ETIMEDOUT : 0;
     m->stopped = true;
     uint64_t deadline = ajf_deadline_ns(timeout_ms);
-    m->stuck = ajf_waits_stop(&m->waits, deadline) < 0; /* from here on nothing parks: workers answer ENOTCONN themselves */
+    /* From here on nothing parks: workers answer ENOTCONN themselves. */
+    m->stuck = ajf_waits_stop(&m->waits, deadline) < 0;
     ajf_notify_stop(&m->notify); /* while workers answer: the kernel may hold a directory for a look-up */
     if (m->session.se) {
         fuse_session_exit(m->session.se);

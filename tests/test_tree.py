@@ -23,9 +23,12 @@ CSRC = ROOT / "csrc"
 PACKAGE = ROOT / "src" / "alluxio_jnifuse"
 
 MOST_LINES_OF_C, MOST_LINES_OF_PYTHON, MOST_LINES_OF_GLUE = 600, 400, 400
+MOST_COLUMNS = 120
 
 C_FILES = sorted([*CSRC.rglob("*.c"), *CSRC.rglob("*.h"), *CSRC.rglob("*.def")])
+C_TESTS = sorted((ROOT / "tests/c").rglob("*.[ch]"))
 PYTHON_FILES = sorted(path for ending in ("py", "pyi", "pyx", "pxd", "pxi") for path in PACKAGE.rglob(f"*.{ending}"))
+GLUE = sorted(path for path in PYTHON_FILES if path.suffix not in (".py", ".pyi"))
 TEXT_ENDINGS = (
     "",
     ".c",
@@ -93,6 +96,13 @@ def test_size_of_a_c_file(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= MOST_LINES_OF_C
 
 
+@pytest.mark.parametrize("path", [*C_FILES, *C_TESTS, *GLUE], ids=lambda path: str(path.relative_to(ROOT)))
+def test_lines_of_c_fit(path: Path) -> None:
+    """Those of glue, too. ruff looks at Python, tests/test_english.py at the pages."""
+    lines = path.read_text().splitlines()
+    assert not [f"{number}: {line}" for number, line in enumerate(lines, 1) if len(line) > MOST_COLUMNS]
+
+
 @pytest.mark.parametrize("path", PYTHON_FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_size_of_a_python_file(path: Path) -> None:
     """A longer file of Python usually has two subjects."""
@@ -131,7 +141,7 @@ def test_a_header_begins_with_its_contract(path: Path) -> None:
 # ----------------------------------------------------------------------------------------------------------- glue
 
 
-@pytest.mark.parametrize("path", sorted([*PACKAGE.glob("*.pyx"), *PACKAGE.glob("*.pxi")]), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", GLUE, ids=lambda path: path.name)
 def test_the_glue_is_thin(path: Path) -> None:
     """It converts and calls; C never calls Python, so nothing takes the interpreter's lock."""
     text = path.read_text()

@@ -2,8 +2,8 @@
 /*
  * number.h - inode numbers that are made up, for what its source has no number of its own for.
  *
- * A number is a hash of what identifies the file (inode.c: path and version; local.c: device and inode number), so it is
- * the same after a FORGET and in the next mount. Made-up numbers lie in [2^62, 2^63): never 0, apart from the small
+ * A number is a hash of what identifies the file (inode.c: path and version; local.c: device and inode number), so it
+ * is the same after a FORGET and in the next mount. Made-up numbers lie in [2^62, 2^63): never 0, apart from the small
  * numbers that file systems give, and positive for programs that keep them in signed words.
  *
  * Two identities with one hash are told apart by the index of the records that have a made-up number

@@ -74,7 +74,8 @@ static inline bool ajf_cond_wait_until(pthread_cond_t *c, pthread_mutex_t *lock,
         pthread_cond_wait(c, lock);
         return true;
     }
-    struct timespec ts = {.tv_sec = (time_t)(deadline_ns / AJF_NS_PER_S), .tv_nsec = (long)(deadline_ns % AJF_NS_PER_S)};
+    struct timespec ts = {.tv_sec = (time_t)(deadline_ns / AJF_NS_PER_S),
+                          .tv_nsec = (long)(deadline_ns % AJF_NS_PER_S)};
     return pthread_cond_timedwait(c, lock, &ts) != ETIMEDOUT;
 }
 

@@ -45,7 +45,8 @@ static void fetch(struct ajf *m, const struct ajf_inode_view *v)
 {
     struct ajf_file *file;
     pthread_mutex_lock(&m->cache.lock);
-    bool room = m->files.ahead.bytes + v->attr.size <= m->files.ahead.limit; /* others look for files at the same time */
+    /* Other threads look for files at the same time. */
+    bool room = m->files.ahead.bytes + v->attr.size <= m->files.ahead.limit;
     if (room && !ajf_file_of_locked(m, v->nodeid) && ajf_file_make_locked(m, v, &file) == 0) {
         ajf_list_add(&m->files.ahead.files, &file->ahead);
         file->ahead_ns = ajf_now_ns();

@@ -79,7 +79,8 @@ void ajf_file_push_close(struct ajf *m, uint64_t nodeid, uint64_t handle)
         .bytes = sizeof(struct ajf_fetch), .counts = AJF_STAT_fetch_close, .done = closed};
     struct ajf_fetch *f = ajf_fetch_new(m, &ops, AJF_FETCH_CLOSE, AJF_LANE_METADATA, nodeid, NULL);
     if (!f) {
-        ajf_log(&m->log, AJF_LOG_ERROR, "out of memory: handle %llu of the source stays open", (unsigned long long)handle);
+        ajf_log(&m->log, AJF_LOG_ERROR, "out of memory: handle %llu of the source stays open",
+                (unsigned long long)handle);
         return;
     }
     f->info.handle = handle;
@@ -204,7 +205,8 @@ void ajf_file_lost(struct ajf *m, const struct ajf_file *file)
     size_t len;
     char name[AJF_NAME_MAX];
     pthread_mutex_lock(&m->cache.lock);
-    bool current = m->files.by_node[file->nodeid] == file; /* else another one has told already, or has taken its place */
+    /* Otherwise another thread has told already, or another file has taken its place. */
+    bool current = m->files.by_node[file->nodeid] == file;
     ajf_cache_unlock(&m->cache);
     if (!current)
         return;
@@ -282,7 +284,8 @@ static int32_t open_backing(struct ajf *m, struct ajf_file *file, int fd)
                     "passthrough needs CAP_SYS_ADMIN; files are read through the daemon (same bytes, slower)");
     } else if (!m->session.passthrough_warned) {
         m->session.passthrough_warned = true;
-        const char *why = errno == ELOOP ? "its bytes lie on an overlay (-o stack_depth=2 permits that)" : strerror(errno);
+        bool overlay = errno == ELOOP;
+        const char *why = overlay ? "its bytes lie on an overlay (-o stack_depth=2 permits that)" : strerror(errno);
         char *path = ajf_inode_path(&m->inodes, file->nodeid, NULL, 0);
         ajf_log(&m->log, AJF_LOG_WARN, "no passthrough for %s: %s; it is read through the daemon (same bytes, slower)",
                 path ? path : "?", why);

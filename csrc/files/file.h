@@ -81,7 +81,7 @@ struct ajf_file {
     struct ajf_pages pages; /* MEMORY */
     struct ajf_prefetch prefetch;
     uint64_t read_ns; /* when somebody wanted bytes that are fetched, last */
-    uint64_t gap; /* where prefetch found no room; what is not far behind it waits until that is asked for again. 0: none */
+    uint64_t gap; /* where prefetch found no room: bytes not far behind wait until it is asked for again. 0: none */
     struct ajf_list opens_waiting; /* struct ajf_opener, each with a reference */
     struct ajf_list readers;       /* struct ajf_read */
     struct ajf_list fetches;       /* struct ajf_file_fetch, queued or under way */

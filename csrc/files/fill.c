@@ -56,7 +56,8 @@ static int claim_lanes_locked(struct ajf *m, struct ajf_file *file, size_t from,
             end = edge;
         bool early = m->cache.transient && from >= demand && beyond == AJF_LANE_PREFETCH;
         if (early && !ajf_cache_has_room_locked(&m->cache, (end - from) * AJF_GRANULE_BYTES)) {
-            file->gap = from * AJF_GRANULE_BYTES; /* for the next caller: a fetch that is only dropped wakes no thread */
+            /* For the next caller: a fetch that is only dropped wakes no thread. */
+            file->gap = from * AJF_GRANULE_BYTES;
             return 0;
         }
         int err = push_fetch_locked(m, file, from, end, from < demand ? AJF_LANE_DEMAND : beyond);

@@ -166,8 +166,9 @@ static struct tools *pipe_for(struct ajf *m, size_t bytes)
 {
     size_t most = atomic_load_explicit(&m->session.most_spliced, memory_order_relaxed);
     struct tools *t = bytes >= SPLICE_MIN_BYTES && bytes <= most ? tools_of_worker(m) : NULL;
+    /* It may be smaller than the first one: there are limits for all pipes of a user. */
     if (t && t->pipe[0] < 0)
-        t->pipe_carries = make_pipe(t->pipe, PIPE_BYTES); /* may be smaller than the first one: there are limits for all */
+        t->pipe_carries = make_pipe(t->pipe, PIPE_BYTES);
     return t && bytes <= t->pipe_carries ? t : NULL;
 }
 

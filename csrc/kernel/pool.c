@@ -231,7 +231,8 @@ static int spawn_locked(struct ajf_pool *p)
     for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++)
         sigdelset(&all, faults[i]); /* if they were blocked, no handler could tell of a crash */
     pthread_sigmask(SIG_SETMASK, &all, &old);
-    int err = pthread_create(&w->thread, NULL, p->m->options.clone_fd || p->m->options.io_uring ? run_libfuse_loop : run, w);
+    bool by_libfuse = p->m->options.clone_fd || p->m->options.io_uring;
+    int err = pthread_create(&w->thread, NULL, by_libfuse ? run_libfuse_loop : run, w);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (err) {
         free(w);

@@ -70,7 +70,8 @@ static void warn(struct ajf *m, const struct ajf_request *req, const char *path,
 {
     ajf_log(&m->log, AJF_LOG_WARN, "Fuse.%s(path=%s,fd=%llu,size=%zu,offset=%llu) returned %ld in %llu ms (>=%llu ms)",
             ajf_request_name(req->op), path ? path : "?", (unsigned long long)req->nodeid, req->size,
-            (unsigned long long)req->offset, result, (unsigned long long)took_ms, (unsigned long long)m->options.slow_ms);
+            (unsigned long long)req->offset, result, (unsigned long long)took_ms,
+            (unsigned long long)m->options.slow_ms);
 }
 
 /* The answer was written: `result` is what the caller sees, a length or -errno. Frees the path. */

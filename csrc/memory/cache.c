@@ -56,7 +56,8 @@ AJF_NOT_ANALYSED int ajf_cache_init(struct ajf_cache *c, const struct ajf_option
     c->page_bytes = c->store.huge && o->page_bytes < AJF_HUGE_BYTES ? AJF_HUGE_BYTES : o->page_bytes;
     if (c->page_bytes > c->limit / 16)
         c->page_bytes = c->store.huge ? AJF_HUGE_BYTES : MIB;
-    c->fetch_bytes = max_u64(c->page_bytes, min_u64(FETCH_BYTES, c->limit / FETCH_PART) / c->page_bytes * c->page_bytes);
+    uint64_t fetch_pages = min_u64(FETCH_BYTES, c->limit / FETCH_PART) / c->page_bytes;
+    c->fetch_bytes = max_u64(1, fetch_pages) * c->page_bytes;
     c->overflow = max_u64(c->limit / 16, c->fetch_bytes + 2 * c->page_bytes);
     c->slab_limit = min_u64(SLAB_BYTES, c->page_bytes);
     c->n_chunks = (c->limit + c->overflow) / c->page_bytes + 2;
@@ -366,7 +367,8 @@ bool ajf_cache_has_room_locked(struct ajf_cache *c, uint64_t bytes)
 {
     AJF_HELD(&c->lock);
     uint64_t room = c->limit / 2 > c->used ? c->limit / 2 - c->used : 0;
-    for (struct ajf_rank *rank = ajf_order_first(&c->order); rank && room < bytes; rank = ajf_order_next(&c->order, rank)) {
+    struct ajf_rank *rank = ajf_order_first(&c->order);
+    for (; rank && room < bytes; rank = ajf_order_next(&c->order, rank)) {
         const struct ajf_page *page = AJF_CONTAINER(rank, struct ajf_page, rank);
         if (is_awaited(c, page))
             continue;
@@ -455,6 +457,12 @@ bool ajf_cache_close_idle_locked(struct ajf *m)
     return false;
 }
 
+/* Out of descriptors or mappings: cached files hold most of them. */
+static bool is_short(int err)
+{
+    return err == -EMFILE || err == -ENFILE || err == -ENOMEM;
+}
+
 static int back_locked(struct ajf *m, struct ajf_pages *p)
 {
     AJF_HELD(&m->cache.lock);
@@ -462,8 +470,7 @@ static int back_locked(struct ajf *m, struct ajf_pages *p)
     while (c->descriptors.used >= c->descriptors.most && ajf_cache_close_idle_locked(m))
         ajf_trash_free_memory(&c->trash);
     int err = ajf_memfile_init(&p->memory, &c->store, "ajf-file", p->size);
-    /* Out of descriptors or mappings: cached files hold most of them. */
-    for (int i = 0; (err == -EMFILE || err == -ENFILE || err == -ENOMEM) && i < 64 && ajf_cache_close_idle_locked(m); i++) {
+    for (int i = 0; i < 64 && is_short(err) && ajf_cache_close_idle_locked(m); i++) {
         ajf_trash_free_memory(&c->trash);
         err = ajf_memfile_init(&p->memory, &c->store, "ajf-file", p->size);
     }

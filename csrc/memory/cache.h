@@ -36,7 +36,7 @@
 struct ajf;
 
 #define AJF_AWAITED_NS (10 * AJF_NS_PER_S) /* a reader that goes on has come by then; if not, it is fetched again */
-#define AJF_RESTS_NS (5 * AJF_NS_PER_S) /* without a whole page fetched: the stream has ended, or waits for its reader */
+#define AJF_RESTS_NS (5 * AJF_NS_PER_S)    /* without a whole page fetched: the stream has ended, or its reader rests */
 
 /* The owner of the pages, as far as the cache has to know. All with cache->lock. */
 struct ajf_cache_owner {

@@ -8,7 +8,8 @@
 
 void ajf_frames_init(struct ajf_frames *f, size_t bytes, size_t n)
 {
-    *f = (struct ajf_frames){.memory = {.fd = -1}, .bytes = bytes, .n = n < AJF_FRAMES_MOST ? (uint32_t)n : AJF_FRAMES_MOST};
+    uint32_t most = n < AJF_FRAMES_MOST ? (uint32_t)n : AJF_FRAMES_MOST;
+    *f = (struct ajf_frames){.memory = {.fd = -1}, .bytes = bytes, .n = most};
 }
 
 void ajf_frames_done(struct ajf_frames *f)

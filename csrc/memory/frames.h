@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * frames.h - memory for pages that come and go at the rate of a stream: it is handed on, not given back and cleared anew.
+ * frames.h - memory for pages that come and go at the rate of a stream: handed on, not given back and cleared anew.
  *
  * A page of a transient window lives for a fraction of a second. To punch its hole and have the kernel clear 2 MiB for
  * the next page costs a sixth of what the daemon does for a byte. So such a page lies in a *frame* of a memory file of

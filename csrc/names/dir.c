@@ -90,8 +90,8 @@ static void give_up_locked(struct ajf *m)
         return;
     d->told_ns = ajf_now_ns();
     ajf_log(&m->log, AJF_LOG_WARN,
-            "directories that are open, and have changed since, take more than %llu MiB; reading on in the one that was "
-            "read longest ago is ESTALE",
+            "directories that are open, and have changed since, take more than %llu MiB; reading on in the one that "
+            "was read longest ago is ESTALE",
             (unsigned long long)(d->most >> 20));
 }
 
@@ -157,9 +157,9 @@ static void compare_snapshots(struct ajf *m, const struct ajf_listing *old, cons
     uint64_t learnt_ns = new->attr_expires_ns;
     for (size_t a = 0, b = 0; a < old->n || b < new->n;) {
         const struct ajf_entry *ea = &old->entries[a], *eb = &new->entries[b];
-        int c = a == old->n ? 1
+        int c = a == old->n   ? 1
                 : b == new->n ? -1
-                              : ajf_listing_compare(old->names + ea->name_off, ea->name_len, new->names + eb->name_off, eb->name_len);
+                : ajf_listing_compare(old->names + ea->name_off, ea->name_len, new->names + eb->name_off, eb->name_len);
         if (c < 0)
             renounce(m, old, a, learnt_ns);
         else if (c > 0)
@@ -169,7 +169,7 @@ static void compare_snapshots(struct ajf *m, const struct ajf_listing *old, cons
     }
 }
 
-/* Takes the contents of the current snapshot, if the directory has not changed, and counts those of its own otherwise. */
+/* Takes the contents of the current snapshot if the directory has not changed, else counts those of its own. */
 static void share_contents(struct ajf *m, struct ajf_listing *l)
 {
     struct ajf_dirs *d = &m->dirs;

@@ -65,7 +65,7 @@ struct ajf_dirs {
     struct ajf_list bucket[AJF_DIR_BUCKETS] AJF_GUARDED_BY(lock); /* by nodeid */
     struct ajf_list seats[AJF_DIR_BUCKETS] AJF_GUARDED_BY(lock); /* by nodeid */
     struct ajf_list by_age AJF_GUARDED_BY(lock); /* current ones, oldest first */
-    struct ajf_list held AJF_GUARDED_BY(lock); /* the others that have contents, that which was read longest ago first */
+    struct ajf_list held AJF_GUARDED_BY(lock); /* the others that have contents, the one read longest ago first */
     uint64_t bytes AJF_GUARDED_BY(lock); /* of the contents of all, */
     uint64_t kept_bytes AJF_GUARDED_BY(lock); /* and of those that are current */
     uint64_t most;                           /* of these, and of the others */

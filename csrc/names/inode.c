@@ -176,7 +176,8 @@ static bool is_of(const struct ajf_inodes *t, uint32_t n, uint64_t parent, const
                   const struct ajf_attr *attr)
 {
     const struct ajf_inode *i = ajf_inode_at(t, n);
-    return i->parent == parent && i->name_len == len && !memcmp(ajf_inode_name_of(t, i), name, len) && same_file(&i->attr, attr);
+    return i->parent == parent && i->name_len == len && !memcmp(ajf_inode_name_of(t, i), name, len) &&
+           same_file(&i->attr, attr);
 }
 
 static bool is_free_locked(const struct ajf_inodes *t, uint64_t number, uint64_t parent, const char *name, size_t len,
@@ -205,6 +206,12 @@ static uint64_t number_locked(struct ajf_inodes *t, uint64_t parent, const char 
     return number;
 }
 
+/* Whether the number of a record with these attributes is another one than its hash asks for, which was taken. */
+static bool is_displaced(const struct ajf_inodes *t, const struct ajf_inode *i, const struct ajf_attr *attr)
+{
+    return i->attr.ino != ajf_number_of(hash_of(t, i->parent, ajf_inode_name_of(t, i), i->name_len, attr));
+}
+
 /* Record `n`, which is new and has the attributes `attr`, gets its number. */
 static void make_locked(struct ajf_inodes *t, uint32_t n, const struct ajf_attr *attr)
 {
@@ -213,8 +220,7 @@ static void make_locked(struct ajf_inodes *t, uint32_t n, const struct ajf_attr 
     i->attr.ino = number_locked(t, i->parent, ajf_inode_name_of(t, i), i->name_len, attr);
     i->made = !attr->ino;
     if (i->made) {
-        bool displaced = i->attr.ino != ajf_number_of(hash_of(t, i->parent, ajf_inode_name_of(t, i), i->name_len, attr));
-        t->n_displaced += displaced;
+        t->n_displaced += is_displaced(t, i, attr);
         ajf_numbers_add(&t->numbers, ajf_inode_at(t, 0), n); /* there is an index: the root is in it */
     }
 }
@@ -226,7 +232,7 @@ static void unmake_locked(struct ajf_inodes *t, uint32_t n)
     struct ajf_inode *i = ajf_inode_at(t, n);
     if (!i->made)
         return;
-    if (n != AJF_ROOT && i->attr.ino != ajf_number_of(hash_of(t, i->parent, ajf_inode_name_of(t, i), i->name_len, &i->attr)))
+    if (n != AJF_ROOT && is_displaced(t, i, &i->attr))
         t->n_displaced--;
     ajf_numbers_remove(&t->numbers, ajf_inode_at(t, 0), n);
     i->made = false;
@@ -373,7 +379,8 @@ int ajf_inode_bind(struct ajf_inodes *t, uint64_t parent, const char *name, size
     pthread_mutex_lock(&t->lock);
     uint32_t n = ajf_inode_find_locked(t, parent, name, len);
     bool newer = n && learnt_locked(t, n) > expires_ns; /* a listing may be older than a stat */
-    if (n && !newer && (ajf_inode_at(t, n)->state == AJF_INODE_NEGATIVE || !same_file(&ajf_inode_at(t, n)->attr, attr))) {
+    const struct ajf_inode *known = ajf_inode_at(t, n);
+    if (n && !newer && (known->state == AJF_INODE_NEGATIVE || !same_file(&known->attr, attr))) {
         unhash_locked(t, n);
         release_locked(t, n);
         n = 0;

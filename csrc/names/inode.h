@@ -133,7 +133,7 @@ int ajf_inode_update(struct ajf_inodes *t, uint64_t nodeid, const struct ajf_att
 /* Knowledge of a record counts no longer. */
 void ajf_inode_expire(struct ajf_inodes *t, uint64_t nodeid);
 
-/* A file's record is of another version from now on, and keeps its number, its name if it has it still, and its place. */
+/* A file's record is of another version from now on. It keeps its number, its place, and its name if it has one. */
 void ajf_inode_renew(struct ajf_inodes *t, uint64_t nodeid, const struct ajf_attr *attr, uint64_t expires_ns);
 
 /* The source says the record's file is gone. */

@@ -31,9 +31,9 @@ struct ajf_run {
  * it: [*ret_from, *ret_to) is to be looked through then. Out of memory is no order.
  */
 bool ajf_run_note(struct ajf_run *r, size_t n, size_t index, size_t *ret_from, size_t *ret_to);
-/* A new run of `n` entries, of which each is asked for already that `was_asked(arg, index)` says so of. 0 or -ENOMEM. */
+/* A new run of `n` entries; those of which `was_asked(arg, index)` says so are asked for already. 0 or -ENOMEM. */
 int ajf_run_init(struct ajf_run *r, size_t n, bool (*was_asked)(const void *arg, size_t index), const void *arg);
-/* Entry `index`, between the stretch and the one that is noted next, will not be asked for: it counts as if it had been. */
+/* Entry `index`, between the stretch and the one noted next, will not be asked for: it counts as if it had been. */
 void ajf_run_pass(struct ajf_run *r, size_t index);
 /* Whether what was asked for last goes in order. */
 bool ajf_run_in_order(const struct ajf_run *r);

@@ -246,8 +246,8 @@ static int pay_locked(struct ajf *m, struct ajf_file *file, const struct opened 
         d->told_ns = now;
         char *path = ajf_inode_path(&m->inodes, file->nodeid, NULL, 0);
         ajf_log(&m->log, AJF_LOG_ERROR,
-                "%s: user %u has %llu files open here, and all users %llu of the %llu that fit; EMFILE for the busiest. "
-                "A higher limit of open files helps (ulimit -Hn, LimitNOFILE=)",
+                "%s: user %u has %llu files open here, and all users %llu of the %llu that fit; EMFILE for the "
+                "busiest. A higher limit of open files helps (ulimit -Hn, LimitNOFILE=)",
                 path ? path : "?", file->asker, (unsigned long long)ajf_descriptors_of(d, file->asker),
                 (unsigned long long)d->used, (unsigned long long)d->most);
         free(path);

@@ -73,7 +73,8 @@ static int pack_entry(struct packing *p, size_t i)
     if (err)
         return err;
     /* Looked at after binding: a thread that drops it, then forgets names, finds this one, or is found here. */
-    if (p->l->dropped && ajf_inode_outdate(&p->m->inodes, p->l->nodeid, name, entry->name_len, p->l->attr_expires_ns + 1))
+    if (p->l->dropped &&
+        ajf_inode_outdate(&p->m->inodes, p->l->nodeid, name, entry->name_len, p->l->attr_expires_ns + 1))
         v.expires_ns = 0;
     ajf_reply_fill_entry(p->m, &v, p->now, &e);
     p->used += fuse_add_direntry_plus(p->req->fuse, p->buffer + p->used, left, name, &e, next);

@@ -52,7 +52,8 @@ static int walk(int dirfd, const char *path, int flags)
         name[length] = '\0';
         path += length + slashes;
         bool last = !*path;
-        fd = openat(at, name, last ? flags | (slashes ? O_DIRECTORY : 0) : O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        int how = last ? flags | (slashes ? O_DIRECTORY : 0) : O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+        fd = openat(at, name, how);
         if (fd < 0)
             fd = -errno;
         if (last || fd < 0)

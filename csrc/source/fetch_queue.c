@@ -105,7 +105,8 @@ bool ajf_queue_push(struct ajf_queue *q, struct ajf_fetch *f)
     bool open = !q->stopped;
     if (open) {
         /* A thread that fetches ahead takes the next one itself: to wake others costs more than a small file. */
-        bool wake = f->info.lane != AJF_LANE_AHEAD || q->queued[AJF_LANE_AHEAD] + q->running[AJF_LANE_AHEAD] < q->max_ahead;
+        uint32_t ahead = q->queued[AJF_LANE_AHEAD] + q->running[AJF_LANE_AHEAD];
+        bool wake = f->info.lane != AJF_LANE_AHEAD || ahead < q->max_ahead;
         enqueue_locked(q, f);
         if (wake)
             pthread_cond_signal(&q->ready);

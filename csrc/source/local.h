@@ -19,8 +19,8 @@
  * directories of device `hide_dev` (the mount itself, when it lies inside the directory it shows; found without sending
  * it a request; 0 hides nothing).
  * `pin_contents`: version = hash of (device, inode, size, mtime, ctime), else of (device, inode) alone, which is the
- * identity of a file that is lent and may be written in place. Inode numbers are those of device `home_dev`, the root's;
- * what lies on another device gets a hash of (device, inode).
+ * identity of a file that is lent and may be written in place. Inode numbers are those of device `home_dev`, the
+ * root's; a file of another device gets a hash of (device, inode).
  *
  * In steps: ajf_scan_more goes on until there are `most` bytes of entries and names in all, or the directory ends
  * (*ret_ended); -errno has ended the scan.

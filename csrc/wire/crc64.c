@@ -134,8 +134,8 @@ __attribute__((target("avx512f,vpclmulqdq"))) static __m512i fold_wide(__m512i a
 }
 
 /* n >= 256 */
-__attribute__((target("avx512f,vpclmulqdq,pclmul,sse4.1"))) static uint64_t by_wide_folding(uint64_t state, const uint8_t *p,
-                                                                                          size_t n)
+__attribute__((target("avx512f,vpclmulqdq,pclmul,sse4.1"))) static uint64_t
+by_wide_folding(uint64_t state, const uint8_t *p, size_t n)
 {
     const __m512i far = _mm512_broadcast_i32x4(_mm_set_epi64x((long long)FOLD_256_B, (long long)FOLD_256_A));
     const __m512i near = _mm512_broadcast_i32x4(_mm_set_epi64x((long long)FOLD_64_B, (long long)FOLD_64_A));

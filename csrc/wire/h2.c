@@ -198,11 +198,10 @@ static bool is_usable(const struct ajf_h2 *h, size_t len)
 int ajf_h2_call(struct ajf_h2 *h, const char *path, const char *authority, const char *channel_id, const void *message,
                 size_t len, bool nested, int timeout_ms)
 {
-    uint8_t out[HEADERS_BYTES + AJF_H2_FRAME_HEADER_BYTES + AJF_H2_PREFIX_BYTES + MAX_REQUEST_BYTES], *p = out + AJF_H2_FRAME_HEADER_BYTES;
+    uint8_t out[HEADERS_BYTES + AJF_H2_FRAME_HEADER_BYTES + AJF_H2_PREFIX_BYTES + MAX_REQUEST_BYTES];
+    uint8_t *headers = out + AJF_H2_FRAME_HEADER_BYTES;
     int err = enter(h, timeout_ms);
-    if (!err)
-        err = skip(h, h->frame_left); /* padding of the call before */
-    if (err)
+    if (err || (err = skip(h, h->frame_left))) /* padding of the call before */
         return err;
     h->frame_left = h->pad_left = h->stream_taken = 0;
     h->ended = h->reset = h->left = h->frame_ends = false;
@@ -211,11 +210,11 @@ int ajf_h2_call(struct ajf_h2 *h, const char *path, const char *authority, const
         return fail(h, -E2BIG);
     if (!is_usable(h, len))
         return fail(h, -ECONNRESET);
-    p = ajf_h2_put_request(p, out + HEADERS_BYTES, path, authority, channel_id);
+    uint8_t *p = ajf_h2_put_request(headers, out + HEADERS_BYTES, path, authority, channel_id);
     if (!p)
         return fail(h, -E2BIG);
     h->stream = h->stream ? h->stream + 2 : 1;
-    ajf_h2_put_frame(out, (uint32_t)(p - out) - AJF_H2_FRAME_HEADER_BYTES, AJF_H2_FRAME_HEADERS, AJF_H2_FLAG_END_HEADERS, h->stream);
+    ajf_h2_put_frame(out, (uint32_t)(p - headers), AJF_H2_FRAME_HEADERS, AJF_H2_FLAG_END_HEADERS, h->stream);
     p = ajf_h2_put_frame(p, (uint32_t)len + AJF_H2_PREFIX_BYTES, AJF_H2_FRAME_DATA, 0, h->stream);
     p = ajf_h2_put_prefix(p, (uint32_t)len);
     memcpy(p, message, len);

@@ -35,9 +35,9 @@ int ajf_h2_connect(const char *host, const char *port, int timeout_ms, struct aj
 
 /*
  * Starts a call: `path` is "/package.Service/Method", `message` the serialised request. The request side of the call
- * stays open until ajf_h2_leave or ajf_h2_finish. One call at a time; the one before must have been finished. `channel_id` "": no such
- * header. `nested`: the data of an answer lies in field 1 of field 1, else in field 1. -E2BIG: the message is longer
- * than 12 KiB, or all the names together than 1.8 KiB.
+ * stays open until ajf_h2_leave or ajf_h2_finish. One call at a time; the one before must have been finished.
+ * `channel_id` "": no such header. `nested`: the data of an answer lies in field 1 of field 1, else in field 1. -E2BIG:
+ * the message is longer than 12 KiB, or all the names together than 1.8 KiB.
  */
 int ajf_h2_call(struct ajf_h2 *h, const char *path, const char *authority, const char *channel_id, const void *message,
                 size_t len, bool nested, int timeout_ms);
@@ -59,9 +59,9 @@ ssize_t ajf_h2_read_message(struct ajf_h2 *h, void *buffer, size_t size, int tim
 int ajf_h2_leave(struct ajf_h2 *h);
 
 /*
- * Half-closes the call, unless it was left, and waits for its end, timeout_ms in all. 0: another call may be made. Up to
- * `most` bytes of data that still come are passed over; more are an error (-EPROTO). With timeout_ms 0 the end is not
- * waited for: the next call passes over what still comes of this one.
+ * Half-closes the call, unless it was left, and waits for its end, timeout_ms in all. 0: another call may be made. Of
+ * data that still comes, up to `most` bytes are passed over; more are an error (-EPROTO). With timeout_ms 0 the end is
+ * not waited for: the next call passes over what still comes of this one.
  */
 int ajf_h2_finish(struct ajf_h2 *h, size_t most, int timeout_ms);
 

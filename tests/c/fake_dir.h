@@ -93,8 +93,8 @@ struct seen {
 };
 
 /* One READDIR(PLUS) into `seen`: how many entries; *ret_next is where to go on. */
-static inline size_t read_dir(const struct fuse_open_out *opened, uint64_t offset, uint32_t size, bool plus, struct seen *seen,
-                       size_t room, uint64_t *ret_next)
+static inline size_t read_dir(const struct fuse_open_out *opened, uint64_t offset, uint32_t size, bool plus,
+                              struct seen *seen, size_t room, uint64_t *ret_next)
 {
     struct fake_reply r = ask_dir(opened, offset, size, plus, NULL);
     size_t n = 0, at = 0;
@@ -124,7 +124,8 @@ static inline size_t read_dir(const struct fuse_open_out *opened, uint64_t offse
     return n;
 }
 
-static inline size_t read_all(const struct fuse_open_out *opened, uint32_t size, bool plus, struct seen *seen, size_t room)
+static inline size_t read_all(const struct fuse_open_out *opened, uint32_t size, bool plus, struct seen *seen,
+                              size_t room)
 {
     uint64_t next = 0;
     size_t n = 0, more;

@@ -191,7 +191,7 @@ static inline bool fake_is_parked(struct fake *k, uint64_t unique)
     return false;
 }
 
-/* It is late: the deadlines of all requests that are parked have come, and what they wait for has been long in coming. */
+/* It is late: the deadlines of all parked requests have come, and what they wait for has been long in coming. */
 static inline void fake_time_passes(struct fake *k)
 {
     struct ajf_waits *t = &k->m->waits;
@@ -231,8 +231,9 @@ static inline void fake_start(struct fake *k, const struct ajf_options *o)
                               .minor = old ? 36 : 38,
                               .max_readahead = 1 << 20,
                               .flags2 = old ? 0 : FAKE_HAS_EXPIRE_ONLY >> 32,
-                              .flags = FUSE_INIT_EXT | FUSE_ASYNC_READ | FUSE_BIG_WRITES | FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO |
-                                       FUSE_PARALLEL_DIROPS | FUSE_MAX_PAGES | FUSE_AUTO_INVAL_DATA};
+                              .flags = FUSE_INIT_EXT | FUSE_ASYNC_READ | FUSE_BIG_WRITES | FUSE_DO_READDIRPLUS |
+                                       FUSE_READDIRPLUS_AUTO | FUSE_PARALLEL_DIROPS | FUSE_MAX_PAGES |
+                                       FUSE_AUTO_INVAL_DATA};
     uint64_t init = fake_send(k, FUSE_INIT, 0, &in, sizeof in);
     NEED(!ajf_start(k->m, FAKE_WAIT_MS));
     k->m->session.most_spliced = 0; /* a socket would make several messages of one reply */

@@ -433,7 +433,8 @@ static bool open_huge(struct reader *r, struct opened *o, unsigned n)
 static void do_in_order(struct reader *r)
 {
     bool huge = check_below(&r->random, 2);
-    unsigned at = (unsigned)(huge ? check_below(&r->random, HUGE_NAMES - 60) : check_below(&r->random, DIRS) * FILES_PER_DIR);
+    uint64_t first = huge ? check_below(&r->random, HUGE_NAMES - 60) : check_below(&r->random, DIRS) * FILES_PER_DIR;
+    unsigned at = (unsigned)first;
     for (unsigned i = 0; i < (huge ? 60 : FILES_PER_DIR) && !ending(); i++) {
         struct opened o;
         if (!check_below(&r->random, 10) || !(huge ? open_huge(r, &o, at + i) : open_file_of(r, &o, at + i)))

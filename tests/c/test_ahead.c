@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Small files that are fetched before they are asked for (ahead.h), and listings that nobody asked for (ajf_offer_list),
- * against a kernel that the test plays (fake_kernel.h).
+ * Small files that are fetched before they are asked for (ahead.h), and listings that nobody asked for
+ * (ajf_offer_list), against a kernel that the test plays (fake_kernel.h).
  */
 #include "check.h"
 #include "fake_kernel.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Look-ups and listings of one directory (dir.h, metadata.h) do not contradict each other: what was learnt later counts,
- * for the daemon at once, and for the kernel as soon as it is told.
+ * Look-ups and listings of one directory (dir.h, metadata.h) do not contradict each other: what was learnt later
+ * counts, for the daemon at once, and for the kernel as soon as it is told.
  */
 #include "check.h"
 #include "fake_dir.h"

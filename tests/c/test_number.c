@@ -198,7 +198,7 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* With 32 of the 62 bits: were the hash a bad one, there would be more of equal ones than the five that chance gives. */
+/* With 32 of the 62 bits: of a bad hash there would be more equal ones than the five that chance gives. */
 static void hashes_of_similar_names_are_spread(void)
 {
     uint64_t *numbers = calloc(MANY, sizeof *numbers);

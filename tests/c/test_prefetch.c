@@ -19,7 +19,8 @@ static uint64_t note(struct ajf_prefetch *p, uint64_t offset, uint64_t length, u
     static uint64_t furthest;
     if (!p->clock)
         furthest = 0;
-    uint64_t to = ajf_prefetch_note(p, offset, length, size, limit), end = offset + length < size ? offset + length : size;
+    uint64_t to = ajf_prefetch_note(p, offset, length, size, limit);
+    uint64_t end = offset + length < size ? offset + length : size;
     furthest = end > furthest ? end : furthest;
     CHECK(to >= end);
     CHECK(to <= size);
@@ -52,7 +53,8 @@ static void tell(struct tally *t, struct ajf_prefetch *p, uint64_t offset, uint6
 }
 
 /* How the kernel delivers what follows each other: in order, or the pieces of each four overtaking each other. */
-static const unsigned ORDERS[][4] = {{0, 1, 2, 3}, {1, 0, 3, 2}, {0, 2, 1, 3}, {2, 0, 3, 1}, {3, 1, 0, 2}, {3, 2, 1, 0}};
+static const unsigned ORDERS[][4] = {{0, 1, 2, 3}, {1, 0, 3, 2}, {0, 2, 1, 3},
+                                     {2, 0, 3, 1}, {3, 1, 0, 2}, {3, 2, 1, 0}};
 #define N_ORDERS (sizeof ORDERS / sizeof ORDERS[0])
 
 static unsigned place_of(unsigned order, unsigned i)
@@ -227,8 +229,10 @@ static void several_interleaved_streams_are_all_followed(void)
     struct ajf_prefetch p = fresh();
     uint64_t to[AJF_STREAMS] = {0};
     for (uint64_t i = 0; i < 300; i++)
-        for (uint64_t s = 0; s < AJF_STREAMS; s++)
-            to[s] = note(&p, s * 100 * MIB + i * 128 * KIB, 128 * KIB, SIZE, LIMIT) - (s * 100 * MIB + (i + 1) * 128 * KIB);
+        for (uint64_t s = 0; s < AJF_STREAMS; s++) {
+            uint64_t at = s * 100 * MIB + i * 128 * KIB;
+            to[s] = note(&p, at, 128 * KIB, SIZE, LIMIT) - (at + 128 * KIB);
+        }
     for (uint64_t s = 0; s < AJF_STREAMS; s++)
         CHECK_EQ(to[s], LIMIT);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Opens that wait for the first bytes of a file that is opened lazily (open.h), and open files that go on in the version
- * that they have grown to (file.h), against a kernel that the test plays.
+ * Opens that wait for the first bytes of a file that is opened lazily (open.h), and open files that go on in the
+ * version that they have grown to (file.h), against a kernel that the test plays.
  */
 #include "check.h"
 #include <sched.h>

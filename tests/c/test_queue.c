@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The queue of fetches (fetch_queue.h): lanes, limits, turns, stop. Fetches are made by hand, files are only their queues. */
+/* The queue of fetches (fetch_queue.h): lanes, limits, turns, stop. Fetches are made by hand; files are only queues. */
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>

@@ -181,7 +181,8 @@ static void a_page_stays_while_a_read_waits_for_the_next_one(void)
     for (uint64_t at = 0; at < SIZE; at += MIB) /* it waits for long */
         grown_long_ago(file, at);
     file->read_ns = 0;
-    for (unsigned version = 2; version < 2 + 2 * FILES; version++) { /* others, with more to come than there is room for */
+    /* Other files, with more to come than there is room for. */
+    for (unsigned version = 2; version < 2 + 2 * FILES; version++) {
         uint64_t other = open_file(version, SIZE);
         for (uint64_t at = 0; at < 4 * READ; at += READ)
             read_at(other, at, version);
