@@ -13,6 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 CSRC = ROOT / "csrc"
+README = (CSRC / "README.md").read_text()
 
 # From below. The facade is what lies in csrc/ itself; wire/ is beside the mount, in an extension of its own.
 LAYERS = ("base", "memory", "names", "source", "kernel", "files", "ops", "")
@@ -156,6 +157,31 @@ def test_each_extension_binds_its_own_part() -> None:
         headers = re.findall(r'^cdef extern from "(.+)\.h"', text, re.MULTILINE)
         assert headers
         assert {layer_of(header) == BESIDE for header in headers} == {beside}
+
+
+def test_the_picture_shows_every_module() -> None:
+    """That of the layers in csrc/README.md."""
+    lines = re.findall(r"^ (\w+)/ +(\w+(?: · \w+)+)  ", README, re.MULTILINE)
+    shown = {"" if layer == CSRC.name else layer: set(modules.split(" · ")) for layer, modules in lines}
+    there = {module_of(name) for name in FILES}
+    assert shown == {
+        layer: {module.rpartition("/")[2] for module in there if layer_of(module) == layer}
+        for layer in (*LAYERS, BESIDE)
+    }
+
+
+def test_the_table_says_of_every_file_what_it_is() -> None:
+    """In csrc/README.md, once, below the name of its directory."""
+    directory, named = "", []
+    table = README.partition("\n| file | subject |\n|---|---|\n")[2].partition("\n\n")[0]
+    for files, subject in re.findall(r"^\| (.+?) \|(.*)\|$", table, re.MULTILINE):
+        if files.startswith("**"):
+            directory = files.strip("*")
+        else:
+            assert subject.strip(), files
+            named += [f"{directory}{name}" for name in re.findall(r"`([\w.]+)`", files)]
+    written = {name.rpartition(".")[0] for name in FILES} | {str(p.relative_to(CSRC)) for p in CSRC.rglob("*.def")}
+    assert sorted(named) == sorted(written)
 
 
 def test_there_is_one_way_out() -> None:

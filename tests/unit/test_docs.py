@@ -71,13 +71,6 @@ def test_documents_travel() -> None:
     assert "\ninclude *.md benchmarks/RESULTS.md docker/README.md\n" in manifest
 
 
-def test_every_source_file_is_in_the_map_of_the_core() -> None:
-    """csrc/README.md names each module once in its table of files."""
-    text = (PROJECT / "csrc/README.md").read_text()
-    modules = {path.stem for path in (PROJECT / "csrc").rglob("*.[ch]")}
-    assert {module for module in modules if f"`{module}`" not in text} == set()
-
-
 def test_every_promise_has_its_test() -> None:
     """docs/SECURITY.md names tests that exist, at least one in each line of its promises."""
     text = (PROJECT / "docs/SECURITY.md").read_text()
