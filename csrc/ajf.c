@@ -69,6 +69,7 @@ int ajf_new(const struct ajf_options *options, struct ajf **ret_m)
     ajf_dirs_init(&m->dirs, options->listings_bytes, tell_name);
     ajf_metadata_init(&m->metadata);
     ajf_queue_init(&m->queue, options);
+    ajf_direct_init(&m->direct, options->max_threads);
     ajf_pool_init(&m->pool, m);
     ajf_session_init(&m->session);
     *ret_m = m;
@@ -110,6 +111,11 @@ void ajf_open_files(struct ajf *m)
 void ajf_set_root(struct ajf *m, const struct ajf_attr *attr)
 {
     ajf_inode_update(&m->inodes, AJF_ROOT, attr, 0);
+}
+
+int ajf_serve_directory(struct ajf *m, const struct ajf_directory *directory)
+{
+    return ajf_direct_serve(&m->direct, directory);
 }
 
 int ajf_mount(struct ajf *m, const char *mountpoint, const char *mount_options)
@@ -189,6 +195,7 @@ void ajf_free(struct ajf *m)
     ajf_session_done(&m->session);
     ajf_pool_done(&m->pool);
     ajf_queue_done(&m->queue);
+    ajf_direct_done(&m->direct);
     ajf_metadata_done(&m->metadata);
     ajf_dirs_done(&m->dirs);
     ajf_notify_done(&m->notify);

@@ -71,6 +71,13 @@ int ajf_mount(struct ajf *m, const char *mountpoint, const char *mount_options);
 /* Starts the worker pool and the timer thread, and waits (timeout_ms) for the kernel's INIT. -ETIMEDOUT, -EPROTO. */
 int ajf_start(struct ajf *m, int timeout_ms);
 
+/*
+ * For a source that is a directory of this machine: most of what it is asked is answered without a fetch being handed
+ * out (direct.h). Its descriptor is copied. After ajf_mount, when the mount's own device is known, which is hidden in
+ * it; once. 0 or -errno.
+ */
+int ajf_serve_directory(struct ajf *m, const struct ajf_directory *directory);
+
 /* Blocks until the session ended (unmounted, or ajf_stop): 0, or -ETIMEDOUT. timeout_ms < 0 waits for ever. */
 int ajf_wait_end(struct ajf *m, int timeout_ms);
 

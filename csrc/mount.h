@@ -21,6 +21,7 @@
 #include "names/dir.h"
 #include "names/inode.h"
 #include "ops/metadata.h"
+#include "source/direct.h"
 #include "source/fetch_queue.h"
 
 struct ajf {
@@ -41,6 +42,7 @@ struct ajf {
     struct ajf_cache cache;
     struct ajf_files files;
     struct ajf_queue queue;
+    struct ajf_direct direct;
     struct ajf_pool pool;
     struct ajf_session session;
     pthread_key_t lent_tools; /* lent.h */

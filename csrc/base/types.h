@@ -5,6 +5,7 @@
 #ifndef AJF_BASE_TYPES_H
 #define AJF_BASE_TYPES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/ioctl.h>
@@ -38,6 +39,14 @@ struct ajf_statfs {
     uint64_t blocks, blocks_free, blocks_available;
     uint64_t files, files_free;
     uint32_t name_max;
+};
+
+/* A directory of this machine that is the whole source; how it is shown: see local.h. */
+struct ajf_directory {
+    int fd;
+    bool pin_contents;  /* and its files are copied, not lent */
+    bool tells_absence; /* a name that is not there is nothing else, as a command would be */
+    uint64_t home_dev, hide_dev;
 };
 
 /* A run of bytes of a file that lie in somebody's open file. */

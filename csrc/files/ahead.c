@@ -44,10 +44,11 @@ static uint64_t make_room(struct ajf *m)
 static void fetch(struct ajf *m, const struct ajf_inode_view *v)
 {
     struct ajf_file *file;
+    struct ajf_fetch *ask = NULL;
     pthread_mutex_lock(&m->cache.lock);
     /* Other threads look for files at the same time. */
     bool room = m->files.ahead.bytes + v->attr.size <= m->files.ahead.limit;
-    if (room && !ajf_file_of_locked(m, v->nodeid) && ajf_file_make_locked(m, v, &file) == 0) {
+    if (room && !ajf_file_of_locked(m, v->nodeid) && ajf_file_make_locked(m, v, &file, &ask) == 0) {
         ajf_list_add(&m->files.ahead.files, &file->ahead);
         file->ahead_ns = ajf_now_ns();
         m->files.ahead.bytes += file->size;
@@ -55,6 +56,8 @@ static void fetch(struct ajf *m, const struct ajf_inode_view *v)
             ajf_file_retire_locked(m, file);
     }
     ajf_cache_unlock(&m->cache);
+    if (ask)
+        ajf_direct_ask(m, ask);
 }
 
 bool ajf_ahead_is_news_locked(struct ajf *m, struct ajf_file *file)

@@ -215,7 +215,7 @@ void ajf_file_lost(struct ajf *m, const struct ajf_file *file)
     ajf_inode_gone(&m->inodes, file->nodeid);
 }
 
-int ajf_file_reopen_locked(struct ajf *m, struct ajf_file *file)
+int ajf_file_ask_locked(struct ajf *m, struct ajf_file *file, struct ajf_fetch **ret_fetch)
 {
     AJF_HELD(&m->cache.lock);
     struct ajf_fetch *f = ajf_fetch_new(m, m->open_ops, AJF_FETCH_OPEN, AJF_LANE_METADATA, file->nodeid, NULL);
@@ -226,15 +226,27 @@ int ajf_file_reopen_locked(struct ajf *m, struct ajf_file *file)
     f->turns = &file->turns;
     ajf_file_fetch_of(f)->file = file;
     ajf_list_init(&ajf_file_fetch_of(f)->by_file);
-    if (!ajf_queue_push(&m->queue, f)) {
-        ajf_fetch_free(f);
-        return -ENOTCONN;
-    }
     file->refs++;
     file->state = AJF_FILE_OPENING;
     file->opening = ajf_file_fetch_of(f);
     file->opening_ns = ajf_now_ns();
+    *ret_fetch = f;
     return 0;
+}
+
+int ajf_file_reopen_locked(struct ajf *m, struct ajf_file *file)
+{
+    AJF_HELD(&m->cache.lock);
+    enum ajf_file_state before = file->state;
+    struct ajf_fetch *f;
+    int err = ajf_file_ask_locked(m, file, &f);
+    if (err || ajf_queue_push(&m->queue, f))
+        return err;
+    file->refs--;
+    file->state = before;
+    file->opening = NULL;
+    ajf_fetch_free(f);
+    return -ENOTCONN;
 }
 
 bool ajf_file_is_opening_long_locked(const struct ajf *m, const struct ajf_file *file, enum ajf_wait_class class)

@@ -138,7 +138,12 @@ void ajf_file_grant_locked(struct ajf *m, struct ajf_file *file, struct fuse_fil
 void ajf_file_pay_locked(struct ajf *m, struct ajf_file *file, uint32_t n);
 /* Has the source forget a handle. */
 void ajf_file_push_close(struct ajf *m, uint64_t nodeid, uint64_t handle);
-/* Asks the source to open the file (again). 0, -ENOMEM, or -ENOTCONN when the session has ended. */
+/*
+ * The source is to open the file (again): makes the fetch, which the caller has answered without the lock
+ * (ajf_direct_ask), whatever else fails. 0 or -ENOMEM.
+ */
+int ajf_file_ask_locked(struct ajf *m, struct ajf_file *file, struct ajf_fetch **ret_fetch);
+/* The same, and has it answered by a fetcher. 0, -ENOMEM, or -ENOTCONN when the session has ended. */
 int ajf_file_reopen_locked(struct ajf *m, struct ajf_file *file);
 /* OPENING for more than half of the class's timeout: the source may hang in it. */
 bool ajf_file_is_opening_long_locked(const struct ajf *m, const struct ajf_file *file, enum ajf_wait_class class);

@@ -108,7 +108,8 @@ static int open_lazily_locked(struct ajf *m, struct ajf_file *file)
     return 0;
 }
 
-int ajf_file_make_locked(struct ajf *m, const struct ajf_inode_view *v, struct ajf_file **ret_file)
+int ajf_file_make_locked(struct ajf *m, const struct ajf_inode_view *v, struct ajf_file **ret_file,
+                         struct ajf_fetch **ret_ask)
 {
     AJF_HELD(&m->cache.lock);
     struct ajf_file *file = ajf_file_of_locked(m, v->nodeid);
@@ -120,13 +121,13 @@ int ajf_file_make_locked(struct ajf *m, const struct ajf_inode_view *v, struct a
             return -ENOMEM;
         /* Attributes that are true for this once (ajf.h) are no reason not to ask. */
         bool lazy = m->lazy_open_bytes && v->attr.nlink && v->attr.size <= m->lazy_open_bytes;
-        err = lazy ? open_lazily_locked(m, file) : ajf_file_reopen_locked(m, file);
+        err = lazy ? open_lazily_locked(m, file) : ajf_file_ask_locked(m, file, ret_ask);
         if (err)
             ajf_file_unref_locked(m, file);
         else
             m->files.by_node[file->nodeid] = file;
     } else if (file->state == AJF_FILE_READY && !ajf_file_usable(file)) {
-        err = ajf_file_reopen_locked(m, file);
+        err = ajf_file_ask_locked(m, file, ret_ask);
     }
     if (!err)
         *ret_file = file;

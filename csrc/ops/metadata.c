@@ -110,13 +110,16 @@ static void park(struct ajf *m, struct ajf_call *call, enum ajf_fetch_kind kind,
         if (err)
             ajf_list_del(&call->link);
     }
-    if (started)
+    bool direct = started && ajf_direct_may(&m->direct, kind);
+    if (started && !direct)
         ajf_queue_push(&m->queue, &started->fetch);
     pthread_mutex_unlock(&metadata->lock);
     if (err) {
         ajf_reply_err(m, req, -err);
         free(call);
     }
+    if (direct)
+        ajf_direct_ask(m, &started->fetch);
 }
 
 static struct ajf_call *call_new(struct ajf *m, const struct ajf_request *req)

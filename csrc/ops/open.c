@@ -117,6 +117,7 @@ static void open_file(struct ajf *m, const struct ajf_request *req, uint64_t nod
 {
     struct ajf_inode_view v;
     struct ajf_file *file = NULL;
+    struct ajf_fetch *open = NULL;
     struct fuse_file_info granted = *fi;
     uint32_t uid = fuse_req_ctx(req->fuse)->uid;
     bool now = false, ask = false, noted = false;
@@ -125,7 +126,7 @@ static void open_file(struct ajf *m, const struct ajf_request *req, uint64_t nod
     int err = ajf_inode_get(&m->inodes, nodeid, &v);
     if (!err) {
         pthread_mutex_lock(&m->cache.lock);
-        err = ajf_file_make_locked(m, &v, &file);
+        err = ajf_file_make_locked(m, &v, &file, &open);
         now = !err && ajf_file_usable(file) && !is_unproved(file, &v, fi);
         ask = now && !confirmed && is_unconfirmed(m, file, uid);
         if (!err && file->asker == AJF_DESCRIPTORS_NOBODY && file->state == AJF_FILE_OPENING)
@@ -143,6 +144,8 @@ static void open_file(struct ajf *m, const struct ajf_request *req, uint64_t nod
         ajf_metadata_confirm(m, req, &v, fi, open_confirmed);
     else if (now)
         ajf_openers_reply(m, req, &granted);
+    if (open)
+        ajf_direct_ask(m, open);
     ajf_trash_dispose(waste);
     if (noted)
         ajf_ahead_note(m, nodeid);

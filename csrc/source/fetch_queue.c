@@ -279,9 +279,9 @@ void ajf_queue_clear(struct ajf_queue *q)
 
 /* --------------------------------------------------------------------------------------- the fetchers' side */
 
-/* A fetch was picked: makes it ready. False: it came to nothing, pick another. */
-static bool begin(struct ajf *m, struct ajf_fetch *f)
+bool ajf_fetch_begin(struct ajf_fetch *f)
 {
+    struct ajf *m = f->m;
     f->started_ns = ajf_now_ns();
     if (!f->path)
         f->path = ajf_inode_path(&m->inodes, f->nodeid, f->name, f->name_len);
@@ -296,7 +296,9 @@ static bool begin(struct ajf *m, struct ajf_fetch *f)
     f->info.path_len = strlen(f->path);
     if (f->ops->begin && !f->ops->begin(f))
         return false;
-    atomic_fetch_add_explicit(&m->stats.value[f->ops->counts], 1, memory_order_relaxed);
+    if (!f->begun)
+        atomic_fetch_add_explicit(&m->stats.value[f->ops->counts], 1, memory_order_relaxed);
+    f->begun = true;
     return true;
 }
 
@@ -318,7 +320,7 @@ int ajf_fetch_next(struct ajf *m, int timeout_ms, struct ajf_fetch **ret_fetch, 
         *ret_missing = missing;
         if (!f)
             return stopped ? -ESHUTDOWN : -ETIMEDOUT;
-        if (begin(m, f)) {
+        if (ajf_fetch_begin(f)) {
             *ret_fetch = f;
             return 0;
         }

@@ -84,6 +84,7 @@ struct ajf_fetch {
     enum ajf_fetch_state state; /* queue->lock */
     struct ajf_list link;       /* queue->lock; lane, or the file's pending list */
     bool counted;               /* queue->lock; among the running */
+    bool begun;                 /* once, and counted */
     atomic_bool answered;       /* the thread that sets it (ajf_fetch_claim) answers */
     bool has_permissions;
     struct ajf_permissions permissions; /* what the source told before its answer, if it did */
@@ -111,6 +112,12 @@ struct ajf_fetch *ajf_fetch_new(struct ajf *m, const struct ajf_fetch_ops *ops, 
 void ajf_fetch_free(struct ajf_fetch *f);
 /* The answer makes no sense: says so, if it would have counted, and fails the fetch. -EINVAL. */
 int ajf_fetch_misfit(struct ajf_fetch *f);
+
+/*
+ * Makes a fetch ready that a thread has taken, and counts it if it was not before. False: it came to nothing, and is
+ * gone or starved.
+ */
+bool ajf_fetch_begin(struct ajf_fetch *f);
 
 /* True for one caller, who answers the fetch. */
 static inline bool ajf_fetch_claim(struct ajf_fetch *f)

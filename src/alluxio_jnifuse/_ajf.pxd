@@ -44,6 +44,11 @@ cdef extern from "ajf.h" nogil:
         uint64_t block_size, blocks, blocks_free, blocks_available, files, files_free
         uint32_t name_max
 
+    struct ajf_directory:
+        int fd
+        bool pin_contents, tells_absence
+        uint64_t home_dev, hide_dev
+
     struct ajf_extent:
         int fd
         uint64_t fd_offset, length
@@ -110,6 +115,7 @@ cdef extern from "ajf.h" nogil:
     void ajf_confirm_opens(ajf *m)
     void ajf_open_files(ajf *m)
     void ajf_set_root(ajf *m, const ajf_attr *attr)
+    int ajf_serve_directory(ajf *m, const ajf_directory *directory)
     void ajf_invalidate(ajf *m, const char *path, size_t len)
     void ajf_expire(ajf *m, uint64_t age_ns)
     int ajf_offer_list(ajf *m, const char *path, size_t len, const ajf_entry *entries, size_t n, const char *names,

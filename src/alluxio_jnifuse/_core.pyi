@@ -135,6 +135,13 @@ class Core:
         """Before `mount`: each handle of the source has a descriptor of this process."""
     def set_root(self, attr: Attr) -> None:
         """Before `mount`: what the source says of the root."""
+    def serve_directory(
+        self, fd: int, pin_contents: bool, home_dev: int, hide_dev: int, tells_absence: bool
+    ) -> None:
+        """After `start`, once: answers from the open directory `fd`, which stays the caller's. See csrc/ajf.h.
+
+        The directory's rules are those of `scan_directory`. `tells_absence`: names that are not there are no commands.
+        """
     def invalidate(self, path: bytes) -> None:
         """Core and kernel forget what they know of `path` and everything below it. Open files stay what they are."""
     def expire(self, age: float) -> None:

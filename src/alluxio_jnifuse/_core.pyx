@@ -217,6 +217,15 @@ cdef class Core:
         with self._life:
             c.ajf_set_root(self._pass(MADE, MADE), &a)
 
+    def serve_directory(self, int fd, bint pin_contents, uint64_t home_dev, uint64_t hide_dev, bint tells_absence):
+        cdef c.ajf_directory d
+        cdef int err = 0
+        d.fd, d.pin_contents, d.tells_absence, d.home_dev, d.hide_dev = fd, pin_contents, tells_absence, home_dev, hide_dev
+        with self._life:
+            err = c.ajf_serve_directory(self._pass(STARTED, STARTED), &d)
+        if err < 0:
+            _raise(err, "serving a directory")
+
     def invalidate(self, bytes path not None):
         cdef c.ajf *m = self._made()
         cdef const char *text = path

@@ -159,6 +159,10 @@ class _Session:
         self._source.passthrough = "passthrough" in self._core.features() and not self._config.flag("direct_io")
         self._source.mounted(os.makedev(*self._device))
         self._fetchers.start()
+        directory = self._source.directory()
+        if directory is not None:
+            commands = self._config.flag("alluxio.fuse.special.command.enabled")
+            self._core.serve_directory(*directory, tells_absence=not commands)
         config = self._config
         record = record_of_this_process(
             self._mountpoint, config.alluxio_path, config.ufs, self._log.path, config.cache_bytes

@@ -117,6 +117,15 @@ class StatFs(NamedTuple):
     name_max: int  # bytes of one name
 
 
+class Directory(NamedTuple):
+    """A directory of this machine that the core can ask itself, without a fetch; see csrc/source/direct.h."""
+
+    fd: int  # open; the source's
+    pin_contents: bool  # versions are of contents, and files are copied; else files are lent
+    home_dev: int  # st_dev of the root
+    hide_dev: int  # of the mount, which is not shown; 0: it lies elsewhere
+
+
 class Listing(NamedTuple):
     """One directory: its entries, whose names lie in one blob beside them."""
 
@@ -174,6 +183,10 @@ class Source(abc.ABC):
 
     def mounted(self, device: int) -> None:  # noqa: B027  (a hook: most sources do not care)
         """Tells the st_dev of the mount, before the first request is served from it."""
+
+    def directory(self) -> Directory | None:
+        """Returns the directory that the source is, when the core may answer from it; asked after `mounted`."""
+        return None
 
     @abc.abstractmethod
     def stat(self, path: bytes) -> Attr:

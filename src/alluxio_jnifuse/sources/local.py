@@ -32,7 +32,7 @@ from alluxio_jnifuse import _core
 from alluxio_jnifuse.errors import ConfigError, SourceError, StaleVersion
 from alluxio_jnifuse.mounts import stacking
 from alluxio_jnifuse.sources import setting
-from alluxio_jnifuse.sources.base import Attr, Extent, Listing, OpenFile, Source, StatFs
+from alluxio_jnifuse.sources.base import Attr, Directory, Extent, Listing, OpenFile, Source, StatFs
 from alluxio_jnifuse.sources.limits import LISTING_BYTES, Listings
 from alluxio_jnifuse.sources.seen import Seen
 
@@ -99,6 +99,9 @@ class LocalSource(Source):
     def mounted(self, device: int) -> None:
         """Hides the mount `device` when it lies within the root: showing it would be asking ourselves."""
         self._hidden_device = device
+
+    def directory(self) -> Directory:
+        return Directory(self._root, not self._lend, self._device, self._hidden_device)
 
     def stat(self, path: bytes) -> Attr:
         """Devices, sockets and FIFOs are not there (ENOENT): there is nothing to read in them."""
