@@ -18,8 +18,8 @@ bool ajf_file_is_open(struct ajf *m, uint64_t nodeid);
 /* The version of a file that is open; 0: none is. Takes the lock. */
 uint64_t ajf_file_open_version(struct ajf *m, uint64_t nodeid);
 /*
- * The file in the slot, or a new one in it. 0, -ESTALE, -ENOMEM. Where the source is to be asked it is OPENING, and
- * `*ret_ask` is what the caller has answered without the lock (ajf_direct_ask), whatever else fails.
+ * The file in the slot, or a new one in it. 0, -ESTALE, -ENOMEM. If the source is to be asked, the file is OPENING, and
+ * the caller has `*ret_ask` answered without the lock (ajf_direct_ask), whatever else fails.
  */
 int ajf_file_make_locked(struct ajf *m, const struct ajf_inode_view *v, struct ajf_file **ret_file,
                          struct ajf_fetch **ret_ask);

@@ -2,9 +2,9 @@
 /*
  * direct.h - a directory of this machine, asked by the thread that has the question.
  *
- * What such a directory says costs a few system calls. To hand the question to a fetcher, and to wake that, takes ten
- * times as long. So where the source is a directory (ajf_serve_directory), the thread that asks does the fetch itself:
- * it looks, and gives the answer that a fetcher would give (fetch.h).
+ * Its answers cost a few system calls. To hand the question to a fetcher, and to wake that, takes ten times as long. So
+ * where the source is a directory (ajf_serve_directory), the thread that asks does the fetch itself: it looks, and gives
+ * the answer that a fetcher would give (fetch.h).
  *
  * That is for plain answers. An error, a file that is another one than was asked for, a directory with more than some
  * thousand names: such a fetch goes into the queue as if nobody had tried, for the fetchers know what is to be said. So
@@ -38,10 +38,7 @@ void ajf_direct_done(struct ajf_direct *d);
 int ajf_direct_serve(struct ajf_direct *d, const struct ajf_directory *directory);
 /* Whether a fetch of this kind may be answered at once. */
 bool ajf_direct_may(const struct ajf_direct *d, enum ajf_fetch_kind kind);
-/*
- * Has `f` answered, which is in no queue: by this thread, or by a fetcher. Takes it. Of a fetch that is given up
- * meanwhile, what is said is lost.
- */
+/* Takes a fetch that is in no queue: this thread answers it, or a fetcher does. */
 void ajf_direct_ask(struct ajf *m, struct ajf_fetch *f);
 
 #endif
