@@ -3,7 +3,7 @@
  * direct.h - a directory of this machine, asked by the thread that has the question.
  *
  * Its answers cost a few system calls. To hand the question to a fetcher, and to wake that, takes ten times as long. So
- * where the source is a directory (ajf_serve_directory), the thread that asks does the fetch itself: it looks, and gives
+ * if the source is a directory (ajf_serve_directory), the thread that asks does the fetch itself: it looks, and gives
  * the answer that a fetcher would give (fetch.h).
  *
  * That is for plain answers. An error, a file that is another one than was asked for, a directory with more than some

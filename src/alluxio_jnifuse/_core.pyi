@@ -135,9 +135,7 @@ class Core:
         """Before `mount`: each handle of the source has a descriptor of this process."""
     def set_root(self, attr: Attr) -> None:
         """Before `mount`: what the source says of the root."""
-    def serve_directory(
-        self, fd: int, pin_contents: bool, home_dev: int, hide_dev: int, tells_absence: bool
-    ) -> None:
+    def serve_directory(self, fd: int, pin_contents: bool, home_dev: int, hide_dev: int, tells_absence: bool) -> None:
         """After `start`, once: answers from the open directory `fd`, which stays the caller's. See csrc/ajf.h.
 
         The directory's rules are those of `scan_directory`. `tells_absence`: names that are not there are no commands.

@@ -220,7 +220,8 @@ cdef class Core:
     def serve_directory(self, int fd, bint pin_contents, uint64_t home_dev, uint64_t hide_dev, bint tells_absence):
         cdef c.ajf_directory d
         cdef int err = 0
-        d.fd, d.pin_contents, d.tells_absence, d.home_dev, d.hide_dev = fd, pin_contents, tells_absence, home_dev, hide_dev
+        d.fd, d.pin_contents, d.tells_absence = fd, pin_contents, tells_absence
+        d.home_dev, d.hide_dev = home_dev, hide_dev
         with self._life:
             err = c.ajf_serve_directory(self._pass(STARTED, STARTED), &d)
         if err < 0:
