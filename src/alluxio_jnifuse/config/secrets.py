@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 MASK = "******"
 SECRETS_VARIABLE = "ALLUXIO_JNIFUSE_SECRETS"  # of the environment: properties as JSON, from `mount()` to the command
@@ -13,12 +17,13 @@ NAMES = (
     r"|pwd|token|credential|(\b|_)([as]k|sas|pass)\b)"
 )
 _SECRET = re.compile(NAMES, re.IGNORECASE)
-# A secret among others, as in a list of mount options, where a comma ends it unless a backslash stands before that.
-_PAIR = re.compile(rf"([\w.-]*{NAMES}[\w.-]*)=(?:\\.|[^,\\])*", re.IGNORECASE)
-_ARGUMENT = re.compile(rb"[\w.-]*%s[\w.-]*=(?P<secret>[^\0]+)" % NAMES.encode(), re.IGNORECASE)
+# A name before a `=`, anywhere in a text. It begins at its first letter only, or a long text would take for ever.
+_NAME = re.compile(r"(?<![\w.-])[\w.-]+(?==)")
+# A value in a list of mount options, where a comma ends it unless a backslash stands before that.
+_VALUE = re.compile(r"(?:\\.|[^,\\])*")
 # user:secret@ of a URI, RFC 3986 3.2.1.
 _USERINFO = re.compile(r"(://[^/\s:@]*):[^/\s@]+@")
-_USERINFO_ARGUMENT = re.compile(rb"://[^/\s:@\0]*:(?P<secret>[^/\s@\0]+)@")
+_USERINFO_ARGUMENT = re.compile(r"://[^/\s:@\0]*:([^/\s@\0]+)@")
 
 _ARG_START = 45  # in /proc/PID/stat, of what follows the name in brackets (proc_pid_stat(5) counts that as the third)
 
@@ -27,7 +32,19 @@ def masked(name: str, text: str) -> str:
     """The value `text` of the setting `name` as it may be shown."""
     if text and _SECRET.search(name):
         return MASK
-    return masked_text(_PAIR.sub(rf"\1={MASK}", text))
+    shown: list[str] = []
+    at = 0
+    for name_of_pair in _NAME.finditer(text):
+        if name_of_pair.start() >= at and is_secret(name_of_pair[0]):
+            begin = name_of_pair.end() + 1
+            shown += [text[at:begin], MASK]
+            at = _end_of_value(text, begin)
+    return masked_text("".join([*shown, text[at:]]))
+
+
+def _end_of_value(text: str, begin: int) -> int:
+    found = _VALUE.match(text, begin)
+    return found.end() if found else begin
 
 
 def masked_text(text: str) -> str:
@@ -49,9 +66,18 @@ def hide_arguments() -> None:
         with open("/proc/self/mem", "r+b", buffering=0) as memory:
             memory.seek(start)
             found = memory.read(end - start)
-            for pattern in (_ARGUMENT, _USERINFO_ARGUMENT):
-                for match in pattern.finditer(found):
-                    memory.seek(start + match.start("secret"))
-                    memory.write(b"*" * len(match["secret"]))
+            for begin, end in _secrets_in(found.decode("ascii", "replace")):
+                memory.seek(start + begin)
+                memory.write(b"*" * (end - begin))
     except (OSError, ValueError, IndexError):
         pass
+
+
+def _secrets_in(arguments: str) -> Iterator[tuple[int, int]]:
+    """Where secrets begin and end in arguments that end with a NUL each."""
+    for match in _NAME.finditer(arguments):
+        end = arguments.find("\0", match.end())
+        if is_secret(match[0]):
+            yield match.end() + 1, end if end >= 0 else len(arguments)
+    for match in _USERINFO_ARGUMENT.finditer(arguments):
+        yield match.span(1)
