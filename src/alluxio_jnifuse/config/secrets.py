@@ -74,7 +74,7 @@ def hide_arguments() -> None:
 
 
 def _secrets_in(arguments: str) -> Iterator[tuple[int, int]]:
-    """Where secrets begin and end in arguments that end with a NUL each."""
+    """The begin and end of each secret in arguments, each of which ends with a NUL."""
     for match in _NAME.finditer(arguments):
         end = arguments.find("\0", match.end())
         if is_secret(match[0]):
