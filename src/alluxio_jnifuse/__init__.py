@@ -1,7 +1,8 @@
 """Read a directory, an OSS bucket or an Alluxio cluster as ordinary files, at the speed of the machine.
 
-A program uses `mount`, `Mount`, `Config` and `MountError`; a source of another package is a `Source`, and uses the rest
-(docs/SOURCES.md). Sources for tests are in `alluxio_jnifuse.testing`.
+A program uses `mount`, `Mount`, `Config` and `MountError`, and `prefetch` where it knows in which order it will read; a
+source of another package is a `Source`, and uses the rest (docs/SOURCES.md). Sources for tests are in
+`alluxio_jnifuse.testing`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ __all__ = [
     "Mount",
     "MountError",
     "OpenFile",
+    "PrefetchSampler",
     "Source",
     "SourceError",
     "StaleVersion",
@@ -26,6 +28,7 @@ __all__ = [
     "directory_attr",
     "file_attr",
     "mount",
+    "prefetch",
 ]
 
 TYPE_CHECKING = False  # typing costs milliseconds that the command line would wait for
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from alluxio_jnifuse.api import Mount, mount
     from alluxio_jnifuse.config.values import Config
     from alluxio_jnifuse.errors import ConfigError, MountError, SourceError, StaleVersion, Unreachable
+    from alluxio_jnifuse.load.ahead import PrefetchSampler, prefetch
     from alluxio_jnifuse.sources.base import (
         Attr,
         Extent,
@@ -51,10 +55,12 @@ _MODULES = {
     "ConfigError": "errors",
     "Mount": "api",
     "MountError": "errors",
+    "PrefetchSampler": "load.ahead",
     "SourceError": "errors",
     "StaleVersion": "errors",
     "Unreachable": "errors",
     "mount": "api",
+    "prefetch": "load.ahead",
 }
 
 

@@ -7,6 +7,8 @@
  reading.py    the threads that read
  display.py    what a person is shown meanwhile, and at the end
 
+ ahead.py      not of the command: files read ahead of a program that tells their order
+
 Threads: the main thread never touches a mount, because a request may wait for a storage that hangs, and a signal with
 a handler does not end such a wait (docs/decisions/0003). It waits for signals and shows how far the others are.
 """
