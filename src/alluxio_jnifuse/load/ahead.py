@@ -216,8 +216,8 @@ def prefetch(
     `mount`: a Mount, or the path of its mount point, to which paths are relative; absolute paths are taken as they are.
     `path(item)`: the path of an item's file, or several; unless given, an item is a path itself. At most `files` files
     beyond the current item are read ahead, `size` bytes in all (some MiB more while files are being read), by up to
-    `readers` threads. An exception of `items` or `path` is raised here when the item's turn comes. Raises ValueError for
-    numbers below 1, MountError when no thread can be started.
+    `readers` threads. An exception of `items` or `path` is raised here when the item's turn comes. Raises ValueError
+    for numbers below 1, MountError when no thread can be started.
 
         with prefetch("/mnt/oss", order) as paths:
             for path in paths:

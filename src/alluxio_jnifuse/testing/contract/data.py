@@ -14,7 +14,7 @@ import pytest
 from alluxio_jnifuse._core import Cancelled
 from alluxio_jnifuse.errors import StaleVersion
 from alluxio_jnifuse.sources.base import OpenFile
-from alluxio_jnifuse.testing.contract.tree import LARGE, files_of
+from alluxio_jnifuse.testing.contract.tree import LARGE, check_bytes, files_of
 from alluxio_jnifuse.testing.contract.world import WithWorld, World, errno_of, has_links
 
 _MIB = 1 << 20
@@ -27,7 +27,7 @@ class DataContract(WithWorld):
     def test_every_file_reads_as_it_was_written(self, world: World) -> None:
         """Its name and its size make no difference."""
         for path, content in files_of(world.tree):
-            assert world.read_whole(path) == content, path
+            check_bytes(world.read_whole(path), content, path)
 
     def test_an_open_file_is_the_one_that_was_looked_up(self, world: World) -> None:
         """Its version and size are those of stat; what is lent covers it; what is not lent has a handle."""
@@ -51,7 +51,7 @@ class DataContract(WithWorld):
             for offset in (0, 1, 4095, 4096, _MIB - 1, _MIB, len(LARGE) - 1):
                 for length in (1, 4096, _MIB + 1):
                     found = world.read(opened, offset, length)
-                    assert found == LARGE[offset : offset + length], (offset, length, len(found))
+                    check_bytes(found, LARGE[offset : offset + length], (offset, length))
 
     def test_a_read_at_or_beyond_the_end_is_empty(self, world: World) -> None:
         """read(2) promises that to applications."""
@@ -67,12 +67,12 @@ class DataContract(WithWorld):
 
             def progress(filled: int) -> None:
                 assert filled >= told[-1], "what is final stays so"
-                assert buffer[told[-1] : filled] == LARGE[told[-1] : filled]
+                check_bytes(buffer[told[-1] : filled], LARGE[told[-1] : filled], (told[-1], filled))
                 told.append(filled)
 
             assert world.source.read_into(opened.handle, 0, memoryview(buffer), progress) == len(LARGE)
             assert told[-1] == len(LARGE)
-            assert bytes(buffer) == LARGE + bytes(10)
+            check_bytes(buffer, LARGE + bytes(10), "all of it")
 
     def test_progress_is_told_often(self, world: World) -> None:
         """A reader of 128 KiB does not wait for a fetch of many MiB."""
@@ -141,7 +141,7 @@ class DataContract(WithWorld):
         step = 70_001
         with world.opened(b"/large") as opened, ThreadPoolExecutor(_THREADS) as pool:
             parts = pool.map(lambda offset: world.read(opened, offset, step), range(0, len(LARGE), step))
-            assert b"".join(parts) == LARGE
+            check_bytes(b"".join(parts), LARGE, "all parts")
 
     def test_many_threads_use_one_source(self, world: World) -> None:
         """Every kind of call at once."""
@@ -163,7 +163,7 @@ class DataContract(WithWorld):
             world.release(world.open(b"/large"))
             for extent in kept.extents:
                 os.fstat(extent.fd)
-            assert world.read(kept, 0, kept.size) == LARGE
+            check_bytes(world.read(kept, 0, kept.size), LARGE, "the open file")
 
     def test_small_files_are_read_without_an_open(self, world: World) -> None:
         """Of a source with `small_bytes`: `open`, `read_into` and `close_file` in one."""
@@ -180,7 +180,7 @@ class DataContract(WithWorld):
                 buffer, told = bytearray(len(content) + 10), [0]
                 view = memoryview(buffer)
                 filled = source.read_small(path, version, len(content), offset, view, told.append)
-                assert bytes(buffer[:filled]) == content[offset:], path
+                check_bytes(buffer[:filled], content[offset:], (path, offset))
                 assert told[-1] <= filled, path
             with pytest.raises(StaleVersion):
                 source.read_small(path, version ^ 1, len(content), 0, view, lambda _: None)

@@ -61,3 +61,12 @@ def write_tree(directory: str | os.PathLike[str], tree: Tree) -> None:
         else:
             with open(root + path, "wb") as file:
                 file.write(node)
+
+
+def check_bytes(found: bytes | bytearray, expected: bytes, what: object) -> None:
+    """Raises AssertionError that names the first difference: to show all of them, pytest would take minutes."""
+    if found == expected:
+        return
+    common = min(len(found), len(expected))
+    at = next((i for i in range(common) if found[i] != expected[i]), common)
+    raise AssertionError(f"{what}: {len(found)} bytes, {len(expected)} were expected; they differ from byte {at} on")
