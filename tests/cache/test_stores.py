@@ -421,6 +421,29 @@ def test_a_process_that_was_killed_in_the_middle_of_making_it(
     write(opening(), "a", PAGE)
 
 
+@pytest.mark.parametrize("kind", ["LOCAL"])
+def test_bytes_that_a_killed_process_has_not_summed(opening: Opening, kind: str, directory: Path) -> None:
+    """They are given back; the rest of the file stays, and is counted."""
+    size = 8 * PAGE
+    write(opening(), "a", size, 4 * PAGE, PAGE)
+    opening().close()
+    (data,) = (path for path in directory.rglob("*") if path.is_file() and path.stat().st_size == size)
+    for lost in (0, 6):  # before what is known, and behind it
+        with open(data, "r+b") as file:
+            file.seek(lost * PAGE)
+            file.write(bytes([1]) * PAGE)
+        store = opening()
+        assert store.figures().pages == 1
+        assert right_bytes(store, "a", size) == PAGE
+        held = store.hold(digest("a"))
+        assert list(held.pages_on_disk()) == [4]  # type: ignore[attr-defined]
+        held.release()
+    held = store.hold(digest("a"))
+    held.drop()
+    held.release()
+    assert store.figures().used == 0
+
+
 def test_what_is_cached_is_for_its_user_alone(opening: Opening, kind: str, directory: Path) -> None:
     """Also where the directory was made by a careless hand."""
     own = directory / "alluxio-jnifuse" / kind

@@ -224,12 +224,13 @@ class LocalStore(Store):
         if not any(pages.values()):
             self._discard(digest)
             return
-        if status.st_blocks * 512 > sum(map(allocated, pages.values())) and not header.lent:
-            self._clear_unknown(digest, {page for page, stored in pages.items() if stored})
         for page, stored in pages.items():
             if stored:
                 self.index.found((digest, page), allocated(stored), status.st_mtime)
                 self.counts.restored += 1
+        # After that: a file of which the index knows no page would be removed with the first page that is cleared.
+        if status.st_blocks * 512 > sum(map(allocated, pages.values())) and not header.lent:
+            self._clear_unknown(digest, {page for page, stored in pages.items() if stored})
 
     def _clear_unknown(self, digest: bytes, known: set[int]) -> None:
         """Gives back what was written, but not summed any more, before a process was killed."""
