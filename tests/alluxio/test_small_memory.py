@@ -18,7 +18,7 @@ from harness.readers import errno_of
 
 from alluxio_jnifuse.sources.alluxio.proto import file_pb2
 
-pytestmark = [pytest.mark.fuse, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.fuse, pytest.mark.slow, pytest.mark.timeout(900)]
 
 MIB = 1 << 20
 LIMIT = 512 * MIB
