@@ -190,7 +190,7 @@ def extension(name: str, *, parts: Iterable[str]) -> Extension:
     )
 
 
-# What lies beside the mount, and knows nothing of it; the mount is all else.
+# These files lie beside the mount, and know nothing of it; the mount is all else.
 BESIDE = {"wire"}
 
 setup(

@@ -15,7 +15,7 @@
 
 /* A FIFO that has taken the place of a file must not hang the thread; it means nothing to a file. */
 #define FILE_FLAGS (O_RDONLY | O_NONBLOCK)
-#define MOST_LISTED_BYTES (256 * 1024) /* entries and names, some 2,500: as many as are read within 4 ms */
+#define MOST_LISTED_BYTES (256 * 1024) /* entries and names, some 2,500: a worker is busy with them for some ms */
 #define MOST_TARGET_BYTES 4096
 
 void ajf_direct_init(struct ajf_direct *d, uint32_t max_threads)

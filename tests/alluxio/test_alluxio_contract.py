@@ -45,7 +45,7 @@ class ClusterWorld(World):
             self._add(f"{path}/{name.decode()}", child)
 
     def _list(self, request: bytes, context: grpc.ServicerContext) -> Iterator[Any]:
-        """As a master does: what lies in a directory, of a file itself."""
+        """The answer of a master: the entries of a directory, or a file itself."""
         path = file_pb2.ListStatusPRequest.FromString(request).path
         files = self.cluster.master.files
         if path not in files:

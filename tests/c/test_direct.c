@@ -45,7 +45,7 @@ static void end(void)
     memcpy(top + sizeof top - 7, "XXXXXX", 6);
 }
 
-/* What is answered by a fetcher, as the source would. */
+/* A fetcher answers, as the source would. */
 static void expect_fetch(enum ajf_fetch_kind kind, int err)
 {
     struct ajf_fetch *f = fake_fetch(&k, kind, NULL);

@@ -180,7 +180,7 @@ static void one_in_memory_is_given_to_the_kernel_when_its_fetches_are_answered(v
     end();
 }
 
-/* What it has read itself nobody can take back. */
+/* Nobody can take back bytes that it has read itself. */
 static void one_whose_fetch_may_yet_say_that_it_is_wrong_is_not(void)
 {
     struct ajf_fetch *held[HELD];

@@ -1,4 +1,4 @@
-"""What the daemon took for large directories goes back to the machine when they are forgotten."""
+"""The daemon gives back the memory of large directories when they are forgotten."""
 
 from __future__ import annotations
 

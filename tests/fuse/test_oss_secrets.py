@@ -176,7 +176,7 @@ def test_names_of_secrets(name: str) -> None:
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("part", ["a", "secret.", "-key", "a=", "secret=", "\\", "://a:", "x,"])
 def test_masking_a_long_text(part: str) -> None:
-    """What a master tells may be of any length; a mount must not take for ever to show it."""
+    """A master may tell a value of any length; a mount must not take for ever to show it."""
     text = part * 200_000
     assert len(masked("alluxio.user.hostname", text)) <= len(text) + len("******")
 

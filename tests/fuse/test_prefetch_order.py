@@ -124,7 +124,7 @@ def goes_on(mounted: Mounted) -> None:
 
 
 def test_errors_are_the_programs(mounted: Mounted, children: Children) -> None:
-    """What cannot be read ahead is given all the same; what the iterable raises comes in its turn."""
+    """A file that cannot be read ahead is given all the same; an error of the iterable comes in its turn."""
     children.run(goes_on, mounted)
 
 

@@ -22,10 +22,10 @@ OBJECTS: Tree = {**PLAIN_TREE, b"void": {}}
 
 
 class OurContract(SourceContract):
-    """What the sources of this package promise beyond that."""
+    """The sources of this package promise more than that."""
 
     def test_a_path_through_a_file_is_enotdir(self, world: World) -> None:
-        """As of a local directory."""
+        """The errors are those of a local directory."""
         for call in (world.source.stat, world.source.list):
             assert errno_of(call, b"/small/x") == errno.ENOTDIR
 

@@ -22,6 +22,7 @@ from __future__ import annotations
 import os
 import stat
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sized
 from functools import partial
@@ -40,7 +41,7 @@ BYTES = 256 << 20
 READERS = 32  # as many files as a mount asks its storage for at once
 _MOST_BYTES = 8 << 20  # of one file
 _READ_BYTES = 1 << 20  # the largest request of the kernel
-_END_S = 5.0  # how long `close` waits for readers, which end after the piece that they are at
+_END_S = 5.0  # how long `close` waits for all readers, which end after the piece that they are at
 
 
 class Mounted(Protocol):
@@ -154,8 +155,9 @@ class Prefetch(Generic[Item]):
     def close(self) -> None:
         """Ends reading ahead; files that are being read are closed soon. Items are still given. Idempotent."""
         self._work.close()
+        end = time.monotonic() + _END_S
         for reader in self._readers:
-            reader.join(_END_S)
+            reader.join(max(0.0, end - time.monotonic()))
         self._readers.clear()
 
     def _draw(self) -> None:

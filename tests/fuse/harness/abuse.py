@@ -832,7 +832,7 @@ class Liar:
         """Is told nothing."""
 
     def progress_capsule(self) -> object:
-        """What is not of a fetch."""
+        """Capsules that are of no fetch."""
         return self._capsule
 
 

@@ -51,9 +51,10 @@ _RACE_S = 0.03  # how long it is waited for, at first; half as long after each t
 _SHORTEST_RACE_S = 0.002  # no less than most races take
 _SKIP_BYTES = 32 << 20  # of a cold block that a cursor may come past for a piece, and that an open file sets aside
 _SHORT_SKIP_BYTES = 2 << 20  # at the start of a block, for a shorter range: as far as the kernel reads ahead
-_AHEAD = 2  # blocks whose calls are begun before they are wanted, at most,
-_AHEAD_BYTES = 32 << 20  # so far before them: a worker fetches all of a cold block once its call is begun,
-_AHEAD_FROM_BYTES = 4 << 20  # and when so much of the block was streamed
+_AHEAD = 2  # at most so many calls of next blocks are begun before their bytes are wanted
+# They are begun no further before a block than this: a worker fetches all of a cold block once its call is begun.
+_AHEAD_BYTES = 32 << 20
+_AHEAD_FROM_BYTES = 4 << 20  # of the block before them is streamed first
 _MOST_CURSORS = 8
 _IDLE_S = 15.0  # a cursor that nobody went on with is closed when the next one is made
 
