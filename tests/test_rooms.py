@@ -35,7 +35,15 @@ INSIDE = {
     "cache": [["from_config"], ["local", "rocks", "source"], ["*"]],
     "sources": [["alluxio", "local", "oss"], ["*"]],
     "sources.alluxio": [["*"], ["data"], ["workers"], ["metadata"], ["rpc"], ["settings"], ["proto"]],
-    "sources.oss": [["*"], ["objects"], ["requests"], ["auth"], ["http"], ["settings"], ["counters", "endpoint"]],
+    "sources.oss": [
+        ["*"],
+        ["objects"],
+        ["requests"],
+        ["auth"],
+        ["http"],
+        ["settings"],
+        ["counters", "dates", "endpoint"],
+    ],
 }
 
 

@@ -4,15 +4,16 @@
     objects/    directories, look-ups, and the bytes of an object
     requests/   one request: sent, understood, sent again      counters.py   what was sent and received
     auth/       whose requests they are, and signatures        settings.py, from_config.py   what may be set
-    http/       connections, and the way to the endpoint       endpoint.py   where a bucket is
+    http/       connections, and the way to the endpoint       endpoint.py, dates.py   where a bucket is; times
 
 Each imports only what stands below it: source, objects, requests, auth, http.
 
 Threads: fetchers call the source from many threads; each sends its requests itself, on a connection that is its own
 until the answer has been read. `close` ends what is under way.
 
-oss2 (the SDK) makes the signatures and nothing else. It is imported when a bucket is mounted, by auth/signing.py
-alone: it takes a quarter of a second.
+oss2 (the SDK) has the last word about a signature that OSS refuses, and is not loaded before (auth/sdk.py,
+docs/decisions/0013). An idle mount loads no TLS, no proxies and no parsers of dates unless its settings ask for them:
+tests/sources/test_weight.py names what it may load.
 """
 
 from __future__ import annotations

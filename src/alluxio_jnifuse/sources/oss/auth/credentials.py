@@ -58,17 +58,6 @@ class Credentials:
         mine, theirs = (self.key_id, self.secret, self.token), (other.key_id, other.secret, other.token)
         return mine == theirs and self.expires_at == other.expires_at
 
-    # The interface that oss2 expects of credentials.
-
-    def get_access_key_id(self) -> str:
-        return self.key_id
-
-    def get_access_key_secret(self) -> str:
-        return self.secret
-
-    def get_security_token(self) -> str:
-        return self.token
-
 
 class Provider:
     """Credentials, fetched by `fetch` when there are none, before they expire, and when they are refused.

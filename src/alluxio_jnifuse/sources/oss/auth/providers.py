@@ -5,28 +5,30 @@ All but the first two are JSON with the same four names: AccessKeyId, AccessKeyS
 
 from __future__ import annotations
 
-import calendar
 import json
 import os
+import re
 import select
 import shlex
 import socket
-import ssl
-import subprocess
 import time
-import uuid
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
+from alluxio_jnifuse.sources.oss import dates
 from alluxio_jnifuse.sources.oss.auth.credentials import Credentials, CredentialsError, Provider
 from alluxio_jnifuse.sources.oss.http.connection import Connection
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Mapping
 
 _COMMAND_S = 30.0  # a command may have to ask a server far away
 _METADATA_S = 5.0  # the metadata service is on this machine's own network
 _STS_S = 10.0
 _AT_ONCE_S = 0.01  # what has come already
 _LARGEST_BYTES = 1 << 16  # of an answer
+_EXPIRES = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z")
 
 # The variables of oss2, then those of the newer SDKs: ID, secret, token.
 _VARIABLES = (
@@ -57,6 +59,8 @@ def command(line: str) -> Provider:
     name = "fs.oss.credential.process"
 
     def fetch() -> Credentials:
+        import subprocess
+
         # Its output, that to stderr too, is not repeated: there may be a secret in it.
         try:
             with subprocess.Popen(
@@ -82,6 +86,8 @@ def command(line: str) -> Provider:
 
 def _output_of(process: subprocess.Popen[bytes]) -> tuple[bytes, bool]:
     """Returns what it prints, or somewhat more than it may, and whether it has ended in time."""
+    import subprocess
+
     assert process.stdout is not None
     poll = select.poll()
     poll.register(process.stdout, select.POLLIN)
@@ -136,7 +142,7 @@ def service_account(environ: Mapping[str, str]) -> Provider | None:
             "Format": "JSON",
             "Version": "2015-04-01",
             "Timestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "SignatureNonce": uuid.uuid4().hex,
+            "SignatureNonce": os.urandom(16).hex(),
         }
         form = {
             "RoleArn": environ[_ROLE],
@@ -170,8 +176,7 @@ def _ask(method: str, url: str, name: str, timeout: float, body: bytes | None = 
     request = "\r\n".join([*lines, "", ""]).encode("latin-1", "replace") + (body or b"")
     try:
         with socket.create_connection((host, port), timeout) as plain:
-            context = ssl.create_default_context() if parts.scheme == "https" else None
-            sock = context.wrap_socket(plain, server_hostname=host) if context is not None else plain
+            sock = _encrypted(plain, host) if parts.scheme == "https" else plain
             connection = Connection(sock, timeout, most=_LARGEST_BYTES)
             try:
                 began = time.monotonic()
@@ -185,6 +190,12 @@ def _ask(method: str, url: str, name: str, timeout: float, body: bytes | None = 
     if answer.status != 200:
         raise CredentialsError(f"{where} answers {answer.status} {_shown(answer.reason)}", where=name)
     return said
+
+
+def _encrypted(sock: socket.socket, host: str) -> socket.socket:
+    import ssl
+
+    return ssl.create_default_context().wrap_socket(sock, server_hostname=host)
 
 
 def _shown(text: str) -> str:
@@ -202,7 +213,9 @@ def _parse(said: bytes, name: str, within: str = "") -> Credentials:
         secret = found.get("AccessKeySecret") or found["access_key_secret"]
         token = found.get("SecurityToken") or found.get("sts_token") or ""
         expires = found.get("Expiration")
-        expires_at = calendar.timegm(time.strptime(expires, "%Y-%m-%dT%H:%M:%SZ")) if expires else float("inf")
+        if expires and not _EXPIRES.fullmatch(expires):
+            raise ValueError
+        expires_at = dates.of_iso(expires) if expires else float("inf")
         return Credentials(str(key_id), str(secret), str(token), expires_at)
     except CredentialsError as error:
         raise CredentialsError(error.what, where=name) from None

@@ -1,48 +1,36 @@
-"""Signs requests with oss2, the SDK of Aliyun, which is imported here and nowhere else.
+"""Signs requests, and learns from the refusal of a signature.
 
-oss2 takes the time from this machine's clock and writes it into the headers it signs; errors.py says by how much that
-clock is wrong when the server refuses it. Its logger would write down what it signs, tokens included: it is silenced.
+The time in a signature is that of this machine's clock; errors.py says by how much it is wrong when OSS refuses it.
+The first signature that OSS does not find right is compared with the one of oss2. When they are the same the secret is
+wrong, as OSS says; else oss2 signs from then on.
 
-Threads: any. An auth object of oss2 has no state but its credentials; a pair of both is replaced as a whole.
+Threads: any. Each field that changes is replaced as a whole.
 """
 
 from __future__ import annotations
 
-import importlib
 import logging
-from typing import TYPE_CHECKING, Any
+import time
+from typing import TYPE_CHECKING, NamedTuple
 
-from alluxio_jnifuse.errors import ConfigError
+from alluxio_jnifuse.sources.oss import dates
+from alluxio_jnifuse.sources.oss.auth import sdk, signatures
+from alluxio_jnifuse.sources.oss.auth.signatures import Scope, Unsigned
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from alluxio_jnifuse.sources.oss.auth.credentials import Credentials, Provider
     from alluxio_jnifuse.sources.oss.settings import Settings
 
-
-class _Request:
-    """The part of oss2.http.Request that its auth objects read and write."""
-
-    __slots__ = ("cloudbox_id", "headers", "method", "params", "product", "region")
-
-    def __init__(self, method: str, params: Mapping[str, str], headers: dict[str, str], region: str) -> None:
-        self.method = method
-        self.params = params
-        self.headers = headers
-        self.region = region
-        self.product = "oss"
-        self.cloudbox_id = None
+log = logging.getLogger(__name__)
 
 
-class _Holder:
-    """A provider in the sense of oss2."""
+class Signed(NamedTuple):
+    """The headers of a request, and whose credentials are in them."""
 
-    def __init__(self, credentials: Credentials) -> None:
-        self._credentials = credentials
-
-    def get_credentials(self) -> Credentials:
-        return self._credentials
+    headers: Mapping[str, str]
+    credentials: Credentials | None
 
 
 class Signer:
@@ -51,38 +39,54 @@ class Signer:
     def __init__(self, settings: Settings, provider: Provider | None) -> None:
         self._bucket = settings.endpoint.bucket
         self._region = settings.endpoint.region
+        self._version = settings.signature
         self._provider = provider
-        self._make = _maker(settings.signature) if provider is not None else None
-        self._auth: tuple[Credentials, Any] | None = None
+        self._scope: Scope | None = None
+        self._compared = False
+        self._by_sdk = False
+        if provider is not None:
+            sdk.check_installed()
 
-    def sign(self, method: str, key: str, params: Mapping[str, str], headers: dict[str, str]) -> Credentials | None:
-        """Adds to `headers`, whose names are in lower case, what proves who asks; returns whose credentials it used.
-
-        Raises CredentialsError.
-        """
-        if self._provider is None or self._make is None:
-            return None
+    def sign(self, method: str, key: str, params: Mapping[str, str], headers: Mapping[str, str]) -> Signed:
+        """Returns the headers, names in lower case, with what proves who asks. Raises CredentialsError."""
+        if self._provider is None:
+            return Signed(headers, None)
         credentials = self._provider.get()
-        known = self._auth
-        if known is None or known[0] is not credentials:
-            known = self._auth = credentials, self._make(_Holder(credentials))
-        known[1]._sign_request(_Request(method, params, headers, self._region), self._bucket, key)
-        return credentials
+        request = Unsigned(method, self._bucket, key, params, headers)
+        if self._by_sdk:
+            return Signed(sdk.signed(request, credentials, self._version, self._region), credentials)
+        return Signed(self._signed(request, credentials, time.time()), credentials)
 
     def renew(self, refused: Credentials | None) -> bool:
-        """Whether it makes sense to sign anew what was refused."""
+        """Whether it makes sense to sign anew what was refused: there are other credentials."""
         return self._provider is not None and refused is not None and self._provider.renew(refused)
 
+    def corrected(
+        self, refused: Credentials | None, method: str, key: str, params: Mapping[str, str], headers: Mapping[str, str]
+    ) -> bool:
+        """Whether it makes sense to sign anew a request whose signature is not right: oss2 signs it otherwise."""
+        if self._compared or refused is None:
+            return False
+        self._compared = True
+        request = Unsigned(method, self._bucket, key, params, headers)
+        try:
+            theirs = sdk.signed(request, refused, self._version, self._region)
+        except Exception as error:  # it is not ours, and may not fit this Python
+            log.warning("oss2 cannot be asked about a signature that OSS refuses: %s", error)
+            return False
+        if self._version == "V4":
+            now = dates.of_compact(theirs["x-oss-date"])
+        else:
+            now = dates.of_http(theirs["date"])
+        self._by_sdk = theirs["authorization"] != self._signed(request, refused, now)["authorization"]
+        if self._by_sdk:
+            log.warning("OSS refuses a signature that oss2 makes in another way: from now on oss2 makes them all")
+        return self._by_sdk
 
-def _maker(version: str) -> Callable[[_Holder], Any]:
-    """The class of auth objects for V1 or V4."""
-    try:
-        auth = importlib.import_module("oss2").auth
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"reading from OSS needs {error.name}", remedy="pip install 'alluxio-jnifuse[oss]'"
-        ) from error
-    logger = logging.getLogger("oss2")
-    logger.setLevel(logging.CRITICAL)
-    logger.propagate = False
-    return auth.ProviderAuthV4 if version == "V4" else auth.ProviderAuth  # type: ignore[no-any-return]
+    def _signed(self, request: Unsigned, credentials: Credentials, now: float) -> dict[str, str]:
+        if self._version != "V4":
+            return signatures.v1(request, credentials, now)
+        scope = self._scope
+        if scope is None or not scope.fits(credentials, now):
+            scope = self._scope = Scope(credentials, self._region, now)
+        return signatures.v4(request, scope, now)

@@ -18,7 +18,6 @@ from __future__ import annotations
 import re
 import select
 import socket
-import ssl
 import struct
 import time
 from typing import TYPE_CHECKING
@@ -108,7 +107,7 @@ class Connection:
         self._buffer = bytearray(_HEAD_BYTES)
         self._begin = self._end = 0  # of what was received and not used
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if isinstance(sock, ssl.SSLSocket):
+        if type(sock) is not socket.socket:  # TLS has timeouts of its own, and hands out what it has decrypted
             sock.settimeout(self._wait_s)
             return
         limit = struct.pack("@ll", int(self._wait_s), int(self._wait_s % 1 * 1e6))

@@ -7,17 +7,17 @@ SSL_CERT_FILE and SSL_CERT_DIR.
 from __future__ import annotations
 
 import base64
+import os
 import socket
-import ssl
 import time
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 from alluxio_jnifuse.errors import ConfigError
 from alluxio_jnifuse.sources.oss.http.connection import Broken, Connection
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable
 
     from alluxio_jnifuse.sources.oss.endpoint import Endpoint
@@ -50,7 +50,7 @@ class Route:
         self._timeout_s = connect_timeout_s
         self._stall_s = stall_s
         self._check = check
-        self._context = ssl.create_default_context() if endpoint.secure else None
+        self._context = _tls() if endpoint.secure else None
         self._peer = (endpoint.host, endpoint.port)
         self._tunnel = b""
         self.origin = ""
@@ -72,7 +72,7 @@ class Route:
         except UnicodeError as error:
             raise ConnectError("its name cannot be one", self.peer) from error
         except OSError as error:
-            raise ConnectError(_reason(error), self.peer) from error
+            raise ConnectError(_reason(error, self._endpoint.secure), self.peer) from error
         try:
             if self._tunnel:
                 self._open_tunnel(sock)
@@ -84,7 +84,7 @@ class Route:
             raise
         except OSError as error:
             sock.close()
-            raise ConnectError(_reason(error), self.peer) from error
+            raise ConnectError(_reason(error, self._endpoint.secure), self.peer) from error
         except BaseException:
             sock.close()
             raise
@@ -134,17 +134,30 @@ def _authority(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def _tls() -> ssl.SSLContext:
+    import ssl  # here: with the certificates of the system it takes 3 MB
+
+    return ssl.create_default_context()
+
+
 def _proxy(endpoint: Endpoint) -> str:
+    if not any(name.lower().endswith("_proxy") for name in os.environ):
+        return ""
+    from urllib.request import getproxies, proxy_bypass  # here: it brings an HTTP client and TLS, 3 MB
+
     if proxy_bypass(endpoint.host):
         return ""
     return getproxies().get("https" if endpoint.secure else "http", "")
 
 
-def _reason(error: OSError) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not trusted: {error.verify_message}"
-    if isinstance(error, ssl.SSLError):
-        return f"no TLS connection could be made: {error.reason or error}"
+def _reason(error: OSError, secure: bool) -> str:
+    if secure:
+        import ssl
+
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return f"its certificate is not trusted: {error.verify_message}"
+        if isinstance(error, ssl.SSLError):
+            return f"no TLS connection could be made: {error.reason or error}"
     if isinstance(error, socket.gaierror):
         return "its name has no address"
     if isinstance(error, (TimeoutError, socket.timeout)):

@@ -11,11 +11,11 @@ import errno
 import logging
 import os
 import time
-from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from alluxio_jnifuse.errors import SourceError, StaleVersion
+from alluxio_jnifuse.sources.oss import dates
 from alluxio_jnifuse.sources.oss.http.connection import number
 from alluxio_jnifuse.sources.oss.objects.listing import (
     Builder,
@@ -187,7 +187,7 @@ def record_of(headers: Mapping[str, str], size: int, key: str) -> Record:
 
 @lru_cache(maxsize=1024)  # objects that were written together
 def _seconds(text: str) -> int:
-    return in_range(int(parsedate_to_datetime(text).timestamp()))
+    return in_range(dates.of_http(text))
 
 
 def missing(path: bytes) -> OSError:

@@ -8,13 +8,12 @@ Threads: any.
 
 from __future__ import annotations
 
-import calendar
 import logging
-from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from alluxio_jnifuse.errors import SourceError
+from alluxio_jnifuse.sources.oss import dates
 from alluxio_jnifuse.sources.oss.http.connection import Malformed
 from alluxio_jnifuse.sources.oss.requests import documents
 from alluxio_jnifuse.sources.oss.requests.errors import Refused
@@ -161,7 +160,7 @@ def parse(body: bytes) -> Page:
             key_of(fields["Key"]),
             _size(fields["Size"]),
             fields.get("ETag", "").strip('"'),
-            _seconds(fields["LastModified"]),
+            in_range(dates.of_iso(fields["LastModified"])),
             fields.get("Type") == "Symlink",
         )
         for fields in contents
@@ -191,13 +190,3 @@ def _size(text: str) -> int:
     if not 0 <= size < 1 << 63:
         raise ValueError(f"{size} is no size")
     return size
-
-
-def _seconds(text: str) -> int:
-    """The time of `2026-01-31T12:34:56.000Z`."""
-    return in_range(_day(text[:10]) + 3600 * int(text[11:13]) + 60 * int(text[14:16]) + int(text[17:19]))
-
-
-@lru_cache(maxsize=256)
-def _day(text: str) -> int:
-    return calendar.timegm((int(text[:4]), int(text[5:7]), int(text[8:10]), 0, 0, 0))

@@ -102,13 +102,14 @@ class Client:
         method = "HEAD" if kind == "head" else "GET"
         renewed = False
         while True:
-            signed = dict(headers)
-            credentials = self._signer.sign(method, key, params, signed)
+            signed, credentials = self._signer.sign(method, key, params, headers)
             self.counters.add(kind)
             head, connection = self._exchange(method, self._request(method, key, params, signed))
             if 200 <= head.status < 300:
                 return Answer(head, connection, self._pool)
             error = self._refusal(kind, key or params.get("prefix", ""), head, connection, credentials)
+            if error.of_signature and self._signer.corrected(credentials, method, key, params, headers):
+                continue
             if renewed or not error.of_credentials or not self._signer.renew(credentials):
                 if not is_transient(error) and error.errno not in _EXPECTED:
                     log.warning("%s", error.strerror)

@@ -12,17 +12,15 @@ from __future__ import annotations
 
 import base64
 import binascii
-import calendar
 import errno
 import re
 import socket
-import ssl
 import time
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from alluxio_jnifuse.config.secrets import MASK
+from alluxio_jnifuse.sources.oss import dates
 from alluxio_jnifuse.sources.oss.auth.credentials import CredentialsError
 from alluxio_jnifuse.sources.oss.http.connection import Broken, Malformed, number
 from alluxio_jnifuse.sources.oss.http.pool import Closed
@@ -49,6 +47,7 @@ _NAMES = {"get": "GetObject", "list": "ListObjects", "head": "HeadObject"}
 _THROTTLED = frozenset({429, 503})
 _TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 _OF_CREDENTIALS = frozenset({"SecurityTokenExpired", "InvalidSecurityToken", "InvalidAccessKeyId"})
+_OF_SIGNATURE = "SignatureDoesNotMatch"
 _LONGEST_WAIT_S = 60.0  # that a server may ask for
 _MOST_CHARACTERS = 300  # of a message
 _TEXT_OF = {
@@ -112,6 +111,11 @@ class Refused(OSError):
     def of_credentials(self) -> bool:
         """Whether other credentials may be accepted."""
         return self.code in _OF_CREDENTIALS
+
+    @property
+    def of_signature(self) -> bool:
+        """Whether the signature is not right."""
+        return self.code == _OF_SIGNATURE
 
 
 def _shown(text: str) -> str:
@@ -179,7 +183,7 @@ _OF_CODE = {
     "InvalidAccessKeyId": Diagnosis(
         "the access key ID is not known", "correct fs.oss.accessKeyId; one of STS needs its fs.oss.securityToken"
     ),
-    "SignatureDoesNotMatch": Diagnosis(
+    _OF_SIGNATURE: Diagnosis(
         "the access key secret is not the one of this access key ID", "correct fs.oss.accessKeySecret"
     ),
     "SecurityTokenExpired": Diagnosis("the security token has expired", "get a new one, or use a role that renews it"),
@@ -215,6 +219,8 @@ def diagnose(error: Exception, settings: Settings) -> Diagnosis:
 
 def _of_connecting(error: ConnectError, settings: Settings) -> Diagnosis:
     cause = error.__cause__
+    import ssl  # here, as in route.py
+
     if isinstance(cause, ssl.SSLCertVerificationError):
         return Diagnosis(describe(error), "name the file of its authority in SSL_CERT_FILE, or correct the host's name")
     if isinstance(cause, ssl.SSLError):
@@ -260,10 +266,10 @@ def _skew(text: str) -> str:
     """How far the clock of this machine is from a time that a server has just written, in either of its formats."""
     try:
         if text.endswith("Z"):
-            then = float(calendar.timegm(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S")))
+            then = dates.of_iso(text)
         else:
-            then = parsedate_to_datetime(text).timestamp()
-    except (ValueError, TypeError):
+            then = dates.of_http(text)
+    except (ValueError, TypeError, OverflowError):
         return "too far from that of the server"
     seconds = round(time.time() - then)
     days, rest = divmod(abs(seconds), 86400)
