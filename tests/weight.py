@@ -14,6 +14,7 @@ before = set(sys.modules)  # a startup file of this machine's may have loaded an
 from alluxio_jnifuse.cli import mount
 _, config = mount.parse(sys.argv[1:])
 from alluxio_jnifuse.daemon import fetcher, logs, serve, start, storage
+logs.to_terminal(debug=False)
 _, source, _ = storage.open_storage(config, lambda text: None)
 try:
     attr = source.stat(b"/file")

@@ -12,6 +12,7 @@ import logging
 import os
 import re
 import stat
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -139,6 +140,8 @@ def to_file(fd: int, path: str, debug: bool) -> LogHandler:
 
 
 def _install(handler: LogHandler, debug: bool) -> LogHandler:
+    if sys.version_info >= (3, 12):
+        logging.logAsyncioTasks = False  # else asyncio is asked at each line, which would load it (system/later.py)
     for level, name in _LEVEL_NAMES.items():
         logging.addLevelName(level, name)
     LOGGER.handlers[:] = [handler]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import ssl
 from typing import TYPE_CHECKING, Any
 
 from alluxio_jnifuse.errors import ConfigError
@@ -60,6 +59,8 @@ def connect(target: str, settings: Settings) -> grpc.Channel:
 @functools.lru_cache(maxsize=4)
 def _certificates(path: str) -> bytes | None:
     """Trusted certificates, as PEM: those in the file `path`, else the system's; None: those that gRPC brings."""
+    import ssl  # here: few clusters have TLS, and gRPC brings one of its own
+
     default = ssl.get_default_verify_paths().cafile
     paths = (path,) if path else tuple(filter(None, (default, *_CERTIFICATES)))
     for candidate in paths:

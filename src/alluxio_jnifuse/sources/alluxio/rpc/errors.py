@@ -14,10 +14,13 @@ import os
 import re
 from typing import NamedTuple
 
+from alluxio_jnifuse.system import later
+
 # It would write about every failed handshake to stderr; here an exception says so.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
-import grpc
+later.put_off("asyncio", "grpc.aio")
+import grpc  # noqa: E402  (after what is put off)
 
 Status = grpc.StatusCode
 RpcError = grpc.RpcError

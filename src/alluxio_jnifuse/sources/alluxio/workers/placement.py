@@ -8,7 +8,6 @@ Threads: a policy may be used by several threads at once.
 
 from __future__ import annotations
 
-import hashlib
 import random
 import struct
 import threading
@@ -274,6 +273,8 @@ class CapacityBaseRandomPolicy:
 
 def md5_int(block_id: int) -> int:
     """Guava's Hashing.md5() of a Java long, asInt()."""
+    import hashlib  # here: this policy alone uses it
+
     digest = hashlib.md5(struct.pack("<q", block_id), usedforsecurity=False).digest()
     return int.from_bytes(digest[:4], "little", signed=True)
 
