@@ -136,7 +136,7 @@ python-tests: .venv/.built .venv/.test
 	@.venv/bin/python -m pytest -m "not ($(SERVERS))"
 
 # Processes beside each other: these tests wait much of their time, and touch nothing but what is their own.
-quick-units: TESTS := tests/test_tree.py tests/unit tests/oss tests/cache tests/fuzz
+quick-units: TESTS := tests/test_tree.py tests/unit tests/bench tests/oss tests/cache tests/fuzz
 quick-sources: TESTS := tests/sources
 quick-alluxio: TESTS := tests/alluxio
 quick-mounts: TESTS := $(addprefix tests/fuse/test_,api.py read.py listing.py metadata.py command.py)

@@ -6,9 +6,14 @@ bench.py     what a suite gets: its data, its mounts, its options
 data.py      the files that are read
 fio.py       fio on the job files in jobs/
 reader.py    reader.c: small files, metadata, bursts
+order_reader.py  small files in an order that is told or not, models
+training/    data sets of training programs, and how those read them
 sources.py   storages that are slow, huge or lend nothing
+engines.py   one data set from a directory, a bucket and a cluster
+peers.py     other mount programs: --with
 machine.py   CPU seconds, memory, versions
 results.py   results/*.jsonl and RESULTS.md
+plots.py     docs/plots: figures of these
 """
 
 import sys

@@ -1,4 +1,7 @@
-"""`python -m benchmarks [SUITE]... [--quick] [--runs N]`: runs suites, prints their tables, records the results."""
+"""`python -m benchmarks [SUITE]... [--quick] [--runs N]`: runs suites, prints their tables, records the results.
+
+A run of less than the full size, of some engines only or with peers is not recorded, but with --record-in.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,12 @@ import importlib
 import os
 import sys
 import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
 
-from benchmarks import results, tables
-from benchmarks.bench import Bench, Skip
+from benchmarks import peers, plots, results, tables
+from benchmarks.bench import ENGINES, QUICK, Bench, Scope, Skip
 from benchmarks.measure import Row
 from benchmarks.suites import NAMES
 
@@ -17,40 +23,79 @@ _RUNS = 7
 _QUICK_RUNS = 3
 
 
-def main() -> int:
+def main(words: Sequence[str] | None = None) -> int:
     """Exit code 0: all suites ran, whatever they found; 1: one could not."""
-    arguments = _parse()
-    runs = arguments.runs or (_QUICK_RUNS if arguments.quick else _RUNS)
-    record = not (arguments.quick or arguments.no_record)
+    arguments = parse(words)
+    scope = arguments.scope
     _warn_of_load()
     failed, missed = [], 0
-    with Bench(runs, arguments.quick) as bench:
-        for name in arguments.suites or NAMES:
+    with Bench(scope) as bench:
+        for name in arguments.suites:
             try:
-                missed += _run(bench, name, record)
+                missed += _run(bench, name, arguments.place)
             except Exception as error:
                 print(f"{name}: {type(error).__name__}: {error}", file=sys.stderr)
                 failed.append(name)
-    if record:
+    if arguments.place == results.PLACE:
         results.write_page()
+        plots.draw()
     print(f"targets missed: {missed}" + (f"; suites that failed: {', '.join(failed)}" if failed else ""))
     return 1 if failed else 0
 
 
-def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+class Arguments(NamedTuple):
+    """The command line, understood; results go to `place`, if anywhere."""
+
+    suites: Sequence[str]
+    scope: Scope
+    place: Path | None
+
+
+def parse(words: Sequence[str] | None = None) -> Arguments:
+    """Reads a command line; the process's own unless one is given. Ends the process when there is a mistake in it."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.partition("\n")[0])
     parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"of {', '.join(NAMES)}; default: all")
-    parser.add_argument("--quick", action="store_true", help="a tenth of the data, 3 runs, nothing recorded")
+    parser.add_argument("--quick", action="store_true", help=f"--scale {QUICK} --runs {_QUICK_RUNS}")
+    parser.add_argument("--scale", type=float, help="of the data, above 0 and up to 1; only 1 is recorded")
     parser.add_argument("--runs", type=int, help=f"pairs for each figure (default {_RUNS})")
+    parser.add_argument(
+        "--engines", default=",".join(ENGINES), help="for training and scale, separated by commas (default %(default)s)"
+    )
+    parser.add_argument(
+        "--with", dest="peers", action="append", default=[], type=_peer, metavar="NAME=COMMAND",
+        help=f"another mount program beside ours; COMMAND may have {peers.known()}; for training, latency and scale",
+    )  # fmt: skip
+    parser.add_argument("--torch", default=sys.executable, metavar="PYTHON", help="an interpreter that has PyTorch")
     parser.add_argument("--no-record", action="store_true", help="only print")
-    arguments = parser.parse_args()
-    unknown = [name for name in arguments.suites if name not in NAMES]
+    parser.add_argument("--record-in", type=Path, metavar="DIRECTORY", help="record there, whatever the run is")
+    found = parser.parse_args(words)
+    unknown = [name for name in found.suites if name not in NAMES]
     if unknown:
         parser.error(f"no such suite: {', '.join(unknown)}")
-    return arguments
+    engines = found.engines.split(",")
+    if not set(engines) <= set(ENGINES):
+        parser.error(f"engines are {', '.join(ENGINES)}, not {found.engines!r}")
+    names = [peer.name for peer in found.peers]
+    if len(set(names)) < len(names):
+        parser.error("two programs have one name")
+    scale = found.scale if found.scale is not None else QUICK if found.quick else 1.0
+    runs = found.runs if found.runs is not None else _QUICK_RUNS if found.quick else _RUNS
+    if not 0 < scale <= 1 or runs < 1:
+        parser.error("the scale is above 0 and at most 1, and there is 1 run at least")
+    whole = scale == 1 and set(engines) == set(ENGINES) and not names and not found.quick
+    scope = Scope(runs, scale, engines, found.peers, found.torch)
+    place = found.record_in or (results.PLACE if whole and not found.no_record else None)
+    return Arguments(found.suites or NAMES, scope, place)
 
 
-def _run(bench: Bench, name: str, record: bool) -> int:
+def _peer(text: str) -> peers.Peer:
+    try:
+        return peers.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _run(bench: Bench, name: str, place: Path | None) -> int:
     """Runs and prints one suite; returns how many targets it missed."""
     suite = importlib.import_module(f"benchmarks.suites.{name}")
     print(f"\n{name}: {suite.TITLE}\n{suite.HOW}\n", flush=True)
@@ -64,8 +109,8 @@ def _run(bench: Bench, name: str, record: bool) -> int:
         return 0
     peer = getattr(suite, "PEER", tables.PEER)
     print(f"{tables.text(rows, peer)}\n({time.monotonic() - start:.0f} s)", flush=True)
-    if record:
-        results.append(name, suite.TITLE, suite.HOW, bench.runs, rows, peer)
+    if place is not None:
+        results.append(name, suite.TITLE, suite.HOW, bench.runs, rows, peer, place)
     return sum(row.met is False for row in rows)
 
 

@@ -6,16 +6,21 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import alluxio_jnifuse
 from alluxio_jnifuse.testing import ENABLED_BY
 from benchmarks import data
 
+if TYPE_CHECKING:
+    from benchmarks.peers import Peer
+
 _TMPFS = "/dev/shm"  # memory on both sides: what is measured is the way to it
+QUICK = 0.1  # the scale of a quick run
+ENGINES = ("directory", "bucket", "cluster")
 _FOREIGN = ("ALLUXIO_", "MAX_IDLE_THREADS", "SPENT_TIME")  # settings that would reach our mounts
 
 
@@ -27,15 +32,29 @@ class Wrong(Exception):
     """A measurement did not measure what its name says; the message says what it did."""
 
 
-class Bench:
-    """One run of the benchmarks; leaving it as a context manager removes what it made.
+class Scope(NamedTuple):
+    """The extent of a run.
 
-    `runs`: quiet pairs for each figure; `quick`: a tenth of the data, for trying things out.
+    runs     quiet pairs for each figure
+    scale    of the data: 1 for figures, less for trying things out
+    engines  of ENGINES, for suites that have the choice
+    peers    other mount programs, for suites that take them
+    torch    an interpreter that has PyTorch, for PyTorch's own DataLoader
     """
 
-    def __init__(self, runs: int, quick: bool) -> None:
-        self.runs = runs
-        self.quick = quick
+    runs: int
+    scale: float = 1.0
+    engines: Sequence[str] = ENGINES
+    peers: Sequence[Peer] = ()
+    torch: str = sys.executable
+
+
+class Bench:
+    """One run of the benchmarks; leaving it as a context manager removes what it made."""
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+        self.runs = scope.runs
         self.root = Path(tempfile.mkdtemp(prefix="alluxio-jnifuse-bench-", dir=_TMPFS))
         self.mountpoint = self.root / "mnt"
         self._made: dict[str, Path] = {}
@@ -53,28 +72,29 @@ class Bench:
         shutil.rmtree(self.root)
 
     def scaled(self, full: int) -> int:
-        """`full`, or a tenth of it in a quick run."""
-        return max(1, full // 10) if self.quick else full
+        """`full`, or that part of it that the run is to have."""
+        return max(1, int(full * self.scope.scale))
 
     # ---------------------------------------------------------------------------------------------------- data
 
     def large(self) -> Path:
         """Four files of 256 MiB, large-0 to large-3."""
-        return self._directory("large", data.make_large, self.scaled(256) << 20)
+        return self.made("large", data.make_large, self.scaled(256) << 20)
 
     def small(self) -> Path:
         """20,000 files of 10 to 110 KB in directories of 100."""
-        return self._directory("small", data.make_small, self.scaled(20_000))
+        return self.made("small", data.make_small, self.scaled(20_000))
 
     def entries(self) -> Path:
         """One directory "d" with 100,000 empty files."""
-        return self._directory("entries", data.make_entries, self.scaled(100_000))
+        return self.made("entries", data.make_entries, self.scaled(100_000))
 
     def huge(self) -> Path:
         """One file "huge" of 8 GiB without a single byte on it."""
-        return self._directory("huge", data.make_huge, 8 << 30)
+        return self.made("huge", data.make_huge, 8 << 30)
 
-    def _directory(self, name: str, make: Any, size: int) -> Path:
+    def made(self, name: str, make: Callable[[Path, int], None], size: int) -> Path:
+        """The directory of a data set, which `make` fills once; `drop` removes it."""
         if name not in self._made:
             print(f"  (making the data set {name!r})", file=sys.stderr, flush=True)
             path = self.root / name
@@ -82,6 +102,10 @@ class Bench:
             make(path, size)
             self._made[name] = path
         return self._made[name]
+
+    def has(self, name: str) -> bool:
+        """Whether the data set is there now."""
+        return name in self._made
 
     def drop(self, name: str) -> None:
         """Gives the memory of a data set back."""

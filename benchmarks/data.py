@@ -35,6 +35,18 @@ def make_entries(directory: Path, count: int) -> None:
         os.close(os.open(directory / "d" / f"entry-{number:06}", os.O_CREAT | os.O_WRONLY, 0o644))
 
 
+def make_many(directory: Path, count: int) -> None:
+    """Files of 1 KB, in directories of 1,000."""
+    contents = os.urandom(1000)
+    for number in range(count):
+        parent = f"{directory}/{number // 1000:04}"
+        if number % 1000 == 0:
+            os.mkdir(parent)
+        file = os.open(f"{parent}/{number:07}", os.O_CREAT | os.O_WRONLY, 0o644)
+        os.write(file, contents)
+        os.close(file)
+
+
 def make_huge(directory: Path, size: int) -> None:
     with open(directory / "huge", "wb") as file:
         file.truncate(size)

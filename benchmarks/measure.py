@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from benchmarks import machine
@@ -74,6 +74,14 @@ class Sample(NamedTuple):
         return self.done.count / max(self.done.cpu_s + self.daemon_cpu_s, 1e-3)
 
 
+class Point(NamedTuple):
+    """A row's place in a figure of docs/plots: the figure's name, the line or colour, and where on the axis."""
+
+    figure: str
+    series: str
+    x: str | float
+
+
 class Row(NamedTuple):
     """One line of a suite's table; figures are medians, `ratio` is mount to native."""
 
@@ -91,16 +99,24 @@ class Row(NamedTuple):
     noisy: bool = False
     daemon_cpu: float | None = None  # seconds of the daemon's CPU per second of the run
     note: str = ""
+    point: Point | None = None
 
 
-def sample(work: Work, pid: int = 0) -> Sample:
-    """Does `work` once; `pid` is the daemon's, or 0 when it does not live from start to end."""
+def sample(work: Work, pid: int = 0, beside: Iterable[int] = ()) -> Sample:
+    """Does `work` once.
+
+    `pid` is the daemon's, or 0 when it does not live from start to end; `beside`: processes that serve it, whose work
+    is no disturbance.
+    """
+    servers = list(beside)
     before, start = machine.busy(), time.monotonic()
     cpu = machine.cpu_seconds(pid) if pid else 0.0
+    served = sum(map(machine.cpu_seconds, servers))
     done = work()
     cpu = machine.cpu_seconds(pid) - cpu if pid else 0.0
+    served = sum(map(machine.cpu_seconds, servers)) - served
     wall, after = time.monotonic() - start, machine.busy()
-    foreign = after.machine - before.machine - (after.own - before.own) - cpu
+    foreign = after.machine - before.machine - (after.own - before.own) - cpu - served
     return Sample(done, wall, cpu, max(0.0, foreign / (wall * machine.CPUS)))
 
 
@@ -144,10 +160,47 @@ def row_of_pairs(
     )
 
 
+class Rounds:
+    """Pairs by the names of their rows, from rounds in which each mount has its turn beside the same native sample.
+
+    while rounds.more():
+        rounds.add({"ours": (native, ours), "theirs": (native, theirs)})
+    """
+
+    def __init__(self, runs: int) -> None:
+        self.runs = runs
+        self._pairs: dict[str, list[tuple[Sample, Sample]]] = {}
+        self._done = 0
+
+    def more(self) -> bool:
+        """Whether some row has fewer quiet pairs than asked for, and there is patience."""
+        if self._done == 0:
+            return True
+        short = any(sum(map(is_quiet, pairs)) < self.runs for pairs in self._pairs.values())
+        return short and self._done < self.runs * PATIENCE
+
+    def add(self, pairs: Mapping[str, tuple[Sample, Sample]]) -> None:
+        """Takes the pairs of one round, (native, mount)."""
+        self._done += 1
+        for name, pair in pairs.items():
+            self._pairs.setdefault(name, []).append(pair)
+
+    def best(self, name: str) -> list[tuple[Sample, Sample]]:
+        """The `runs` quietest pairs of a row."""
+        return sorted(self._pairs[name], key=_noise)[: self.runs]
+
+
 def single(what: str, unit: str, value: float, *, runs: int = 1, target: Target | None = None, note: str = "") -> Row:
     """A row about the mount alone."""
     met = target.met(value) if target else None
     return Row(what, unit, value, target=str(target) if target else "", met=met, runs=runs, note=note)
+
+
+def relation(what: str, unit: str, peer: float, mount: float, *, runs: int, target: Target | None = None) -> Row:
+    """A row of two medians and their ratio, mount to peer."""
+    ratio = mount / peer
+    met = target.met(ratio) if target else None
+    return Row(what, unit, mount, peer, ratio, target=str(target) if target else "", met=met, runs=runs)
 
 
 def _noise(pair: tuple[Sample, Sample]) -> float:

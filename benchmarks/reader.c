@@ -4,13 +4,14 @@
  *
  *   reader stat SECONDS <PATHS      lstat of every path, again and again        -> calls SECONDS CPU
  *   reader open SECONDS <PATHS      open and close of every path, as above      -> opens SECONDS CPU
- *   reader files <PATHS             each file opened, read to its size, closed  -> files SECONDS CPU
+ *   reader files [N] <PATHS         each file opened, read to its size, closed, by N threads (1) of which each takes
+ *                                   the next path that no other has taken       -> files SECONDS CPU
  *   reader list DIRECTORY           readdir, and lstat of every entry           -> entries SECONDS CPU
  *   reader burst N BYTES FILE...    N threads read at once, each at an offset of its own and through the descriptor
  *                                   of its file (thread i: file i modulo their number)  -> N SECONDS
  *
- * PATHS are separated by NUL. CPU is in seconds of this process. It prints the numbers after the arrow on one line; a failure is exit code 1 and the
- * reason on stderr.
+ * PATHS are separated by NUL. CPU is in seconds of this process. It prints the numbers after the arrow on one line; a
+ * failure is exit code 1 and the reason on stderr.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -18,6 +19,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -146,17 +148,38 @@ static void read_one(const char *path, char *buffer)
     close(fd);
 }
 
-static void read_files(void)
+static struct paths given; /* of read_files; constant while its threads run */
+static atomic_size_t taken;
+
+static void *read_some(void *go)
 {
-    struct paths p = read_paths();
     char *buffer = malloc(READ_BYTES);
     if (!buffer)
         die("buffer");
     memset(buffer, 1, READ_BYTES); /* its pages are not part of the measurement */
-    struct start start = begin();
-    for (size_t i = 0; i < p.n; i++)
-        read_one(p.at[i], buffer);
-    report(start, p.n);
+    pthread_barrier_wait(go);
+    for (size_t i; (i = atomic_fetch_add(&taken, 1)) < given.n;)
+        read_one(given.at[i], buffer);
+    free(buffer);
+    return NULL;
+}
+
+static void read_files(size_t n)
+{
+    pthread_t threads[MAX_BURST];
+    pthread_barrier_t go;
+    if (n < 1 || n > MAX_BURST)
+        die("files: bad number");
+    given = read_paths();
+    pthread_barrier_init(&go, NULL, (unsigned)n + 1);
+    for (size_t i = 0; i < n; i++)
+        if ((errno = pthread_create(&threads[i], NULL, read_some, &go)))
+            die("thread");
+    struct start start = begin(); /* before: the last to arrive lets the others go before it comes back itself */
+    pthread_barrier_wait(&go);
+    for (size_t i = 0; i < n; i++)
+        pthread_join(threads[i], NULL);
+    report(start, given.n);
 }
 
 static void list(const char *path)
@@ -246,8 +269,8 @@ int main(int argc, char **argv)
         repeat(atof(argv[2]), stat_one);
     else if (!strcmp(what, "open") && argc == 3)
         repeat(atof(argv[2]), open_one);
-    else if (!strcmp(what, "files") && argc == 2)
-        read_files();
+    else if (!strcmp(what, "files") && argc <= 3)
+        read_files(argc == 3 ? strtoul(argv[2], NULL, 10) : 1);
     else if (!strcmp(what, "list") && argc == 3)
         list(argv[2]);
     else if (!strcmp(what, "burst") && argc > 4)

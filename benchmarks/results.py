@@ -14,7 +14,7 @@ from benchmarks.measure import Row
 from benchmarks.suites import NAMES
 
 _HERE = Path(__file__).parent
-_RESULTS = _HERE / "results"
+PLACE = _HERE / "results"
 _PAGE = _HERE / "RESULTS.md"
 _HISTORY = 10
 
@@ -27,8 +27,11 @@ The newest full run of each suite; how it is measured and what the columns mean 
 """
 
 
-def append(suite: str, title: str, how: str, runs: int, rows: Sequence[Row], peer: str = tables.PEER) -> None:
-    """Adds a run to the suite's file."""
+def append(
+    suite: str, title: str, how: str, runs: int, rows: Sequence[Row], peer: str = tables.PEER,
+    place: Path = PLACE,
+) -> None:  # fmt: skip
+    """Adds a run to the suite's file in `place`."""
     record = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _commit(),
@@ -39,13 +42,13 @@ def append(suite: str, title: str, how: str, runs: int, rows: Sequence[Row], pee
         "peer": peer,
         "rows": [row._asdict() for row in rows],
     }
-    _RESULTS.mkdir(exist_ok=True)
-    with open(_RESULTS / f"{suite}.jsonl", "a", encoding="utf-8") as file:
+    place.mkdir(exist_ok=True)
+    with open(place / f"{suite}.jsonl", "a", encoding="utf-8") as file:
         file.write(json.dumps(record, ensure_ascii=False) + "\n")
 
 
 def write_page() -> None:
-    """Makes RESULTS.md anew."""
+    """Makes RESULTS.md anew, of what is in PLACE."""
     sections = [_section(records) for name in NAMES if (records := _load(name))]
     _PAGE.write_text("\n".join([_HEAD, *sections]), encoding="utf-8")
 
@@ -82,7 +85,7 @@ def _summary(record: dict[str, Any]) -> str:
 
 
 def _load(suite: str) -> list[dict[str, Any]]:
-    path = _RESULTS / f"{suite}.jsonl"
+    path = PLACE / f"{suite}.jsonl"
     if not path.exists():
         return []
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

@@ -7,6 +7,8 @@ NAMES = (
     "nopassthrough",
     "memory",
     "small",
+    "training",
+    "scale",
     "metadata",
     "latency",
     "start",
