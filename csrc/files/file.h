@@ -90,9 +90,17 @@ struct ajf_file {
     struct ajf_turns turns;        /* the fetch queue's */
 };
 
+#define AJF_AHEAD_RECENT 256
+#define AJF_AHEAD_COMING 64
+
 /* The files that were fetched ahead of anybody (ahead.h). */
 struct ajf_ahead {
     struct ajf_list files; /* lock; oldest first */
+    /* nodeids of files that readers have come to: those of which the directory does not know yet, */
+    uint32_t coming[AJF_AHEAD_COMING]; /* lock */
+    unsigned n_coming;                 /* lock */
+    uint32_t came[AJF_AHEAD_RECENT];   /* lock; and a ring of those of which it knows, */
+    uint64_t n_came;                   /* lock; as many as there were */
     uint64_t bytes;        /* lock; of these */
     uint64_t limit;        /* constant; 0: nothing is fetched ahead */
 };

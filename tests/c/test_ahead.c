@@ -172,6 +172,27 @@ static void what_is_malformed_or_nowhere_is_refused(void)
     fake_end(&k);
 }
 
+/* Another thread has handed the file to a reader, and is about to tell the directory: the reader may have gone. */
+static void a_file_that_a_reader_has_come_to_is_not_fetched_for_nobody(void)
+{
+    struct ajf_options o = options();
+    start(&o, SIZE);
+    struct ajf_ahead *a = &k.m->files.ahead;
+    uint64_t nodeid = fake_entry(&k, fake_lookup(&k, 1, "f10"));
+    pthread_mutex_lock(&k.m->cache.lock);
+    a->coming[a->n_coming++] = (uint32_t)nodeid;
+    ajf_cache_unlock(&k.m->cache);
+    for (unsigned i = 0; i < 5; i++)
+        CHECK_EQ(read_file(i, SIZE), i > 2);
+    CHECK(!read_file(10, SIZE));
+    CHECK(read_file(11, SIZE));
+    pthread_mutex_lock(&k.m->cache.lock);
+    CHECK_EQ(a->n_coming, 1);
+    a->n_coming = 0;
+    ajf_cache_unlock(&k.m->cache);
+    fake_end(&k);
+}
+
 static void files_in_order_are_there_before_they_are_asked_for(void)
 {
     struct ajf_options o = options();
@@ -365,6 +386,7 @@ int main(void)
     RUN(what_was_asked_before_something_changed_is_not_taken);
     RUN(what_is_offered_does_not_replace_what_is_newer);
     RUN(what_is_malformed_or_nowhere_is_refused);
+    RUN(a_file_that_a_reader_has_come_to_is_not_fetched_for_nobody);
     RUN(files_in_order_are_there_before_they_are_asked_for);
     RUN(in_the_client_cache_they_stay);
     RUN(a_slow_reader_finds_them_too);
