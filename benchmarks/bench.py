@@ -50,7 +50,7 @@ class Scope(NamedTuple):
 
 
 class Bench:
-    """One run of the benchmarks; leaving it as a context manager removes what it made."""
+    """One run of the benchmarks; leaving it as a context manager removes what it made, and restores the environment."""
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
@@ -60,6 +60,7 @@ class Bench:
         self._made: dict[str, Path] = {}
 
     def __enter__(self) -> Bench:
+        self._environ = dict(os.environ)
         for name in [name for name in os.environ if name.startswith(_FOREIGN)]:
             del os.environ[name]
         (self.root / "alluxio-site.properties").touch()
@@ -69,6 +70,8 @@ class Bench:
         return self
 
     def __exit__(self, *_: object) -> None:
+        os.environ.clear()
+        os.environ.update(self._environ)
         shutil.rmtree(self.root)
 
     def scaled(self, full: int) -> int:
