@@ -59,11 +59,13 @@ def parse(words: Sequence[str] | None = None) -> Arguments:
     parser.add_argument("--scale", type=float, help="of the data, above 0 and up to 1; only 1 is recorded")
     parser.add_argument("--runs", type=int, help=f"pairs for each figure (default {_RUNS})")
     parser.add_argument(
-        "--engines", default=",".join(ENGINES), help="for training and scale, separated by commas (default %(default)s)"
+        "--engines",
+        default=",".join(ENGINES),
+        help="for training, scale and start, separated by commas (default %(default)s)",
     )
     parser.add_argument(
         "--with", dest="peers", action="append", default=[], type=_peer, metavar="NAME=COMMAND",
-        help=f"another mount program beside ours; COMMAND may have {peers.known()}; for training, latency and scale",
+        help=f"another mount program beside ours (training, latency, scale, start); may have {peers.known()}",
     )  # fmt: skip
     parser.add_argument("--torch", default=sys.executable, metavar="PYTHON", help="an interpreter that has PyTorch")
     parser.add_argument("--no-record", action="store_true", help="only print")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -55,6 +55,10 @@ class Side(ABC):
     def mounted(self, directory: Path) -> AbstractContextManager[Mounted]:
         """A mount of the data set that knows nothing yet."""
 
+    def words(self, directory: Path) -> list[str]:
+        """The arguments of our own command that mounts the data set, without the mount point."""
+        raise NotImplementedError(f"{self.name} is not ours")
+
     @abstractmethod
     def values(self, directory: Path) -> dict[str, str]:
         """The placeholders of a peer that mounts the data set from the same place."""
@@ -75,6 +79,9 @@ class DirectorySide(Side):
     def mounted(self, directory: Path) -> Iterator[Mounted]:
         with self._bench.mount(directory) as mount:
             yield Mounted(self._bench.mountpoint, mount.pid)
+
+    def words(self, directory: Path) -> list[str]:
+        return ["--ufs", str(directory)]
 
     def values(self, directory: Path) -> dict[str, str]:
         return {"source": str(directory)}
@@ -113,6 +120,9 @@ class BucketSide(Side):
         with self._bench.mount(self.uri(directory), properties=self.properties()) as mount:
             yield Mounted(self._bench.mountpoint, mount.pid)
 
+    def words(self, directory: Path) -> list[str]:
+        return [*_defines(self.properties()), "--ufs", self.uri(directory)]
+
     def values(self, directory: Path) -> dict[str, str]:
         return {
             "endpoint": self.server.endpoint,
@@ -147,6 +157,9 @@ class ClusterSide(Side):
         properties = self._cluster.client_properties()
         with self._bench.mount(self._cluster.uri(), properties=properties) as mount:
             yield Mounted(self._bench.mountpoint / directory.name, mount.pid)
+
+    def words(self, directory: Path) -> list[str]:
+        return [*_defines(self._cluster.client_properties()), "--ufs", self._cluster.uri(f"/{directory.name}")]
 
     def values(self, directory: Path) -> dict[str, str]:
         return {"master": self._cluster.masters[0]}
@@ -203,6 +216,10 @@ def sides(bench: Bench, stack: ExitStack, engines: Sequence[str]) -> list[Side]:
         else:
             print(f"skipped: {peer.name}: this run has no {peer.engine}")
     return found
+
+
+def _defines(properties: Mapping[str, str]) -> list[str]:
+    return [word for pair in properties.items() for word in ("-D", "=".join(pair))]
 
 
 def _no_cluster() -> str:

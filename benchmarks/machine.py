@@ -33,6 +33,15 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
 
 
+def precise_cpu_seconds(pid: int) -> float:
+    """The same to the nanosecond, without threads that have ended."""
+    total = 0
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/schedstat", encoding="ascii") as file:
+            total += int(file.read().split()[0])
+    return total / 1e9
+
+
 def memory(pid: int) -> dict[str, int]:
     """Bytes of process `pid` by the names of smaps_rollup: "Pss", "Pss_Anon", "Pss_Shmem", "Rss" ..."""
     found = {}
