@@ -1,8 +1,9 @@
 """Modules that a library imports for users other than us.
 
 gRPC imports asyncio at its start, and then its own part for asyncio, though nothing of either is used unless a program
-does: 46 modules, 2.5 MB and a third of the time that gRPC takes to load. Such a module is put off: what is imported is
-a stand-in, which becomes the module when anything of it is wanted.
+does; protobuf imports an implementation in Python beside the compiled one. That is 70 modules, 5 MB and a third of the
+time that both take to load. Such a module is put off: what is imported is a stand-in, which becomes the module when
+anything of it is wanted.
 """
 
 from __future__ import annotations

@@ -3,3 +3,7 @@
 The full name of a message does not travel, so the package is ours: nothing collides with another library's copy.
 X_pb2.py and X_pb2.pyi are made from X.proto by ``setup.py build_proto``. Requests are built in requests.py only.
 """
+
+from alluxio_jnifuse.system import later
+
+later.put_off("google.protobuf.internal.python_message")  # what protobuf does where it is not compiled

@@ -19,7 +19,7 @@ from alluxio_jnifuse.system import later
 # It would write about every failed handshake to stderr; here an exception says so.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
-later.put_off("asyncio", "grpc.aio")
+later.put_off("asyncio", "grpc.aio", "inspect")
 import grpc  # noqa: E402  (after what is put off)
 
 Status = grpc.StatusCode

@@ -28,7 +28,7 @@ _METADATA_S = 5.0  # the metadata service is on this machine's own network
 _STS_S = 10.0
 _AT_ONCE_S = 0.01  # what has come already
 _LARGEST_BYTES = 1 << 16  # of an answer
-_EXPIRES = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z")
+_EXPIRES = "[0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z"
 
 # The variables of oss2, then those of the newer SDKs: ID, secret, token.
 _VARIABLES = (
@@ -213,7 +213,7 @@ def _parse(said: bytes, name: str, within: str = "") -> Credentials:
         secret = found.get("AccessKeySecret") or found["access_key_secret"]
         token = found.get("SecurityToken") or found.get("sts_token") or ""
         expires = found.get("Expiration")
-        if expires and not _EXPIRES.fullmatch(expires):
+        if expires and not re.fullmatch(_EXPIRES, expires):
             raise ValueError
         expires_at = dates.of_iso(expires) if expires else float("inf")
         return Credentials(str(key_id), str(secret), str(token), expires_at)
