@@ -196,13 +196,6 @@ def single(what: str, unit: str, value: float, *, runs: int = 1, target: Target 
     return Row(what, unit, value, target=str(target) if target else "", met=met, runs=runs, note=note)
 
 
-def relation(what: str, unit: str, peer: float, mount: float, *, runs: int, target: Target | None = None) -> Row:
-    """A row of two medians and their ratio, mount to peer."""
-    ratio = mount / peer
-    met = target.met(ratio) if target else None
-    return Row(what, unit, mount, peer, ratio, target=str(target) if target else "", met=met, runs=runs)
-
-
 def _noise(pair: tuple[Sample, Sample]) -> float:
     return max(pair[0].foreign, pair[1].foreign)
 

@@ -58,8 +58,8 @@ def run(bench: Bench) -> Iterator[Row]:
         bucket = next((side for side in found if isinstance(side, engines.BucketSide)), None)
         if bucket is None:
             return
-        files = bench.made("some", data.make_small, bench.scaled(_FILES))
-        model = bench.made("model", sets.make_safetensors, bench.scaled(_MODEL_BYTES))
+        files = bench.made("latency-files", data.make_small, bench.scaled(_FILES))
+        model = bench.made("latency-model", sets.make_safetensors, bench.scaled(_MODEL_BYTES))
         for directory in (files, model):
             bucket.offer(directory)
         for milliseconds in _UNTOLD:
@@ -68,8 +68,8 @@ def run(bench: Bench) -> Iterator[Row]:
                 bucket.server.add_rule(Rule(Delay(milliseconds / 1e3)))
             yield from _Trial(bench, found, files, milliseconds).files()
             yield from _Trial(bench, found, model, milliseconds).model()
-    bench.drop("some")
-    bench.drop("model")
+    bench.drop("latency-files")
+    bench.drop("latency-model")
 
 
 def _median(bench: Bench, files: int, descriptors: int) -> float:

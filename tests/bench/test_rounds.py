@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.measure import Outcome, Rounds, Sample, at_least, at_most, relation, row_of_pairs, single
+from benchmarks.measure import Outcome, Rounds, Sample, at_least, at_most, row_of_pairs, single
 from benchmarks.training import mlperf
 
 
@@ -39,7 +39,6 @@ def test_rounds_end_on_a_busy_machine_too() -> None:
 def test_targets_are_of_the_ratio(target: object, met: bool) -> None:
     pair = (taken(10), taken(9))
     assert row_of_pairs("a", "", [pair], runs=1, target=target).met is met  # type: ignore[arg-type]
-    assert relation("a", "", 10, 9, runs=1, target=target).met is met  # type: ignore[arg-type]
     assert single("a", "", 0.9, target=target).met is met  # type: ignore[arg-type]
 
 
