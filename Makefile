@@ -234,7 +234,7 @@ c-tests: .venv/.tools | system-test
 	[ "$$failed" -eq 0 ]
 
 # Programs that read what strangers send. They run before the stress test.
-SANITIZED := test_h2 test_h2_calls test_h2_fuzz
+SANITIZED := test_h2 test_h2_calls test_h2_fuzz test_http
 
 # The last run proves that the alarm rings: a planted mistake must be reported.
 asan tsan ubsan: .venv/.tools ## the C stress test, and those of parsers, under a sanitizer

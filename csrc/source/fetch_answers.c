@@ -69,8 +69,11 @@ int ajf_fetch_progress(struct ajf_fetch *f, size_t filled)
 
 int ajf_fetch_done(struct ajf_fetch *f, size_t filled)
 {
-    if (f->ops->done)
-        return f->ops->done(f, filled);
+    if (f->ops->done) {
+        int err = f->ops->done(f, filled);
+        f->came = !err && f->info.kind == AJF_FETCH_READ && filled == f->info.length;
+        return err;
+    }
     if (ajf_fetch_claim(f) && f->ops->failed)
         f->ops->failed(f, EIO);
     return -EINVAL;

@@ -9,15 +9,20 @@
 #include "base/sync.h"
 #include "mount.h"
 
+#define SMALL_BYTES (128 << 10)      /* of a fetch that takes as long as an answer does, whatever is in it */
+#define LONG_NS (20 * AJF_NS_PER_MS) /* after so long a fetch keeps no other from beginning: it may be lost */
+
 AJF_NOT_ANALYSED void ajf_queue_init(struct ajf_queue *q, const struct ajf_options *o)
 {
     pthread_mutex_init(&q->lock, NULL);
-    ajf_cond_init(&q->ready);
+    ajf_list_init(&q->idle);
     ajf_list_init(&q->metadata);
     for (int lane = 0; lane < AJF_LANES; lane++) {
         ajf_list_init(&q->files[lane]);
         q->queued[lane] = q->running[lane] = 0;
     }
+    ajf_list_init(&q->ahead);
+    q->pace = (struct ajf_pace){.n = 0};
     q->waiting = 0;
     q->stopped = false;
     q->max_all = o->fetchers + o->metadata_fetchers;
@@ -29,7 +34,6 @@ AJF_NOT_ANALYSED void ajf_queue_init(struct ajf_queue *q, const struct ajf_optio
 
 void ajf_queue_done(struct ajf_queue *q)
 {
-    pthread_cond_destroy(&q->ready);
     pthread_mutex_destroy(&q->lock);
 }
 
@@ -73,6 +77,21 @@ void ajf_fetch_free(struct ajf_fetch *f)
 
 /* ------------------------------------------------------------------------------------------------- the queue */
 
+/* A thread in ajf_fetch_next; on its stack. */
+struct waiter {
+    struct ajf_list link; /* queue->lock; in queue->idle until it is woken */
+    pthread_cond_t ready;
+};
+
+/* Wakes the thread whose caches are warmest, if any waits: of many, those that are not needed can end. */
+static void wake_locked(struct ajf_queue *q)
+{
+    AJF_HELD(&q->lock);
+    struct ajf_list *l = ajf_list_pop(&q->idle);
+    if (l)
+        pthread_cond_signal(&AJF_CONTAINER(l, struct waiter, link)->ready);
+}
+
 static void enqueue_locked(struct ajf_queue *q, struct ajf_fetch *f)
 {
     AJF_HELD(&q->lock);
@@ -99,6 +118,22 @@ static void dequeue_locked(struct ajf_queue *q, struct ajf_fetch *f)
         ajf_list_del(&f->turns->turn[lane]);
 }
 
+/* How many of the lane ahead may be under way now. */
+static uint32_t most_ahead(const struct ajf_queue *q)
+{
+    AJF_HELD(&q->lock);
+    uint32_t most = ajf_pace_at_once(&q->pace, q->max_ahead);
+    uint64_t now = q->running[AJF_LANE_AHEAD] < most ? 0 : ajf_now_ns();
+    AJF_LIST_FOR(l, &q->ahead)
+    {
+        const struct ajf_fetch *f = AJF_CONTAINER(l, struct ajf_fetch, link);
+        if (most >= q->max_ahead || now < f->picked_ns + LONG_NS)
+            break;
+        most++;
+    }
+    return most;
+}
+
 bool ajf_queue_push(struct ajf_queue *q, struct ajf_fetch *f)
 {
     pthread_mutex_lock(&q->lock);
@@ -106,10 +141,10 @@ bool ajf_queue_push(struct ajf_queue *q, struct ajf_fetch *f)
     if (open) {
         /* A thread that fetches ahead takes the next one itself: to wake others costs more than a small file. */
         uint32_t ahead = q->queued[AJF_LANE_AHEAD] + q->running[AJF_LANE_AHEAD];
-        bool wake = f->info.lane != AJF_LANE_AHEAD || ahead < q->max_ahead;
+        bool wake = f->info.lane != AJF_LANE_AHEAD || ahead < most_ahead(q);
         enqueue_locked(q, f);
         if (wake)
-            pthread_cond_signal(&q->ready);
+            wake_locked(q);
     }
     pthread_mutex_unlock(&q->lock);
     return open;
@@ -122,7 +157,7 @@ void ajf_queue_promote(struct ajf_queue *q, struct ajf_fetch *f)
         dequeue_locked(q, f);
         f->info.lane = AJF_LANE_DEMAND;
         enqueue_locked(q, f);
-        pthread_cond_signal(&q->ready);
+        wake_locked(q);
     }
     pthread_mutex_unlock(&q->lock);
 }
@@ -162,7 +197,7 @@ static struct ajf_fetch *pick_data_locked(struct ajf_queue *q, enum ajf_lane lan
         return NULL;
     if (lane > AJF_LANE_DEMAND && !room(q->max_prefetch, running_early(q)))
         return NULL;
-    if (lane == AJF_LANE_AHEAD && !room(q->max_ahead, q->running[lane]))
+    if (lane == AJF_LANE_AHEAD && (ajf_list_empty(&q->files[lane]) || !room(most_ahead(q), q->running[lane])))
         return NULL;
     AJF_LIST_FOR(l, &q->files[lane])
     {
@@ -200,6 +235,10 @@ static struct ajf_fetch *pick_locked(struct ajf_queue *q)
         q->running[f->info.lane]++;
         if (f->turns)
             f->turns->running++;
+        if (f->info.lane == AJF_LANE_AHEAD) {
+            f->picked_ns = ajf_now_ns();
+            ajf_list_add(&q->ahead, &f->link);
+        }
     }
     return f;
 }
@@ -213,7 +252,7 @@ static uint32_t least(uint32_t a, uint32_t b)
 static uint32_t missing_locked(const struct ajf_queue *q)
 {
     AJF_HELD(&q->lock);
-    uint32_t ahead = least(q->queued[AJF_LANE_AHEAD], room(q->max_ahead, q->running[AJF_LANE_AHEAD]));
+    uint32_t ahead = least(q->queued[AJF_LANE_AHEAD], room(most_ahead(q), q->running[AJF_LANE_AHEAD]));
     uint32_t early = least(q->queued[AJF_LANE_PREFETCH] + ahead, room(q->max_prefetch, running_early(q)));
     uint32_t data = least(q->queued[AJF_LANE_DEMAND] + early, room(q->max_data, running_data(q)));
     uint32_t metadata =
@@ -230,6 +269,8 @@ static bool uncount_locked(struct ajf_queue *q, struct ajf_fetch *f)
         q->running[f->info.lane]--;
         if (f->turns)
             f->turns->running--;
+        if (f->info.lane == AJF_LANE_AHEAD)
+            ajf_list_del(&f->link);
     }
     return counted;
 }
@@ -238,17 +279,21 @@ void ajf_queue_uncount(struct ajf_queue *q, struct ajf_fetch *f)
 {
     pthread_mutex_lock(&q->lock);
     if (uncount_locked(q, f))
-        pthread_cond_signal(&q->ready); /* what was held back by a limit may go now */
+        wake_locked(q); /* what was held back by a limit may go now */
     pthread_mutex_unlock(&q->lock);
 }
 
-/* Usually the thread comes back at once and takes the next one; to fetch ahead, no other is woken. */
+/* Usually the thread comes back at once and takes the next one. Another is woken to fetch ahead if that is worth it. */
 void ajf_queue_ended(struct ajf_queue *q, struct ajf_fetch *f)
 {
+    uint64_t now = f->came ? ajf_now_ns() : 0;
     pthread_mutex_lock(&q->lock);
     bool others = q->queued[AJF_LANE_METADATA] || q->queued[AJF_LANE_DEMAND] || q->queued[AJF_LANE_PREFETCH];
-    if (uncount_locked(q, f) && others)
-        pthread_cond_signal(&q->ready);
+    bool counted = uncount_locked(q, f);
+    if (counted && f->came && f->info.length <= SMALL_BYTES)
+        ajf_pace_note(&q->pace, now - f->started_ns);
+    if (counted && (others || (q->queued[AJF_LANE_AHEAD] && room(most_ahead(q), q->running[AJF_LANE_AHEAD]) > 1)))
+        wake_locked(q);
     pthread_mutex_unlock(&q->lock);
 }
 
@@ -256,7 +301,8 @@ void ajf_queue_stop(struct ajf_queue *q)
 {
     pthread_mutex_lock(&q->lock);
     q->stopped = true;
-    pthread_cond_broadcast(&q->ready);
+    while (!ajf_list_empty(&q->idle))
+        wake_locked(q);
     pthread_mutex_unlock(&q->lock);
 }
 
@@ -302,6 +348,19 @@ bool ajf_fetch_begin(struct ajf_fetch *f)
     return true;
 }
 
+/* False when the deadline has come; there may be something all the same. */
+static bool wait_locked(struct ajf_queue *q, uint64_t deadline_ns)
+{
+    AJF_HELD(&q->lock);
+    struct waiter w;
+    ajf_cond_init(&w.ready);
+    ajf_list_add_front(&q->idle, &w.link);
+    bool more = ajf_cond_wait_until(&w.ready, &q->lock, deadline_ns);
+    ajf_list_del(&w.link);
+    pthread_cond_destroy(&w.ready);
+    return more;
+}
+
 int ajf_fetch_next(struct ajf *m, int timeout_ms, struct ajf_fetch **ret_fetch, uint32_t *ret_missing)
 {
     struct ajf_queue *q = &m->queue;
@@ -312,7 +371,7 @@ int ajf_fetch_next(struct ajf *m, int timeout_ms, struct ajf_fetch **ret_fetch, 
         pthread_mutex_lock(&q->lock);
         q->waiting++;
         while (!q->stopped && !(f = pick_locked(q)) && more)
-            more = ajf_cond_wait_until(&q->ready, &q->lock, deadline);
+            more = wait_locked(q, deadline);
         q->waiting--;
         uint32_t missing = missing_locked(q);
         bool stopped = q->stopped;

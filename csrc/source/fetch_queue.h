@@ -6,6 +6,9 @@
  * metadata_fetchers fetches under way, at most `fetchers` are of data, half of these are prefetch or ahead, and one
  * file has at most 7/8 of them; so a hanging file never takes the last fetcher. Within a lane, files take turns.
  *
+ * Of the lane ahead, for which nobody waits, no more are under way than it is worth (pace.h); those that take long,
+ * and may never end, do not count then.
+ *
  * A module that asks makes a fetch with a table of functions (struct ajf_fetch_ops): the queue knows lanes, and not
  * what is asked. A fetch is about a record, whose path is looked up when a fetcher takes the fetch.
  *
@@ -27,6 +30,7 @@
 #include "base/stats.h"
 #include "base/sync.h"
 #include "source/fetch.h"
+#include "source/pace.h"
 
 struct ajf;
 
@@ -80,10 +84,12 @@ struct ajf_fetch {
     size_t name_len;
     char *path;                 /* owned; info.path; once a fetcher has taken it */
     uint64_t started_ns;        /* when it was taken, last */
+    uint64_t picked_ns;         /* queue->lock; the same, of the lane ahead */
     struct ajf_turns *turns;    /* of its file; NULL: it is of none */
     enum ajf_fetch_state state; /* queue->lock */
-    struct ajf_list link;       /* queue->lock; lane, or the file's pending list */
+    struct ajf_list link;       /* queue->lock; lane, the file's pending list, or queue->ahead */
     bool counted;               /* queue->lock; among the running */
+    bool came;                  /* all that was asked for */
     bool begun;                 /* once, and counted */
     atomic_bool answered;       /* the thread that sets it (ajf_fetch_claim) answers */
     bool has_permissions;
@@ -92,12 +98,14 @@ struct ajf_fetch {
 
 struct ajf_queue {
     pthread_mutex_t lock;
-    pthread_cond_t ready;
+    struct ajf_list idle AJF_GUARDED_BY(lock); /* threads that wait for a fetch, the one that came last first */
     struct ajf_list metadata AJF_GUARDED_BY(lock); /* fetches */
     struct ajf_list files[AJF_LANES] AJF_GUARDED_BY(lock); /* files with pending fetches of a lane */
     uint32_t queued[AJF_LANES] AJF_GUARDED_BY(lock);
     uint32_t running[AJF_LANES] AJF_GUARDED_BY(lock);
     uint32_t waiting AJF_GUARDED_BY(lock); /* threads in ajf_fetch_next */
+    struct ajf_list ahead AJF_GUARDED_BY(lock); /* fetches of that lane that are under way, the oldest first */
+    struct ajf_pace pace AJF_GUARDED_BY(lock);
     uint32_t max_all, max_data, max_prefetch, max_ahead, max_file;
     bool stopped AJF_GUARDED_BY(lock);
 };

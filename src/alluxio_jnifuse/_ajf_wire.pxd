@@ -22,6 +22,19 @@ cdef extern from "wire/h2.h" nogil:
     void ajf_h2_free(ajf_h2 *h)
 
 
+cdef extern from "wire/http.h" nogil:
+    enum:
+        AJF_HTTP_HEAD_BYTES
+
+    struct ajf_http_answer:
+        int err
+        size_t end, head, taken, filled
+        uint64_t waited_ns
+
+    int ajf_http_exchange(int fd, const void *request, size_t len, void *head, void *body, size_t size,
+                          ajf_http_answer *ret_answer)
+
+
 cdef extern from "wire/crc64.h" nogil:
     uint64_t ajf_crc64(uint64_t crc, const void *data, size_t n)
     uint64_t ajf_crc64_combine(uint64_t crc_a, uint64_t crc_b, uint64_t length_b)

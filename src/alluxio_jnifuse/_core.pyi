@@ -69,6 +69,9 @@ class Fetch:
     length: int
 
     def __buffer__(self, flags: int, /) -> memoryview: ...
+    @property
+    def in_use(self) -> bool:
+        """Whether there are views of it, or calls of other threads are under way."""
     def release(self) -> None:
         """Gives the fetch back, as dropping it does later: now, or when the calls of other threads have returned.
 
@@ -109,6 +112,8 @@ class Fetch:
         `attr`: of the file now, as far as mode and owner go.
         """
     def done(self, filled: int = 0) -> None: ...
+    def complete(self) -> None:
+        """`done` with all of the buffer, which is told when the fetch is given back."""
     def fail(self, err: int) -> None:
         """`err`: positive errno."""
 
@@ -151,8 +156,11 @@ class Core:
     def wait_end(self, timeout: float) -> bool: ...
     def stop(self, timeout: float = 10.0) -> bool:
         """False: after `timeout` s a thread of the core was still in a call that does not come back (ajf.h)."""
-    def next_fetch(self, timeout: float) -> tuple[Fetch | None, int]:
+    def next_fetch(self, timeout: float, ended: list[Fetch] | None = None) -> tuple[Fetch | None, int]:
         """(fetch, missing); no fetch after `timeout` s (< 0: for ever).
+
+        Takes a fetch out of `ended`, if one is there, and gives it back before: all in one call without the
+        interpreter's lock, for to give it to another thread and to get it again takes longer than the rest.
 
         missing: how many more threads would have to wait in here for each fetch that may begin to find one, and for
         one to be ready. Raises `Stopped` when the mount was stopped.

@@ -298,13 +298,25 @@ cdef class Core:
                 err = c.ajf_stop(m, ms)
         return err == 0
 
-    def next_fetch(self, double timeout):
+    def next_fetch(self, double timeout, list ended=None):
         cdef c.ajf *m = self._made()
         cdef int err, ms = _ms(timeout)
-        cdef Fetch fetch = Fetch.__new__(Fetch)
+        cdef Fetch fetch = Fetch.__new__(Fetch), last
+        cdef c.ajf_fetch *given = NULL
+        cdef size_t filled = 0
+        cdef bint complete = False
         cdef uint32_t missing = 0
         fetch._core = self
+        if ended:
+            last = ended.pop()
+            if last is None:
+                raise TypeError("None is no fetch")
+            filled, complete = last._info.length, last._complete
+            given = last._hand_over(self)
+            last = None  # nobody holds it while the next one is waited for
         with nogil:
+            if given is not NULL:
+                _end(given, complete, filled)
             err = c.ajf_fetch_next(m, ms, &fetch._f, &missing)
         if err == -ETIMEDOUT:
             return None, missing

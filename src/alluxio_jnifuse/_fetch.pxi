@@ -21,6 +21,12 @@ cdef int _tell(void *fetch, size_t filled) noexcept nogil:
     return c.ajf_fetch_progress(<c.ajf_fetch *>fetch, filled)
 
 
+cdef void _end(c.ajf_fetch *f, bint complete, size_t filled) noexcept nogil:
+    if complete:
+        c.ajf_fetch_done(f, filled)
+    c.ajf_fetch_release(f)
+
+
 cdef void _told(capsule) noexcept:
     cdef Fetch fetch = <Fetch>PyCapsule_GetContext(capsule)
     fetch._leave()
@@ -37,6 +43,7 @@ cdef class Fetch:
     cdef int _views  # how many there are of the buffer
     cdef int _calls  # how many are under way without the GIL
     cdef bint _over  # it was given back, or the last of these calls will do that
+    cdef bint _complete  # `done` is still to be told, with all of the buffer
     cdef readonly bytes path
 
     def __init__(self):
@@ -47,10 +54,24 @@ cdef class Fetch:
 
     cdef _give_back(self):
         cdef c.ajf_fetch *f = self._f
+        cdef size_t filled = self._info.length
+        cdef bint complete = self._complete
         self._f = NULL
         if f is not NULL and self._core._forks == _forks:
             with nogil:
-                c.ajf_fetch_release(f)
+                _end(f, complete, filled)
+
+    cdef c.ajf_fetch *_hand_over(self, Core core) except? NULL:
+        # Returns the fetch that the caller has to _end; NULL: there is nothing left to do.
+        cdef c.ajf_fetch *f = self._f
+        if self._core is not core:
+            raise ValueError("the fetch is another mount's")
+        if self._views or self._calls or self._over or core._forks != _forks:
+            self.release()
+            return NULL
+        self._over = True
+        self._f = NULL
+        return f
 
     cdef c.ajf_fetch *_enter(self) except NULL:
         # Begins a call without the GIL, which _leave ends.
@@ -66,7 +87,14 @@ cdef class Fetch:
         if self._over and not self._calls:
             self._give_back()
 
+    @property
+    def in_use(self):
+        return self._views > 0 or self._calls > 0
+
     def release(self):
+        if self._complete and self.in_use:
+            self._complete = False
+            self.done(self._info.length)
         if self._views:
             raise BufferError(f"{self._views} views of the buffer are left")
         self._over = True
@@ -254,6 +282,11 @@ cdef class Fetch:
             err = c.ajf_fetch_done(f, filled)
         self._leave()
         self._check(err)
+
+    def complete(self):
+        self._enter()
+        self._leave()
+        self._complete = True
 
     def fail(self, int err):
         cdef c.ajf_fetch *f = self._enter()

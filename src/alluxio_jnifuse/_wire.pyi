@@ -1,4 +1,4 @@
-"""Types of what is compiled beside the core: block data of Alluxio's workers, and checksums (csrc/wire/).
+"""Types of what is compiled beside the core: block data of Alluxio's workers, answers of HTTP, checksums (csrc/wire/).
 
 Any thread may call anything at any time; a call that makes no sense then raises ValueError or RuntimeError. A NUL in a
 path or a name that is text for C is a ValueError, and so is a time that is NaN.
@@ -63,3 +63,15 @@ def make_sums(data: bytes | bytearray | memoryview, identity: int, first: int) -
 
 def check_sums(data: bytes | bytearray | memoryview, identity: int, first: int, sums: memoryview) -> int:
     """How many bytes from the start agree with `sums`, a view of format "Q": all, or a multiple of SUM_BYTES."""
+
+HEAD_BYTES: int  # that `exchange` receives with a head at most
+
+def exchange(
+    fd: int, request: bytes, head: bytearray, body: memoryview | None
+) -> tuple[int, int, int, int, int, float]:
+    """Sends a request on a socket that blocks, and receives its answer, without the interpreter's lock.
+
+    `head` has HEAD_BYTES at least; `body` is filled if the head says that as many bytes follow. Returns err, end, head,
+    taken and filled of struct ajf_http_answer (csrc/wire/http.h), and how long the last receive waited, s. Raises
+    OSError when the request could not be sent.
+    """

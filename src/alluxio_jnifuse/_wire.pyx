@@ -13,3 +13,4 @@ from . cimport _ajf_wire as c
 include "_both.pxi"
 include "_block_connection.pxi"
 include "_checksums.pxi"
+include "_http.pxi"

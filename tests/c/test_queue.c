@@ -2,6 +2,7 @@
 /* The queue of fetches (fetch_queue.h): lanes, limits, turns, stop. Fetches are made by hand; files are only queues. */
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <string.h>
 
 #include "check.h"
@@ -262,6 +263,118 @@ static void a_place_given_up_is_given_up_once(void)
     teardown();
 }
 
+/* Takes all that may begin; how many that is. However slow the test is, none of them has been under way for long. */
+static unsigned take(struct ajf_fetch **got)
+{
+    struct ajf_fetch *f;
+    unsigned n = 0;
+    while ((f = next())) {
+        f->picked_ns += 3600 * AJF_NS_PER_S;
+        got[n++] = f;
+    }
+    return n;
+}
+
+static void hang(struct ajf_fetch *f)
+{
+    f->picked_ns -= 3601 * AJF_NS_PER_S;
+}
+
+static void as_many_are_fetched_ahead_as_it_is_worth(void)
+{
+    struct ajf_fetch *f[16];
+    setup(16, 1);
+    m->queue.max_ahead = 6;
+    for (unsigned i = 0; i < 12; i++)
+        push(i % 4, AJF_LANE_AHEAD);
+    CHECK_EQ(take(f), AJF_PACE_LEAST);
+    for (unsigned i = 0; i < 2; i++) {
+        end(f[i]); /* what brought nothing says nothing */
+        CHECK_EQ(take(f + i), 1);
+    }
+    f[0]->came = true; /* from a server that is far away */
+    f[0]->started_ns -= 10 * AJF_NS_PER_MS;
+    end(f[0]);
+    CHECK_EQ(take(f + 2), 6 - 1);
+    ajf_pace_note(&m->queue.pace, 0); /* it has come nearer */
+    end(f[1]);
+    CHECK_EQ(take(f), 0);
+    for (unsigned i = 2; i < 7; i++)
+        end(f[i]);
+    while ((f[0] = next()))
+        end(f[0]);
+    teardown();
+}
+
+static void what_hangs_keeps_nothing_from_being_fetched_ahead(void)
+{
+    struct ajf_fetch *f[16];
+    setup(16, 1);
+    m->queue.max_ahead = 4;
+    for (unsigned i = 0; i < 8; i++)
+        push(i % 4, AJF_LANE_AHEAD);
+    CHECK_EQ(take(f), 2);
+    hang(f[0]);
+    CHECK_EQ(take(f + 2), 1);
+    hang(f[1]);
+    ajf_queue_uncount(&m->queue, f[0]); /* given up: it does not count at all */
+    CHECK_EQ(take(f + 3), 1);
+    hang(f[2]);
+    CHECK_EQ(take(f + 4), 1);
+    hang(f[3]);
+    hang(f[4]);
+    CHECK_EQ(take(f + 5), 0); /* there may be no more at once, whatever becomes of them */
+    for (unsigned i = 0; i < 5; i++)
+        end(f[i]);
+    while ((f[0] = next()))
+        end(f[0]);
+    teardown();
+}
+
+/* A thread in ajf_fetch_next, for one fetch. */
+struct waiting {
+    pthread_t thread;
+    atomic_int served;
+};
+
+static void *serve_one(void *arg)
+{
+    struct ajf_fetch *f;
+    uint32_t missing;
+    CHECK(!ajf_fetch_next(m, -1, &f, &missing));
+    ajf_fetch_release(f);
+    atomic_store(&((struct waiting *)arg)->served, 1);
+    return NULL;
+}
+
+static void until_waiting(uint32_t n)
+{
+    uint32_t now = UINT32_MAX;
+    while (now != n) {
+        sched_yield();
+        pthread_mutex_lock(&m->queue.lock);
+        now = m->queue.waiting;
+        pthread_mutex_unlock(&m->queue.lock);
+    }
+}
+
+static void who_came_last_is_woken_first(void)
+{
+    struct waiting w[4] = {{.served = 0}};
+    setup(8, 1);
+    for (uint32_t i = 0; i < 4; i++) {
+        NEED(!pthread_create(&w[i].thread, NULL, serve_one, &w[i]));
+        until_waiting(i + 1);
+    }
+    for (uint32_t i = 4; i-- > 0;) {
+        push(0, AJF_LANE_METADATA);
+        pthread_join(w[i].thread, NULL);
+        for (uint32_t j = 0; j < 4; j++)
+            CHECK_EQ(atomic_load(&w[j].served), j >= i);
+    }
+    teardown();
+}
+
 static void *wait_for_one(void *arg)
 {
     struct ajf_fetch *f = NULL;
@@ -343,6 +456,9 @@ int main(void)
     RUN(as_many_threads_are_missing_as_could_begin_and_one);
     RUN(who_waits_is_not_missing);
     RUN(a_place_given_up_is_given_up_once);
+    RUN(as_many_are_fetched_ahead_as_it_is_worth);
+    RUN(what_hangs_keeps_nothing_from_being_fetched_ahead);
+    RUN(who_came_last_is_woken_first);
     RUN(the_stop_wakes_everybody_and_later_calls_return_at_once);
     RUN(no_signal_is_lost_with_many_threads);
     CHECK_END();

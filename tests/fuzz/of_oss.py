@@ -100,7 +100,8 @@ def _http() -> Callable[[bytes], object]:
         theirs.shutdown(socket.SHUT_WR)
         connection = Connection(Line(ours), _STALL_S, most=most)
         try:
-            head = connection.ask(b"GET / HTTP/1.1\r\n\r\n", body=b"HEAD" not in how)
+            place = memoryview(bytearray(_OBJECT_BYTES)) if b"place" in how and b"HEAD" not in how else None
+            head = connection.ask(b"GET / HTTP/1.1\r\n\r\n", body=b"HEAD" not in how, place=place)
             assert not 100 <= head.status < 200
             if b"pieces" in how:
                 answer: Any = SimpleNamespace(headers=head.headers, status=head.status, left=connection.left)
@@ -110,6 +111,11 @@ def _http() -> Callable[[bytes], object]:
                 piece = memoryview(bytearray(100))
                 while connection.left:
                     assert 0 < connection.read_into(piece) <= len(piece)
+            elif place is not None and connection.left == len(place):
+                filled = 0
+                while connection.left:
+                    filled += connection.read_into(place[filled:])
+                assert text.endswith(place) or bytes(place) in text
             else:
                 assert len(connection.read_body()) <= most
             assert connection.used

@@ -42,6 +42,7 @@ def http() -> dict[str, bytes]:
     chunks = f"3e8;a=b\r\n{body}\r\n1\r\ny\r\n0\r\nTrailer: z\r\n\r\n"
     texts = {
         "whole": f"GET\nHTTP/1.1 200 OK\r\n{_OBJECT}{size}\r\n{body}",
+        "place": f"GET place\nHTTP/1.1 200 OK\r\n{_OBJECT}{size}\r\n{body}",
         "head": f"HEAD\nHTTP/1.1 200 OK\r\n{_OBJECT}{size}\r\n",
         "pieces": f"GET pieces\nHTTP/1.1 206 Some\r\n{_OBJECT}{size}Content-Range: bytes 0-999/1000\r\n\r\n{body}",
         "pinned": f"GET pieces pinned\nHTTP/1.1 200 OK\r\n{_OBJECT}{size}\r\n{body}",

@@ -51,6 +51,12 @@ def whole(connection: Connection) -> bytes:
     return connection.read_body()
 
 
+def ask_and_read(connection: Connection, place: memoryview) -> int:
+    """Into `place`, in one call or in two."""
+    connection.ask(REQUEST, place=place)
+    return connection.read_into(place)
+
+
 class Tcp(socket.socket):
     """A socket pair that takes the options of TCP."""
 
@@ -82,6 +88,90 @@ def test_the_ways_in_which_an_answer_ends(name: str, step: int) -> None:
         assert (head.status, head.reason, head.headers["etag"]) == (200, "OK", '"x"')
         assert connection.read_body() == b"hello"
         assert connection.reusable is reusable
+
+
+@pytest.mark.parametrize("step", [1, 7, 1000])
+@pytest.mark.parametrize("name", BODIES)
+def test_an_answer_that_may_come_where_it_is_wanted(name: str, step: int) -> None:
+    """It is the same, whether it comes there or not."""
+    body, reusable = BODIES[name]
+    data = HEAD + body
+    place = memoryview(bytearray(b"....."))
+    with answering(*(data[at : at + step] for at in range(0, len(data), step))) as connection:
+        connection.ask(REQUEST, place=place)
+        if connection.left is None:
+            assert connection.read_body() == b"hello"
+            assert place == b"....."
+        else:
+            filled = 0
+            while connection.left:
+                filled += connection.read_into(place[filled:])
+            assert place == b"hello"
+        assert connection.reusable is reusable
+        assert connection.used
+
+
+def test_a_place_of_another_size_stays_as_it_is() -> None:
+    """An error may be answered, or another range than was asked for."""
+    for status, size in ((b"200 OK", 4), (b"200 OK", 6), (b"404 Not Found", 5)):
+        place = memoryview(bytearray(size))
+        answer = b"HTTP/1.1 " + status + b"\r\nContent-Length: 5\r\n\r\nhello"
+        with answering(answer) as connection:
+            connection.ask(REQUEST, place=place)
+            assert not any(place)
+            assert connection.read_body() == b"hello"
+            assert connection.reusable
+
+
+def test_one_answer_after_the_other_comes_where_it_is_wanted() -> None:
+    """Each in a call, and with a call for the head alone between them."""
+    answers = [b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + bytes([size]) * size for size in (9, 3, 5)]
+    ours, theirs = socket.socketpair()
+    connection = Connection(Tcp(ours), 10.0)
+    for answer, size in zip(answers, (9, 3, 5)):
+        place = memoryview(bytearray(size))
+        theirs.sendall(answer)
+        connection.ask(REQUEST, place=place if size != 3 else None)
+        assert connection.read_into(place) == size
+        assert place == bytes([size]) * size
+        assert connection.reusable
+    connection.close()
+    theirs.close()
+
+
+@pytest.mark.parametrize("hang", [False, True])
+def test_what_came_where_it_is_wanted_before_the_answer_broke_off(hang: bool) -> None:
+    """Is told by one call, and by the next one why there is no more."""
+    place = memoryview(bytearray(5))
+    for came in (b"hel", b""):
+        with answering(HEAD + b"Content-Length: 5\r\n\r\n" + came, hang=hang) as connection:
+            connection.ask(REQUEST, place=place)
+            if came:
+                assert connection.read_into(place) == len(came)
+                assert place[: len(came)] == came
+            with pytest.raises(Stalled if hang else Broken):
+                connection.read_into(place[len(came) :])
+            assert not connection.reusable
+
+
+def test_who_waits_for_nothing_is_asked_before_he_waits_again() -> None:
+    """Half a stall goes by, and not another one."""
+
+    class Gone(Exception):
+        pass
+
+    def check() -> None:
+        raise Gone
+
+    for came in (b"", HEAD + b"Content-Length: 5\r\n\r\n"):
+        ours, theirs = socket.socketpair()
+        connection = Connection(Tcp(ours), 0.2, check)
+        theirs.sendall(came) if came else None
+        place = memoryview(bytearray(5))
+        with pytest.raises(Gone):
+            ask_and_read(connection, place)
+        connection.close()
+        theirs.close()
 
 
 def test_an_interim_answer_is_passed_over() -> None:

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -52,8 +53,10 @@ class QueuedFetch(bytearray):
         self.handle = fields.get("handle", 0)
         self.size = fields.get("size", offset + length)
         self.malformed = False  # what the core would find of the answer
+        self.in_use = False
         self.cancelled = False
         self.final = 0
+        self.given_back = False
         self.endings: list[tuple[Any, ...]] = []
 
     def progress(self, filled: int) -> None:
@@ -92,11 +95,17 @@ class QueuedFetch(bytearray):
     def done(self, filled: int = 0) -> None:
         self._end("done", filled)
 
+    def complete(self) -> None:
+        self._end("done", self.length)
+
     def fail(self, err: int) -> None:
         self._end("fail", err)
 
     def release(self) -> None:
         assert self.endings  # nothing is given back unanswered
+        self.given_back = True
+        if self.in_use:
+            raise BufferError
 
 
 class Queue:
@@ -110,8 +119,10 @@ class Queue:
         self._timeouts = 0
         self._stopped = False
 
-    def next_fetch(self, timeout: float) -> tuple[_core.Fetch | None, int]:
+    def next_fetch(self, timeout: float, ended: list[_core.Fetch]) -> tuple[_core.Fetch | None, int]:
         assert timeout > 1  # nobody polls
+        while ended:
+            ended.pop().release()
         with self._changed:
             self._working.discard(threading.get_ident())
             self._waiting += 1
@@ -141,6 +152,7 @@ class Queue:
         self.settle()
         for fetch in fetches:
             assert len(fetch.endings) == 1
+            assert fetch.given_back
         return fetches[0]
 
     def settle(self, hung: int = 0) -> None:
@@ -478,6 +490,19 @@ def test_a_source_cannot_write_after_its_read(queue: Queue, run: Run) -> None:
         source.kept[0] = 0
 
 
+def test_a_fetch_that_is_in_use_holds_nobody_up(
+    queue: Queue, memory: MemorySource, run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is given back by itself, as far as that can be done, and the thread takes the next one."""
+    run(memory)
+    handle = open_handle(queue, memory)
+    for _ in range(3):
+        fetch = QueuedFetch(_core.READ, b"/f", handle=handle, length=5)
+        fetch.in_use = True
+        assert queue.ask(fetch).endings == [("done", 5)]
+    assert [record.levelname for record in caplog.records] == ["WARNING"] * 3
+
+
 # ------------------------------------------------------------------------------------------------------- threads
 
 
@@ -489,6 +514,13 @@ def hung(queue: Queue, hangs: list[Hang]) -> list[QueuedFetch]:
         queue.put(fetches[-1])
         assert hang.reached.wait(WAIT_S)
     return fetches
+
+
+def until_threads(fetchers: Fetchers, count: int) -> None:
+    """Waits until no more are left than that."""
+    deadline = time.monotonic() + WAIT_S
+    while fetchers.threads > count and time.monotonic() < deadline:
+        time.sleep(0.01)
 
 
 def hanging(memory: MemorySource, count: int) -> tuple[list[Hang], FaultySource]:
@@ -676,6 +708,7 @@ def test_stop_tells_who_is_still_inside_the_source(queue: Queue, memory: MemoryS
     hung(queue, hangs)
     assert all(thread.daemon for thread in threading.enumerate() if thread.name.startswith("fetcher-"))
     queue.stop()
+    until_threads(fetchers, 2)
     assert fetchers.stop(0.01) == 2
     for hang in hangs:
         hang.released.set()
@@ -716,7 +749,7 @@ class Fetch:
     kind, path, answer_attr = _core.STAT, b"/", None
 
 class Core:
-    def next_fetch(self, timeout):
+    def next_fetch(self, timeout, ended):
         return Fetch(), 0
 
 fetchers = Fetchers(Core(), FaultySource(MemorySource({}), [Rule("stat", hang)]), 2)

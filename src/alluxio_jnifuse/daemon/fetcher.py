@@ -61,7 +61,7 @@ _KIND_NAMES = {
 class FetchQueue(Protocol):
     """The part of `_core.Core` that is used here."""
 
-    def next_fetch(self, timeout: float) -> tuple[_core.Fetch | None, int]: ...
+    def next_fetch(self, timeout: float, ended: list[_core.Fetch]) -> tuple[_core.Fetch | None, int]: ...
 
 
 class _Present(threading.local):
@@ -179,10 +179,11 @@ class Fetchers:
 
     def _run(self) -> None:
         next_fetch = self._core.next_fetch
+        ended: list[_core.Fetch] = []  # the last one, which is given back when the next one is taken
         self._arrive()
         try:
             while not self._stopping:
-                fetch, missing = next_fetch(_IDLE_S)
+                fetch, missing = next_fetch(_IDLE_S, ended)
                 if fetch is None:
                     # However many threads there are, all others may hang in the source.
                     if not missing and self._leave(only_if_surplus=True):
@@ -191,11 +192,15 @@ class Fetchers:
                 if missing and len(self._threads) < self._maximum:
                     self._grow(missing)
                 self._serve(fetch)
-                _give_back(fetch)
+                if fetch.in_use:
+                    _give_back(fetch)
+                else:
+                    ended.append(fetch)
                 del fetch
         except _core.Stopped:
             self._stopping = True
         finally:
+            ended.clear()
             self._leave()
 
     def _leave(self, only_if_surplus: bool = False) -> bool:
@@ -275,7 +280,10 @@ class Fetchers:
         wanted = min(length, max(0, fetch.size - offset))
         if type(filled) is not int or not wanted <= filled <= length:
             raise SourceError(f"read_into returned {filled!r} where {wanted} to {length} bytes were due")
-        fetch.done(filled)
+        if filled == length:
+            fetch.complete()
+        else:
+            fetch.done(filled)
 
     def _stat(self, fetch: _core.Fetch) -> None:
         answer = self._obey(fetch.path) if self._obey is not None else None

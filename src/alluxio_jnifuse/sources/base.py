@@ -152,7 +152,7 @@ class Source(abc.ABC):
     first open waits for one of the whole file, which proves that the version is there still. Only for a source whose
     versions never change in place; 0: every file is opened.
     `small_ahead`: how many calls of `read_small` may be made at once for files that nobody has asked for yet: as many
-    as can wait together, for a server say; one that does not wait takes the interpreter from the others.
+    as can wait together, for a server say. Fewer are made while they take too short a time for that to be worth it.
     `follows_growth`: whether `grown` may say anything of a file that is open.
     `confirms_opens`: each `open` tells attributes, and `stat` costs next to nothing: with default_permissions an open
     is granted only if mode and owner are still what the kernel has checked. Set when made.

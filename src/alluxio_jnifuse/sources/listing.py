@@ -1,6 +1,6 @@
 """Listings as they are kept: entries packed as the core takes them, and a record of the source's beside each.
 
-Threads: a Packed is immutable; a Packing is one thread's.
+Threads: a Packed is for any, and does not change but for a hint; a Packing is one thread's.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ _NAME_AT = ENTRY.size - _NAME.size
 class Packed:
     """A listing, sorted by name. `rests`: the records of the entries, in their order, each ending where `ends` says."""
 
-    __slots__ = ("ends", "entries", "names", "rests")
+    __slots__ = ("_near", "ends", "entries", "names", "rests")
 
     def __init__(self, entries: bytes, names: bytes, rests: bytes, ends: array[int]) -> None:
         self.entries = entries
         self.names = names
         self.rests = rests
         self.ends = ends
+        self._near = 0  # where a name is looked for first: behind the one that was found last, by any thread
 
     def __len__(self) -> int:
         return len(self.ends)
@@ -34,16 +35,18 @@ class Packed:
     def find(self, name: bytes) -> int:
         """The index of a name, or -1."""
         low, high = 0, len(self.ends)
+        middle = self._near
         while low < high:
-            middle = (low + high) // 2
             at, length = _NAME.unpack_from(self.entries, middle * ENTRY.size + _NAME_AT)
             found = self.names[at : at + length]
             if found < name:
                 low = middle + 1
             elif found == name:
+                self._near = (middle + 1) % len(self.ends)
                 return middle
             else:
                 high = middle
+            middle = (low + high) // 2
         return -1
 
     def entry(self, index: int) -> tuple[int, ...]:

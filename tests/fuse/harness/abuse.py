@@ -648,6 +648,73 @@ def odd_answers(directory: str) -> None:
             refused(OSError, asking.result)
 
 
+@program
+def fetches_that_end_with_the_next(directory: str) -> None:
+    """A reader has its bytes as soon as the next fetch is waited for, whoever else still has the one that ended."""
+    with mounted(directory) as core:
+        for number, keep in enumerate((None, memoryview, Fetch.progress_capsule)):
+            reading = Thread(read_file, f"{directory}/{number}")
+            fetch = next_of(core, _core.READ)
+            memoryview(fetch)[:] = b"x" * fetch.length
+            kept = None if keep is None else keep(fetch)
+            assert fetch.in_use is (keep is not None)
+            fetch.complete()
+            ended = [fetch]
+            if keep is memoryview:
+                refused(BufferError, core.next_fetch, 0.01, ended)
+            else:
+                core.next_fetch(0.01, ended)
+            assert not ended
+            assert reading.result() == b"x" * PAGE
+            refused(ValueError, fetch.done, fetch.length)
+            del kept
+            fetch.release()
+            refused(ValueError, fetch.complete)
+            assert core.next_fetch(0.01, [fetch])[0] is None
+        left = Thread(read_file, f"{directory}/left")
+        fetch = next_of(core, _core.READ)
+        memoryview(fetch)[:] = b"x" * fetch.length
+        fetch.complete()
+        del fetch
+        assert left.result() == b"x" * PAGE
+        asking = Thread(os.stat, f"{directory}/x")
+        fetch = next_of(core, _core.STAT, b"/x")
+        fetch.complete()
+        core.next_fetch(0.01, [fetch])
+        refused(OSError, asking.result)
+        for wrong in (None, 7, core):
+            refused(TypeError, core.next_fetch, 0.01, [wrong])
+        refused(TypeError, core.next_fetch, 0.01, (fetch,))
+        refused(ValueError, new_core().next_fetch, 0.01, [fetch])
+    refused(_core.Stopped, core.next_fetch, 0.01, [fetch])
+
+
+@program
+def exchanges(directory: str) -> None:
+    """Buffers that are none, or too small; descriptors of nothing."""
+    ours, theirs = socket.socketpair()
+    head, body = bytearray(_wire.HEAD_BYTES), bytearray(5)
+    for bad in (None, b"x" * _wire.HEAD_BYTES, memoryview(head), bytearray(_wire.HEAD_BYTES - 1)):
+        refused((TypeError, ValueError), _wire.exchange, ours.fileno(), b"GET", bad, body)
+    for wrong in (b"hello", 7, memoryview(bytearray(10))[::2], memoryview(b"hello")):
+        refused((TypeError, ValueError, BufferError), _wire.exchange, ours.fileno(), b"GET", head, wrong)
+    for text in (None, "GET", bytearray(b"GET")):
+        refused(TypeError, _wire.exchange, ours.fileno(), text, head, body)
+    refused(OSError, _wire.exchange, -1, b"GET", head, body)
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"
+    for place in (body, memoryview(body)):
+        theirs.sendall(answer + b"hello")
+        err, end, begin, taken, filled, waited = _wire.exchange(ours.fileno(), b"GET", head, place)
+        assert (err, begin, filled, bytes(body)) == (0, len(answer), 5, b"hello")
+        assert end == taken == begin + filled
+        assert waited >= 0
+        body[:] = b"....."
+    theirs.shutdown(socket.SHUT_WR)
+    assert _wire.exchange(ours.fileno(), b"", head, None)[1] == 0
+    ours.close()
+    theirs.close()
+
+
 def answer_oddly(core: Core, path: str, attr: Attr) -> None:
     """Has a file with these attributes looked at and read."""
 

@@ -5,6 +5,7 @@ Those take several milliseconds and 1 MB of each mount: email.utils is asked onl
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from functools import lru_cache
@@ -59,7 +60,12 @@ def of_compact(text: str) -> int:
 
 def to_http(seconds: float) -> str:
     """`Sat, 31 Jan 2026 12:34:56 GMT`, whatever the locale."""
-    at = time.gmtime(seconds)
+    return _to_http(math.floor(seconds))
+
+
+@lru_cache(maxsize=2)  # of thousands of requests in each second
+def _to_http(second: int) -> str:
+    at = time.gmtime(second)
     return (
         f"{_DAYS[at.tm_wday]}, {at.tm_mday:02} {_MONTHS[at.tm_mon - 1]} {at.tm_year:04} "
         f"{at.tm_hour:02}:{at.tm_min:02}:{at.tm_sec:02} GMT"
@@ -68,5 +74,10 @@ def to_http(seconds: float) -> str:
 
 def to_compact(seconds: float) -> str:
     """`20260131T123456Z`."""
-    at = time.gmtime(seconds)
+    return _to_compact(math.floor(seconds))
+
+
+@lru_cache(maxsize=2)
+def _to_compact(second: int) -> str:
+    at = time.gmtime(second)
     return f"{at.tm_year:04}{at.tm_mon:02}{at.tm_mday:02}T{at.tm_hour:02}{at.tm_min:02}{at.tm_sec:02}Z"

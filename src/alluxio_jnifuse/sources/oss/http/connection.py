@@ -3,6 +3,8 @@
 The bytes of an answer go from the socket to where they are wanted, in as few calls as there are: on a plain socket one
 call waits in the kernel until a piece is there, or until its time is over, when it returns what there is. http.client
 would copy them, wake up for every few packets, and take longer for the headers of a small object than its bytes take.
+A request and a short answer are one call that gives the interpreter's lock back once (csrc/wire/http.h): with many
+threads each time costs two switches between them. That call leaves anything uncommon to the code below.
 
 Silence is noticed by two such waits in vain, one after the other, each half as long as a stall: that is after one stall
 to one and a half. So is an answer that drips: for a head, interim answers included, two stalls are waited, for a body
@@ -15,12 +17,16 @@ Threads: one at a time, but `abort`.
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import select
 import socket
 import struct
 import time
 from typing import TYPE_CHECKING
+
+from alluxio_jnifuse import _wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,13 +107,15 @@ class Connection:
         self._limit_s = 0.0  # how long one may wait altogether for what is being received,
         self._waited_s = 0.0  # and has waited
         self._came = 0  # bytes in the meantime
+        self._waits = 0  # in vain, of those for what is received next
         self._in_one_call = False  # whether the kernel waits for a whole piece
         self._keep = True
         self._chunked = False
         self._buffer = bytearray(_HEAD_BYTES)
         self._begin = self._end = 0  # of what was received and not used
+        self._there = 0  # bytes of the body that are where `ask` was told to receive them
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if type(sock) is not socket.socket:  # TLS has timeouts of its own, and hands out what it has decrypted
+        if hasattr(sock, "pending"):  # TLS has timeouts of its own, and hands out what it has decrypted
             sock.settimeout(self._wait_s)
             return
         limit = struct.pack("@ll", int(self._wait_s), int(self._wait_s % 1 * 1e6))
@@ -116,18 +124,16 @@ class Connection:
         sock.settimeout(None)
         self._in_one_call = True
 
-    def ask(self, head: bytes, *, body: bool = True, within_s: float = 0.0) -> Head:
+    def ask(self, head: bytes, *, body: bool = True, within_s: float = 0.0, place: memoryview | None = None) -> Head:
         """Sends a request and returns the head of its answer, which has a body unless the request was for none.
 
-        `within_s`: how long the head may take, where that is not two stalls. Raises Broken.
+        `within_s`: how long the head may take, where that is not two stalls. `place`: for the body, if that is as long:
+        what the first call of `read_into` fills, which finds there what has come with the head. Raises Broken.
         """
-        self._begin = self._end = 0
+        self._begin = self._end = self._there = self._waits = 0
         self._keep = False  # until the end of the answer is reached
-        try:
-            self._sock.sendall(head)
-        except OSError as error:
-            raise _broken(error) from error
         self._be_patient(within_s or _HEAD_STALLS * self._stall_s)
+        waited_s, taken = self._send(head, place)
         answer = self._read_head()
         interim = 0
         while 100 <= answer.status < 200:
@@ -137,6 +143,11 @@ class Connection:
             answer = self._read_head()
         self._expect(answer, body)
         self._be_patient(self._stall_s)
+        self._waited_s = waited_s
+        if self._there:
+            if place is None or self.left != len(place):
+                raise Malformed("an answer that does not say clearly how long it is")
+            self._begin = taken
         return answer
 
     def read_into(self, buffer: memoryview) -> int:
@@ -146,12 +157,16 @@ class Connection:
         """
         assert self.left is not None
         wanted = min(len(buffer), self.left)
-        count = min(wanted, self._end - self._begin)
-        if count:
+        there = min(wanted, self._there)
+        self._there -= there
+        count = there or min(wanted, self._end - self._begin)
+        if count > there:
             buffer[:count] = memoryview(self._buffer)[self._begin : self._begin + count]
             self._begin += count
         try:
-            if count < wanted and self._in_one_call:
+            if there:
+                pass  # what did not come with it took too long
+            elif count < wanted and self._in_one_call:
                 count += self._receive(buffer[count:wanted], socket.MSG_WAITALL)
             elif count < wanted:
                 until = time.monotonic() + self._wait_s
@@ -223,9 +238,35 @@ class Connection:
         self._waited_s = 0.0
         self._came = 0
 
+    def _send(self, request: bytes, place: memoryview | None) -> tuple[float, int]:
+        """Sends a request, and receives what one call brings of its answer, to the end of the body perhaps.
+
+        Returns how long the body was waited for, s, and where in the buffer begins what was not used. Raises Broken.
+        """
+        try:
+            if not self._in_one_call:
+                self._sock.sendall(request)
+                return 0.0, 0
+            err, self._end, head, taken, self._there, waited_s = _wire.exchange(
+                self._sock.fileno(), request, self._buffer, place
+            )
+        except OSError as error:
+            raise _broken(error) from error
+        if not self._end and err != -errno.EAGAIN:
+            if err == -errno.ENOTCONN:
+                raise Broken("the server hung up")
+            raise Broken(-err, os.strerror(-err))
+        if err == -errno.EAGAIN and not self._there:
+            self._waits = 1
+        if head and (err or self._there):
+            return waited_s, taken
+        self._waited_s += waited_s
+        return 0.0, taken
+
     def _receive_any(self, buffer: memoryview | bytearray, flags: int = 0) -> int:
         """0 when the server hung up. Raises Broken, and what `check` raises."""
-        for wait in range(1, _WAITS + 1):
+        waits, self._waits = self._waits, 0
+        for wait in range(waits + 1, _WAITS + 1):
             if self._waited_s >= self._wait_s and self._check is not None:
                 self._check()  # first: what nobody wants is not to be tried again
             if self._waited_s >= self._limit_s:

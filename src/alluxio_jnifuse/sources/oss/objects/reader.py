@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from alluxio_jnifuse.sources.oss.requests.client import Answer, Client
+    from alluxio_jnifuse.sources.oss.requests.patience import Patience
 
 log = logging.getLogger(__name__)
 
@@ -98,8 +99,14 @@ class Reader:
     def read_whole(self, obj: OpenObject, buffer: memoryview, progress: Callable[[int], None]) -> int:
         """Reads an object from its start to its end; not a byte counts before it returns, when all are checked."""
         again = False
+        whole = min(len(buffer), obj.size)
+
+        def look(begin: int, end: int) -> None:
+            if end < whole:
+                progress(0)
+
         while True:
-            done = self._fill(obj, 0, buffer, lambda begin, end: progress(0), lambda _: progress(0))
+            done = self._fill(obj, 0, buffer, look, lambda _: progress(0))
             expected = number(obj.crc or "")
             if expected is None:
                 break
@@ -127,10 +134,12 @@ class Reader:
         end = min(len(buffer), obj.size - offset)
         done = came = 0
         step = _FIRST_BYTES
-        patience = self._client.patience(self._patience_s, obj.where)
+        patience: Patience | None = None  # until something fails
+        since = time.monotonic()
         while done < end:
             try:
-                with self._get(obj, offset + done, offset + end) as answer:
+                place = buffer[done:end] if end - done <= _FIRST_BYTES else None
+                with self._get(obj, offset + done, offset + end, place) as answer:
                     _check(answer, obj, offset + done, offset + end)
                     while done < end:
                         count = answer.read_into(buffer[done : min(end, done + step)])
@@ -139,13 +148,17 @@ class Reader:
                         done += count
                         came += count
                         step = _PIECE_BYTES
-                        if came >= LEAST_BYTES:
-                            patience.came()
+                        if came >= LEAST_BYTES and done < end:
+                            since = time.monotonic()
+                            if patience is not None:
+                                patience.came()
                             came = 0
             except FAILURES as error:
                 forget_frames(error)
                 if isinstance(error, Refused) and (error.missing or error.status in _OTHER_VERSION):
                     raise StaleVersion(obj.where) from error
+                if patience is None:
+                    patience = self._client.patience(self._patience_s, obj.where, since)
                 patience.failed(error, partial(check, done))
         return done
 
@@ -159,14 +172,14 @@ class Reader:
         if time.monotonic() < until:
             raise CorruptContents("it was damaged a moment ago", where=obj.where)
 
-    def _get(self, obj: OpenObject, begin: int, end: int) -> Answer:
+    def _get(self, obj: OpenObject, begin: int, end: int, place: memoryview | None) -> Answer:
         headers = {}
         if obj.etag:
             headers["if-match"] = f'"{obj.etag}"'
         if begin or end < obj.size:
             headers["range"] = f"bytes={begin}-{end - 1}"
             headers["x-oss-range-behavior"] = "standard"  # a range that cannot be served is 416, not all of the object
-        return self._client.send("get", obj.key, {}, headers)
+        return self._client.send("get", obj.key, {}, headers, place)
 
     def _damaged(self, obj: OpenObject, error: Damaged, again: bool) -> None:
         """Raises CorruptContents when it was damaged before, too."""

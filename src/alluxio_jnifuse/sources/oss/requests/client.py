@@ -86,25 +86,32 @@ class Client:
         lines = {"host": settings.endpoint.authority, "user-agent": f"alluxio-jnifuse/{__version__}"}
         self._always = "".join(f"{name}: {value}\r\n" for name, value in {**lines, **self._route.headers}.items())
 
-    def patience(self, limit_s: float, where: str) -> Patience:
-        """For a request that is repeated for up to `limit_s`."""
-        return Patience(limit_s, where, self._closed, self.counters, self._check)
+    def patience(self, limit_s: float, where: str, since: float | None = None) -> Patience:
+        """For a request that is repeated for up to `limit_s` from `since` on, or from now on (monotonic)."""
+        return Patience(limit_s, where, self._closed, self.counters, self._check, since)
 
     def impatience(self) -> Patience:
         """For a request that is not repeated: what is wrong is raised as it is."""
         return Impatience(0.0, "", self._closed, self.counters)
 
-    def send(self, kind: str, key: str, params: Mapping[str, str], headers: Mapping[str, str]) -> Answer:
+    def send(
+        self,
+        kind: str,
+        key: str,
+        params: Mapping[str, str],
+        headers: Mapping[str, str],
+        place: memoryview | None = None,
+    ) -> Answer:
         """Sends one request and returns its answer, which is none of a refusal.
 
-        `kind`: get, list or head. Raises Refused, Broken, CredentialsError.
+        `kind`: get, list or head. `place`: as that of Connection.ask. Raises Refused, Broken, CredentialsError.
         """
         method = "HEAD" if kind == "head" else "GET"
         renewed = False
         while True:
             signed, credentials = self._signer.sign(method, key, params, headers)
             self.counters.add(kind)
-            head, connection = self._exchange(method, self._request(method, key, params, signed))
+            head, connection = self._exchange(method, self._request(method, key, params, signed), place)
             if 200 <= head.status < 300:
                 return Answer(head, connection, self._pool)
             error = self._refusal(kind, key or params.get("prefix", ""), head, connection, credentials)
@@ -141,12 +148,12 @@ class Client:
         lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
         return f"{method} {target} HTTP/1.1\r\n{self._always}{lines}\r\n".encode("latin-1")
 
-    def _exchange(self, method: str, request: bytes) -> tuple[Head, Connection]:
+    def _exchange(self, method: str, request: bytes, place: memoryview | None) -> tuple[Head, Connection]:
         fresh = False
         while True:
             connection = self._pool.take(fresh=fresh)
             try:
-                return connection.ask(request, body=method != "HEAD"), connection
+                return connection.ask(request, body=method != "HEAD", place=place), connection
             except Broken as error:
                 self._pool.give_back(connection, reusable=False)
                 if self._closed.is_set():

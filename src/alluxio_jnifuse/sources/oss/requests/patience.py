@@ -29,7 +29,7 @@ _MOST_MALFORMED = 5
 class Patience:
     """For one read, look-up or listing of `where`; `closed` is set when the mount ends. One thread's.
 
-    `check` raises when nobody wants the answer any more.
+    `check` raises when nobody wants the answer any more. `since`: when that began, if it was not now.
     """
 
     def __init__(
@@ -39,6 +39,7 @@ class Patience:
         closed: threading.Event,
         counters: Counters,
         check: Callable[[], object] | None = None,
+        since: float | None = None,
     ) -> None:
         self._check = check
         self._limit_s = limit_s
@@ -46,11 +47,11 @@ class Patience:
         self._closed = closed
         self._counters = counters
         self._pauses = Backoff(_FIRST_S, _LONGEST_S, least=0.0)
-        self.came()
+        self.came(since)
 
-    def came(self) -> None:
-        """There was an answer, or some of it."""
-        self._deadline = time.monotonic() + self._limit_s
+    def came(self, when: float | None = None) -> None:
+        """There was an answer, or some of it; `when`: if that was not now."""
+        self._deadline = (time.monotonic() if when is None else when) + self._limit_s
         self._pauses.reset()
         self._malformed = 0
 
