@@ -412,8 +412,13 @@ def test_notes_survive_the_cluster_defaults() -> None:
 class FakeClient:
     """A master that tells what it is given."""
 
+    made = 0
     closed = 0
     answer: object = ()
+
+    def make(self, config: Config) -> FakeClient:
+        self.made += 1
+        return self
 
     def connect(self) -> None:
         if isinstance(self.answer, SourceError):
@@ -431,31 +436,40 @@ class FakeClient:
 @pytest.fixture
 def client(monkeypatch: pytest.MonkeyPatch) -> FakeClient:
     fake = FakeClient()
-    monkeypatch.setattr(from_config, "master_client", lambda config: fake)
+    monkeypatch.setattr(from_config, "master_client", fake.make)
     return fake
 
 
 def test_the_cluster_is_asked(client: FakeClient) -> None:
     """Once, unless the user does not want it; what nobody has set there is no better than the defaults here."""
     client.answer = [(f"{CACHE}enabled", "true", "SITE_PROPERTY (/a)"), (f"{CACHE}size", "1GB", "DEFAULT")]
-    config = from_config.ask_cluster(load(MASTER))
+    config, asked = from_config.ask_cluster(load(MASTER))
     assert config.flag(f"{CACHE}enabled")
     assert config.origin(f"{CACHE}size") == "default"
-    assert client.closed == 1
+    assert (asked, client.made, client.closed) == (client, 1, 0)
     config = load(MASTER, "alluxio.user.conf.cluster.default.enabled=false")
-    assert from_config.ask_cluster(config) is config
-    assert client.closed == 1
+    client.answer = SourceError("nobody asks")
+    assert from_config.ask_cluster(config) == (config, client)
+
+
+def test_a_cluster_whose_settings_need_another_client(client: FakeClient) -> None:
+    """It is made with them; the one that has asked is closed."""
+    client.answer = [("alluxio.user.rpc.retry.max.duration", "77s", "SITE_PROPERTY (/a)")]
+    config, _ = from_config.ask_cluster(load(MASTER))
+    assert from_config.settings(config, ["m:1"]).rpc_retry_max_duration_s == 77
+    assert (client.made, client.closed) == (2, 1)
 
 
 def test_a_cluster_that_does_not_tell(client: FakeClient) -> None:
     """Is mounted without; one that is not there is an error."""
     client.answer = PermissionError(13, "Permission denied")
-    config = from_config.ask_cluster(load(MASTER))
+    config, asked = from_config.ask_cluster(load(MASTER))
     assert config.notes == ["the cluster does not tell its configuration: Permission denied"]
+    assert (asked, client.closed) == (client, 0)
     client.answer = SourceError("no master answers")
     with pytest.raises(SourceError):
         from_config.ask_cluster(load(MASTER))
-    assert client.closed == 2
+    assert client.closed == 1
 
 
 def test_a_missing_library_is_told() -> None:

@@ -17,15 +17,15 @@ class Patience:
         self.pauses: list[float] = []
         self.told: list[str] = []
         self._error = error
-        monkeypatch.setattr(storage, "_ask_cluster", self._ask)
-        monkeypatch.setattr(storage, "_open_source", lambda _: ("the source", "its root"))
+        monkeypatch.setattr(storage, "_open", self._open)
+        monkeypatch.setattr(storage, "_root", lambda source, ufs: "its root")
         monkeypatch.setattr(storage.time, "sleep", self.pauses.append)
 
-    def _ask(self, config: Config) -> Config:
+    def _open(self, config: Config) -> tuple[Config, str]:
         self.tries += 1
         if self.tries < 3:
             raise self._error
-        return config
+        return config, "the source"
 
     def open(self, options: str) -> object:
         config = Config.load(options=[options], properties=["alluxio.master.hostname=m"], environ={})

@@ -29,8 +29,8 @@ def open_storage(config: Config, tell: Callable[[str], None]) -> tuple[Config, S
     pauses = Backoff(_FIRST_PAUSE_S, _LONGEST_PAUSE_S)
     while True:
         try:
-            asked = _ask_cluster(config)
-            source, root = _open_source(asked)
+            asked, source = _open(config)
+            root = _root(source, asked.ufs)
             break
         except Unreachable as error:
             if not config.flag("wait"):
@@ -40,30 +40,32 @@ def open_storage(config: Config, tell: Callable[[str], None]) -> tuple[Config, S
     return asked, _cached(source, asked, tell), root
 
 
-def _ask_cluster(config: Config) -> Config:
-    """`config`, of a cluster with what its own configuration says of clients. Raises AlluxioFuseError."""
-    if not config.ufs.startswith(ALLUXIO):
-        return config
-    from alluxio_jnifuse.sources.alluxio.from_config import ask_cluster
+def _open(config: Config) -> tuple[Config, Source]:
+    """The storage itself, and `config`, of a cluster with what its own configuration says of clients.
 
-    return ask_cluster(config)
+    Raises AlluxioFuseError.
+    """
+    if config.ufs.startswith(ALLUXIO):
+        from alluxio_jnifuse.sources.alluxio import open_asked
 
-
-def _open_source(config: Config) -> tuple[Source, Attr]:
-    """The storage itself, and its root. Raises AlluxioFuseError."""
+        return open_asked(config)
     from alluxio_jnifuse.sources import open_source
 
-    source = open_source(config.ufs, config)
+    return config, open_source(config.ufs, config)
+
+
+def _root(source: Source, ufs: str) -> Attr:
+    """The root, as the storage answers for it. Raises AlluxioFuseError, and has closed the storage then."""
     try:
         root = source.stat(b"/")
         if not stat.S_ISDIR(root.mode):
-            raise MountError("is not a directory", where=config.ufs, remedy="name the directory that it lies in")
+            raise MountError("is not a directory", where=ufs, remedy="name the directory that it lies in")
     except BaseException as error:
         source.close()
         if isinstance(error, AlluxioFuseError) or not isinstance(error, Exception):
             raise
-        raise _unusable(error, config.ufs) from error
-    return source, root
+        raise _unusable(error, ufs) from error
+    return root
 
 
 def _unusable(error: Exception, ufs: str) -> MountError:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from alluxio_jnifuse.config.values import Config
+    from alluxio_jnifuse.sources.alluxio.metadata.master import MasterClient
     from alluxio_jnifuse.sources.alluxio.source import AlluxioSource
 
 
@@ -30,11 +31,32 @@ def open_uri(uri: str, config: Config) -> AlluxioSource:
     """
     from alluxio_jnifuse.sources.alluxio import from_config
 
-    masters, root = from_config.split_uri(uri)
-    client = from_config.master_client(config)
-    from alluxio_jnifuse.sources.alluxio.source import AlluxioSource
+    return _open(uri, config, from_config.master_client(config))
 
-    source = AlluxioSource(from_config.settings(config, masters), client, root)
+
+def open_asked(config: Config) -> tuple[Config, AlluxioSource]:
+    """The directory `config.ufs`, and the settings of its mount: with what the cluster's own configuration says.
+
+    Raises ConfigError, SourceError.
+    """
+    from alluxio_jnifuse.sources.alluxio import from_config
+
+    asked, client = from_config.ask_cluster(config)
+    return asked, _open(asked.ufs, asked, client)
+
+
+def _open(uri: str, config: Config, client: MasterClient) -> AlluxioSource:
+    """The source is connected, and closes the client in its end."""
+    from alluxio_jnifuse.sources.alluxio import from_config
+
+    try:
+        from alluxio_jnifuse.sources.alluxio.source import AlluxioSource
+
+        masters, root = from_config.split_uri(uri)
+        source = AlluxioSource(from_config.settings(config, masters), client, root)
+    except BaseException:
+        client.close()
+        raise
     try:
         source.connect()
     except BaseException:
