@@ -75,6 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = _run(arguments)
         sys.stdout.flush()
         if argv is None:
+            sys.stderr.flush()
             os._exit(code)  # taking the interpreter apart would take as long as a tenth of a mount
         return code
     except AlluxioFuseError as error:
