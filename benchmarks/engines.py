@@ -7,6 +7,7 @@ cluster has copies in its worker's ramdisk.
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from abc import ABC, abstractmethod
@@ -147,7 +148,12 @@ class ClusterSide(Side):
         self.servers = tuple(self._cluster.pid(name) for name in self._cluster.processes)
 
     def offer(self, directory: Path) -> None:
-        self._cluster.shell.fs("copyFromLocal", directory, f"/{directory.name}")
+        for parent, _, names in os.walk(directory):
+            path = f"/{os.path.relpath(parent, directory.parent)}"
+            if len(names) == 1:  # of which copyFromLocal makes a file with the name of the directory
+                self._cluster.shell.write(f"{path}/{names[0]}", Path(parent, names[0]))
+            elif names:
+                self._cluster.shell.fs("copyFromLocal", parent, path)
 
     def withdraw(self, directory: Path) -> None:
         self._cluster.shell.fs("rm", "-R", f"/{directory.name}")
