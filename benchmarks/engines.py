@@ -154,6 +154,8 @@ class ClusterSide(Side):
                 self._cluster.shell.write(f"{path}/{names[0]}", Path(parent, names[0]))
             elif names:
                 self._cluster.shell.fs("copyFromLocal", parent, path)
+            else:  # of directories, which copyFromLocal wants to be there
+                self._cluster.shell.fs("mkdir", path)
 
     def withdraw(self, directory: Path) -> None:
         self._cluster.shell.fs("rm", "-R", f"/{directory.name}")
