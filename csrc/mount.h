@@ -20,6 +20,7 @@
 #include "memory/cache.h"
 #include "names/dir.h"
 #include "names/inode.h"
+#include "names/trace.h"
 #include "ops/metadata.h"
 #include "source/direct.h"
 #include "source/fetch_queue.h"
@@ -38,6 +39,7 @@ struct ajf {
     struct ajf_notify notify;
     struct ajf_inodes inodes;
     struct ajf_dirs dirs;
+    struct ajf_trace trace;
     struct ajf_metadata metadata;
     struct ajf_cache cache;
     struct ajf_files files;

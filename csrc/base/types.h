@@ -66,6 +66,21 @@ struct ajf_refresh {
 };
 #define AJF_IOC_REFRESH _IOW(0xAF, 1, struct ajf_refresh)
 
+/*
+ * ioctl(2) on a directory of a mount, of its owner and of root; others get EPERM. AJF_IOC_TRACE has the mount note from
+ * now on which files are opened, for the calling process: EBUSY, another process has that; EINVAL, the caller is not
+ * the first thread of its process. AJF_IOC_TRACED takes what was noted, the oldest first, and AJF_IOC_TRACE_END ends
+ * it.
+ */
+struct ajf_traced {
+    uint64_t lost;  /* files that could not be noted since AJF_IOC_TRACE */
+    uint32_t bytes; /* of `paths` */
+    char paths[16364]; /* from the root, "/a/b", each with its NUL; an ioctl has room for 16 KiB less one byte */
+};
+#define AJF_IOC_TRACE _IO(0xAF, 2)
+#define AJF_IOC_TRACED _IOR(0xAF, 3, struct ajf_traced)
+#define AJF_IOC_TRACE_END _IO(0xAF, 4)
+
 enum ajf_log_level { AJF_LOG_DEBUG, AJF_LOG_INFO, AJF_LOG_WARN, AJF_LOG_ERROR };
 
 #define AJF_LOG_TEXT_BYTES 480 /* longer messages are cut */

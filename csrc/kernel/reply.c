@@ -182,9 +182,9 @@ void ajf_reply_statfs(struct ajf *m, const struct ajf_request *req, const struct
     written(m, req, path, 0);
 }
 
-void ajf_reply_ioctl(struct ajf *m, const struct ajf_request *req)
+void ajf_reply_ioctl(struct ajf *m, const struct ajf_request *req, const void *bytes, size_t n)
 {
     char *path = path_if_slow(m, req);
-    fuse_reply_ioctl(req->fuse, 0, NULL, 0);
+    fuse_reply_ioctl(req->fuse, 0, bytes, n);
     written(m, req, path, 0);
 }

@@ -63,6 +63,7 @@ void ajf_reply_pipe(struct ajf *m, const struct ajf_request *req, int pipe, size
 void ajf_reply_names(struct ajf *m, const struct ajf_request *req, const char *packed, size_t n,
                      const uint64_t *nodeids, size_t n_nodeids);
 void ajf_reply_statfs(struct ajf *m, const struct ajf_request *req, const struct statvfs *st);
-void ajf_reply_ioctl(struct ajf *m, const struct ajf_request *req);
+/* With `n` bytes for the caller. */
+void ajf_reply_ioctl(struct ajf *m, const struct ajf_request *req, const void *bytes, size_t n);
 
 #endif

@@ -19,6 +19,7 @@ static const struct {
     [AJF_OP_RELEASEDIR] = {"Releasedir", AJF_STAT_op_releasedir},
     [AJF_OP_STATFS] = {"Statfs", AJF_STAT_op_statfs},
     [AJF_OP_REFRESH] = {"Refresh", AJF_STAT_op_refresh},
+    [AJF_OP_TRACE] = {"Trace", AJF_STAT_op_trace},
     [AJF_OP_FORGET] = {"Forget", AJF_STAT_op_forget},
 };
 

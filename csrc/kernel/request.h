@@ -25,6 +25,7 @@ enum ajf_op {
     AJF_OP_RELEASEDIR,
     AJF_OP_STATFS,
     AJF_OP_REFRESH,
+    AJF_OP_TRACE,
     AJF_OP_FORGET,
     AJF_OP_KINDS
 };

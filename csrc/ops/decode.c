@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include "files/opens.h"
 #include "kernel/reply.h"
@@ -134,13 +136,42 @@ static void statfs_(fuse_req_t fuse, fuse_ino_t nodeid)
     ajf_metadata_statfs(m, &req);
 }
 
+/* A recording tells names of files that its reader may not see; root and the owner of this process may. */
+static void trace(struct ajf *m, struct ajf_request *req, unsigned command)
+{
+    const struct fuse_ctx *caller = fuse_req_ctx(req->fuse);
+    struct ajf_traced *taken = NULL;
+    int err = 0;
+    if (caller->uid && caller->uid != geteuid())
+        err = -EPERM;
+    else if (command == AJF_IOC_TRACE)
+        err = ajf_trace_begin(&m->trace, caller->pid);
+    else if (command == AJF_IOC_TRACE_END)
+        ajf_trace_end(&m->trace);
+    else if (!(taken = malloc(sizeof *taken)))
+        err = -ENOMEM;
+    else
+        err = ajf_trace_take(&m->trace, taken);
+    if (err)
+        ajf_reply_err(m, req, -err);
+    else
+        ajf_reply_ioctl(m, req, taken, taken ? offsetof(struct ajf_traced, paths) + taken->bytes : 0);
+    free(taken);
+}
+
 static void ioctl_(fuse_req_t fuse, fuse_ino_t nodeid, unsigned command, void *arg, struct fuse_file_info *fi,
                    unsigned flags, const void *in, size_t in_size, size_t out_size)
 {
     const struct ajf_refresh *refresh = in;
+    const bool traces = command == AJF_IOC_TRACE || command == AJF_IOC_TRACED || command == AJF_IOC_TRACE_END;
     (void)arg, (void)fi, (void)out_size;
-    if (command != AJF_IOC_REFRESH || !(flags & FUSE_IOCTL_DIR)) {
+    if (!(traces || command == AJF_IOC_REFRESH) || !(flags & FUSE_IOCTL_DIR)) {
         ajf_reply_refuse(fuse, ENOTTY); /* any program that asks whether it writes to a terminal comes here */
+        return;
+    }
+    if (traces) {
+        ENTER(fuse, AJF_OP_TRACE, nodeid, "");
+        trace(m, &req, command);
         return;
     }
     ENTER(fuse, AJF_OP_REFRESH, nodeid, "");

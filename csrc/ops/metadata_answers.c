@@ -342,7 +342,7 @@ static void refreshed(struct ajf *m, void *arg)
     take_waiting(m, waiting, &calls);
     free(waiting);
     FOR_CALLS (m, call, &calls)
-        ajf_reply_ioctl(m, &call->wait.request);
+        ajf_reply_ioctl(m, &call->wait.request, NULL, 0);
 }
 
 /* The source has forgotten what ajf_metadata_refresh named. */

@@ -159,6 +159,7 @@ static void open_confirmed(struct ajf *m, const struct ajf_request *req, uint64_
 
 void ajf_open(struct ajf *m, const struct ajf_request *req, uint64_t nodeid, const struct fuse_file_info *fi)
 {
+    ajf_trace_note(&m->trace, nodeid);
     open_file(m, req, nodeid, fi, false);
 }
 

@@ -74,7 +74,7 @@ void ajf_read(struct ajf *m, const struct ajf_request *req)
 {
     const uint64_t nodeid = req->nodeid, offset = req->offset;
     const size_t size = req->size;
-    bool armed = false, hit = false, borrowed = false, noted = false;
+    bool armed = false, hit = false, borrowed = false, noted = false, unopened = false;
     int err = 0;
     size_t length = 0;
 again:
@@ -106,10 +106,13 @@ again:
     if (file && !err)
         noted = !offset && ajf_ahead_is_news_locked(m, file);
     if (file && !file->read) {
+        unopened = !file->opens; /* the kernel opens no files here, so that its first READ says that it was opened */
         file->read = true;
         ajf_inode_was_read(&m->inodes, nodeid);
     }
     ajf_cache_unlock(&m->cache);
+    if (unopened)
+        ajf_trace_note(&m->trace, nodeid);
     if (err) {
         ajf_reply_err(m, req, -err);
     } else if (borrowed) {

@@ -68,6 +68,15 @@ cdef extern from "ajf.h" nogil:
 
     unsigned AJF_IOC_REFRESH
 
+    struct ajf_traced:
+        uint64_t lost
+        uint32_t bytes
+        char paths[1]
+
+    unsigned AJF_IOC_TRACE
+    unsigned AJF_IOC_TRACED
+    unsigned AJF_IOC_TRACE_END
+
     enum ajf_lane:
         AJF_LANE_METADATA
         AJF_LANE_DEMAND

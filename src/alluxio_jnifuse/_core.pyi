@@ -48,6 +48,10 @@ HELPER_PATH: str  # where fusermount3 is looked for, as in PATH
 
 IOC_REFRESH: int  # of ioctl(2) on a directory, with a name of so many bytes, NULs included
 IOC_REFRESH_BYTES: int
+IOC_TRACE: int  # of ioctl(2) on a directory: begin to note which files are opened,
+IOC_TRACED: int  # take what was noted: struct ajf_traced of csrc/base/types.h, so many bytes in all,
+IOC_TRACED_BYTES: int
+IOC_TRACE_END: int  # end it
 
 class Cancelled(Exception):
     """Nobody wants the rest of this fetch; the fetcher should give it back."""
@@ -211,3 +215,17 @@ def open_beneath(dirfd: int, path: bytes, flags: int) -> int:
 
 def punch_hole(fd: int, offset: int, length: int) -> None:
     """Gives the bytes of a range back to the file system; they read as zeros. Raises OSError."""
+
+WATCH_OPENED: int  # of events of inotify(7): the file was opened,
+WATCH_UNMOUNTED: int  # its file system was unmounted
+
+def watch_begin() -> int:
+    """Returns a descriptor from which events of inotify(7) are read. Raises OSError."""
+
+def watch_add(fd: int, path: bytes) -> int:
+    """Has every open of `path` from now on be an event; returns the watch's number, for one file always the same.
+
+    Raises OSError.
+    """
+
+def watch_remove(fd: int, watch: int) -> None: ...

@@ -46,6 +46,16 @@ cdef extern from * nogil:
     """
     bint keep_heap_small(int size)
 
+cdef extern from "sys/inotify.h" nogil:
+    enum:
+        IN_CLOEXEC
+        IN_OPEN
+        IN_UNMOUNT
+
+    int inotify_init1(int flags)
+    int inotify_add_watch(int fd, const char *path, uint32_t mask)
+    int inotify_rm_watch(int fd, int watch)
+
 cdef extern from "sys/prctl.h" nogil:
     enum:
         PR_SET_DUMPABLE
@@ -74,8 +84,15 @@ LOG_ERROR = c.AJF_LOG_ERROR
 ENTRY_BYTES = sizeof(c.ajf_entry)
 HELPER_PATH = c.AJF_HELPER_PATH.decode()
 
+WATCH_OPENED = <uint32_t>IN_OPEN
+WATCH_UNMOUNTED = <uint32_t>IN_UNMOUNT
+
 IOC_REFRESH = c.AJF_IOC_REFRESH
 IOC_REFRESH_BYTES = sizeof(c.ajf_refresh)
+IOC_TRACE = c.AJF_IOC_TRACE
+IOC_TRACED = c.AJF_IOC_TRACED
+IOC_TRACED_BYTES = sizeof(c.ajf_traced)
+IOC_TRACE_END = c.AJF_IOC_TRACE_END
 
 _FEATURES = {
     "passthrough": c.AJF_FEATURE_PASSTHROUGH,

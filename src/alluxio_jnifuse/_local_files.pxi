@@ -59,3 +59,24 @@ def punch_hole(int fd, uint64_t offset, uint64_t length):
         failed = fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, <int64_t>offset, <int64_t>length)
     if failed:
         raise OSError(errno, os.strerror(errno))
+
+
+def watch_begin():
+    cdef int fd = inotify_init1(IN_CLOEXEC)
+    if fd < 0:
+        raise OSError(errno, os.strerror(errno))
+    return fd
+
+
+def watch_add(int fd, bytes path not None):
+    cdef const char *where = _text(path)
+    cdef int watch
+    with nogil:
+        watch = inotify_add_watch(fd, where, IN_OPEN)
+    if watch < 0:
+        raise OSError(errno, os.strerror(errno), os.fsdecode(path))
+    return watch
+
+
+def watch_remove(int fd, int watch):
+    inotify_rm_watch(fd, watch)

@@ -42,7 +42,7 @@ struct fake {
     struct ajf *m;
     int fd;
     uint64_t unique;
-    uint32_t pid; /* the caller in requests */
+    uint32_t pid, uid; /* the caller in requests */
     uint64_t dropped; /* the last inode whose pages it was told to drop */
     uint64_t outdated; /* the last inode whose attributes it was told to ask for */
     char expired[AJF_NAME_MAX + 1]; /* the last name that it was told to look up again, */
@@ -78,6 +78,7 @@ static inline uint64_t fake_send(struct fake *k, uint32_t opcode, uint64_t nodei
                                .opcode = opcode,
                                .unique = k->unique += 2,
                                .nodeid = nodeid,
+                               .uid = k->uid,
                                .pid = k->pid};
     memcpy(message, &h, sizeof h);
     if (length)

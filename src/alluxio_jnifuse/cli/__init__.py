@@ -19,6 +19,7 @@ _COMMANDS = {
     "umount": "umount",
     "unmount": "umount",
     "load": "load",
+    "trace": "trace",
     "refresh": "refresh",
     "stat": "stat",
     "health": "health",
@@ -32,6 +33,7 @@ _PAGES = {
     "umount": ("SEMANTICS", "TROUBLESHOOTING"),
     "unmount": ("SEMANTICS", "TROUBLESHOOTING"),
     "load": ("LOADING", "CLIENT-CACHE"),
+    "trace": ("LOADING", "TUNING"),
     "refresh": ("SEMANTICS",),
     "stat": ("METRICS",),
     "health": ("TROUBLESHOOTING",),
@@ -48,6 +50,10 @@ Usage: {PROGRAM} COMMAND ...
                             unmount it, unless it is in use (also: unmount)
   load [-j N] [--dry-run] PATH...
                             read files of running mounts, so that they are cached
+  load --order FILE [--follow] [PATH]
+                            read them in an order, or ahead of a program that reads in that order
+  trace --record FILE MOUNT_POINT [-- COMMAND ...]
+                            record in which order files are opened
   refresh PATH...           forget attributes and listings, so that the next look asks the storage
   stat [--stats MOUNT_POINT]
                             list the running mounts, or show the counters of one

@@ -3,7 +3,8 @@
 Readers advance the walk themselves, in turn, so there is no queue whose length would have to be chosen: what is in
 memory does not grow with the number of files, and reading begins with the first. The counter walks the same tree on
 its own and as fast as it can; it is there for totals, for the warning that the cache is too small, and because
-listings that it asked for are still known when the readers come by.
+listings that it asked for are still known when the readers come by. It does the same with an order (order.py), unless
+that can be read but once. A reader looks at a path of an order by itself: each may be a round trip to the storage.
 
 Reading means read(2) into one buffer for each reader. That warms both kinds of files: those that the kernel reads
 itself (passthrough) get into its page cache, for those that come through the daemon it asks the daemon, whose client
@@ -22,16 +23,16 @@ import os
 import queue
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, Protocol
 
 from alluxio_jnifuse.config.units import format_size
 from alluxio_jnifuse.config.values import ALLUXIO
 from alluxio_jnifuse.errors import MountError
 from alluxio_jnifuse.load.journal import Journal, journal_path, remove_stale
 from alluxio_jnifuse.load.progress import Progress
-from alluxio_jnifuse.load.targets import Target, find, why_gone
-from alluxio_jnifuse.load.walk import Fail, File, Globs, file_of, walk
+from alluxio_jnifuse.load.targets import Target, why_gone
+from alluxio_jnifuse.load.walk import Fail, File, Look, file_of
 from alluxio_jnifuse.mounts.registry import Record, Registry
 from alluxio_jnifuse.system.threads import start_thread
 
@@ -39,7 +40,7 @@ from alluxio_jnifuse.system.threads import start_thread
 JOBS = 16
 MOST_JOBS = 1024  # as `fetchers`
 
-_READ_BYTES = 1 << 20  # the largest request of the kernel; a larger buffer would only leave the processor's cache
+READ_BYTES = 1 << 20  # the largest request of the kernel; a larger buffer would only leave the processor's cache
 _DISCONNECTED = (errno.ENOTCONN, errno.ECONNABORTED)
 
 
@@ -49,25 +50,39 @@ class Options(NamedTuple):
     jobs: int = JOBS
     dry_run: bool = False
     restart: bool = False
-    include: Sequence[str] = ()
-    exclude: Sequence[str] = ()
+
+
+class Wanted(Protocol):
+    """What there is to load: Trees (walk.py), or an Order (order.py).
+
+    `find`, called first, tells the directories and files that it lies at or beneath. `looks` yields what is to be
+    looked at, in an order, and may be called again if `countable`. `job` names what concerns one mount.
+    """
+
+    @property
+    def countable(self) -> bool: ...
+
+    def find(self) -> list[Target]: ...
+
+    def looks(self, fail: Fail) -> Iterator[Look]: ...
+
+    def job(self, record: Record) -> list[str]: ...
 
 
 class Load:
-    """One run over `paths`, in threads of its own, which do not keep the process from ending.
+    """One run over what is wanted, in threads of its own, which do not keep the process from ending.
 
     `notes`: lines for a person, as they come up. `error`: why it ended early, if it did. `complete`: everything was
     read. `ended` is called when nothing more will happen, by another thread; not after `stop`.
     """
 
-    def __init__(self, paths: Iterable[str], options: Options, ended: Callable[[], None]) -> None:
+    def __init__(self, wanted: Wanted, options: Options, ended: Callable[[], None]) -> None:
         self.progress = Progress()
         self.notes: queue.SimpleQueue[str] = queue.SimpleQueue()
         self.error: Exception | None = None
         self.complete = False
-        self._paths = list(paths)
+        self._wanted = wanted
         self._options = options
-        self._globs = Globs(options.include, options.exclude)
         self._ended = ended
         self._stopping = False
         self._targets: list[Target] = []  # this and the next are complete before there is a second thread
@@ -75,7 +90,7 @@ class Load:
         self._lock = threading.Lock()  # guards what follows
         self._readers = options.jobs
         self._walking = threading.Lock()  # guards the walk, and is held while a mount is asked
-        self._walk: Iterator[File] = iter(())
+        self._walk: Iterator[Look] = iter(())
 
     def start(self) -> None:
         """Begins. Raises MountError when there may be no more threads."""
@@ -105,7 +120,7 @@ class Load:
     # ------------------------------------------------------------------------------------------------ beginning
 
     def _begin(self) -> None:
-        self._targets = find(self._paths)
+        self._targets = self._wanted.find()
         self._open_journals()
         if self._options.dry_run:
             self._count(self._fail, self._journals)
@@ -113,8 +128,9 @@ class Load:
             return
         for record in {target.record: None for target in self._targets}:
             self._tell_where_it_goes(record)
-        self._walk = self._files(self._fail)
-        self._start("count", lambda: self._count(_ignore, {}))
+        self._walk = self._wanted.looks(self._fail)
+        if self._wanted.countable:
+            self._start("count", lambda: self._count(_ignore, {}))
         for _ in range(self._options.jobs):
             self._start("reader", self._read_files)
 
@@ -125,8 +141,7 @@ class Load:
             directory = Registry().writable_directory()
             remove_stale(directory)
             for record in {target.record for target in self._targets}:
-                paths = [target.path for target in self._targets if target.record == record]
-                path = journal_path(directory, record, paths)
+                path = journal_path(directory, record, self._wanted.job(record))
                 if os.path.exists(path) or not self._options.dry_run:
                     self._journals[record] = Journal(path, restart=self._options.restart)
         except (MountError, OSError) as error:
@@ -142,15 +157,15 @@ class Load:
 
     # ------------------------------------------------------------------------------------------------- counting
 
-    def _files(self, fail: Fail) -> Iterator[File]:
-        return walk(self._targets, self._globs, fail)
-
     def _count(self, fail: Fail, journals: dict[Record, Journal]) -> None:
         """Counts what is to be loaded; apart from that, what is in `journals`."""
         sizes: Counter[Record] = Counter()
-        for file in self._files(fail):
+        for look in self._wanted.looks(fail):
             if self._stopping:
                 return
+            file = look()
+            if file is None:
+                continue
             record = file.target.record
             if record in journals and file in journals[record]:
                 self.progress.before(file.size)
@@ -168,17 +183,25 @@ class Load:
     # -------------------------------------------------------------------------------------------------- reading
 
     def _read_files(self) -> None:
-        buffer = bytearray(_READ_BYTES)
+        buffer = bytearray(READ_BYTES)
         while not self._stopping:
             with self._walking:
-                file = next(self._walk, None)
-            if file is None:
+                look = next(self._walk, None)
+            if look is None:
                 break
+            file = look()
+            if file is None:
+                continue
             journal = self._journals.get(file.target.record)
             if journal is not None and file in journal:
                 self.progress.before(file.size)
                 continue
+            if not self._wanted.countable:
+                self.progress.found(file.size)
             self._read(file, buffer, journal)
+        self._reader_ended()
+
+    def _reader_ended(self) -> None:
         with self._lock:
             self._readers -= 1
             last = not self._readers
@@ -234,6 +257,8 @@ class Load:
             self._check(target, disconnected=False)
         if self._stopping:
             return
+        if not self._wanted.countable:
+            self.progress.counted()
         self.complete = not self.progress.snapshot().failed
         if self.complete and not self._options.dry_run:
             for journal in self._journals.values():

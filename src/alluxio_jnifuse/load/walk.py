@@ -17,15 +17,17 @@ import fnmatch
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
-from alluxio_jnifuse.load.targets import Target, is_beneath
+from alluxio_jnifuse.load.links import follow
+from alluxio_jnifuse.load.targets import Target, find, is_beneath
+from alluxio_jnifuse.mounts.registry import Record
 
 Fail = Callable[[str, Target, OSError], None]
 
 _LEADS_NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
-_MOST_LINKS = 40  # one after the other, as the kernel's
 
 
 class File(NamedTuple):
@@ -36,6 +38,9 @@ class File(NamedTuple):
     mtime_ns: int
     ctime_ns: int
     target: Target
+
+
+Look = Callable[[], "File | None"]  # looks at something, and returns the file that is to be loaded, if it is one
 
 
 def file_of(path: str, status: os.stat_result, target: Target) -> File:
@@ -61,6 +66,35 @@ class Globs:
     def directory(self, relative: str) -> bool:
         """Whether files in a directory may be wanted."""
         return not self._exclude(relative)
+
+
+class Trees:
+    """All that lies at and beneath some paths: what there is to load (reading.py)."""
+
+    countable = True
+
+    def __init__(self, paths: Iterable[str], globs: Globs) -> None:
+        self._paths = list(paths)
+        self._globs = globs
+        self._targets: list[Target] = []
+
+    def find(self) -> list[Target]:
+        """Where the paths lie. Raises MountError."""
+        self._targets = find(self._paths)
+        return self._targets
+
+    def job(self, record: Record) -> list[str]:
+        """Names the part of the job that concerns one mount, for its journal."""
+        return [target.path for target in self._targets if target.record == record]
+
+    def looks(self, fail: Fail) -> Iterator[Look]:
+        """Yields the files, which were looked at on the way; `fail` is told of what cannot be."""
+        for file in walk(self._targets, self._globs, fail):
+            yield partial(_itself, file)
+
+
+def _itself(file: File) -> File:
+    return file
 
 
 def walk(targets: Sequence[Target], globs: Globs, fail: Fail) -> Iterator[File]:
@@ -125,53 +159,13 @@ def _look_at(entry: os.DirEntry[str], target: Target, fail: Fail) -> _Found | No
         is_link = entry.is_symlink()
         if not is_link:
             return _Found(entry.path, entry.stat(follow_symlinks=False))
-        leads_to = _follow(entry.path, target.mountpoint)
+        leads_to = follow(os.path.dirname(entry.path), entry.name, target.mountpoint)
         status = os.lstat(leads_to) if leads_to else None
     except OSError as error:
         if not (is_link and error.errno in _LEADS_NOWHERE):
             fail(entry.path, target, error)
         return None
     return _Found(leads_to, status) if status and stat.S_ISREG(status.st_mode) else None
-
-
-def _follow(path: str, top: str) -> str:
-    """Returns where the link `path` leads to, without links; "" when that is not on the mount `top`. Raises OSError.
-
-    Nothing outside of the mount is looked at.
-    """
-    at, names = os.path.dirname(path), [os.path.basename(path)]
-    followed = 0
-    while names:
-        name = names.pop()
-        if name in ("", "."):
-            continue
-        leads_to = "" if name == ".." else _readlink(os.path.join(at, name))
-        if leads_to is None:
-            at = os.path.join(at, name)
-            continue
-        followed += 1 if leads_to else 0
-        if followed > _MOST_LINKS:
-            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
-        if name == ".." and at != top:
-            at = os.path.dirname(at)
-        elif name == ".." or leads_to.startswith("/"):  # by way of what is above the mount, as far as the text says
-            outside = os.path.normpath(os.path.join(at, leads_to or "..", *reversed(names)))
-            if not is_beneath(outside, top):
-                return ""
-            at, names = top, outside[len(top) :].split("/")[::-1]
-        else:
-            names += reversed(leads_to.split("/"))
-    return at
-
-
-def _readlink(path: str) -> str | None:
-    """Returns what the link says, or None: it is no link. Raises OSError."""
-    try:
-        return os.readlink(path)
-    except OSError as error:
-        if error.errno != errno.EINVAL:
-            raise
-        return None
 
 
 def _overlap(one: Target, other: Target) -> bool:

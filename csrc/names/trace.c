@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "names/trace.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/check.h"
+
+AJF_NOT_ANALYSED void ajf_trace_init(struct ajf_trace *t, struct ajf_inodes *inodes, struct ajf_stats *stats)
+{
+    memset(t, 0, sizeof *t);
+    pthread_mutex_init(&t->lock, NULL);
+    t->inodes = inodes;
+    t->stats = stats;
+}
+
+void ajf_trace_done(struct ajf_trace *t)
+{
+    ajf_trace_end(t);
+    pthread_mutex_destroy(&t->lock);
+}
+
+static void end_locked(struct ajf_trace *t)
+{
+    AJF_HELD(&t->lock);
+    if (!t->ring)
+        return;
+    atomic_store_explicit(&t->on, false, memory_order_relaxed);
+    close(t->process);
+    free(t->ring);
+    t->ring = NULL;
+}
+
+static bool is_orphan_locked(struct ajf_trace *t)
+{
+    AJF_HELD(&t->lock);
+    struct pollfd process = {.fd = t->process, .events = POLLIN}; /* readable: it has ended */
+    return poll(&process, 1, 0) == 1;
+}
+
+int ajf_trace_begin(struct ajf_trace *t, pid_t pid)
+{
+    char *ring = malloc(AJF_TRACE_BYTES);
+    int err = 0, process = ring ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
+    if (!ring)
+        err = -ENOMEM;
+    else if (process < 0)
+        err = -errno;
+    pthread_mutex_lock(&t->lock);
+    if (!err && t->ring && is_orphan_locked(t))
+        end_locked(t);
+    if (!err && t->ring)
+        err = -EBUSY;
+    if (!err) {
+        t->ring = ring;
+        t->process = process;
+        t->head = t->used = 0;
+        t->lost = 0;
+        atomic_store_explicit(&t->on, true, memory_order_relaxed);
+    }
+    pthread_mutex_unlock(&t->lock);
+    if (err) {
+        free(ring);
+        if (process >= 0)
+            close(process);
+    }
+    return err;
+}
+
+/* Copies between the ring, from `at` on, and `n` bytes that lie together. */
+static void copy_locked(struct ajf_trace *t, size_t at, char *bytes, size_t n, bool into_ring)
+{
+    AJF_HELD(&t->lock);
+    at %= AJF_TRACE_BYTES;
+    size_t first = n < AJF_TRACE_BYTES - at ? n : AJF_TRACE_BYTES - at;
+    if (into_ring) {
+        memcpy(t->ring + at, bytes, first);
+        memcpy(t->ring, bytes + first, n - first);
+    } else {
+        memcpy(bytes, t->ring + at, first);
+        memcpy(bytes + first, t->ring, n - first);
+    }
+}
+
+int ajf_trace_take(struct ajf_trace *t, struct ajf_traced *ret_taken)
+{
+    size_t n = 0;
+    pthread_mutex_lock(&t->lock);
+    int err = t->ring ? 0 : -ENODATA;
+    if (!err) {
+        n = t->used < sizeof ret_taken->paths ? t->used : sizeof ret_taken->paths;
+        copy_locked(t, t->head, ret_taken->paths, n, false);
+        const char *last = memrchr(ret_taken->paths, '\0', n);
+        n = last ? (size_t)(last - ret_taken->paths) + 1 : 0;
+        t->head = (t->head + n) % AJF_TRACE_BYTES;
+        t->used -= n;
+        ret_taken->lost = t->lost;
+        ret_taken->bytes = (uint32_t)n;
+    }
+    pthread_mutex_unlock(&t->lock);
+    return err;
+}
+
+void ajf_trace_end(struct ajf_trace *t)
+{
+    pthread_mutex_lock(&t->lock);
+    end_locked(t);
+    pthread_mutex_unlock(&t->lock);
+}
+
+void ajf_trace_put(struct ajf_trace *t, uint64_t nodeid)
+{
+    char *path = ajf_inode_path(t->inodes, nodeid, NULL, 0);
+    size_t n = path ? strlen(path) + 1 : 0;
+    pthread_mutex_lock(&t->lock);
+    bool fits = n && n <= sizeof((struct ajf_traced *)0)->paths && n <= AJF_TRACE_BYTES - t->used;
+    if (t->ring && fits) {
+        copy_locked(t, t->head + t->used, path, n, true);
+        t->used += n;
+    } else if (t->ring && is_orphan_locked(t)) {
+        end_locked(t);
+    } else if (t->ring) {
+        t->lost++;
+        AJF_COUNT(t->stats, trace_lost);
+    }
+    pthread_mutex_unlock(&t->lock);
+    free(path);
+}

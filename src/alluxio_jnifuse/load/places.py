@@ -1,0 +1,160 @@
+"""Which files of an order are read ahead and still wait for the program, and so how much more may be read.
+
+A file takes a *place* until the program opens it. The kernel tells of that: a watch (inotify(7)) is set on the file
+once it has been opened here, so that this open is not mistaken for the program's. It costs the mount nothing, and it
+holds for files that the kernel reads or opens without asking the mount, and for a program in another container.
+
+Several workers open their files beside each other, not one after the other: places end one by one, wherever they are in
+the order. A place far behind the furthest file that was opened ends too: the program has passed that file by.
+
+Threads: any. The lock guards all; no file of a mount is touched under it.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import threading
+from collections import deque
+from typing import NamedTuple
+
+from alluxio_jnifuse import _core
+from alluxio_jnifuse.load.walk import File
+
+_PASSED_BY = 4  # times as many files as may be ahead
+_EVENTS_BYTES = 1 << 14
+_EVENT = struct.Struct("iIII")  # struct inotify_event, without the name, which no file has that is watched itself
+
+
+class Room(NamedTuple):
+    """How far may be read ahead, at most."""
+
+    files: int
+    size: int
+
+
+class _Place:
+    """A file; `numbers`: of it in the order, several if it comes again soon."""
+
+    def __init__(self, path: str, number: int) -> None:
+        self.path = path
+        self.numbers = deque([number])
+        self.size = 0  # bytes that were read of it
+        self.watch = -1
+
+
+class Places:
+    """The places; `opened` counts the files that the program has opened."""
+
+    def __init__(self, room: Room) -> None:
+        """Raises OSError."""
+        self.fd = _core.watch_begin()
+        self.opened = 0
+        self._room = room
+        self._changed = threading.Condition()
+        self._closed = False
+        self._next = 0  # number of the next file
+        self._drawn = 0  # files that have a place; or get one, or none
+        self._size = 0
+        self._furthest = 0
+        self._by_path: dict[str, _Place] = {}
+        self._by_watch: dict[int, _Place] = {}
+        self._by_number: dict[int, _Place] = {}
+
+    def reserve(self) -> int | None:
+        """Waits for room, and returns the number of the next file; None when there will be none."""
+        with self._changed:
+            while not self._closed and (self._drawn >= self._room.files or self._size >= self._room.size):
+                self._changed.wait()
+            if self._closed:
+                return None
+            self._drawn += 1
+            self._next += 1
+            return self._next - 1
+
+    def give_back(self, number: int) -> None:
+        """There is no such file, or it cannot be read."""
+        with self._changed:
+            place = self._by_number.get(number)
+            if place is not None:
+                self._leave(place, number)
+            else:
+                self._drawn -= 1
+            self._changed.notify_all()
+
+    def take(self, number: int, file: File) -> bool:
+        """The file gets a place; False: it has one, and need not be read."""
+        with self._changed:
+            place = self._by_path.get(file.path)
+            if place is not None:
+                place.numbers.append(number)
+                self._by_number[number] = place
+                return False
+            self._by_path[file.path] = self._by_number[number] = _Place(file.path, number)
+            return True
+
+    def watch(self, number: int, fd: int) -> None:
+        """The file has been opened here, as `fd`; opens from now on are the program's. Raises OSError."""
+        with self._changed:
+            place = self._by_number.get(number)
+            if place is None:
+                return
+            place.watch = _core.watch_add(self.fd, b"/proc/self/fd/%d" % fd)
+            self._by_watch[place.watch] = place
+
+    def note(self, number: int, count: int) -> bool:
+        """So many bytes more were read of a file; whether the program does not have it yet."""
+        with self._changed:
+            place = self._by_number.get(number)
+            if place is None:
+                return False
+            place.size += count
+            self._size += count
+            return True
+
+    def hear(self) -> bool:
+        """Waits for files to be opened; returns whether something has been unmounted."""
+        events = os.read(self.fd, _EVENTS_BYTES)
+        unmounted = False
+        with self._changed:
+            for watch, mask, _, _ in _EVENT.iter_unpack(events):
+                unmounted = unmounted or bool(mask & _core.WATCH_UNMOUNTED)
+                place = self._by_watch.get(watch)
+                if place is not None and mask & _core.WATCH_OPENED:
+                    self._open(place)
+            self._changed.notify_all()
+        return unmounted
+
+    def full(self) -> int:
+        """How many files wait for the program, when there is no room for more; else 0."""
+        with self._changed:
+            return self._drawn if self._drawn >= self._room.files or self._size >= self._room.size else 0
+
+    def close(self) -> None:
+        """Nothing more is to be read ahead."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def _open(self, place: _Place) -> None:
+        number = place.numbers[0]
+        self.opened += 1
+        self._furthest = max(self._furthest, number)
+        self._leave(place, number)
+        while self._by_number:
+            first = next(iter(self._by_number))
+            if first >= self._furthest - _PASSED_BY * self._room.files:
+                break
+            self._leave(self._by_number[first], first)
+
+    def _leave(self, place: _Place, number: int) -> None:
+        self._drawn -= 1
+        del self._by_number[number]
+        place.numbers.remove(number)
+        if place.numbers:
+            return
+        self._size -= place.size
+        del self._by_path[place.path]
+        if place.watch >= 0:
+            del self._by_watch[place.watch]
+            _core.watch_remove(self.fd, place.watch)

@@ -1,0 +1,124 @@
+"""The order of a run, recorded: what a mount tells of opened files goes to a file that `load --order` reads.
+
+A thread takes it, because a mount whose process is stopped does not answer. Whole lines are written, so what is there
+is an order at any moment.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from array import array
+from collections.abc import Callable
+
+from alluxio_jnifuse.load.order import line_of
+from alluxio_jnifuse.mounts.trace import Trace
+from alluxio_jnifuse.system.threads import start_thread
+
+_TAKE_S = 0.05  # a mount keeps 17,000 paths of 60 bytes meanwhile
+_FIRST_SLOTS = 1 << 12
+
+
+class Seen:
+    """Which names there have been: 16 to 32 bytes each, and one chance in 10^7 that one of a million is mistaken."""
+
+    def __init__(self) -> None:
+        self._slots = array("Q", bytes(8 * _FIRST_SLOTS))
+        self._used = 0
+
+    def __len__(self) -> int:
+        return self._used
+
+    def add(self, name: bytes) -> bool:
+        """Whether it is new."""
+        key = hash(name) & 0xFFFF_FFFF_FFFF_FFFF or 1  # 0 is a slot that is free
+        at = self._slot(key)
+        if self._slots[at] == key:
+            return False
+        self._slots[at] = key
+        self._used += 1
+        if 2 * self._used > len(self._slots):
+            self._grow()
+        return True
+
+    def _slot(self, key: int) -> int:
+        mask = len(self._slots) - 1
+        at = key & mask
+        while self._slots[at] not in (0, key):
+            at = (at + 1) & mask
+        return at
+
+    def _grow(self) -> None:
+        keys, self._slots = self._slots, array("Q", bytes(16 * len(self._slots)))
+        for key in keys:
+            if key:
+                self._slots[self._slot(key)] = key
+
+
+class Recording:
+    """Writes what `trace` tells to `fd`, in a thread of its own, until `end`.
+
+    `every`: files each time that they are opened, not only the first. `written`, `lost`, `unnamed`: how many files are
+    in the order, were lost by the mount, and have names that no line can say. `error`: why it ended by itself. `ended`
+    is called at the end, by that thread, which also closes the trace.
+    """
+
+    def __init__(self, trace: Trace, fd: int, *, null: bool, every: bool, ended: Callable[[], None]) -> None:
+        """Begins. Raises MountError."""
+        self.written = self.lost = self.unnamed = 0
+        self.error: OSError | None = None
+        self._trace = trace
+        self._fd = fd
+        self._null = null
+        self._seen = None if every else Seen()
+        self._ended = ended
+        self._end = threading.Event()
+        self._thread = start_thread("record", self._run)
+
+    def end(self, timeout: float) -> bool:
+        """Takes what was opened before, and ends. False: the mount does not answer."""
+        self._end.set()
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            last = False
+            while not last:
+                last = self._end.wait(_TAKE_S)
+                while (taken := self._trace.take()).paths:
+                    self._write(taken.paths)
+                self.lost = taken.lost
+        except OSError as error:
+            self.error = error
+        finally:
+            self._trace.close()
+        self._ended()
+
+    def _write(self, paths: list[bytes]) -> None:
+        lines = []
+        for path in paths:
+            if self._seen is not None and not self._seen.add(path):
+                continue
+            line = line_of(path, null=self._null)
+            if line is None:
+                self.unnamed += 1
+            else:
+                lines.append(line)
+        data = memoryview(b"".join(lines))
+        done = 0
+        try:
+            while done < len(data):
+                done += os.write(self._fd, data[done:])
+        except OSError:
+            self._cut(bytes(data[:done]))
+            raise
+        self.written += len(lines)
+
+    def _cut(self, written: bytes) -> None:
+        """Takes back the beginning of a line, if the file is one that can be cut."""
+        part = len(written) - written.rfind(b"\0" if self._null else b"\n") - 1
+        try:
+            os.ftruncate(self._fd, os.fstat(self._fd).st_size - part)
+        except OSError:
+            pass

@@ -1,0 +1,65 @@
+"""Has a running mount tell which files are opened, in their order.
+
+That is an ioctl(2) on a directory of it (csrc/base/types.h). The mount keeps what was not taken yet, up to a limit, and counts what found no room. It never waits.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import struct
+from typing import NamedTuple
+
+from alluxio_jnifuse import _core
+from alluxio_jnifuse.errors import MountError
+
+_HEADER = struct.Struct("QI")  # `lost` and `bytes` of struct ajf_traced
+_REFUSED = {
+    errno.EPERM: ("its files are another user's to know of", "record as the user who mounted it, or as root"),
+    errno.EBUSY: ("another process records already", "end that one first"),
+    errno.ENOSYS: ("recording needs Linux 5.3", ""),
+    errno.ENOTTY: ("is of a release that cannot record", "mount it again"),
+}
+
+
+class Taken(NamedTuple):
+    """Files that were opened, by their paths from the top of the mount, and how many were lost since the beginning."""
+
+    paths: list[bytes]
+    lost: int
+
+
+class Trace:
+    """A recording of one mount, which ends with the process at the latest. Made by the main thread, used by any one."""
+
+    def __init__(self, mountpoint: str) -> None:
+        """Raises MountError, OSError."""
+        self._fd = os.open(mountpoint, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._buffer = bytearray(_core.IOC_TRACED_BYTES)
+        try:
+            fcntl.ioctl(self._fd, _core.IOC_TRACE)
+        except OSError as error:
+            os.close(self._fd)
+            if error.errno not in _REFUSED:
+                raise
+            what, remedy = _REFUSED[error.errno]
+            raise MountError(what, where=mountpoint, remedy=remedy) from None
+
+    def take(self) -> Taken:
+        """What was opened since the last time, or a part of it; nothing once there is no more. Raises OSError."""
+        fcntl.ioctl(self._fd, _core.IOC_TRACED, self._buffer)
+        lost, count = _HEADER.unpack_from(self._buffer)
+        paths = bytes(self._buffer[_HEADER.size : _HEADER.size + count]).split(b"\0")[:-1]
+        return Taken([path[1:] for path in paths], lost)
+
+    def close(self) -> None:
+        """Ends the recording. Idempotent."""
+        if self._fd < 0:
+            return
+        try:
+            fcntl.ioctl(self._fd, _core.IOC_TRACE_END)
+        except OSError:
+            pass  # the mount has ended
+        os.close(self._fd)
+        self._fd = -1
