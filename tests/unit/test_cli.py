@@ -24,6 +24,9 @@ def no_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
 
 
+HELPED = ("mount", "umount", "load", "trace", "refresh", "stat", "getConf", "version")
+
+
 def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
     """Exit code, stdout and stderr of a command."""
     code = main(arguments)
@@ -34,7 +37,7 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str,
 def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     """Help is asked for with -h and --help, of the program and of each command, and is no error."""
     assert said(capsys, "--help")[:2] == (0, said(capsys, "-h")[1])
-    for command in ("mount", "umount", "unmount", "load", "refresh", "stat", "health", "getConf", "version"):
+    for command in ("mount", "umount", "unmount", "load", "trace", "refresh", "stat", "health", "getConf", "version"):
         code, out, _ = said(capsys, command, "--help")
         assert code == 0
         assert out.startswith("Usage: alluxio-jnifuse ")
@@ -43,7 +46,7 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
 def test_help_names_documents(capsys: pytest.CaptureFixture[str]) -> None:
     """Help ends with the pages that tell more: those beside the installation, or those of the sources."""
     sources = Path(__file__).resolve().parents[2]
-    for arguments in ((), ("mount",), ("umount",), ("load",), ("refresh",), ("stat",), ("getConf",), ("version",)):
+    for arguments in ((), *((command,) for command in HELPED)):
         out = said(capsys, *arguments, "--help")[1]
         pages = out.partition("Documents:")[2].split()
         assert pages
@@ -51,7 +54,7 @@ def test_help_names_documents(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_lines_of_help_fit(capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments in ((), ("mount",), ("umount",), ("load",), ("refresh",), ("stat",), ("getConf",), ("version",)):
+    for arguments in ((), *((command,) for command in HELPED)):
         assert max(map(len, said(capsys, *arguments, "--help")[1].splitlines())) <= 120
 
 
@@ -74,6 +77,7 @@ def test_no_command(capsys: pytest.CaptureFixture[str]) -> None:
         ("load",),
         ("load", "-j", "0", "/a"),
         ("load", "--jobs", "many", "/a"),
+        ("trace",),
         ("stat", "/a"),
         ("health", "/a", "/b"),
         ("version", "please"),

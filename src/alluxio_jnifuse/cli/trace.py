@@ -22,17 +22,16 @@ from alluxio_jnifuse.system.threads import start_thread
 USAGE = f"""\
 Usage: {PROGRAM} trace --record FILE [-0] [--every] [-q] MOUNT_POINT [-- COMMAND [ARGUMENT]...]
 
-  --record FILE             write the paths of files to FILE in the order in which they are opened, each once; - is
-                            stdout. {PROGRAM} load --order FILE reads them in that order
+  --record FILE             write the paths of files to FILE in the order in which they are opened, each once;
+                            - is stdout. {PROGRAM} load --order FILE reads them in that order
   -0, --null                end each path with a NUL, not with a newline
   --every                   write a file each time that it is opened
   -q, --quiet               print no summary
-  COMMAND                   is run meanwhile, and its exit code is that of {PROGRAM}; without it, the recording ends
-                            with Ctrl-C
+  COMMAND                   a program to run meanwhile, whose exit code is kept; without it, the recording ends with
+                            Ctrl-C
 
-All opens of the mount are recorded, whoever opens. Where the kernel opens files without asking the mount (open=never),
-it is their first read that counts, which the mount is not asked for either if the kernel has the file in memory.
-Only the user who mounted and root may record.
+The opens of all programs are recorded. On a mount whose files the kernel opens without asking, the first read of a file
+counts, if the kernel does not have it in memory. Only the user who mounted and root may record.
 """
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -1,7 +1,8 @@
 """An order that is read ahead of a program in another process, which reads its files in about that order.
 
-As load/ahead.py does it for a program in Python: into the kernel's page cache, of a large file the first part, so much
-at most that the program has not opened yet (places.py). What the program is too fast for is left to it.
+Files are read into the kernel's page cache, of a large file the first part, as load/ahead.py does it for a program in
+Python. How much waits for the program is bounded (places.py). A file that the program has opened meanwhile is left to
+it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where a path leads through symbolic links, without anything outside of its mount being looked at."""
+"""Following symbolic links of a mount, without anything outside of its mount being looked at."""
 
 from __future__ import annotations
 

@@ -73,13 +73,20 @@ class Order:
         self._base = base
         self._null = null
         try:
-            self._file = os.fdopen(os.dup(0), "rb", 0) if name == STDIN else open(name, "rb", 0)  # noqa: SIM115
-            self.countable = stat.S_ISREG(os.fstat(self._file.fileno()).st_mode)
+            self._fd = os.dup(0) if name == STDIN else os.open(name, os.O_RDONLY | os.O_CLOEXEC)
+            mode = os.fstat(self._fd).st_mode
         except OSError as error:
-            raise MountError(in_words(error), where="" if name in in_words(error) else name) from error
-        self._start = os.lseek(self._file.fileno(), 0, os.SEEK_CUR) if self.countable else 0
+            raise MountError(error.strerror or str(error), where=name) from error
+        if stat.S_ISDIR(mode):
+            raise MountError(os.strerror(errno.EISDIR), where=name)
+        self.countable = stat.S_ISREG(mode)
+        self._start = os.lseek(self._fd, 0, os.SEEK_CUR) if self.countable else 0
         self._prefixes: tuple[str, ...] = ()
         self._target: Target | None = None
+
+    def __del__(self) -> None:
+        if hasattr(self, "_fd"):
+            os.close(self._fd)
 
     def find(self) -> list[Target]:
         """The directory that relative paths begin at. Raises MountError."""
@@ -106,13 +113,13 @@ class Order:
             yield partial(self._look, path, fail)
 
     def _reader(self) -> Callable[[int], bytes]:
-        """Reads the order from its beginning, whoever else does, unless it can be read but once."""
-        fd, at = self._file.fileno(), self._start
+        """Returns what reads the order: from its beginning each time, unless it can be read but once."""
+        at = self._start
 
         def read(count: int) -> bytes:
             nonlocal at
             try:
-                data = os.pread(fd, count, at) if self.countable else os.read(fd, count)
+                data = os.pread(self._fd, count, at) if self.countable else os.read(self._fd, count)
             except OSError as error:
                 raise MountError(in_words(error), where=self._name) from error
             at += len(data)
@@ -139,7 +146,7 @@ class Order:
         return file_of(path, status, target)
 
     def _place(self, line: bytes, path: str, target: Target) -> str:
-        """Where the path leads to. Raises OSError."""
+        """Returns the file that the path leads to. Raises OSError."""
         if b"\0" in line:
             raise _refusal(errno.EINVAL, "holds a NUL; --null reads names that end with one")
         if len(line) >= _LONGEST:

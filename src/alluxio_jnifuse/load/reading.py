@@ -53,7 +53,7 @@ class Options(NamedTuple):
 
 
 class Wanted(Protocol):
-    """What there is to load: Trees (walk.py), or an Order (order.py).
+    """A description of what there is to load: Trees (walk.py), or an Order (order.py).
 
     `find`, called first, tells the directories and files that it lies at or beneath. `looks` yields what is to be
     looked at, in an order, and may be called again if `countable`. `job` names what concerns one mount.

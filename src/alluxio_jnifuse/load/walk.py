@@ -79,7 +79,7 @@ class Trees:
         self._targets: list[Target] = []
 
     def find(self) -> list[Target]:
-        """Where the paths lie. Raises MountError."""
+        """Returns the paths with their mounts. Raises MountError."""
         self._targets = find(self._paths)
         return self._targets
 

@@ -1,6 +1,7 @@
 """Has a running mount tell which files are opened, in their order.
 
-That is an ioctl(2) on a directory of it (csrc/base/types.h). The mount keeps what was not taken yet, up to a limit, and counts what found no room. It never waits.
+That is an ioctl(2) on a directory of it (csrc/base/types.h). The mount keeps what was not taken yet, up to a limit, and
+counts what found no room. It never waits.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class Trace:
             raise MountError(what, where=mountpoint, remedy=remedy) from None
 
     def take(self) -> Taken:
-        """What was opened since the last time, or a part of it; nothing once there is no more. Raises OSError."""
+        """Takes what was opened since the last time, or a part of it; no paths when that is all. Raises OSError."""
         fcntl.ioctl(self._fd, _core.IOC_TRACED, self._buffer)
         lost, count = _HEADER.unpack_from(self._buffer)
         paths = bytes(self._buffer[_HEADER.size : _HEADER.size + count]).split(b"\0")[:-1]

@@ -1,0 +1,205 @@
+"""A file of paths is read as it is needed, and says the names that were written into it."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from alluxio_jnifuse.cli import main
+from alluxio_jnifuse.errors import MountError
+from alluxio_jnifuse.load.order import Order, line_of, lines
+from alluxio_jnifuse.load.places import Places, Room
+from alluxio_jnifuse.load.recording import Seen
+from alluxio_jnifuse.load.targets import Target
+from alluxio_jnifuse.load.walk import File
+from alluxio_jnifuse.mounts.registry import record_of_this_process
+
+NAMES = [b"a", b"d/b c", b" ", b"#c", b";d", b"./e", b"\xff\xfe", b"x\ry", "ä".encode(), b"d" * 250 + b"/e"]
+NOT_IN_LINES = [b"a\nb", b"\n", b"c\r"]
+
+
+def read(data: bytes, *, null: bool = False, at_once: int = 1 << 16) -> list[bytes]:
+    """The paths in `data`, of which a few bytes come at a time."""
+    source = io.BytesIO(data)
+    return list(lines(lambda count: source.read(min(count, at_once)), null=null))
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 1 << 16])
+def test_what_is_written_is_read(at_once: int) -> None:
+    """A name comes back as it is, but that `./` stands before one that would be a comment."""
+    written = b"".join(line_of(name, null=False) or b"" for name in NAMES)
+    assert [path.removeprefix(b"./") for path in read(written, at_once=at_once)] == [
+        name.removeprefix(b"./") for name in NAMES
+    ]
+    assert [line_of(name, null=False) for name in NOT_IN_LINES] == [None] * 3
+    every = NAMES + NOT_IN_LINES
+    assert read(b"".join(line_of(name, null=True) or b"" for name in every), null=True, at_once=at_once) == every
+
+
+def test_lines_that_say_nothing() -> None:
+    """Empty lines and comments are skipped; a last line needs no end, and \\r\\n is one."""
+    assert read(b"\n\na\r\n\r\n# b\n;c\n #d\n\nlast") == [b"a", b" #d", b"last"]
+    assert read(b"\0\0#a\0\0b\n\0last", null=True) == [b"#a", b"b\n", b"last"]
+    assert read(b"") == []
+
+
+def test_an_order_without_an_end() -> None:
+    """It is read as far as it is needed."""
+    asked = []
+
+    def endless(count: int) -> bytes:
+        asked.append(count)
+        return b"d/name\n" * 1000
+
+    found = lines(endless, null=False)
+    assert list(itertools.islice(found, 2500)) == [b"d/name"] * 2500
+    assert len(asked) == 3
+
+
+def test_a_line_without_an_end() -> None:
+    """Of a line that is longer than any path the beginning is kept; the next one is whole."""
+    left = [b"x" * (1 << 16)] * 100 + [b"\nnext\n" + b"y" * 70_000 + b"\n#" + b"z" * (1 << 16), b"z\nlast"]
+    found = list(lines(lambda _: left.pop(0) if left else b"", null=False))
+    assert [(path[:4], len(path)) for path in found] == [(b"xxxx", 8192), (b"next", 4), (b"yyyy", 8192), (b"last", 4)]
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(MountError, match=r"missing: No such file or directory"):
+        Order(str(tmp_path / "missing"), None, null=False)
+    with pytest.raises(MountError, match=r"Is a directory"):
+        Order(str(tmp_path), None, null=False)
+
+
+def test_names_that_were_seen() -> None:
+    """Each is new once, whatever order they come in."""
+    seen = Seen()
+    names = [b"%d" % number for number in range(10_000)]
+    shuffled = random.Random(1).sample(names, len(names))
+    assert all(map(seen.add, names))
+    assert not any(map(seen.add, shuffled))
+    assert len(seen) == len(names)
+
+
+# --------------------------------------------------------------------------------------------------------- places
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Callable[[str], File]:
+    """Makes files of 10 bytes."""
+    record = record_of_this_process(str(tmp_path), "/", "/data", "")
+    target = Target(str(tmp_path), str(tmp_path), tmp_path.stat().st_dev, record)
+
+    def make(name: str) -> File:
+        (tmp_path / name).write_bytes(bytes(10))
+        return File(str(tmp_path / name), 10, 0, 0, target)
+
+    return make
+
+
+def ahead(places: Places, file: File) -> int:
+    """Reads a file ahead; returns its number."""
+    number = places.reserve()
+    assert number is not None
+    if places.take(number, file):
+        with open(file.path, "rb") as opened:
+            places.watch(number, opened.fileno())
+            places.note(number, len(opened.read()))
+    return number
+
+
+def opens(places: Places, *files: File) -> None:
+    """Another one opens files, of which the places hear."""
+    for file in files:
+        with open(file.path, "rb"):
+            pass
+    assert not places.hear()
+
+
+def test_a_place_ends_when_its_file_is_opened(file: Callable[[str], File]) -> None:
+    """By another open than the one that read it ahead, in any order."""
+    places = Places(Room(3, 1000))
+    files = [file(name) for name in "abcd"]
+    for one in files[:3]:
+        ahead(places, one)
+    assert places.full() == 3
+    opens(places, files[2])
+    assert (places.full(), places.opened) == (0, 1)
+    ahead(places, files[3])
+    assert places.full() == 3
+    opens(places, files[0], files[3])
+    assert places.opened == 3
+    assert ahead(places, files[2]) == 4
+    places.close()
+    assert places.reserve() is None
+
+
+def test_room_of_bytes(file: Callable[[str], File]) -> None:
+    places = Places(Room(100, 15))
+    files = [file(name) for name in "abc"]
+    ahead(places, files[0])
+    assert not places.full()
+    ahead(places, files[1])
+    assert places.full() == 2
+    opens(places, files[1])
+    assert not places.full()
+    number = ahead(places, files[2])
+    places.give_back(number)
+    assert not places.full()
+
+
+def test_a_file_that_comes_twice(file: Callable[[str], File]) -> None:
+    """It is read ahead once, and waits for two opens."""
+    places = Places(Room(2, 1000))
+    one, other = file("a"), file("b")
+    ahead(places, one)
+    ahead(places, one)
+    assert places.full() == 2
+    opens(places, one)
+    assert not places.full()
+    ahead(places, other)
+    assert places.full() == 2
+    opens(places, one, other)
+    assert places.opened == 3
+
+
+def test_files_that_are_passed_by(file: Callable[[str], File]) -> None:
+    """They give up their places once the program is far beyond them."""
+    places = Places(Room(2, 1000))
+    ahead(places, file("never"))
+    for number in range(1, 10):
+        one = file(f"{number}")
+        assert ahead(places, one) == number
+        assert places.full() == 2
+        opens(places, one)
+    ahead(places, file("last"))
+    assert not places.full()
+
+
+# ------------------------------------------------------------------------------------------------------- commands
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["load", "--null", "/a"], "--null needs --order"),
+        (["load", "--follow", "/a"], "--follow needs --order"),
+        (["load", "--order", "f", "--ahead", "3"], "--ahead needs --follow"),
+        (["load", "--order", "f", "/a", "/b"], "too many arguments: /b"),
+        (["load", "--order", "f", "--include", "x"], "--order and --include do not go together"),
+        (["load", "--order", "f", "--follow", "--dry-run"], "--follow and --dry-run do not go together"),
+        (["load", "--order", "/dev/null", "--follow", "--ahead", "0"], "--ahead expects a number from 1 to"),
+        (["load", "--order", "/dev/null", "--follow", "--ahead-size", "much"], "--ahead-size expects a size such as"),
+        (["trace", "/a"], "--record FILE is missing"),
+        (["trace", "--record", "f"], "no MOUNT_POINT is named"),
+        (["trace", "--record", "f", "/a", "/b"], "too many arguments: /b"),
+        (["trace", "--record", "f", "/a", "--"], "no COMMAND is named behind --"),
+    ],
+)
+def test_words_that_make_no_sense(capsys: pytest.CaptureFixture[str], words: list[str], reason: str) -> None:
+    assert main(words) == 1
+    assert reason in capsys.readouterr().err
