@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import itertools
+import os
 import random
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,10 +17,11 @@ from alluxio_jnifuse.cli import main
 from alluxio_jnifuse.errors import MountError
 from alluxio_jnifuse.load.order import Order, line_of, lines
 from alluxio_jnifuse.load.places import Places, Room
-from alluxio_jnifuse.load.recording import Seen
+from alluxio_jnifuse.load.recording import Recording, Seen
 from alluxio_jnifuse.load.targets import Target
 from alluxio_jnifuse.load.walk import File
 from alluxio_jnifuse.mounts.registry import record_of_this_process
+from alluxio_jnifuse.mounts.trace import Taken
 
 NAMES = [b"a", b"d/b c", b" ", b"#c", b";d", b"./e", b"\xff\xfe", b"x\ry", "ä".encode(), b"d" * 250 + b"/e"]
 NOT_IN_LINES = [b"a\nb", b"\n", b"c\r"]
@@ -83,6 +87,50 @@ def test_names_that_were_seen() -> None:
     assert all(map(seen.add, names))
     assert not any(map(seen.add, shuffled))
     assert len(seen) == len(names)
+
+
+class FakeTrace:
+    """A mount that tells these files, some at a time, and that it has lost three."""
+
+    def __init__(self, *parts: list[bytes]) -> None:
+        self.parts = list(parts)
+        self.closed = threading.Event()
+
+    def take(self) -> Taken:
+        return Taken(self.parts.pop(0) if self.parts else [], 3)
+
+    def close(self) -> None:
+        self.closed.set()
+
+
+def record(trace: FakeTrace, path: Path, *, null: bool = False, every: bool = False) -> Recording:
+    """A recording of all that is told, which has ended."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    ended = threading.Event()
+    made = Recording(trace, fd, null=null, every=every, ended=ended.set)  # type: ignore[arg-type]
+    assert made.end(120)
+    assert ended.is_set()
+    assert trace.closed.is_set()
+    os.close(fd)
+    return made
+
+
+def test_what_is_told_is_recorded(tmp_path: Path) -> None:
+    """To the last file, each once unless all are wanted; what is missing is counted."""
+    path, told = tmp_path / "order", ([b"b", b"a"], [b"b", b"c\n", b"#d", b"a"])
+    made = record(FakeTrace(*map(list, told)), path)
+    assert path.read_bytes() == b"b\na\n./#d\n"
+    assert (made.written, made.unnamed, made.lost, made.error) == (3, 1, 3, None)
+    made = record(FakeTrace(*map(list, told)), path, null=True, every=True)
+    assert path.read_bytes() == b"b\0a\0b\0c\n\0#d\0a\0"
+    assert (made.written, made.unnamed) == (6, 0)
+
+
+def test_a_disk_that_is_full() -> None:
+    """Ends the recording, which says so."""
+    made = record(FakeTrace([b"a"]), Path("/dev/full"))
+    assert made.error is not None
+    assert (made.error.errno, made.unwritable, made.written) == (errno.ENOSPC, True, 0)
 
 
 # --------------------------------------------------------------------------------------------------------- places

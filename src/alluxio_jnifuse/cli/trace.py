@@ -71,7 +71,8 @@ def run(arguments: Sequence[str]) -> int:
     if "--quiet" not in flags:
         print(_summary(recording, names[-1]), file=sys.stderr)
     if recording.error is not None:
-        raise MountError(f"the recording ended: {in_words(recording.error)}", where=mountpoint)
+        where = names[-1] if recording.unwritable else mountpoint
+        raise MountError(f"the recording ended: {in_words(recording.error)}", where=where)
     return code
 
 

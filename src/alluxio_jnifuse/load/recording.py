@@ -59,14 +59,16 @@ class Recording:
     """Writes what `trace` tells to `fd`, in a thread of its own, until `end`.
 
     `every`: files each time that they are opened, not only the first. `written`, `lost`, `unnamed`: how many files are
-    in the order, were lost by the mount, and have names that no line can say. `error`: why it ended by itself. `ended`
-    is called at the end, by that thread, which also closes the trace.
+    in the order, were lost by the mount, and have names that no line can say. `error`: why it ended by itself;
+    `unwritable`: because the order cannot be written. `ended` is called at the end, by that thread, which also closes
+    the trace.
     """
 
     def __init__(self, trace: Trace, fd: int, *, null: bool, every: bool, ended: Callable[[], None]) -> None:
         """Begins. Raises MountError."""
         self.written = self.lost = self.unnamed = 0
         self.error: OSError | None = None
+        self.unwritable = False
         self._trace = trace
         self._fd = fd
         self._null = null
@@ -111,6 +113,7 @@ class Recording:
             while done < len(data):
                 done += os.write(self._fd, data[done:])
         except OSError:
+            self.unwritable = True
             self._cut(bytes(data[:done]))
             raise
         self.written += len(lines)
