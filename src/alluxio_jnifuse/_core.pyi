@@ -217,15 +217,19 @@ def punch_hole(fd: int, offset: int, length: int) -> None:
     """Gives the bytes of a range back to the file system; they read as zeros. Raises OSError."""
 
 WATCH_OPENED: int  # of events of inotify(7): the file was opened,
-WATCH_UNMOUNTED: int  # its file system was unmounted
+WATCH_CLOSED: int  # closed by a reader,
+WATCH_UNMOUNTED: int  # its file system was unmounted,
+WATCH_ENDED: int  # the watch was removed
 
 def watch_begin() -> int:
     """Returns a descriptor from which events of inotify(7) are read. Raises OSError."""
 
-def watch_add(fd: int, path: bytes) -> int:
-    """Has every open of `path` from now on be an event; returns the watch's number, for one file always the same.
+def watch_add(fd: int, path: bytes, events: int) -> int:
+    """Has these be the events of `path` from now on; returns the watch's number, which is one file's as long as it is.
 
     Raises OSError.
     """
 
 def watch_remove(fd: int, watch: int) -> None: ...
+def cached_pages(fd: int, length: int) -> int | None:
+    """How many pages of the first `length` bytes the kernel has in memory; None where it does not say."""

@@ -49,12 +49,28 @@ cdef extern from * nogil:
 cdef extern from "sys/inotify.h" nogil:
     enum:
         IN_CLOEXEC
+        IN_CLOSE_NOWRITE
+        IN_IGNORED
         IN_OPEN
         IN_UNMOUNT
 
     int inotify_init1(int flags)
     int inotify_add_watch(int fd, const char *path, uint32_t mask)
     int inotify_rm_watch(int fd, int watch)
+
+cdef extern from * nogil:
+    """
+    #include <sys/syscall.h>
+    #include <unistd.h>
+    /* Pages of the kernel's cache that hold a part of a file; -1: it does not say (before Linux 6.5, or not to us). */
+    static int64_t pages_cached(int fd, uint64_t length)
+    {
+        const uint64_t range[2] = {0, length};
+        uint64_t counts[5] = {0}; /* cached, dirty, and others */
+        return syscall(451, fd, range, counts, 0u) ? -1 : (int64_t)counts[0]; /* cachestat, on all architectures */
+    }
+    """
+    int64_t pages_cached(int fd, uint64_t length)
 
 cdef extern from "sys/prctl.h" nogil:
     enum:
@@ -85,7 +101,9 @@ ENTRY_BYTES = sizeof(c.ajf_entry)
 HELPER_PATH = c.AJF_HELPER_PATH.decode()
 
 WATCH_OPENED = <uint32_t>IN_OPEN
+WATCH_CLOSED = <uint32_t>IN_CLOSE_NOWRITE
 WATCH_UNMOUNTED = <uint32_t>IN_UNMOUNT
+WATCH_ENDED = <uint32_t>IN_IGNORED
 
 IOC_REFRESH = c.AJF_IOC_REFRESH
 IOC_REFRESH_BYTES = sizeof(c.ajf_refresh)

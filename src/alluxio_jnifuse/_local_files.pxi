@@ -68,11 +68,11 @@ def watch_begin():
     return fd
 
 
-def watch_add(int fd, bytes path not None):
+def watch_add(int fd, bytes path not None, uint32_t events):
     cdef const char *where = _text(path)
     cdef int watch
     with nogil:
-        watch = inotify_add_watch(fd, where, IN_OPEN)
+        watch = inotify_add_watch(fd, where, events)
     if watch < 0:
         raise OSError(errno, os.strerror(errno), os.fsdecode(path))
     return watch
@@ -80,3 +80,10 @@ def watch_add(int fd, bytes path not None):
 
 def watch_remove(int fd, int watch):
     inotify_rm_watch(fd, watch)
+
+
+def cached_pages(int fd, uint64_t length):
+    cdef int64_t pages
+    with nogil:
+        pages = pages_cached(fd, length)
+    return None if pages < 0 else pages

@@ -16,6 +16,7 @@ from harness.children import Children, as_user, results, until
 from harness.mounting import COMMAND, Mounted, Mounts, run
 from oss.bucket import Bucket
 
+from alluxio_jnifuse import _core
 from alluxio_jnifuse.errors import MountError
 from alluxio_jnifuse.mounts.trace import Trace
 
@@ -313,7 +314,8 @@ def test_an_order_goes_on_after_an_interruption(mounted: Mounted, start: Start, 
 def test_an_order_is_followed(mounted: Mounted, children: Children, start: Start, tmp_path: Path) -> None:
     """So many files are ahead of the program, and no more, and each is fetched once; it ends with the order."""
     (tmp_path / "order").write_text("\n".join(NAMES))
-    process = start(mounted, "load", "--json", "--order", tmp_path / "order", "--follow", "--ahead", "5", mounted.path)
+    words = ["--json", "--quiet", "--order", tmp_path / "order", "--follow", "--ahead", "5"]
+    process = start(mounted, "load", *words, mounted.path)
     for done, name in enumerate(NAMES):
         until(lambda n=done: gets(mounted) >= min(n + 5, FILES), "files to be read ahead")  # type: ignore[misc]
         children.run(read, mounted, [name])
@@ -337,10 +339,24 @@ def test_files_are_opened_in_about_that_order(mounted: Mounted, children: Childr
     until(lambda: gets(mounted) == 6, "two more")
     children.run(read, mounted, [NAMES[5], NAMES[0], NAMES[3], NAMES[4]])
     until(lambda: gets(mounted) == 10, "four more")
-    process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=120) == 130
-    assert process.stdout is not None
-    assert process.stdout.read().decode().startswith("Interrupted. Loaded 10 files, ")
+    code, out, _ = ended(process, signal.SIGINT)
+    assert code == 130
+    assert out.startswith("Interrupted. Loaded ")
+    assert "goes on" not in out
+
+
+def test_a_program_that_began_earlier(mounted: Mounted, children: Children, start: Start, tmp_path: Path) -> None:
+    """Is caught up with: files that the kernel has in memory take no place."""
+    children.run(read, mounted, NAMES[:10])
+    with open(tmp_path / "order", "w+b") as order:
+        if _core.cached_pages(order.fileno(), 1) is None:
+            pytest.skip("this kernel does not say what it has in memory")
+    (tmp_path / "order").write_text("\n".join(NAMES))
+    process = start(mounted, "load", "--order", tmp_path / "order", "--follow", "--ahead", "3", mounted.path)
+    until(lambda: gets(mounted) == 13, "three files beyond the program to be read ahead")
+    children.run(read, mounted, NAMES[10:14])
+    until(lambda: gets(mounted) == 17, "more")
+    assert ended(process, signal.SIGTERM)[0] == 143
 
 
 def test_bytes_ahead_are_bounded(mounted: Mounted, children: Children, start: Start, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import io
 import itertools
 import os
 import random
+import select
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -154,9 +155,8 @@ def ahead(places: Places, file: File) -> int:
     number = places.reserve()
     assert number is not None
     if places.take(number, file):
-        with open(file.path, "rb") as opened:
-            places.watch(number, opened.fileno())
-            places.note(number, len(opened.read()))
+        with places.opened(number, file.path) as fd:
+            places.note(number, len(os.read(fd, 100)))
     return number
 
 
@@ -176,14 +176,39 @@ def test_a_place_ends_when_its_file_is_opened(file: Callable[[str], File]) -> No
         ahead(places, one)
     assert places.full() == 3
     opens(places, files[2])
-    assert (places.full(), places.opened) == (0, 1)
+    assert (places.full(), places.opened_files) == (0, 1)
     ahead(places, files[3])
     assert places.full() == 3
     opens(places, files[0], files[3])
-    assert places.opened == 3
+    assert places.opened_files == 3
     assert ahead(places, files[2]) == 4
     places.close()
     assert places.reserve() is None
+
+
+def test_own_opens_end_no_place(file: Callable[[str], File]) -> None:
+    """Only those of another one: also of a file that it opened before, and of one that it opens meanwhile."""
+    places = Places(Room(10, 1000))
+    for name in "abc":
+        ahead(places, file(name))
+    assert not select.select([places.fd], [], [], 0)[0]
+    before = file("before")
+    with open(before.path, "rb"):
+        ahead(places, before)
+        assert not select.select([places.fd], [], [], 0)[0]
+    assert not places.hear()
+    assert places.opened_files == 1
+    meanwhile, number = file("meanwhile"), places.reserve()
+    assert number is not None
+    assert places.take(number, meanwhile)
+    with places.opened(number, meanwhile.path):
+        assert places.note(number, 1)
+        opens(places, meanwhile)
+        assert not places.note(number, 1)
+    places.give_back(number)
+    assert places.opened_files == 2
+    opens(places, file("other"), *map(file, "abc"))
+    assert places.opened_files == 5
 
 
 def test_room_of_bytes(file: Callable[[str], File]) -> None:
@@ -212,7 +237,7 @@ def test_a_file_that_comes_twice(file: Callable[[str], File]) -> None:
     ahead(places, other)
     assert places.full() == 2
     opens(places, one, other)
-    assert places.opened == 3
+    assert places.opened_files == 3
 
 
 def test_files_that_are_passed_by(file: Callable[[str], File]) -> None:

@@ -12,6 +12,7 @@ import select
 import time
 from collections.abc import Callable
 
+from alluxio_jnifuse import _core
 from alluxio_jnifuse.errors import MountError, in_words
 from alluxio_jnifuse.load.places import Places, Room
 from alluxio_jnifuse.load.reading import READ_BYTES, Load, Options, Wanted
@@ -21,6 +22,7 @@ JOBS = 32  # as many files as a mount asks its storage for at once
 ROOM = Room(1024, 256 << 20)  # more files than the workers of a loader have open or wait for, in an order across them
 
 _MOST_BYTES = 8 << 20  # of one file; the mount reads such a file ahead by itself once the program has begun with it
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _LOOK_S = 5.0  # how often it is looked whether there is the mount still
 _SILENCE_S = 60.0
 
@@ -70,23 +72,21 @@ class Follow(Load):
         self._reader_ended()
 
     def _read_ahead(self, file: File, number: int, buffer: memoryview) -> None:
-        places = self._places
         self.progress.begin(file.path)
-        if places.take(number, file):
-            try:
-                fd = os.open(file.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
-                try:
-                    places.watch(number, fd)
-                    self._fill(fd, number, buffer)
-                finally:
-                    os.close(fd)
-            except OSError as error:
-                places.give_back(number)
-                self._fail(file.path, file.target, error, file.size)
-                return
+        try:
+            if self._places.take(number, file):
+                with self._places.opened(number, file.path) as fd:
+                    self._fill(fd, number, min(file.size, _MOST_BYTES), buffer)
+        except OSError as error:
+            self._places.give_back(number)
+            self._fail(file.path, file.target, error, file.size)
+            return
         self.progress.finished()
 
-    def _fill(self, fd: int, number: int, buffer: memoryview) -> None:
+    def _fill(self, fd: int, number: int, size: int, buffer: memoryview) -> None:
+        if (_core.cached_pages(fd, size) or 0) * _PAGE_BYTES >= size:
+            self._places.give_back(number)  # the program has read it, or need not wait for it
+            return
         left = _MOST_BYTES
         while left > 0 and (count := os.readv(fd, [buffer[: min(left, READ_BYTES)]])):
             self.progress.received(count)

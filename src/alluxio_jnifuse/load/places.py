@@ -1,11 +1,17 @@
 """Which files of an order are read ahead and still wait for the program, and so how much more may be read.
 
-A file takes a *place* until the program opens it. The kernel tells of that: a watch (inotify(7)) is set on the file
-once it has been opened here, so that this open is not mistaken for the program's. It costs the mount nothing, and it
-holds for files that the kernel reads or opens without asking the mount, and for a program in another container.
+A file takes a *place* until the program opens it. The kernel tells of that: each file is watched (inotify(7)). It costs
+the mount nothing, and it holds for files that the kernel reads or opens without asking the mount, and for a program in
+another container. The events that are asked for change, so that none is of what is done here:
+
+    found, not opened yet     closed              the program may have it open already, or open it meanwhile
+    opened here, being read   opened, closed
+    about to be closed here   opened
+    closed here               opened, closed
 
 Several workers open their files beside each other, not one after the other: places end one by one, wherever they are in
-the order. A place far behind the furthest file that was opened ends too: the program has passed that file by.
+the order. A place that is further behind the furthest such file than may be read ahead ends too: the program has passed
+that file by, or was too fast to be seen.
 
 Threads: any. The lock guards all; no file of a mount is touched under it.
 """
@@ -16,14 +22,18 @@ import os
 import struct
 import threading
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from alluxio_jnifuse import _core
 from alluxio_jnifuse.load.walk import File
 
-_PASSED_BY = 4  # times as many files as may be ahead
 _EVENTS_BYTES = 1 << 14
 _EVENT = struct.Struct("iIII")  # struct inotify_event, without the name, which no file has that is watched itself
+
+
+_OPENED, _CLOSED = _core.WATCH_OPENED, _core.WATCH_CLOSED
 
 
 class Room(NamedTuple):
@@ -44,22 +54,24 @@ class _Place:
 
 
 class Places:
-    """The places; `opened` counts the files that the program has opened."""
+    """The places; `opened_files`: how many the program has opened."""
 
     def __init__(self, room: Room) -> None:
         """Raises OSError."""
         self.fd = _core.watch_begin()
-        self.opened = 0
+        self.opened_files = 0
         self._room = room
         self._changed = threading.Condition()
         self._closed = False
         self._next = 0  # number of the next file
-        self._drawn = 0  # files that have a place; or get one, or none
+        self._drawn = 0  # files that have a place, and those of `_reserved`
+        self._reserved: set[int] = set()  # files that get a place, or none
         self._size = 0
         self._furthest = 0
         self._by_path: dict[str, _Place] = {}
         self._by_watch: dict[int, _Place] = {}
         self._by_number: dict[int, _Place] = {}
+        self._early: set[int] = set()  # watches that are not known yet, or no longer, and had an event
 
     def reserve(self) -> int | None:
         """Waits for room, and returns the number of the next file; None when there will be none."""
@@ -70,21 +82,24 @@ class Places:
                 return None
             self._drawn += 1
             self._next += 1
+            self._reserved.add(self._next - 1)
             return self._next - 1
 
     def give_back(self, number: int) -> None:
-        """There is no such file, or it cannot be read."""
+        """The file needs no place: it is not there, cannot be read, or need not be."""
         with self._changed:
             place = self._by_number.get(number)
-            if place is not None:
-                self._leave(place, number)
-            else:
+            if number in self._reserved:
+                self._reserved.remove(number)
                 self._drawn -= 1
+            elif place is not None:
+                self._leave(place, number)
             self._changed.notify_all()
 
     def take(self, number: int, file: File) -> bool:
         """The file gets a place; False: it has one, and need not be read."""
         with self._changed:
+            self._reserved.remove(number)
             place = self._by_path.get(file.path)
             if place is not None:
                 place.numbers.append(number)
@@ -93,14 +108,40 @@ class Places:
             self._by_path[file.path] = self._by_number[number] = _Place(file.path, number)
             return True
 
-    def watch(self, number: int, fd: int) -> None:
-        """The file has been opened here, as `fd`; opens from now on are the program's. Raises OSError."""
+    @contextmanager
+    def opened(self, number: int, path: str) -> Iterator[int]:
+        """Opens a file that has a place, to be read. Raises OSError."""
+        found = os.open(path, os.O_PATH | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            self._watch(number, found, _CLOSED)
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
+            try:
+                self._watch(number, found, _OPENED | _CLOSED)
+                yield fd
+                self._watch(number, found, _OPENED)
+            finally:
+                os.close(fd)
+            self._watch(number, found, _OPENED | _CLOSED)
+        finally:
+            os.close(found)
+
+    def _watch(self, number: int, fd: int, events: int) -> None:
+        with self._changed:
+            if number not in self._by_number:
+                return
+        watch = _core.watch_add(self.fd, b"/proc/self/fd/%d" % fd, events)  # may ask the mount for attributes
         with self._changed:
             place = self._by_number.get(number)
-            if place is None:
+            if watch in self._by_watch:
                 return
-            place.watch = _core.watch_add(self.fd, b"/proc/self/fd/%d" % fd)
-            self._by_watch[place.watch] = place
+            if place is None or place.watch >= 0:  # it ended meanwhile
+                _core.watch_remove(self.fd, watch)
+                return
+            place.watch = watch
+            self._by_watch[watch] = place
+            if watch in self._early:
+                self._end(place)
+                self._changed.notify_all()
 
     def note(self, number: int, count: int) -> bool:
         """So many bytes more were read of a file; whether the program does not have it yet."""
@@ -120,8 +161,12 @@ class Places:
             for watch, mask, _, _ in _EVENT.iter_unpack(events):
                 unmounted = unmounted or bool(mask & _core.WATCH_UNMOUNTED)
                 place = self._by_watch.get(watch)
-                if place is not None and mask & _core.WATCH_OPENED:
-                    self._open(place)
+                if mask & _core.WATCH_ENDED:
+                    self._early.discard(watch)
+                elif mask & (_OPENED | _CLOSED) and place is not None:
+                    self._end(place)
+                elif mask & (_OPENED | _CLOSED):
+                    self._early.add(watch)
             self._changed.notify_all()
         return unmounted
 
@@ -136,14 +181,15 @@ class Places:
             self._closed = True
             self._changed.notify_all()
 
-    def _open(self, place: _Place) -> None:
+    def _end(self, place: _Place) -> None:
+        """The program has the file."""
         number = place.numbers[0]
-        self.opened += 1
+        self.opened_files += 1
         self._furthest = max(self._furthest, number)
         self._leave(place, number)
         while self._by_number:
             first = next(iter(self._by_number))
-            if first >= self._furthest - _PASSED_BY * self._room.files:
+            if first >= self._furthest - self._room.files:
                 break
             self._leave(self._by_number[first], first)
 
