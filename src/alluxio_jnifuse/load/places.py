@@ -51,6 +51,7 @@ class _Place:
         self.numbers = deque([number])
         self.size = 0  # bytes that were read of it
         self.watch = -1
+        self.opens = 0  # that were heard of, and will be followed by a close
 
 
 class Places:
@@ -163,10 +164,15 @@ class Places:
                 place = self._by_watch.get(watch)
                 if mask & _core.WATCH_ENDED:
                     self._early.discard(watch)
-                elif mask & (_OPENED | _CLOSED) and place is not None:
-                    self._end(place)
-                elif mask & (_OPENED | _CLOSED):
+                elif mask & (_OPENED | _CLOSED) and place is None:
                     self._early.add(watch)
+                elif mask & _OPENED and place is not None:
+                    place.opens += 1
+                    self._end(place)
+                elif mask & _CLOSED and place is not None:
+                    if not place.opens:  # of an open before the watch
+                        self._end(place)
+                    place.opens = max(0, place.opens - 1)
             self._changed.notify_all()
         return unmounted
 
