@@ -13,6 +13,7 @@
 #include "files/awaited.h"
 #include "files/file.h"
 #include "files/fill.h"
+#include "files/held.h"
 #include "files/lent.h"
 #include "mount.h"
 #include "ops/decode.h"
@@ -63,8 +64,10 @@ int ajf_new(const struct ajf_options *options, struct ajf **ret_m)
     if ((err = -pthread_key_create(&m->lent_tools, ajf_lent_tools_free)))
         goto fail_key;
     ajf_ahead_init(m);
+    ajf_held_init(m);
     ajf_waits_init(&m->waits, m);
     ajf_waits_watch(&m->waits, &m->cache.rest);
+    ajf_waits_watch(&m->waits, &m->files.held.rest);
     ajf_notify_init(&m->notify, m);
     ajf_dirs_init(&m->dirs, options->listings_bytes, tell_name);
     ajf_trace_init(&m->trace, &m->inodes, &m->stats);
@@ -153,6 +156,7 @@ static int drop_state(struct ajf *m, uint64_t deadline_ns)
         file->mode = AJF_MODE_NONE;
         file->refs -= file->opens;
         file->opens = 0;
+        ajf_list_del(&file->held);
         ajf_file_retire_locked(m, file);
     }
     ajf_cache_close_slab_locked(&m->cache);

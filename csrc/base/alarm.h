@@ -13,12 +13,15 @@
 
 struct ajf;
 struct ajf_alarm;
+struct ajf_waste;
 
 struct ajf_alarm {
     _Atomic uint64_t at_ns;                    /* monotonic; AJF_FOREVER: it is put off */
-    void (*ring)(struct ajf *m);               /* constant; sets it anew, or puts it off */
+    /* constant; sets it anew, or puts it off, and returns what may take long to dispose of (trash.h) */
+    struct ajf_waste *(*ring)(struct ajf *m);
     void (*nudge)(void *watcher);              /* constant once watched: the watcher looks anew how long it may sleep */
     void *watcher;
+    struct ajf_alarm *next;                    /* constant once watched: the watcher's others */
 };
 
 /* Of an alarm that may be earlier than it was. */

@@ -7,6 +7,7 @@
 #include "base/bits.h"
 #include "base/check.h"
 #include "files/fill.h"
+#include "files/held.h"
 #include "files/opens.h"
 #include "files/opens_waiting.h"
 #include "files/readers.h"
@@ -167,11 +168,15 @@ static void failed(struct ajf_fetch *f, int err)
         disown(f);
         return;
     }
-    bool lost = file->lazy && ajf_fetch_is_lost(err);
+    pthread_mutex_lock(&m->cache.lock);
+    bool held = !ajf_list_empty(&file->held);
+    file->failed = true;
+    ajf_cache_unlock(&m->cache);
+    bool lost = (file->lazy || held) && ajf_fetch_is_lost(err);
     if (lost)
         ajf_file_lost(m, file);
     ajf_openers_refused(m, file, lost ? ESTALE : err);
-    err = lost ? EIO : err; /* a read has no name to look up */
+    err = lost || err == ESTALE ? EIO : err; /* a read has no name to look up */
     ajf_readers_fail(m, file, f->info.offset + filled_of(f), f->info.offset + f->info.length, err);
 }
 
@@ -202,6 +207,7 @@ static void end(struct ajf_fetch *f)
         else if (!file->opens || file->pages.complete)
             ajf_file_close_handle_locked(m, file);
     }
+    ajf_held_settle_locked(m, file);
     ajf_file_unref_locked(m, file);
     ajf_cache_unlock(&m->cache);
 }

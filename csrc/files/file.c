@@ -48,7 +48,7 @@ void ajf_file_pay_locked(struct ajf *m, struct ajf_file *file, uint32_t n)
     ajf_descriptors_take(&m->cache.descriptors, file->payer, n);
 }
 
-static void pay_back_locked(struct ajf *m, struct ajf_file *file, size_t n)
+void ajf_file_pay_back_locked(struct ajf *m, struct ajf_file *file, size_t n)
 {
     AJF_HELD(&m->cache.lock);
     if (n > file->paid)
@@ -62,7 +62,7 @@ static void close_extents_locked(struct ajf *m, struct ajf_file *file)
     AJF_HELD(&m->cache.lock);
     if (file->extents)
         AJF_COUNT(&m->stats, backings_died);
-    pay_back_locked(m, file, file->n_extents);
+    ajf_file_pay_back_locked(m, file, file->n_extents);
     ajf_trash_extents(&m->cache.trash, file->extents, file->n_extents);
     file->extents = NULL;
     file->n_extents = 0;
@@ -94,7 +94,7 @@ void ajf_file_close_handle_locked(struct ajf *m, struct ajf_file *file)
     if (file->has_handle && file->handle)
         ajf_file_push_close(m, file->nodeid, file->handle);
     if (file->has_handle && file->handle && m->opens_files)
-        pay_back_locked(m, file, 1);
+        ajf_file_pay_back_locked(m, file, 1);
     file->has_handle = file->lazy;
 }
 
@@ -107,7 +107,7 @@ void ajf_file_unref_locked(struct ajf *m, struct ajf_file *file)
     ajf_cache_drop_locked(m, &file->pages);
     ajf_file_close_handle_locked(m, file);
     close_extents_locked(m, file);
-    pay_back_locked(m, file, file->paid);
+    ajf_file_pay_back_locked(m, file, file->paid);
     AJF_COUNT(&m->stats, files_died);
     ajf_pages_done(&file->pages);
     ajf_inode_unref(&m->inodes, file->nodeid);
@@ -137,6 +137,7 @@ struct ajf_file *ajf_file_new(struct ajf *m, uint64_t nodeid, uint64_t version, 
     ajf_list_init(&file->readers);
     ajf_list_init(&file->fetches);
     ajf_list_init(&file->ahead);
+    ajf_list_init(&file->held);
     ajf_turns_init(&file->turns);
     AJF_COUNT(&m->stats, files_born);
     return file;
@@ -149,6 +150,17 @@ void ajf_file_leave_ahead_locked(struct ajf *m, struct ajf_file *file)
         return;
     ajf_list_del(&file->ahead);
     m->files.ahead.bytes -= file->size;
+}
+
+void ajf_file_hand_locked(struct ajf *m, struct ajf_file *file, size_t length)
+{
+    AJF_HELD(&m->cache.lock);
+    if (ajf_list_empty(&file->held))
+        return;
+    file->handed += length;
+    file->held_ns = ajf_now_ns();
+    ajf_list_del(&file->held);
+    ajf_list_add(&m->files.held.files, &file->held);
 }
 
 int ajf_file_begin(const struct ajf_cache *c, struct ajf_file *file)
@@ -210,9 +222,12 @@ void ajf_file_lost(struct ajf *m, const struct ajf_file *file)
     ajf_cache_unlock(&m->cache);
     if (!current)
         return;
-    if (!ajf_inode_name(&m->inodes, file->nodeid, &parent, name, &len))
+    bool named = !ajf_inode_name(&m->inodes, file->nodeid, &parent, name, &len);
+    if (named)
         ajf_dirs_drop(&m->dirs, parent);
     ajf_inode_gone(&m->inodes, file->nodeid);
+    if (named && m->options.asks_no_open) /* else the answer to the next OPEN, ESTALE, says so */
+        ajf_notify_name(&m->notify, parent, name, len, file->nodeid, false);
 }
 
 int ajf_file_ask_locked(struct ajf *m, struct ajf_file *file, struct ajf_fetch **ret_fetch)

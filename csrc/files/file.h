@@ -87,6 +87,9 @@ struct ajf_file {
     struct ajf_list fetches;       /* struct ajf_file_fetch, queued or under way */
     struct ajf_list ahead;         /* in m->ahead: fetched ahead and never opened, */
     uint64_t ahead_ns;             /* since */
+    struct ajf_list held;          /* in m->held: opened by a READ (held.h), */
+    uint64_t held_ns, handed;      /* when it was read last; bytes that the kernel was handed; */
+    bool failed;                   /* a fetch of it has failed since */
     struct ajf_turns turns;        /* the fetch queue's */
 };
 
@@ -105,11 +108,23 @@ struct ajf_ahead {
     uint64_t limit;        /* constant; 0: nothing is fetched ahead */
 };
 
+#define AJF_HOLD_NS (5 * AJF_NS_PER_S)
+#define AJF_HELD_MOST 1024
+
+/* The files that READs have opened (held.h). */
+struct ajf_held {
+    struct ajf_list files; /* lock; read least recently first */
+    uint32_t n;            /* lock */
+    uint64_t hold_ns;      /* lock; AJF_HOLD_NS, but in tests */
+    struct ajf_alarm rest; /* set under the lock */
+};
+
 /* All files of a mount. */
 struct ajf_files {
     struct ajf_file **by_node; /* cache->lock; by nodeid; sparse */
     struct ajf_list starved;   /* cache->lock; fetches that found no memory */
     struct ajf_ahead ahead;    /* cache->lock */
+    struct ajf_held held;
     uint32_t next_token;       /* cache->lock; of opens that make the kernel drop pages; never 0 */
 };
 
@@ -142,8 +157,12 @@ bool ajf_file_usable(const struct ajf_file *file);
  * makes the kernel drop its pages (inode.h).
  */
 void ajf_file_grant_locked(struct ajf *m, struct ajf_file *file, struct fuse_file_info *fi);
+/* The kernel is handed `length` bytes of a file: counts them if a READ opened it (held.h). */
+void ajf_file_hand_locked(struct ajf *m, struct ajf_file *file, size_t length);
 /* Counts the descriptors of a file, for the user who opened it first. */
 void ajf_file_pay_locked(struct ajf *m, struct ajf_file *file, uint32_t n);
+/* Some of them are closed. */
+void ajf_file_pay_back_locked(struct ajf *m, struct ajf_file *file, size_t n);
 /* Has the source forget a handle. */
 void ajf_file_push_close(struct ajf *m, uint64_t nodeid, uint64_t handle);
 /*

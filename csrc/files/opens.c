@@ -41,6 +41,11 @@ static int replace_locked(struct ajf *m, struct ajf_file *file, uint64_t version
     }
     fresh->opens = file->opens;
     fresh->mode = file->mode;
+    if (!ajf_list_empty(&file->held)) {
+        ajf_list_del(&file->held);
+        ajf_list_add(&m->files.held.files, &fresh->held);
+        fresh->held_ns = ajf_now_ns();
+    }
     fresh->asker = file->asker;
     if (file->mode == AJF_MODE_PASSTHROUGH) { /* the kernel goes on with what it reads itself, to the last RELEASE */
         fresh->backing_id = file->backing_id;
@@ -175,7 +180,7 @@ bool ajf_file_is_open(struct ajf *m, uint64_t nodeid)
 {
     pthread_mutex_lock(&m->cache.lock);
     struct ajf_file *file = ajf_file_of_locked(m, nodeid);
-    bool open = file && file->opens;
+    bool open = file && file->opens > !ajf_list_empty(&file->held);
     ajf_cache_unlock(&m->cache);
     return open;
 }

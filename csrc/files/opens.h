@@ -13,7 +13,7 @@ struct ajf;
 
 /* RELEASE of one handle; the last one ends the mode. */
 void ajf_file_release(struct ajf *m, uint64_t nodeid);
-/* True when some handle of this nodeid is open. Takes the lock. */
+/* Whether the kernel is known to have this nodeid open. Takes the lock. */
 bool ajf_file_is_open(struct ajf *m, uint64_t nodeid);
 /* The version of a file that is open; 0: none is. Takes the lock. */
 uint64_t ajf_file_open_version(struct ajf *m, uint64_t nodeid);

@@ -62,6 +62,7 @@ void ajf_readers_wake(struct ajf *m, struct ajf_file *file)
         struct ajf_read *r = AJF_CONTAINER(n, struct ajf_read, link);
         ajf_cache_pin_locked(&file->pages, r->offset, r->length, &m->cache);
         ajf_cache_touch_locked(&m->cache, &file->pages, r->offset, r->length);
+        ajf_file_hand_locked(m, file, r->length);
     }
     ajf_cache_unlock(&m->cache);
     while ((l = ajf_list_pop(&ready))) {
@@ -122,6 +123,8 @@ void ajf_readers_serve_borrowed(struct ajf *m, struct ajf_file *file)
     ajf_list_init(&readers);
     pthread_mutex_lock(&m->cache.lock);
     take_locked(m, file, &readers, is_any, NULL);
+    AJF_LIST_FOR(n, &readers)
+        ajf_file_hand_locked(m, file, AJF_CONTAINER(n, struct ajf_read, link)->length);
     ajf_cache_unlock(&m->cache);
     while ((l = ajf_list_pop(&readers))) {
         struct ajf_read *r = AJF_CONTAINER(l, struct ajf_read, link);

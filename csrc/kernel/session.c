@@ -104,11 +104,15 @@ void ajf_session_negotiate(struct ajf *m, struct fuse_conn_info *conn)
     ajf_want(conn, FUSE_CAP_IOCTL_DIR);
     granted |= grant(conn, FUSE_CAP_PARALLEL_DIROPS, AJF_FEATURE_PARALLEL_DIROPS);
     granted |= grant(conn, FUSE_CAP_CACHE_SYMLINKS, AJF_FEATURE_CACHE_SYMLINKS);
-    if (ajf_want(conn, FUSE_CAP_READDIRPLUS) && ajf_want(conn, FUSE_CAP_READDIRPLUS_AUTO))
-        granted |= AJF_FEATURE_READDIRPLUS;
+    granted |= grant(conn, FUSE_CAP_READDIRPLUS, AJF_FEATURE_READDIRPLUS);
+    ajf_unwant(conn, FUSE_CAP_READDIRPLUS_AUTO); /* with it the kernel asks for names alone until a name is looked up */
+    atomic_store(&m->dirs.tells, (granted & AJF_FEATURE_READDIRPLUS) != 0);
     /* The kernel drops pages when attributes change; kernel_cache promises to keep them. */
     if (o->cache_mode == AJF_CACHE_KERNEL)
         ajf_unwant(conn, FUSE_CAP_AUTO_INVAL_DATA);
+    /* A kernel that does not ask before it opens would take O_TRUNC for granted, and show an empty file. */
+    if (o->asks_no_open)
+        ajf_unwant(conn, FUSE_CAP_ATOMIC_O_TRUNC);
 #ifdef FUSE_CAP_DIRECT_IO_ALLOW_MMAP
     if (o->cache_mode == AJF_CACHE_DIRECT)
         ajf_want(conn, FUSE_CAP_DIRECT_IO_ALLOW_MMAP);

@@ -2,7 +2,7 @@
 /*
  * There is one table per mount. All requests of a class have the same timeout, so a list in the order of parking is one
  * in the order of deadlines. The thread sleeps until the first of these: a deadline, the next look-up of an interrupted
- * caller, the alarm. If there is none of them, it sleeps until it is woken.
+ * caller, an alarm. If there is none of them, it sleeps until it is woken.
  */
 #include "kernel/wait.h"
 
@@ -83,24 +83,41 @@ static void on_interrupt(fuse_req_t req, void *data)
     pthread_mutex_unlock(&t->lock);
 }
 
+static uint64_t alarm_ns(const struct ajf_waits *t)
+{
+    uint64_t first = AJF_FOREVER;
+    for (struct ajf_alarm *a = t->alarms; a; a = a->next) {
+        uint64_t at = atomic_load(&a->at_ns);
+        first = at < first ? at : first;
+    }
+    return first;
+}
+
 static void nudge(void *waits)
 {
     struct ajf_waits *t = waits;
     pthread_mutex_lock(&t->lock);
-    pthread_cond_signal(&t->wake);
+    if (alarm_ns(t) < t->sleeps_until_ns)
+        pthread_cond_signal(&t->wake);
     pthread_mutex_unlock(&t->lock);
 }
 
 void ajf_waits_watch(struct ajf_waits *t, struct ajf_alarm *a)
 {
-    t->alarm = a;
+    a->next = t->alarms;
+    t->alarms = a;
     a->watcher = t;
     a->nudge = nudge;
 }
 
-static uint64_t alarm_ns(const struct ajf_waits *t)
+static struct ajf_waste *ring(const struct ajf_waits *t)
 {
-    return t->alarm ? atomic_load(&t->alarm->at_ns) : AJF_FOREVER;
+    struct ajf_waste *waste = NULL;
+    uint64_t now = ajf_now_ns();
+    for (struct ajf_alarm *a = t->alarms; a; a = a->next)
+        if (atomic_load(&a->at_ns) <= now)
+            waste = ajf_trash_join(a->ring(t->m), waste);
+    return waste;
 }
 
 void ajf_wait_arm(struct ajf *m, const struct ajf_request *req)
@@ -116,7 +133,6 @@ int ajf_wait_park(struct ajf *m, struct ajf_wait *w)
     if (t->stopping) {
         err = -ENOTCONN;
     } else {
-        bool first = ajf_list_empty(&t->by_age[w->class]);
         w->start_ns = ajf_now_ns();
         w->deadline_ns = t->timeout_ns[w->class] ? w->start_ns + t->timeout_ns[w->class] : AJF_FOREVER;
         w->interrupted_ns = w->asked_ns = 0;
@@ -128,7 +144,7 @@ int ajf_wait_park(struct ajf *m, struct ajf_wait *w)
         /* libfuse remembers an interrupt that came after ajf_wait_arm, and so found nothing in the table. */
         if (fuse_req_interrupted(w->request.fuse))
             interrupted_locked(t, w);
-        else if (first)
+        else if (w->deadline_ns < t->sleeps_until_ns)
             pthread_cond_signal(&t->wake);
         AJF_COUNT(&m->stats, requests_born);
         t->unanswered++;
@@ -358,15 +374,16 @@ static void *run(void *arg)
                 break;
             uint64_t alarm = alarm_ns(t);
             if (alarm > ajf_now_ns()) {
-                ajf_cond_wait_until(&t->wake, &t->lock, alarm < next ? alarm : next);
+                t->sleeps_until_ns = alarm < next ? alarm : next;
+                ajf_cond_wait_until(&t->wake, &t->lock, t->sleeps_until_ns);
+                t->sleeps_until_ns = 0;
                 continue;
             }
         }
         pthread_mutex_unlock(&t->lock);
         struct ajf_waste *waste = answer_all(t->m, &killed, EINTR);
-        dispose_apart(t, ajf_trash_join(answer_all(t->m, &expired, stopping ? ENOTCONN : EIO), waste));
-        if (alarm_ns(t) <= ajf_now_ns())
-            t->alarm->ring(t->m);
+        waste = ajf_trash_join(answer_all(t->m, &expired, stopping ? ENOTCONN : EIO), waste);
+        dispose_apart(t, ajf_trash_join(ring(t), waste));
         pthread_mutex_lock(&t->lock);
     }
     pthread_mutex_unlock(&t->lock);

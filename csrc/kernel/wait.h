@@ -78,7 +78,10 @@ struct ajf_waits {
     size_t unanswered AJF_GUARDED_BY(lock); /* parked, or taken and being answered */
     size_t disposals AJF_GUARDED_BY(lock); /* how many threads dispose of what `drop` returned */
     bool stopping AJF_GUARDED_BY(lock), thread_started AJF_GUARDED_BY(lock);
-    struct ajf_alarm *alarm;                     /* constant once started; or NULL */
+    /* Nobody needs to wake the thread for what comes later; 0: it is awake. It sleeps on when a request is answered, so
+     * that it need not be woken for the next one. */
+    uint64_t sleeps_until_ns AJF_GUARDED_BY(lock);
+    struct ajf_alarm *alarms;                    /* constant once started; chained */
     pthread_t thread;
     struct ajf *m;
 };

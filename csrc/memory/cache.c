@@ -163,7 +163,7 @@ static void free_chunk_locked(struct ajf_cache *c, struct ajf_page *chunk)
     ajf_list_add(&c->free_chunks, &chunk->free);
 }
 
-void ajf_cache_rest(struct ajf *m)
+struct ajf_waste *ajf_cache_rest(struct ajf *m)
 {
     struct ajf_cache *c = &m->cache;
     pthread_mutex_lock(&c->lock);
@@ -171,7 +171,7 @@ void ajf_cache_rest(struct ajf *m)
     if (now >= c->frames.laid_ns + c->rests_ns)
         ajf_frames_trim(&c->frames, 0);
     atomic_store(&c->rest.at_ns, ajf_frames_resident(&c->frames) ? now + c->rests_ns : AJF_FOREVER);
-    ajf_cache_unlock(c);
+    return ajf_cache_unlock_first(c);
 }
 
 static void drop_memory_locked(struct ajf_cache *c, struct ajf_pages *p)

@@ -124,7 +124,7 @@ void ajf_cache_close_slab_locked(struct ajf_cache *c);
 /* Evicts what became resident before `born_ns` and may go. */
 void ajf_cache_expire_locked(struct ajf *m, uint64_t born_ns);
 /* At the alarm: when nothing was fetched for a while, gives back the memory that is only spare. Takes the lock. */
-void ajf_cache_rest(struct ajf *m);
+struct ajf_waste *ajf_cache_rest(struct ajf *m);
 /*
  * Gives back the memory, and the descriptor, of a file that nobody is reading, the one that has not been for longest;
  * its open handles go on with new memory. False: there is none.

@@ -299,6 +299,7 @@ int ajf_dir_open(struct ajf *m, uint64_t nodeid, enum ajf_dir_cache *ret_cache, 
 {
     struct ajf_dirs *d = &m->dirs;
     enum ajf_dir_cache is = AJF_DIR_UNSETTLED;
+    bool tells = atomic_load_explicit(&d->tells, memory_order_relaxed);
     struct ajf_seat *seat = calloc(1, sizeof *seat);
     if (!seat)
         return -ENOMEM;
@@ -306,7 +307,7 @@ int ajf_dir_open(struct ajf *m, uint64_t nodeid, enum ajf_dir_cache *ret_cache, 
     struct ajf_listing *l = good_locked(d, nodeid);
     uint32_t token = count_up(&d->next_token), id = l ? l->id : count_up(&d->next_id);
     if (!is_disputed_locked(d, nodeid, l))
-        is = ajf_inode_dir_open(&m->inodes, nodeid, l ? l->edition : 0, token);
+        is = ajf_inode_dir_open(&m->inodes, nodeid, l ? l->edition : 0, l && tells ? l->contents->told / 2 : 0, token);
     if (l) {
         l->refs++;
     } else {

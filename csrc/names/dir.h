@@ -11,7 +11,8 @@
  *
  * The kernel caches what it read (FOPEN_CACHE_DIR); it may keep that while the snapshot is the same (`edition`). From
  * the next one it reads anew, and gets attributes and timeouts with the names (READDIRPLUS); names that it kept would
- * each cost a LOOKUP, as their timeouts passed with the snapshot's. Its cache is one for all handles, and finds its
+ * each cost a LOOKUP, as their timeouts passed with the snapshot's. So they would when it has forgotten most of the
+ * files, as it does when memory is short: it reads anew then, too. Its cache is one for all handles, and finds its
  * place by offset: it must never get entries of two snapshots. So a handle with a seat makes it drop its cache and
  * fills it, but only if no other open handle may do so; and while it has not read, no other one uses or fills the
  * cache.
@@ -29,6 +30,7 @@
 #define AJF_NAMES_DIR_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "base/list.h"
 #include "base/sync.h"
@@ -74,6 +76,7 @@ struct ajf_dirs {
     uint64_t dropped_ns AJF_GUARDED_BY(lock); /* when a snapshot turned out to be out of date, whichever */
     uint64_t forgotten_ns AJF_GUARDED_BY(lock); /* when all that was known of some directories was to be forgotten */
     bool closed AJF_GUARDED_BY(lock); /* the connection is gone */
+    atomic_bool tells;                /* the kernel takes attributes with the names of a listing */
     ajf_dirs_tell tell;                      /* constant */
 };
 

@@ -172,12 +172,13 @@ void ajf_inode_settle(struct ajf_inodes *t, uint64_t nodeid, uint32_t token);
 
 /*
  * Directory: the kernel's cache of it. An OPENDIR of the listing `stamp` (0: of one that is not known yet) is FRESH
- * when the kernel has another one: its reply makes the kernel drop that, and `token` (not 0) names the open. Until it
- * has read (ajf_inode_dir_read), or has ended (ajf_inode_settle), the dropping may still be to come, and other opens
- * must neither use nor fill the cache (UNSETTLED).
+ * when the kernel has another one, or knows fewer than `least` of the files in it: its reply makes the kernel drop
+ * that, and `token` (not 0) names the open. Until it has read (ajf_inode_dir_read), or has ended (ajf_inode_settle),
+ * the dropping may still be to come, and other opens must neither use nor fill the cache (UNSETTLED).
  */
 enum ajf_dir_cache { AJF_DIR_KEEP, AJF_DIR_FRESH, AJF_DIR_UNSETTLED };
-enum ajf_dir_cache ajf_inode_dir_open(struct ajf_inodes *t, uint64_t nodeid, uint64_t stamp, uint32_t token);
+enum ajf_dir_cache ajf_inode_dir_open(struct ajf_inodes *t, uint64_t nodeid, uint64_t stamp, uint32_t least,
+                                      uint32_t token);
 /* The open `token` (0: another) is being handed entries of the listing `stamp`; if it is not the one, there is none. */
 void ajf_inode_dir_read(struct ajf_inodes *t, uint64_t nodeid, uint64_t stamp, uint32_t token);
 

@@ -38,14 +38,15 @@ bool ajf_inode_take_changed(struct ajf_inodes *t, uint64_t nodeid, uint32_t toke
     return drop;
 }
 
-enum ajf_dir_cache ajf_inode_dir_open(struct ajf_inodes *t, uint64_t nodeid, uint64_t stamp, uint32_t token)
+enum ajf_dir_cache ajf_inode_dir_open(struct ajf_inodes *t, uint64_t nodeid, uint64_t stamp, uint32_t least,
+                                      uint32_t token)
 {
     enum ajf_dir_cache is = AJF_DIR_FRESH;
     pthread_mutex_lock(&t->lock);
     struct ajf_inode *i = ajf_inode_at(t, nodeid);
     if (i->unsettled) {
         is = AJF_DIR_UNSETTLED;
-    } else if (stamp && i->stamp == stamp) {
+    } else if (stamp && i->stamp == stamp && i->refs >= least) { /* each of its files refers to it */
         is = AJF_DIR_KEEP;
     } else {
         i->stamp = stamp;

@@ -102,6 +102,7 @@ static int copy_sorted(struct ajf_contents *to, const struct ajf_entry *entries,
             continue; /* the same name twice: the first wins */
         const struct ajf_entry *e = &entries[k->index];
         to->entries[to->n] = *e;
+        to->told += e->attr.nlink && to->n < AJF_LISTING_TOLD;
         to->entries[to->n].name_off = (uint32_t)(k->name - to->names); /* as checked: the caller's memory may change */
         to->entries[to->n++].name_len = k->len;
         uint64_t h = mix(mix(stamp, k->head), identity(&e->attr)) ^ (e->attr.mode & 0170000);

@@ -19,8 +19,15 @@
 
 struct ajf;
 
+/*
+ * The kernel is told attributes with so many names of a directory: it makes an inode of each, of more than 1 KiB, and
+ * there is a record of it here until it is forgotten.
+ */
+#define AJF_LISTING_TOLD (UINT32_C(1) << 20)
+
 struct ajf_contents {
     size_t n;
+    uint32_t told; /* entries that have attributes to be told */
     struct ajf_entry *entries;
     char *names;
     uint64_t bytes;

@@ -141,12 +141,13 @@ static void inode_lost(struct ajf *m, uint64_t nodeid)
     struct ajf_inode_view v;
     if (!ajf_inode_get(&m->inodes, nodeid, &v) && v.stale)
         return; /* that is known */
-    if (!ajf_inode_name(&m->inodes, nodeid, &parent, name, &len)) {
-        bool directory = !ajf_inode_get(&m->inodes, nodeid, &v) && S_ISDIR(v.attr.mode);
+    bool named = !ajf_inode_name(&m->inodes, nodeid, &parent, name, &len);
+    bool directory = !ajf_inode_get(&m->inodes, nodeid, &v) && S_ISDIR(v.attr.mode);
+    if (named)
         ajf_dirs_drop(&m->dirs, parent);
-        ajf_notify_name(&m->notify, parent, name, len, nodeid, directory);
-    }
     ajf_inode_gone(&m->inodes, nodeid);
+    if (named) /* afterwards, or a look-up that comes of it would find the record */
+        ajf_notify_name(&m->notify, parent, name, len, nodeid, directory);
 }
 
 static void failed(struct ajf_fetch *f, int err)

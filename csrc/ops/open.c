@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "files/ahead.h"
 #include "files/fill.h"
+#include "files/held.h"
 #include "files/opens.h"
 #include "files/opens_waiting.h"
 #include "files/readers.h"
@@ -159,6 +160,10 @@ static void open_confirmed(struct ajf *m, const struct ajf_request *req, uint64_
 
 void ajf_open(struct ajf *m, const struct ajf_request *req, uint64_t nodeid, const struct fuse_file_info *fi)
 {
+    if (ajf_held_is_on(m)) {
+        ajf_reply_err(m, req, ENOSYS);
+        return;
+    }
     ajf_trace_note(&m->trace, nodeid);
     open_file(m, req, nodeid, fi, false);
 }
@@ -217,6 +222,7 @@ static void open_failed(struct ajf_fetch *f, int err)
     ajf_cache_unlock(&m->cache);
     ajf_readers_answer(m, file, &readers, ajf_fetch_is_lost(err) ? EIO : err);
     pthread_mutex_lock(&m->cache.lock);
+    ajf_held_settle_locked(m, file);
     if (!file->opens && file->state == AJF_FILE_READY && ajf_list_empty(&file->opens_waiting))
         ajf_file_retire_locked(m, file);
     ajf_file_unref_locked(m, file);
@@ -228,7 +234,8 @@ static void open_failed(struct ajf_fetch *f, int err)
 /* The kernel will hold the file itself. */
 static bool is_passed_through(const struct ajf *m, const struct opened *o)
 {
-    return o->n == 1 && !o->extents[0].fd_offset && o->size && m->options.cache_mode != AJF_CACHE_DIRECT &&
+    return !ajf_held_is_on(m) && o->n == 1 && !o->extents[0].fd_offset && o->size &&
+           m->options.cache_mode != AJF_CACHE_DIRECT &&
            atomic_load_explicit(&m->session.passthrough, memory_order_relaxed) && !m->session.passthrough_warned;
 }
 
@@ -239,7 +246,8 @@ static int pay_locked(struct ajf *m, struct ajf_file *file, const struct opened 
     struct ajf_descriptors *d = &m->cache.descriptors;
     uint32_t n = (uint32_t)o->n + (o->handle && m->opens_files);
     bool may = is_passed_through(m, o);
-    while (!may && !(may = ajf_descriptors_may_take(d, file->asker, n)) && ajf_cache_close_idle_locked(m))
+    while (!may && !(may = ajf_descriptors_may_take(d, file->asker, n)) &&
+           (ajf_held_close_idle_locked(m) || ajf_cache_close_idle_locked(m)))
         ;
     if (may) {
         ajf_file_pay_locked(m, file, n);
@@ -272,6 +280,7 @@ static int accept_locked(struct ajf *m, struct ajf_file *file, const struct open
         return err;
     }
     if (o->n && file->pages.have) { /* lent now, but it has bytes of its own already */
+        ajf_file_pay_back_locked(m, file, o->n);
         ajf_trash_extents(&m->cache.trash, o->extents, o->n);
         return o->handle ? 0 : -EIO;
     }
@@ -358,8 +367,10 @@ static int opened_by_source(struct ajf_fetch *f, uint64_t handle, uint64_t versi
         ajf_file_lost(m, file);
     if (!err)
         ajf_openers_answer(m, &calls, refused ? ESTALE : 0);
-    if (lent)
+    if (lent) {
         ajf_readers_serve_borrowed(m, file); /* who read while it was opened anew */
+        ajf_held_settle(m, file);
+    }
     ajf_trash_dispose(waste);
     if (!keeps) {
         for (size_t i = 0; i < n; i++)

@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "files/ahead.h"
 #include "files/fill.h"
+#include "files/held.h"
 #include "files/lent.h"
 #include "files/opens.h"
 #include "files/readers.h"
@@ -44,6 +45,8 @@ static int park_locked(struct ajf *m, struct ajf_file *file, const struct ajf_re
     int err = ajf_wait_park(m, &r->wait);
     if (!err && file->state == AJF_FILE_READY) {
         err = file->has_handle && file->pages.have ? 0 : ajf_file_reopen_locked(m, file);
+        if (!err && file->lazy && !file->pages.n_have && !ajf_list_empty(&file->held))
+            err = ajf_fill_first_locked(m, file); /* as its first open would: one call to the source, not two */
         if (!err && file->state == AJF_FILE_READY)
             err = ajf_fill_want_locked(m, file, offset, length, false);
         if (err && !ajf_wait_unpark(m, &r->wait)) {
@@ -74,17 +77,29 @@ void ajf_read(struct ajf *m, const struct ajf_request *req)
 {
     const uint64_t nodeid = req->nodeid, offset = req->offset;
     const size_t size = req->size;
-    bool armed = false, hit = false, borrowed = false, noted = false, unopened = false;
+    bool armed = false, hit = false, borrowed = false, noted = false;
+    struct ajf_fetch *ask = NULL;
     int err = 0;
     size_t length = 0;
 again:
     pthread_mutex_lock(&m->cache.lock);
     struct ajf_file *file = ajf_file_of_locked(m, nodeid);
-    if (!file) {
+    bool unasked = (!file || !file->opens) && ajf_held_is_on(m);
+    if (unasked && armed)
+        err = ajf_held_open_locked(m, req, &file, &ask); /* another hold may end for it */
+    if (err) {
+        file = NULL;
+    } else if (unasked && !armed) {
+        ajf_cache_unlock(&m->cache);
+        ajf_wait_arm(m, req);
+        armed = true;
+        goto again;
+    } else if (!file) {
         err = -ESTALE;
     } else if (file->place == AJF_PLACE_BORROWED && file->extents) {
         file->refs++;
         borrowed = true;
+        ajf_file_hand_locked(m, file, clamp(file, size, offset));
     } else if ((length = clamp(file, size, offset)) == 0) {
         hit = true;
     } else if (file->pages.have && ajf_pages_have(&file->pages, offset, length)) {
@@ -94,6 +109,7 @@ again:
         if (!file->pages.complete && file->has_handle)
             ajf_fill_want_locked(m, file, offset, length, true); /* out of memory: no prefetch */
         ajf_cache_touch_locked(&m->cache, &file->pages, offset, length);
+        ajf_file_hand_locked(m, file, length);
     } else if (!armed) {
         ajf_cache_unlock(&m->cache);
         ajf_wait_arm(m, req);
@@ -106,25 +122,29 @@ again:
     if (file && !err)
         noted = !offset && ajf_ahead_is_news_locked(m, file);
     if (file && !file->read) {
-        unopened = !file->opens; /* the kernel opens no files here, so that its first READ says that it was opened */
         file->read = true;
         ajf_inode_was_read(&m->inodes, nodeid);
     }
-    ajf_cache_unlock(&m->cache);
-    if (unopened)
+    struct ajf_waste *waste = ajf_cache_unlock_first(&m->cache);
+    if (unasked) /* nothing but this READ says that the file was opened */
         ajf_trace_note(&m->trace, nodeid);
     if (err) {
         ajf_reply_err(m, req, -err);
     } else if (borrowed) {
         ajf_lent_reply(m, req, file, size, offset); /* the reference keeps its descriptors */
+        ajf_held_settle(m, file);
         ajf_file_unref(m, file);
     } else if (hit && !length) {
         ajf_reply_bytes(m, req, NULL, 0);
     } else if (hit) {
         AJF_COUNT_ADD(&m->stats, read_hit_bytes, length);
         ajf_readers_reply_pages(m, req, file, offset, length);
+        ajf_held_settle(m, file);
         ajf_readers_unpin(m, file, offset, length);
     }
+    if (ask)
+        ajf_direct_ask(m, ask);
+    ajf_trash_dispose(waste);
     if (noted)
         ajf_ahead_note(m, nodeid);
 }

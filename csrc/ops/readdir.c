@@ -47,7 +47,8 @@ static int pack_entry(struct packing *p, size_t i)
     memcpy(name, at, entry->name_len);
     name[entry->name_len] = '\0';
     struct stat st = {.st_mode = entry->attr.mode};
-    if (!p->plus || !entry->attr.nlink)
+    bool told = p->plus && entry->attr.nlink && i < AJF_LISTING_TOLD;
+    if (!told)
         st.st_ino = ajf_inode_number(&p->m->inodes, p->l->nodeid, name, entry->name_len, &entry->attr);
     struct fuse_entry_param e = {.attr = st};
     if (!p->plus) {
@@ -59,7 +60,7 @@ static int pack_entry(struct packing *p, size_t i)
     }
     if (fuse_add_direntry_plus(p->req->fuse, NULL, 0, name, &e, next) > left)
         return 0;
-    if (!entry->attr.nlink) { /* attributes unknown: inode 0 makes it a plain entry */
+    if (!told) { /* inode 0 makes it a plain entry */
         p->used += fuse_add_direntry_plus(p->req->fuse, p->buffer + p->used, left, name, &e, next);
         return 1;
     }

@@ -155,6 +155,25 @@ static const struct round rounds[] = {
      .o = {.cache_enabled = true, .cache_bytes = 16 * MIB, .read_timeout_ms = 250, .metadata_timeout_ms = 250,
            .fetchers = 24, .metadata_fetchers = 8},
      .weight = {[TASK_ORDER] = 6, [TASK_LIST] = 2, [TASK_STAT] = 1, [TASK_SEQUENTIAL] = 1}},
+    {.name = "unasked",
+     .share = 3,
+     .n_readers = 8,
+     .kills_per_s = 10,
+     .timeout_ms = 1000,
+     .profile = {DELAYS, .handles = true, .lends = true},
+     .o = {.transient_bytes = 16 * MIB, .asks_no_open = true}},
+    {.name = "unasked-churn",
+     .share = 4,
+     .n_readers = 8,
+     .kills_per_s = 10,
+     .churn = true,
+     .faults = true,
+     .timeout_ms = 300,
+     .ending = END_STOP,
+     .profile = {DELAYS, .handles = true, .lazy = true, .failing = 20, .shorts = 10, .hanging = 8, .unanswered = 5,
+                 .hang_ms = 350},
+     .o = {.cache_enabled = true, .cache_bytes = 16 * MIB, .asks_no_open = true, .read_timeout_ms = 250,
+           .metadata_timeout_ms = 250, .fetchers = 24, .metadata_fetchers = 8}},
     {.name = "names",
      .share = 3,
      .n_mounts = 2,
@@ -323,7 +342,7 @@ static void check_pairs(const struct round *round, const struct ajf *m)
 /* Nobody reads any more: the core lets go of everything that is open. */
 static void check_quiet(const struct round *round, struct run *r)
 {
-    uint64_t until = now_ms() + 5000;
+    uint64_t until = now_ms() + 20000; /* what READs opened is held for a while */
     uint64_t parked = 0, handles = 0, backings = 0;
     do {
         pause_us(2000);

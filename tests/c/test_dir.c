@@ -311,8 +311,43 @@ static void the_kernel_reads_a_new_listing_anew(void)
     fake_end(&k);
 }
 
+/* Names that the kernel kept would each cost a look-up; so it reads them again, with attributes. */
+static void a_listing_whose_files_the_kernel_has_forgotten_is_read_anew(void)
+{
+    struct ajf_options o = long_lived();
+    struct source_list l = {0};
+    struct seen seen[12];
+    char name[20];
+    for (unsigned i = 0; i < 10; i++) {
+        snprintf(name, sizeof name, "f%u", i);
+        list_add_text(&l, name, 1000 + i);
+    }
+    fake_start(&k, &o);
+    struct fuse_open_out d = open_dir(&l);
+    CHECK_EQ(read_all(&d, 65536, true, seen, 12), 12);
+    close_dir(&d);
+    unsigned kept = 0; /* until so many are forgotten */
+    for (unsigned forgotten = 1; forgotten <= 10; forgotten++) {
+        ajf_inode_forget(&k.m->inodes, seen[1 + forgotten].nodeid, 1);
+        d = open_dir(NULL);
+        kept = keeps_cache(&d) && kept == forgotten - 1 ? forgotten : kept;
+        close_dir(&d);
+    }
+    CHECK(kept >= 5 && kept < 10); /* not all that refers to the directory is one of its files */
+    d = open_dir(NULL);
+    CHECK_EQ(read_all(&d, 65536, true, seen, 12), 12);
+    close_dir(&d);
+    d = open_dir(NULL);
+    CHECK(keeps_cache(&d));
+    close_dir(&d);
+    CHECK(fake_no_fetch(&k));
+    list_free(&l);
+    fake_end(&k);
+}
+
 static void one_listing_serves_opens_and_lookups_while_it_is_fresh(void)
 {
+    struct seen seen[200];
     struct ajf_options o = long_lived();
     struct source_list l = {0};
     char name[20];
@@ -322,6 +357,7 @@ static void one_listing_serves_opens_and_lookups_while_it_is_fresh(void)
     }
     fake_start(&k, &o);
     struct fuse_open_out d = open_dir(&l);
+    CHECK_EQ(read_all(&d, 65536, true, seen, 200), 102);
     close_dir(&d);
     d = open_dir(NULL);
     CHECK(keeps_cache(&d));
@@ -519,6 +555,7 @@ int main(void)
     RUN(seats_share_a_listing_and_keep_it);
     RUN(a_listing_that_fails_is_told_to_the_reader_and_asked_for_again);
     RUN(the_kernel_reads_a_new_listing_anew);
+    RUN(a_listing_whose_files_the_kernel_has_forgotten_is_read_anew);
     RUN(one_listing_serves_opens_and_lookups_while_it_is_fresh);
     RUN(readdirplus_counts_lookups_and_forgetting_frees);
     RUN(a_slow_listing_does_not_overrule_a_newer_stat);

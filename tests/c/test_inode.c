@@ -398,22 +398,28 @@ static void the_kernels_listing_is_known_by_its_stamp(void)
 {
     setup();
     uint64_t d = bind_at(AJF_ROOT, "d", dir_attr(1), LATER, true);
-    CHECK(ajf_inode_dir_open(table, d, 7, 1) == AJF_DIR_FRESH);
-    CHECK(ajf_inode_dir_open(table, d, 7, 2) == AJF_DIR_UNSETTLED); /* the first has not read yet */
+    CHECK(ajf_inode_dir_open(table, d, 7, 0, 1) == AJF_DIR_FRESH);
+    CHECK(ajf_inode_dir_open(table, d, 7, 0, 2) == AJF_DIR_UNSETTLED); /* the first has not read yet */
     ajf_inode_dir_read(table, d, 7, 0);
-    CHECK(ajf_inode_dir_open(table, d, 7, 3) == AJF_DIR_UNSETTLED);
+    CHECK(ajf_inode_dir_open(table, d, 7, 0, 3) == AJF_DIR_UNSETTLED);
     ajf_inode_dir_read(table, d, 7, 1);
-    CHECK(ajf_inode_dir_open(table, d, 7, 4) == AJF_DIR_KEEP);
-    CHECK(ajf_inode_dir_open(table, d, 8, 5) == AJF_DIR_FRESH);
+    CHECK(ajf_inode_dir_open(table, d, 7, 0, 4) == AJF_DIR_KEEP);
+    CHECK(ajf_inode_dir_open(table, d, 8, 0, 5) == AJF_DIR_FRESH);
     ajf_inode_settle(table, d, 5); /* without having read */
-    CHECK(ajf_inode_dir_open(table, d, 8, 6) == AJF_DIR_KEEP);
+    CHECK(ajf_inode_dir_open(table, d, 8, 0, 6) == AJF_DIR_KEEP);
     ajf_inode_dir_read(table, d, 7, 0); /* an older listing */
-    CHECK(ajf_inode_dir_open(table, d, 8, 7) == AJF_DIR_FRESH);
+    CHECK(ajf_inode_dir_open(table, d, 8, 0, 7) == AJF_DIR_FRESH);
     ajf_inode_settle(table, d, 7);
-    CHECK(ajf_inode_dir_open(table, d, 0, 8) == AJF_DIR_FRESH); /* one that is not known yet */
-    CHECK(ajf_inode_dir_open(table, d, 9, 9) == AJF_DIR_UNSETTLED); /* whatever it will be */
+    CHECK(ajf_inode_dir_open(table, d, 0, 0, 8) == AJF_DIR_FRESH); /* one that is not known yet */
+    CHECK(ajf_inode_dir_open(table, d, 9, 0, 9) == AJF_DIR_UNSETTLED); /* whatever it will be */
     ajf_inode_dir_read(table, d, 9, 8);
-    CHECK(ajf_inode_dir_open(table, d, 9, 10) == AJF_DIR_KEEP);
+    CHECK(ajf_inode_dir_open(table, d, 9, 0, 10) == AJF_DIR_KEEP);
+    uint64_t a = bind_at(d, "a", file_attr(1), LATER, true), b = bind_at(d, "b", file_attr(2), LATER, true);
+    CHECK(ajf_inode_dir_open(table, d, 9, 2, 11) == AJF_DIR_KEEP);
+    ajf_inode_forget(table, a, 1);
+    CHECK(ajf_inode_dir_open(table, d, 9, 1, 12) == AJF_DIR_KEEP);
+    CHECK(ajf_inode_dir_open(table, d, 9, 2, 13) == AJF_DIR_FRESH);
+    ajf_inode_forget(table, b, 1);
     teardown();
 }
 

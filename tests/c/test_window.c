@@ -240,7 +240,7 @@ static void memory_is_handed_on(void)
         CHECK(spare > 0);
         CHECK_EQ(resident(c->frames.memory.fd), spare);
         CHECK(spare <= c->limit);
-        ajf_cache_rest(k.m);
+        ajf_trash_dispose(ajf_cache_rest(k.m));
         CHECK_EQ(c->frames.n_spare * c->page_bytes, spare); /* it was used less than an hour ago */
         let_it_rest_after(0);
         uint64_t until = ajf_deadline_ns(FAKE_WAIT_MS);

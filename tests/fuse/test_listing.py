@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from harness import inodes
 from harness.children import Children, results, until
 from harness.mounting import Mounts
 from harness.readers import errno_of
@@ -65,6 +67,40 @@ def test_a_hundred_thousand_entries(many: Path, mounts: Mounts, children: Childr
             requests.append(sum(after.get(name, 0) for name in ("op_readdir", "op_readdirplus", "op_lookup")))
             assert after.get("op_getattr", 0) < 10
         assert 0 in requests
+
+
+def test_what_was_listed_is_not_looked_up(many: Path, mounts: Mounts, children: Children) -> None:
+    """A listing of names alone tells what each is: asking for sizes, or opening, needs no request for each name."""
+    mounted = mounts.mount(many)
+    assert mounted.has("readdirplus")
+    assert children.command("find", mounted.join("d"), "-type", "f", timeout=120).stdout.count("\n") == MANY
+    before = mounted.stats()
+    found = children.command("find", mounted.join("d"), "-type", "f", "-printf", "%s\\n", timeout=120).stdout
+    assert found == "0\n" * MANY
+    after = mounted.since(before)
+    assert sum(after.get(name, 0) for name in ("op_lookup", "op_getattr")) < MANY // 50
+    assert not questions(after)
+
+
+@pytest.mark.drops_caches
+def test_dropped_names_come_with_the_listing(many: Path, mounts: Mounts, children: Children) -> None:
+    """As when memory is short: the directory is read once more, and each name is not looked up."""
+    mounted = mounts.mount(many, "entry_timeout=3600,attr_timeout=3600")
+    assert children.command("ls", "-l", mounted.join("d"), timeout=120).stdout.count("\n") == MANY + 1
+    known = mounted.stats()["inodes_born"]
+    inside = children.start(stay_in, mounted.join("d"))  # the directory itself is not dropped
+    inodes.drop_caches()
+    mounted.until(lambda stats: stats["inodes_died"] > known * 3 // 4, "most names are dropped")
+    before = mounted.stats()
+    assert children.command("ls", "-l", mounted.join("d"), timeout=120).stdout.count("\n") == MANY + 1
+    after = mounted.since(before)
+    assert sum(after.get(name, 0) for name in ("op_lookup", "op_getattr")) < MANY // 4
+    inside.kill()
+
+
+def stay_in(path: str) -> None:
+    os.chdir(path)
+    time.sleep(600)
 
 
 def test_names_that_have_expired_come_with_the_listing(private: Path, mounts: Mounts, children: Children) -> None:

@@ -57,6 +57,11 @@ WAYS = (
     Way("window-small", False, "transient_window=4MB,prefetch_window=0"),
     Way("cached", False, "", True),
     Way("cached-kernel_cache", False, "kernel_cache,passthrough=off", True),
+    Way("lent-unasked", True, "open=never"),
+    Way("copied-unasked", True, "open=never", True),
+    Way("window-unasked", False, "open=never,kernel_cache"),
+    Way("window-unasked-small", False, "open=never,transient_window=4MB,prefetch_window=0,max_read=16384"),
+    Way("cached-unasked", False, "open=never", True),
 )
 
 

@@ -151,6 +151,7 @@ class Config:
         numbers = {row.field: int(self.number(row.name)) for row in OPTIONS if row.field and row.kind != "mode"}
         modes = [row for row in OPTIONS if row.kind == "mode" and self.flag(row.name)]
         numbers["cache_mode"] = max((self.settings[row.name].rank, row.mode) for row in modes)[1]
+        numbers["asks_no_open"] = int(self.text("open") == "NEVER")
         numbers["max_threads"] = max(numbers["max_threads"], numbers["max_idle_threads"])
         if self.settings["congestion_threshold"].rank == DEFAULT:
             numbers["congestion_threshold"] = max(1, numbers["max_background"] * 3 // 4)
@@ -327,6 +328,8 @@ class Config:
         problems = []
         if self.flag("allow_other") and self.flag("allow_root"):
             problems.append("allow_other and allow_root exclude each other")
+        if self.text("open") == "NEVER" and self.flag("direct_io"):
+            problems.append("open=never and direct_io exclude each other: an open tells the kernel to keep nothing")
         if not self.lend:
             try:
                 sizes = [self.number(f"{_CACHE}size")]

@@ -28,7 +28,6 @@ from alluxio_jnifuse.errors import (
     CorruptContents,
     MountError,
     SourceError,
-    StaleVersion,
     forget_frames,
     known_errno,
 )
@@ -253,8 +252,6 @@ class Fetchers:
         if err is None:
             self._complain(fetch, exc)
             return errno.EIO
-        if fetch.kind == _core.READ and fetch.handle and isinstance(exc, StaleVersion):
-            return errno.EIO  # ESTALE asks for another lookup, and a read has no name to look up
         return err
 
     def _answer(self, fetch: _core.Fetch, answer: Callable[..., None], *args: object) -> bool:

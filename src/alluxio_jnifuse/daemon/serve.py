@@ -29,7 +29,7 @@ from alluxio_jnifuse.daemon.hit_ratio import HitRatio
 from alluxio_jnifuse.daemon.logs import LOGGER, LogHandler, drain
 from alluxio_jnifuse.daemon.signals import WAKE, SignalPipe
 from alluxio_jnifuse.daemon.watcher import Watcher
-from alluxio_jnifuse.errors import MountError
+from alluxio_jnifuse.errors import ConfigError, MountError
 from alluxio_jnifuse.mounts import point, privileges, stacking, table
 from alluxio_jnifuse.mounts import stats as mount_stats
 from alluxio_jnifuse.mounts.registry import Registry, record_of_this_process
@@ -135,6 +135,12 @@ class _Session:
         if source.follows_growth:
             self._core.follow_growth()
         if source.confirms_opens and config.flag("default_permissions"):
+            if config.text("open") == "NEVER":
+                raise ConfigError(
+                    "open=never and default_permissions exclude each other for a local directory: a mode that changes "
+                    "counts from the next open, and the kernel would tell of none",
+                    where=config.ufs, remedy="use open=always, or no_default_permissions",
+                )  # fmt: skip
             self._core.confirm_opens()
         if source.opens_files:
             self._core.open_files()

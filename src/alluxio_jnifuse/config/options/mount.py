@@ -36,6 +36,13 @@ _TAKEN = (
         "cache_mode", mode=2,
     ),
     Option(
+        "open", "choice", "ALWAYS",
+        "whether the kernel asks before it opens a file. NEVER makes small files that are read again several times as "
+        "fast; there is no passthrough, and a change behind the mount is noticed later (TUNING.md)",
+        "an open tells at once that a file has changed, and lets the kernel read large files itself",
+        "asks_no_open", choices=("ALWAYS", "NEVER"),
+    ),
+    Option(
         "attr_timeout", "seconds", "60",
         "how long the kernel trusts attributes (size, times, mode)",
         "listing 100,000 files must not ask again half-way, as with libfuse's 1 s; a change behind the mount is seen "
