@@ -62,7 +62,7 @@ class Bench:
 
     def __enter__(self) -> Bench:
         self._environ = dict(os.environ)
-        # As an installation has them; some environments keep Python from doing so (PYTHONDONTWRITEBYTECODE).
+        # Modules are compiled, as in an installation; some environments prevent that (PYTHONDONTWRITEBYTECODE).
         compileall.compile_dir(Path(alluxio_jnifuse.__file__).parent, quiet=1)
         for name in [name for name in os.environ if name.startswith(_FOREIGN)]:
             del os.environ[name]

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-# What the daemon imports, in its order; only the kernel is left out.
+# The imports of the daemon, in its order; only the kernel is left out.
 _PROGRAM = """\
 import sys
 before = set(sys.modules)  # a startup file of this machine's may have loaded anything

@@ -27,7 +27,7 @@ enum ajf_evictor { /* order.h */
 struct ajf_options {
     /* kernel cache */
     int cache_mode; /* enum ajf_cache_mode */
-    int asks_no_open; /* the kernel opens files without asking: held.h */
+    bool asks_no_open; /* the kernel opens files without asking: held.h */
     uint64_t attr_timeout_ns;
     uint64_t entry_timeout_ns;
     uint64_t negative_timeout_ns;

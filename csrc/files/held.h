@@ -15,7 +15,7 @@
  *   - when nobody has read the file for AJF_HOLD_NS;
  *   - when descriptors are short, or AJF_HELD_MOST files are held: the one that was read least recently goes.
  * A later READ opens the file anew. So a file of which another version has come in its place meanwhile, or that was
- * deleted, can no longer be read by a program that has it open (ESTALE), once it is not held any more.
+ * deleted, can no longer be read by a program that has it open (EIO, ESTALE), once it is not held any more.
  *
  * The kernel misses what the answer to an OPEN tells it: passthrough, direct_io, to drop pages, and that the name means
  * another file. It learns of the last two when its attributes expire.

@@ -9,7 +9,8 @@ cdef extern from "<stdbool.h>" nogil:  # a truth value to Cython, a bool to the 
 
 cdef extern from "base/options.h" nogil:
     struct ajf_options:
-        int cache_mode, asks_no_open
+        int cache_mode
+        bool asks_no_open
         uint64_t attr_timeout_ns, entry_timeout_ns, negative_timeout_ns
         uint32_t max_idle_threads, max_threads, busy_poll_us
         bool clone_fd

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# What is of no mount: the library, the names of options, and this process.
+# The library, the names of options, and this process: they belong to no mount. A part of _core.pyx.
 def libfuse_version():
     return c.ajf_libfuse_version().decode()
 

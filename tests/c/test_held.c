@@ -63,7 +63,7 @@ static void the_alarm_rings(void)
     ajf_trash_dispose(k.m->files.held.rest.ring(k.m));
 }
 
-/* What the kernel asks for next is answered after the thread that answered before has put its file away. */
+/* The next request is answered after the thread that answered the one before has put its file away. */
 static void settled(void)
 {
     fake_expect_error(&k, fake_open(&k, AJF_ROOT), ENOSYS);

@@ -84,7 +84,7 @@ def test_what_was_listed_is_not_looked_up(many: Path, mounts: Mounts, children: 
 
 @pytest.mark.drops_caches
 def test_dropped_names_come_with_the_listing(many: Path, mounts: Mounts, children: Children) -> None:
-    """As when memory is short: the directory is read once more, and each name is not looked up."""
+    """Memory was short, as it were: the directory is read once more, and each name is not looked up."""
     mounted = mounts.mount(many, "entry_timeout=3600,attr_timeout=3600")
     assert children.command("ls", "-l", mounted.join("d"), timeout=120).stdout.count("\n") == MANY + 1
     known = mounted.stats()["inodes_born"]

@@ -151,7 +151,7 @@ def open_names(mounted: Mounted, names: Sequence[str]) -> None:
 
 
 def test_names_of_all_kinds(local: Mounted, children: Children, start: Start, tmp_path: Path) -> None:
-    """Of files that the kernel reads itself. What lines cannot say is counted; with --null everything is replayed."""
+    """Of files that the kernel reads itself. Names that lines cannot hold are counted; --null replays everything."""
     names = sorted(children.run(os.listdir, local.path))
     for words, left_out in (([], 2), (["-0"], 0)):
         record = tmp_path / f"order{left_out}"
@@ -287,7 +287,7 @@ def test_one_mount_need_not_be_named(mounted: Mounted, tmp_path: Path) -> None:
 
 
 def test_an_order_goes_on_after_an_interruption(mounted: Mounted, start: Start, tmp_path: Path) -> None:
-    """As another load does; the order may come from a pipe, of which no more is read than is needed."""
+    """It ends as another load does; the order may come from a pipe, of which no more is read than is needed."""
     pipe = start(mounted, "load", "--json", "-j1", "--order", "-", mounted.path, stdin=subprocess.PIPE)
     assert pipe.stdin is not None
     pipe.stdin.write("".join(f"{name}\n" for name in NAMES[:10]).encode())

@@ -199,7 +199,7 @@ def test_every_date() -> None:
 
 
 def test_times_are_those_of_python() -> None:
-    """As every module of the standard library writes and reads them."""
+    """Every module of the standard library writes and reads them so."""
     chance = random.Random("times")
     for _ in range(3000):
         seconds = chance.randint(0, 1 << 33)

@@ -9,7 +9,7 @@ PUT_OFF = "import sys; from alluxio_jnifuse.system.later import put_off; put_off
 
 
 def said(program: str) -> list[str]:
-    """What a program prints that puts some modules off."""
+    """The output of a program that puts some modules off."""
     done = subprocess.run(
         [sys.executable, "-c", PUT_OFF + program], capture_output=True, text=True, timeout=300, check=False
     )
@@ -23,7 +23,7 @@ def test_an_import_loads_nothing() -> None:
 
 
 def test_the_first_name_that_is_wanted_loads_it() -> None:
-    """Whoever has imported it before; later imports find the real one."""
+    """The stand-in that was imported before works on; later imports find the real module."""
     program = (
         "import asyncio as before\n"
         "async def five(): return 5\n"
