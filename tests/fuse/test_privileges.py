@@ -10,17 +10,15 @@ import errno
 import os
 import shutil
 import signal
-import stat
 import subprocess
-import sys
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from harness.children import Children, as_user, until
+from harness.children import Children, until
 from harness.mounting import Mounts, is_running
-from harness.readers import LIBC, MIB, check, errno_of, write
+from harness.namespaces import in_namespace, interpreter
+from harness.readers import MIB, check, errno_of, write
 
 pytestmark = [
     pytest.mark.fuse,
@@ -30,7 +28,6 @@ pytestmark = [
 SOMEBODY = 65534
 FUSERMOUNT = "/usr/bin/fusermount3"
 SOURCES = Path(__file__).parents[2] / "src"
-_CLONE_NEWNS = 0x20000  # linux/sched.h
 
 
 class Place(NamedTuple):
@@ -66,20 +63,6 @@ class Place(NamedTuple):
         return next(int(line[0]) for line in listed if line[1] == self.mountpoint)
 
 
-def interpreter(sources: Path) -> str:
-    """A Python that this process may run, and that can use our package there; "" when there is none."""
-    for path in (sys.executable, os.path.realpath(sys.executable), "/usr/bin/python3"):
-        try:
-            done = subprocess.run(
-                [path, "-c", "import alluxio_jnifuse._core"], env={"PYTHONPATH": str(sources)}, capture_output=True
-            )
-        except OSError:
-            continue
-        if done.returncode == 0:
-            return path
-    return ""
-
-
 @pytest.fixture
 def place(private: Path, mounts: Mounts, children: Children) -> Place:
     """A place for somebody."""
@@ -102,26 +85,6 @@ def place(private: Path, mounts: Mounts, children: Children) -> Place:
         give_up = pytest.fail if os.environ.get("AJF_REQUIRE_FUSE") == "1" else pytest.skip
         give_up("no Python that an ordinary user may run can load our extension")
     return Place(home, source, environ, python)
-
-
-def in_namespace(function: Callable[[], object], uid: int, hidden: Sequence[str] = (), device: bool = True) -> object:
-    """Calls a function as a user, in a mount namespace; `hidden` files cannot be used there.
-
-    Everybody may use /dev/fuse there, or there is none.
-    """
-    assert LIBC.unshare(_CLONE_NEWNS) == 0
-    subprocess.run(["mount", "--make-rprivate", "/"], check=True)
-    for path in hidden:
-        subprocess.run(["mount", "--bind", "/dev/null", path], check=True)
-    keep = os.open("/dev/null", os.O_RDWR)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/dev"], check=True)
-    names = [("null", 1, 3), ("zero", 1, 5), ("urandom", 1, 9), *([("fuse", 10, 229)] if device else [])]
-    for name, major, minor in names:
-        os.mknod(f"/dev/{name}", stat.S_IFCHR | 0o666, os.makedev(major, minor))
-        os.chmod(f"/dev/{name}", 0o666)
-    os.close(keep)
-    with as_user(uid):
-        return function()
 
 
 needs_helper = pytest.mark.skipif(not os.access(FUSERMOUNT, os.X_OK), reason="fusermount3 is not installed")

@@ -23,6 +23,7 @@ _COMMANDS = {
     "refresh": "refresh",
     "stat": "stat",
     "health": "health",
+    "doctor": "doctor",
     "getConf": "getconf",
     "version": "version",
 }
@@ -37,6 +38,7 @@ _PAGES = {
     "refresh": ("SEMANTICS",),
     "stat": ("METRICS",),
     "health": ("TROUBLESHOOTING",),
+    "doctor": ("TROUBLESHOOTING", "TUNING"),
     "getConf": ("CONFIGURATION",),
     "version": ("INSTALL", "CHANGELOG"),
 }
@@ -58,6 +60,8 @@ Usage: {PROGRAM} COMMAND ...
   stat [--stats MOUNT_POINT]
                             list the running mounts, or show the counters of one
   health [MOUNT_POINT]      check that the running mounts answer, or one of them; for health checks
+  doctor [MOUNT_POINT | OPTIONS of mount]
+                            find out what keeps mounts from working or from being fast, and say what to type
   getConf [--unit UNIT] [--source] [--master] [KEY]
                             show the value of a property, and where it is set
   version                   show the versions, and the features that this kernel grants

@@ -16,7 +16,6 @@ from alluxio_jnifuse.cli import mount
 from alluxio_jnifuse.cli.words import UsageError, options_of
 from alluxio_jnifuse.config import secrets
 from alluxio_jnifuse.config.options import BY_NAME, is_property
-from alluxio_jnifuse.config.values import Config
 from alluxio_jnifuse.errors import AlluxioFuseError, ConfigError, MountError
 from alluxio_jnifuse.system import locales
 
@@ -33,6 +32,7 @@ Usage: mount.alluxio-jnifuse SOURCE MOUNT_POINT [-sfnv] [-o OPTIONS]
 mount(8) calls it; docs/FSTAB.md says how to set it up.
 """
 
+_SHORT = "sfnvo:t:N:h"
 _MISTAKE, _INTERNAL, _INTERRUPTED, _FAILED = 1, 4, 8, 32  # mount(8)
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # mount(8) says rw where nobody says ro, and mount.fuse3 says suid and dev: they are nobody's wish.
@@ -80,7 +80,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _run(arguments: Sequence[str]) -> int:
-    given, positional = options_of(arguments, "sfnvo:t:N:h", ["help"])
+    given, positional = options_of(arguments, _SHORT, ["help"])
     flags = {name for name, _ in given}
     if flags & {"-h", "--help"}:
         print(USAGE, end="")
@@ -95,7 +95,7 @@ def _run(arguments: Sequence[str]) -> int:
             "the options of a mount cannot be changed", where=positional[-1], remedy="unmount it, then mount it again"
         )
     _become(words)
-    config = _settings(positional[:-1], positional[-1], words, sloppy="-s" in flags)
+    config = mount.parse(_as_of_mount(positional[:-1], positional[-1], words, sloppy="-s" in flags))[1]
     if "-f" in flags:
         return 0
     return mount.place(config, mount.in_background)
@@ -106,8 +106,16 @@ def split(text: str) -> list[str]:
     return _WORDS.findall(text)
 
 
-def _settings(source: Sequence[str], mountpoint: str, words: Iterable[str], *, sloppy: bool) -> Config:
-    """Returns what the arguments of mount(8) mean. Raises ConfigError."""
+def mount_words(arguments: Sequence[str]) -> list[str]:
+    """The arguments of mount(8) as those of `mount`. Raises UsageError."""
+    given, positional = options_of(arguments, _SHORT, ["help"])
+    if len(positional) not in (1, 2):
+        raise UsageError("expected SOURCE MOUNT_POINT")
+    words = [word for name, text in given if name == "-o" for word in split(text) if not word.startswith("setuid=")]
+    return _as_of_mount(positional[:-1], positional[-1], words, sloppy=("-s", "") in given)
+
+
+def _as_of_mount(source: Sequence[str], mountpoint: str, words: Iterable[str], *, sloppy: bool) -> list[str]:
     chosen = [word for word in words if word not in _SAID_ALWAYS]
     if sloppy:
         chosen = [word for word in chosen if _is_known(word.partition("=")[0])]
@@ -121,7 +129,7 @@ def _settings(source: Sequence[str], mountpoint: str, words: Iterable[str], *, s
         name, equals, value = word.partition("=")
         quoted = len(value) > 1 and value[0] == value[-1] == '"'
         arguments += ["-o", f"{name}={_escaped(value[1:-1])}" if equals and quoted else word]
-    return mount.parse([*arguments, "--", mountpoint])[1]
+    return [*arguments, "--", mountpoint]
 
 
 def _escaped(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 
 from alluxio_jnifuse.cli.words import PROGRAM, UsageError, options_of, say
 from alluxio_jnifuse.config import secrets
@@ -37,6 +37,7 @@ Examples:
   {PROGRAM} mount -o kernel_cache -D alluxio.master.hostname=master1 /mnt/alluxio-fuse /datasets
 """
 
+SHORT, LONG = "no:D:u:X:", ("foreground", "fuse-opts=", "ufs=")  # the options, as getopt has them
 _GRACE_S = 15.0  # for mounting itself, beside the time the storage may take
 
 
@@ -76,19 +77,21 @@ def place(config: Config, serve: Callable[[Config, str], int]) -> int:
         return serve(config, mountpoint)
 
 
-def parse(arguments: Sequence[str]) -> tuple[bool, Config]:
-    """Whether -n was given, and all settings. Raises UsageError, ConfigError."""
-    options, positional = options_of(arguments, "no:D:u:X:", ["foreground", "fuse-opts=", "ufs="])
+def parse(arguments: Sequence[str], environ: MutableMapping[str, str] | None = None) -> tuple[bool, Config]:
+    """Whether -n was given, and all settings; `environ`: that of another process. Raises UsageError, ConfigError."""
+    options, positional = options_of(arguments, SHORT, LONG)
     if len(positional) > 2:
         raise UsageError(f"too many arguments: {' '.join(positional)}")
     mountpoint, alluxio_path = (*positional, None, None)[:2]
     ufs = [value for name, value in options if name in ("-u", "--ufs")]
+    handed = _secrets(os.environ if environ is None else environ)
     config = Config.load(
         options=[value for name, value in options if name in ("-o", "--fuse-opts")],
-        properties=[*_secrets(), *(value for name, value in options if name == "-D")],
+        properties=[*handed, *(value for name, value in options if name == "-D")],
         ufs=ufs[-1] if ufs else None,
         mountpoint=mountpoint,
         alluxio_path=alluxio_path,
+        environ=environ,
     )
     jvm = [f"-X{value}" for name, value in options if name == "-X"]
     if jvm:
@@ -96,9 +99,9 @@ def parse(arguments: Sequence[str]) -> tuple[bool, Config]:
     return any(name in ("-n", "--foreground") for name, _ in options), config
 
 
-def _secrets() -> list[str]:
+def _secrets(environ: MutableMapping[str, str]) -> list[str]:
     """Properties that were handed over by the environment, KEY=VALUE; nobody else is to find them there."""
-    text = os.environ.pop(secrets.SECRETS_VARIABLE, "")
+    text = environ.pop(secrets.SECRETS_VARIABLE, "")
     if not text:
         return []
     import json

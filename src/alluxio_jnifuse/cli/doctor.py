@@ -1,0 +1,102 @@
+"""`doctor`: finds out what keeps mounts from working or from being fast, and says what to type."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from alluxio_jnifuse.cli import mount, running
+from alluxio_jnifuse.cli.words import PROGRAM, UsageError, options_of
+from alluxio_jnifuse.config import secrets
+from alluxio_jnifuse.config.values import MOUNT_POINT
+from alluxio_jnifuse.doctor.subject import Subject
+from alluxio_jnifuse.errors import ConfigError
+from alluxio_jnifuse.mounts import table
+from alluxio_jnifuse.mounts.registry import Record, Registry
+
+USAGE = f"""\
+Usage: {PROGRAM} doctor [-v] [--json] [MOUNT_POINT]
+       {PROGRAM} doctor [-v] [--json] [-o OPTIONS]... [-D KEY=VALUE]... [-u URI] [MOUNT_POINT] [ALLUXIO_PATH]
+
+  MOUNT_POINT               a running mount, which is examined with its storage, as it was configured
+  -o, -D, -u, MOUNT_POINT, ALLUXIO_PATH
+                            as of {PROGRAM} mount: examines a mount that is not there yet, and mounts nothing
+  -v, --verbose             print what is well, too
+  --json                    print an object with all findings
+
+Without arguments it examines this machine and every running mount. It changes nothing. Some requests are sent to
+storages, and some megabytes are written to directories of the client cache, to a file without a name.
+
+Exit codes: 0 no problem, 1 at least one warning or error, 2 the command line cannot be understood.
+
+Examples:
+  {PROGRAM} doctor
+  {PROGRAM} doctor /mnt/imagenet
+  {PROGRAM} doctor -u oss://bucket/imagenet/ -D fs.oss.endpoint=oss-cn-hangzhou.aliyuncs.com /mnt/imagenet
+"""
+
+_MISTAKE = 2
+_OF_MOUNT = ("-o", "--fuse-opts", "-D", "-u", "--ufs", "-X", "-n", "--foreground")
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Returns the exit code. Raises AlluxioFuseError."""
+    try:
+        options, positional = options_of(arguments, f"{mount.SHORT}v", [*mount.LONG, "verbose", "json"])
+        if len(positional) > 2:
+            raise UsageError(f"too many arguments: {' '.join(positional)}")
+    except UsageError as error:
+        print(f"{PROGRAM} doctor: {error}\n{USAGE}", end="", file=sys.stderr)
+        return _MISTAKE
+    secrets.hide_arguments()
+    # A fault is a finding: a line of a log would only say it twice.
+    logging.getLogger("alluxio_jnifuse").addHandler(logging.NullHandler())
+    words = [word for name, value in options if name in _OF_MOUNT for word in (name, value) if word]
+    flags = {name for name, _ in options}
+    from alluxio_jnifuse.doctor import report
+    from alluxio_jnifuse.doctor.checks import CHECKS
+    from alluxio_jnifuse.doctor.examine import examine
+    from alluxio_jnifuse.doctor.finding import ERROR, WARNING, worst
+
+    examined = examine(_subjects(words, positional), CHECKS)
+    if "--json" in flags:
+        print(report.as_json(examined), end="")
+    else:
+        verbose = bool(flags & {"-v", "--verbose"})
+        print(report.as_text(examined, verbose=verbose, colour=_is_coloured()), end="")
+    return 1 if worst(examined) in (WARNING, ERROR) else 0
+
+
+def _is_coloured() -> bool:
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def _subjects(words: Sequence[str], positional: Sequence[str]) -> list[Subject]:
+    """The machine, and what the arguments name, or every running mount. Raises MountError."""
+    if not words and not positional:
+        return [_configured([]), *map(_running, Registry().running())]
+    machine = Subject(dict(os.environ))
+    if not words and len(positional) == 1:
+        mountpoint = table.resolve(positional[0])
+        record = Registry().find(mountpoint)
+        if record is not None:
+            return [machine, _running(record)]
+    planned = _configured([*words, "--", *positional])
+    where = planned.config.text(MOUNT_POINT) if planned.config is not None else (*positional, "/mnt/alluxio-fuse")[0]
+    return [machine, planned._replace(mountpoint=table.resolve(where))]
+
+
+def _running(record: Record) -> Subject:
+    found = running.settings_of(record)
+    return Subject(found.environ, record.mountpoint, record, found.config, unknown=found.reason)
+
+
+def _configured(words: Sequence[str]) -> Subject:
+    """The settings that `mount` would have with these arguments; of the machine as yet."""
+    environ = dict(os.environ)
+    try:
+        return Subject(environ, config=mount.parse(words)[1])
+    except ConfigError as error:
+        return Subject(environ, error=error)
