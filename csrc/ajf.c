@@ -246,6 +246,21 @@ int ajf_offer_list(struct ajf *m, const char *path, size_t len, const struct ajf
 
 /* ------------------------------------------------------------------------------------------------ looking in */
 
+/* One row of stats.def. */
+struct row {
+    const char *name, *help;
+};
+
+static const struct row counters[] = {
+#define AJF_STAT(name, help) {#name, help},
+#include "base/stats.def"
+};
+
+static const struct row timed[] = {
+#define AJF_TIMED(name, help) {#name, help},
+#include "base/stats.def"
+};
+
 size_t ajf_stats_count(void)
 {
     return AJF_STAT_COUNT;
@@ -253,17 +268,48 @@ size_t ajf_stats_count(void)
 
 const char *ajf_stats_name(size_t i)
 {
-    static const char *const names[] = {
-#define AJF_STAT(name, help) #name,
-#include "base/stats.def"
-#undef AJF_STAT
-    };
-    return i < AJF_STAT_COUNT ? names[i] : NULL;
+    return i < AJF_STAT_COUNT ? counters[i].name : NULL;
+}
+
+const char *ajf_stats_help(size_t i)
+{
+    return i < AJF_STAT_COUNT ? counters[i].help : NULL;
 }
 
 uint64_t ajf_stats_value(const struct ajf *m, size_t i)
 {
     return i < AJF_STAT_COUNT ? atomic_load_explicit(&m->stats.value[i], memory_order_relaxed) : 0;
+}
+
+size_t ajf_times_count(void)
+{
+    return AJF_TIMED_COUNT;
+}
+
+const char *ajf_times_name(size_t i)
+{
+    return i < AJF_TIMED_COUNT ? timed[i].name : NULL;
+}
+
+const char *ajf_times_help(size_t i)
+{
+    return i < AJF_TIMED_COUNT ? timed[i].help : NULL;
+}
+
+const char *ajf_errno_name(size_t i)
+{
+    static const char *const names[] = {
+#define AJF_ERRNO(name) #name,
+#include "base/stats.def"
+        "other",
+    };
+    return i < AJF_ERRNO_COUNT ? names[i] : NULL;
+}
+
+void ajf_times_read(const struct ajf *m, size_t i, struct ajf_times_sum *ret_sum)
+{
+    if (i < AJF_TIMED_COUNT)
+        ajf_times_add_up(&m->times, (enum ajf_timed)i, ret_sum);
 }
 
 int ajf_log_next(struct ajf *m, int timeout_ms, struct ajf_log_entry *ret_entry)

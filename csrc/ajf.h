@@ -8,10 +8,9 @@
  * calls back into the embedding program.
  *
  * Life:    ajf_new -> ajf_mount -> ajf_start -> ... -> ajf_stop -> ajf_free
- * Threads: ajf_fetch_*, ajf_stats, ajf_log_next, ajf_wait_* may be called from any thread between ajf_new and
- *          ajf_free, and block only where they say so. Of answers to a fetch that come at once the first counts; all
- * have
- *          returned before ajf_fetch_release is called. The life-cycle calls belong to one thread.
+ * Threads: ajf_fetch_*, ajf_stats_*, ajf_times_*, ajf_log_next, ajf_wait_* may be called from any thread between
+ *          ajf_new and ajf_free, and block only where they say so. Of answers to a fetch that come at once the first
+ *          counts; all have returned before ajf_fetch_release is called. The life-cycle calls belong to one thread.
  * Errors:  0 or -errno; `ret_` parameters are left alone on failure.
  */
 #ifndef AJF_H
@@ -22,6 +21,7 @@
 #include <stdint.h>
 
 #include "base/options.h"
+#include "base/stats_times.h"
 #include "base/types.h"
 #include "source/fetch.h"
 
@@ -132,10 +132,19 @@ int ajf_offer_list(struct ajf *m, const char *path, size_t len, const struct ajf
 
 /* --------------------------------------------------------------------------------------- looking into a mount */
 
-/* Counters by name, in the order of stats.def. */
+/* Counters, in the order of stats.def. NULL and 0: there is no such row. The help of a gauge ends with "(gauge)". */
 size_t ajf_stats_count(void);
 const char *ajf_stats_name(size_t i);
+const char *ajf_stats_help(size_t i);
 uint64_t ajf_stats_value(const struct ajf *m, size_t i);
+
+/* Durations, in the order of stats.def, since the mount was made: one read adds up what all threads have noted. */
+size_t ajf_times_count(void);
+const char *ajf_times_name(size_t i);
+const char *ajf_times_help(size_t i);
+void ajf_times_read(const struct ajf *m, size_t i, struct ajf_times_sum *ret_sum);
+/* The name of entry `i` of `failed` in such a sum: "ENOENT", or "other" for the last one. */
+const char *ajf_errno_name(size_t i);
 
 /* Next message of the mount's log ring: 0, -ETIMEDOUT, or -ESHUTDOWN once stopped and empty. */
 int ajf_log_next(struct ajf *m, int timeout_ms, struct ajf_log_entry *ret_entry);

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/stats.h"
 #include "base/sync.h"
+#include "base/stats_times.h"
 #include "files/file.h"
 #include "kernel/notify.h"
 #include "kernel/pool.h"
@@ -33,9 +34,9 @@ struct ajf {
     bool opens_files;           /* constant once mounted */
     const struct ajf_fetch_ops *open_ops, *fill_ops; /* constant; what becomes of an OPEN, of a READ */
     struct ajf_stats stats;
+    struct ajf_times times;
     struct ajf_log log;
     struct ajf_waits waits;
-    struct ajf_replies replies;
     struct ajf_notify notify;
     struct ajf_inodes inodes;
     struct ajf_dirs dirs;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * stats.h - counters of one mount (stats.def). Relaxed atomics: each is exact, a set of them is not a snapshot.
+ * stats.h - counters of one mount (AJF_STAT of stats.def). Relaxed atomics: each is exact, a set of them is not a
+ * snapshot.
  */
 #ifndef AJF_BASE_STATS_H
 #define AJF_BASE_STATS_H
@@ -11,7 +12,6 @@
 enum ajf_stat {
 #define AJF_STAT(name, help) AJF_STAT_##name,
 #include "base/stats.def"
-#undef AJF_STAT
     AJF_STAT_COUNT
 };
 

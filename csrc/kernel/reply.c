@@ -77,10 +77,11 @@ static void warn(struct ajf *m, const struct ajf_request *req, const char *path,
 /* The answer was written: `result` is what the caller sees, a length or -errno. Frees the path. */
 static void written(struct ajf *m, const struct ajf_request *req, char *path, long result)
 {
-    uint64_t took_ns = ajf_now_ns() - req->started_ns, us = took_ns / AJF_NS_PER_US, took_ms = took_ns / AJF_NS_PER_MS;
-    unsigned bucket = us ? 64u - (unsigned)__builtin_clzll(us) : 0;
-    bucket = bucket < AJF_REPLY_BUCKETS ? bucket : AJF_REPLY_BUCKETS - 1;
-    atomic_fetch_add_explicit(&m->replies.took[req->op][bucket], 1, memory_order_relaxed);
+    uint64_t took_ns = ajf_now_ns() - req->started_ns, took_ms = took_ns / AJF_NS_PER_MS;
+    enum ajf_timed timed = ajf_request_timed(req->op);
+    ajf_times_note(&m->times, timed, took_ns);
+    if (result < 0)
+        ajf_times_failed(&m->times, timed, (int)-result);
     if (m->options.slow_ms && took_ms >= m->options.slow_ms)
         warn(m, req, path, result, took_ms);
     free(path);

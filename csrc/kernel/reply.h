@@ -2,8 +2,9 @@
 /*
  * reply.h - the one way out: every answer to a request of the kernel is written here.
  *
- * So each request is timed, from when a worker took it until its answer was written, parked or not; a slow one is
- * logged; and if the kernel does not take an answer, the look-ups and the open that it carries are taken back.
+ * So each request is timed, from when a worker took it until its answer was written, parked or not; its errno is
+ * counted; a slow one is logged; and if the kernel does not take an answer, the look-ups and the open that it carries
+ * are taken back.
  *
  * With the answer the kernel may forget what the request is about, and its record may become another's. So the path of
  * a slow one is looked up before the answer is written; one that is slow only because of the writing is logged without.
@@ -34,13 +35,6 @@ void ajf_reply_fill_entry(const struct ajf *m, const struct ajf_inode_view *v, u
 
 /* Whether the kernel is shown the same mode and owner for both; the options may replace them. */
 bool ajf_reply_permits_same(const struct ajf *m, const struct ajf_permissions *a, const struct ajf_permissions *b);
-
-#define AJF_REPLY_BUCKETS 32
-
-/* How long requests took, by operation: bucket n counts those of 2^(n-1) to 2^n us, the upper bound excluded. */
-struct ajf_replies {
-    _Atomic uint64_t took[AJF_OP_KINDS][AJF_REPLY_BUCKETS];
-};
 
 /* Takes back the open that a reply carries, when the kernel did not take the reply. */
 typedef void (*ajf_reply_undo)(struct ajf *m, uint64_t nodeid, uint64_t fh);

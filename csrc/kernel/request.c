@@ -6,26 +6,32 @@
 static const struct {
     const char *name;
     enum ajf_stat counts;
+    enum ajf_timed timed;
 } ops[] = {
-    [AJF_OP_LOOKUP] = {"Lookup", AJF_STAT_op_lookup},
-    [AJF_OP_GETATTR] = {"Getattr", AJF_STAT_op_getattr},
-    [AJF_OP_READLINK] = {"Readlink", AJF_STAT_op_readlink},
-    [AJF_OP_OPEN] = {"Open", AJF_STAT_op_open},
-    [AJF_OP_READ] = {"Read", AJF_STAT_op_read},
-    [AJF_OP_RELEASE] = {"Release", AJF_STAT_op_release},
-    [AJF_OP_OPENDIR] = {"Opendir", AJF_STAT_op_opendir},
-    [AJF_OP_READDIR] = {"Readdir", AJF_STAT_op_readdir},
-    [AJF_OP_READDIRPLUS] = {"Readdirplus", AJF_STAT_op_readdirplus},
-    [AJF_OP_RELEASEDIR] = {"Releasedir", AJF_STAT_op_releasedir},
-    [AJF_OP_STATFS] = {"Statfs", AJF_STAT_op_statfs},
-    [AJF_OP_REFRESH] = {"Refresh", AJF_STAT_op_refresh},
-    [AJF_OP_TRACE] = {"Trace", AJF_STAT_op_trace},
-    [AJF_OP_FORGET] = {"Forget", AJF_STAT_op_forget},
+    [AJF_OP_LOOKUP] = {"Lookup", AJF_STAT_op_lookup, AJF_TIMED_op_lookup},
+    [AJF_OP_GETATTR] = {"Getattr", AJF_STAT_op_getattr, AJF_TIMED_op_getattr},
+    [AJF_OP_READLINK] = {"Readlink", AJF_STAT_op_readlink, AJF_TIMED_op_readlink},
+    [AJF_OP_OPEN] = {"Open", AJF_STAT_op_open, AJF_TIMED_op_open},
+    [AJF_OP_READ] = {"Read", AJF_STAT_op_read, AJF_TIMED_op_read},
+    [AJF_OP_RELEASE] = {"Release", AJF_STAT_op_release, AJF_TIMED_op_release},
+    [AJF_OP_OPENDIR] = {"Opendir", AJF_STAT_op_opendir, AJF_TIMED_op_opendir},
+    [AJF_OP_READDIR] = {"Readdir", AJF_STAT_op_readdir, AJF_TIMED_op_readdir},
+    [AJF_OP_READDIRPLUS] = {"Readdirplus", AJF_STAT_op_readdirplus, AJF_TIMED_op_readdirplus},
+    [AJF_OP_RELEASEDIR] = {"Releasedir", AJF_STAT_op_releasedir, AJF_TIMED_op_releasedir},
+    [AJF_OP_STATFS] = {"Statfs", AJF_STAT_op_statfs, AJF_TIMED_op_statfs},
+    [AJF_OP_REFRESH] = {"Refresh", AJF_STAT_op_refresh, AJF_TIMED_op_refresh},
+    [AJF_OP_TRACE] = {"Trace", AJF_STAT_op_trace, AJF_TIMED_op_trace},
+    [AJF_OP_FORGET] = {"Forget", AJF_STAT_op_forget, AJF_TIMED_COUNT},
 };
 
 const char *ajf_request_name(enum ajf_op op)
 {
     return ops[op].name;
+}
+
+enum ajf_timed ajf_request_timed(enum ajf_op op)
+{
+    return ops[op].timed;
 }
 
 struct ajf_request ajf_request_begin(struct ajf *m, fuse_req_t req, enum ajf_op op, uint64_t nodeid, const char *what)

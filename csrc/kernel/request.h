@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/stats_times.h"
 #include "kernel/fuse.h"
 
 enum ajf_op {
@@ -45,5 +46,7 @@ struct ajf_request ajf_request_begin(struct ajf *m, fuse_req_t req, enum ajf_op 
 
 /* Its name for the log, such as "Read". */
 const char *ajf_request_name(enum ajf_op op);
+/* The row of times that its answer belongs to. FORGET has no answer. */
+enum ajf_timed ajf_request_timed(enum ajf_op op);
 
 #endif

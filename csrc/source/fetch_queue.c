@@ -75,6 +75,19 @@ void ajf_fetch_free(struct ajf_fetch *f)
     free(f);
 }
 
+/* The rows of times follow the kinds of fetches; READs that no reader waits for have rows of their own. */
+#define ROW(name) (AJF_TIMED_source_##name - AJF_TIMED_source_stat)
+_Static_assert(ROW(list) == AJF_FETCH_LIST && ROW(read) == AJF_FETCH_READ && ROW(forget) == AJF_FETCH_FORGET, "order");
+_Static_assert(ROW(ahead) == AJF_TIMED_queue_ahead - AJF_TIMED_queue_stat, "the same rows");
+
+enum ajf_timed ajf_fetch_timed(const struct ajf_fetch *f, enum ajf_timed first)
+{
+    unsigned row = f->info.kind;
+    if (f->info.kind == AJF_FETCH_READ && f->info.lane > AJF_LANE_DEMAND)
+        row = f->info.lane == AJF_LANE_AHEAD ? ROW(ahead) : ROW(prefetch);
+    return first + row;
+}
+
 /* ------------------------------------------------------------------------------------------------- the queue */
 
 /* A thread in ajf_fetch_next; on its stack. */
@@ -136,6 +149,8 @@ static uint32_t most_ahead(const struct ajf_queue *q)
 
 bool ajf_queue_push(struct ajf_queue *q, struct ajf_fetch *f)
 {
+    if (!f->queued_ns)
+        f->queued_ns = ajf_now_ns();
     pthread_mutex_lock(&q->lock);
     bool open = !q->stopped;
     if (open) {
@@ -286,7 +301,9 @@ void ajf_queue_uncount(struct ajf_queue *q, struct ajf_fetch *f)
 /* Usually the thread comes back at once and takes the next one. Another is woken to fetch ahead if that is worth it. */
 void ajf_queue_ended(struct ajf_queue *q, struct ajf_fetch *f)
 {
-    uint64_t now = f->came ? ajf_now_ns() : 0;
+    uint64_t now = ajf_now_ns();
+    if (f->begun)
+        ajf_times_note(&f->m->times, ajf_fetch_timed(f, AJF_TIMED_source_stat), now - f->started_ns);
     pthread_mutex_lock(&q->lock);
     bool others = q->queued[AJF_LANE_METADATA] || q->queued[AJF_LANE_DEMAND] || q->queued[AJF_LANE_PREFETCH];
     bool counted = uncount_locked(q, f);
@@ -380,6 +397,7 @@ int ajf_fetch_next(struct ajf *m, int timeout_ms, struct ajf_fetch **ret_fetch, 
         if (!f)
             return stopped ? -ESHUTDOWN : -ETIMEDOUT;
         if (ajf_fetch_begin(f)) {
+            ajf_times_note(&m->times, ajf_fetch_timed(f, AJF_TIMED_queue_stat), f->started_ns - f->queued_ns);
             *ret_fetch = f;
             return 0;
         }

@@ -29,6 +29,7 @@
 #include "base/options.h"
 #include "base/stats.h"
 #include "base/sync.h"
+#include "base/stats_times.h"
 #include "source/fetch.h"
 #include "source/pace.h"
 
@@ -83,6 +84,7 @@ struct ajf_fetch {
     char *name;                 /* owned; a name within it, or NULL: it itself */
     size_t name_len;
     char *path;                 /* owned; info.path; once a fetcher has taken it */
+    uint64_t queued_ns;         /* when it came into the queue, first; 0: it has not */
     uint64_t started_ns;        /* when it was taken, last */
     uint64_t picked_ns;         /* queue->lock; the same, of the lane ahead */
     struct ajf_turns *turns;    /* of its file; NULL: it is of none */
@@ -138,6 +140,9 @@ static inline bool ajf_fetch_is_lost(int err)
 {
     return err == ENOENT || err == ENOTDIR || err == ELOOP || err == ESTALE;
 }
+
+/* The row of times of this fetch, in the queue or at the source: `first` is the first of these rows. */
+enum ajf_timed ajf_fetch_timed(const struct ajf_fetch *f, enum ajf_timed first);
 
 /* False after ajf_queue_stop: the fetch stays the caller's. */
 bool ajf_queue_push(struct ajf_queue *q, struct ajf_fetch *f);

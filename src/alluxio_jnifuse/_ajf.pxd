@@ -28,6 +28,20 @@ cdef extern from "base/options.h" nogil:
         bool debug
 
 
+cdef extern from "base/stats_histogram.h" nogil:
+    const unsigned AJF_HISTOGRAM_RANGES
+    uint64_t ajf_histogram_from_us(unsigned range)
+
+
+cdef extern from "base/stats_times.h" nogil:
+    const unsigned AJF_ERRNO_COUNT
+
+    struct ajf_times_sum:
+        uint64_t n, sum_ns
+        uint64_t *range
+        uint64_t *failed
+
+
 cdef extern from "ajf.h" nogil:
     struct ajf
     struct ajf_fetch
@@ -152,7 +166,13 @@ cdef extern from "ajf.h" nogil:
 
     size_t ajf_stats_count()
     const char *ajf_stats_name(size_t i)
+    const char *ajf_stats_help(size_t i)
     uint64_t ajf_stats_value(const ajf *m, size_t i)
+    size_t ajf_times_count()
+    const char *ajf_times_name(size_t i)
+    const char *ajf_times_help(size_t i)
+    void ajf_times_read(const ajf *m, size_t i, ajf_times_sum *ret_sum)
+    const char *ajf_errno_name(size_t i)
     int ajf_log_next(ajf *m, int timeout_ms, ajf_log_entry *ret_entry)
     unsigned ajf_features_compiled()
     unsigned ajf_features_granted(const ajf *m)

@@ -172,11 +172,22 @@ class Core:
     def next_log(self, timeout: float) -> tuple[int, int, str] | None:
         """(level, time in ns since the epoch, text), or None. Raises Stopped."""
     def stats(self) -> dict[str, int]: ...
+    def times(self) -> dict[str, tuple[int, tuple[int, ...], dict[str, int]]]:
+        """By the names of `time_rows`: (sum in ns, how many in each of `time_ranges`, failures by errno)."""
     def features(self) -> frozenset[str]: ...
     def device(self) -> tuple[int, int]: ...
 
 class Stopped(Exception):
     """The mount was stopped; the calling thread should end."""
+
+def counter_rows() -> tuple[tuple[str, str], ...]:
+    """(name, what it counts) of every counter, in order; of a gauge this ends with "(gauge)"."""
+
+def time_rows() -> tuple[tuple[str, str], ...]:
+    """(name, what it times) of every histogram, in order."""
+
+def time_ranges() -> tuple[int, ...]:
+    """The us with which each range of a histogram begins; each ends before the next one, the last one never."""
 
 def libfuse_version() -> str: ...
 def compiled_features() -> frozenset[str]: ...

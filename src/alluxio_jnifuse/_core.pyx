@@ -172,6 +172,7 @@ cdef frozenset _feature_names(unsigned bits):
 
 
 include "_fetch.pxi"
+include "_measures.pxi"
 
 
 cdef enum _Stage:
@@ -374,9 +375,10 @@ cdef class Core:
         return <int>entry.level, entry.time_ns, (<bytes>entry.text).decode("utf-8", "backslashreplace")
 
     def stats(self):
-        cdef c.ajf *m = self._made()
-        cdef size_t i
-        return {c.ajf_stats_name(i).decode(): c.ajf_stats_value(m, i) for i in range(c.ajf_stats_count())}
+        return _counters(self._made())
+
+    def times(self):
+        return _times(self._made())
 
     def features(self):
         return _feature_names(c.ajf_features_granted(self._made()))

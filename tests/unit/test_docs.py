@@ -21,11 +21,14 @@ DOCUMENTS = sorted(
 
 def test_metrics_are_those_of_the_code() -> None:
     """docs/METRICS.md has every counter of the core and of the sources, each with its meaning, in order."""
-    declared = re.findall(r'^AJF_STAT\((\w+), "(.*)"\)$', (PROJECT / "csrc/base/stats.def").read_text(), re.MULTILINE)
+    rows = (PROJECT / "csrc/base/stats.def").read_text()
+    declared = re.findall(r'^AJF_(?:STAT|TIMED)\((\w+), "(.*)"\)$', rows, re.MULTILINE)
     documented = re.findall(r"^\| `(\w+)` \| (.*) \|$", (PROJECT / "docs/METRICS.md").read_text(), re.MULTILINE)
     calls = [(f"rpc_{name}", meaning) for name, meaning in CALLS.items()]
     requests = [(f"oss_{name}", meaning) for name, meaning in OSS.items()]
     assert documented == declared + calls + requests + list(COUNTERS.items())
+    errnos = ", ".join(re.findall(r"^AJF_ERRNO\((\w+)\)$", rows, re.MULTILINE))
+    assert errnos in " ".join((PROJECT / "docs/METRICS.md").read_text().split()).replace(" and ", ", ")
 
 
 def anchors_of(document: Path) -> set[str]:

@@ -1,7 +1,7 @@
 """Counters of a running mount, on request: SIGUSR1 makes the daemon write them beside its record.
 
 Nothing is written while nobody asks. The file is JSON: `time_ns` since the epoch, `features` that the kernel granted,
-`stats` by the names of csrc/base/stats.def and those of the source.
+`stats` by the names of csrc/base/stats.def and those of the source, and `times`: the histograms of times.py.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ import os
 import signal
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from alluxio_jnifuse.errors import MountError
+from alluxio_jnifuse.mounts import times
 from alluxio_jnifuse.mounts.alive import why_not_ours
 from alluxio_jnifuse.mounts.registry import Registry, is_alive, send_signal, stats_path, write_atomically
 
@@ -37,6 +38,7 @@ class Snapshot(NamedTuple):
     time_ns: int
     features: list[str]
     stats: dict[str, int]
+    times: dict[str, dict[str, Any]]
 
 
 def counters(core: Core, source: Counting) -> dict[str, int]:
@@ -46,7 +48,7 @@ def counters(core: Core, source: Counting) -> dict[str, int]:
 
 def dump(core: Core, source: Counting, record_path: str) -> None:
     """Writes the counters of a mount beside its record. Raises OSError."""
-    snapshot = Snapshot(time.time_ns(), sorted(core.features()), counters(core, source))
+    snapshot = Snapshot(time.time_ns(), sorted(core.features()), counters(core, source), times.report(core))
     write_atomically(stats_path(record_path), json.dumps(snapshot._asdict()))
 
 

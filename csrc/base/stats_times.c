@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/stats_times.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+
+#define GOLDEN UINT64_C(0x9e3779b97f4a7c15) /* spreads the addresses of threads, which lie at equal distances */
+#define STRIPE_BITS 3
+
+_Static_assert(AJF_STRIPES == 1 << STRIPE_BITS, "the upper bits choose one");
+
+static unsigned stripe_of_this_thread(void)
+{
+    return (unsigned)((uint64_t)(uintptr_t)pthread_self() * GOLDEN >> (64 - STRIPE_BITS));
+}
+
+void ajf_times_note(struct ajf_times *t, enum ajf_timed what, uint64_t took_ns)
+{
+    ajf_histogram_note(&t->stripe[stripe_of_this_thread()].took[what], took_ns);
+}
+
+enum ajf_errno ajf_times_errno(int err)
+{
+    switch (err) {
+#define AJF_ERRNO(name)                                                                                                \
+    case name:                                                                                                         \
+        return AJF_ERRNO_##name;
+#include "base/stats.def"
+    default:
+        return AJF_ERRNO_OTHER;
+    }
+}
+
+void ajf_times_failed(struct ajf_times *t, enum ajf_timed what, int err)
+{
+    _Atomic uint64_t *failed = t->stripe[stripe_of_this_thread()].failed[what];
+    atomic_fetch_add_explicit(&failed[ajf_times_errno(err)], 1, memory_order_relaxed);
+}
+
+void ajf_times_add_up(const struct ajf_times *t, enum ajf_timed what, struct ajf_times_sum *ret_sum)
+{
+    memset(ret_sum, 0, sizeof *ret_sum);
+    for (unsigned s = 0; s < AJF_STRIPES; s++) {
+        const struct ajf_histogram *h = &t->stripe[s].took[what];
+        ret_sum->sum_ns += atomic_load_explicit(&h->sum_ns, memory_order_relaxed);
+        for (unsigned range = 0; range < AJF_HISTOGRAM_RANGES; range++)
+            ret_sum->range[range] += atomic_load_explicit(&h->n[range], memory_order_relaxed);
+        for (unsigned err = 0; err < AJF_ERRNO_COUNT; err++)
+            ret_sum->failed[err] += atomic_load_explicit(&t->stripe[s].failed[what][err], memory_order_relaxed);
+    }
+    for (unsigned range = 0; range < AJF_HISTOGRAM_RANGES; range++)
+        ret_sum->n += ret_sum->range[range];
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * stats_times.h - how long each kind of thing took that a mount does, and how often it failed with which errno: the
+ * rows AJF_TIMED and AJF_ERRNO of stats.def.
+ *
+ * Many threads note at once. Each does so in one of some stripes, which its address chooses, so that threads seldom
+ * write to the same memory; a reader adds the stripes up. Two threads may share a stripe: it is right all the same.
+ *
+ * Threads: any. A reader sees each number exactly, but not all at one moment; none ever falls. Errors: none.
+ */
+#ifndef AJF_BASE_STATS_TIMES_H
+#define AJF_BASE_STATS_TIMES_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "base/stats_histogram.h"
+
+enum ajf_timed {
+#define AJF_TIMED(name, help) AJF_TIMED_##name,
+#include "base/stats.def"
+    AJF_TIMED_COUNT
+};
+
+enum ajf_errno {
+#define AJF_ERRNO(name) AJF_ERRNO_##name,
+#include "base/stats.def"
+    AJF_ERRNO_OTHER,
+    AJF_ERRNO_COUNT
+};
+
+#define AJF_STRIPES 8
+
+struct ajf_times_stripe {
+    struct ajf_histogram took[AJF_TIMED_COUNT];
+    _Atomic uint64_t failed[AJF_TIMED_COUNT][AJF_ERRNO_COUNT];
+};
+
+struct ajf_times {
+    struct ajf_times_stripe stripe[AJF_STRIPES]; /* a thread touches the pages of its own, and of what it does */
+};
+
+/* All stripes of one kind. `n`: how many were noted. */
+struct ajf_times_sum {
+    uint64_t n, sum_ns;
+    uint64_t range[AJF_HISTOGRAM_RANGES];
+    uint64_t failed[AJF_ERRNO_COUNT];
+};
+
+void ajf_times_note(struct ajf_times *t, enum ajf_timed what, uint64_t took_ns);
+/* `err`: positive errno. */
+void ajf_times_failed(struct ajf_times *t, enum ajf_timed what, int err);
+void ajf_times_add_up(const struct ajf_times *t, enum ajf_timed what, struct ajf_times_sum *ret_sum);
+enum ajf_errno ajf_times_errno(int err);
+
+#endif
