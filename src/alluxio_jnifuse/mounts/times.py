@@ -1,4 +1,4 @@
-"""How long requests and fetches of a mount took: histograms of the core (csrc/base/stats_times.h), and what they say."""
+"""How long requests and fetches of a mount took: histograms of the core (stats_times.h), and what they say."""
 
 from __future__ import annotations
 
