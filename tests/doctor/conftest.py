@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "alluxio"))  # its fakes
+
 from harness.children import Children
 from harness.mounting import Mounts
 from harness.namespaces import in_namespace, interpreter

@@ -38,8 +38,9 @@ class Answer:
 
     def head(self, keep: bool) -> bytes:
         """As it is sent; `keep`: the connection stays open."""
-        lines = [f"HTTP/1.1 {self.status} {_reason(self.status)}", "Server: AliyunOSS", f"Date: {http_date(_second())}"]
-        lines += [f"{name}: {value}" for name, value in self.headers.items()]
+        headers = {"Server": "AliyunOSS", "Date": http_date(_second()), **self.headers}
+        lines = [f"HTTP/1.1 {self.status} {_reason(self.status)}"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
         if self.status not in (204, 304):
             lines.append(f"Content-Length: {self.size}")
         lines += [f"Connection: {'keep-alive' if keep else 'close'}", "", ""]

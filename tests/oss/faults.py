@@ -18,6 +18,7 @@ import struct
 import termios
 import time
 from dataclasses import dataclass, replace
+from email.utils import formatdate
 from typing import TYPE_CHECKING, ClassVar
 
 from oss.answers import Answer
@@ -191,6 +192,16 @@ class WrongRange(Fault):
         if not self.silent:
             headers["Content-Range"] = f"bytes {start}-{start + length - 1}/{size}"
         return replace(answer, headers=headers, offset=start)
+
+
+@dataclass(frozen=True)
+class WrongDate(Fault):
+    """The answer says that it is of another time, s from now."""
+
+    seconds: float
+
+    def changed(self, answer: Answer) -> Answer:
+        return replace(answer, headers={**answer.headers, "Date": formatdate(time.time() + self.seconds, usegmt=True)})
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from alluxio_jnifuse.cli import mount, running
 from alluxio_jnifuse.cli.words import PROGRAM, UsageError, options_of
 from alluxio_jnifuse.config import secrets
 from alluxio_jnifuse.config.values import MOUNT_POINT
-from alluxio_jnifuse.doctor.subject import Subject
+from alluxio_jnifuse.doctor.subject import Subject, is_of_way
 from alluxio_jnifuse.errors import ConfigError
 from alluxio_jnifuse.mounts import table
 from alluxio_jnifuse.mounts.registry import Record, Registry
@@ -82,7 +82,9 @@ def _subjects(words: Sequence[str], positional: Sequence[str]) -> list[Subject]:
         mountpoint = table.resolve(positional[0])
         record = Registry().find(mountpoint)
         if record is not None:
-            return [machine, _running(record)]
+            subject = _running(record)
+            _take_the_way_of(subject)
+            return [machine, subject]
     planned = _configured([*words, "--", *positional])
     where = planned.config.text(MOUNT_POINT) if planned.config is not None else (*positional, "/mnt/alluxio-fuse")[0]
     return [machine, planned._replace(mountpoint=table.resolve(where))]
@@ -91,6 +93,15 @@ def _subjects(words: Sequence[str], positional: Sequence[str]) -> list[Subject]:
 def _running(record: Record) -> Subject:
     found = running.settings_of(record)
     return Subject(found.environ, record.mountpoint, record, found.config, unknown=found.reason)
+
+
+def _take_the_way_of(subject: Subject) -> None:
+    """From now on endpoints are reached as by that mount: with its proxies, and its authorities of certificates."""
+    if subject.config is None:
+        return
+    for name in [name for name in os.environ if is_of_way(name)]:
+        del os.environ[name]
+    os.environ.update((name, value) for name, value in subject.environ.items() if is_of_way(name))
 
 
 def _configured(words: Sequence[str]) -> Subject:

@@ -8,7 +8,6 @@ maybe root, may read.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from alluxio_jnifuse.mounts.registry import Record
 
 _NOT_KNOWN = "the settings of this mount are not known"
-_STARS = re.compile(r"\*+")
 
 
 class Found:
@@ -48,11 +46,6 @@ def settings_of(record: Record) -> Found:
     if config is None:
         return Found(variables, None, f"{_NOT_KNOWN}: the command line of process {record.pid} is not one of `mount`")
     return Found(variables, config)
-
-
-def is_hidden(config: Config, name: str) -> bool:
-    """Whether a secret was on the command line, and is not known therefore."""
-    return _STARS.fullmatch(config.text(name)) is not None
 
 
 def _words(pid: int, name: str) -> list[str]:

@@ -57,6 +57,11 @@ def is_secret(name: str) -> bool:
     return _SECRET.search(name) is not None
 
 
+def is_hidden(text: str) -> bool:
+    """Whether `text` is what `hide_arguments` leaves of a secret."""
+    return bool(text) and not text.strip("*")
+
+
 def hide_arguments() -> None:
     """Removes secrets from this process's command line as others see it; where that is not permitted it stays."""
     try:

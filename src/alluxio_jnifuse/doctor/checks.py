@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from alluxio_jnifuse.doctor import cache, directory, machine, mounts, settings
+from alluxio_jnifuse.doctor import bucket, cache, cluster, directory, machine, mounts, settings
 from alluxio_jnifuse.doctor.examine import Check
 from alluxio_jnifuse.doctor.subject import Subject
 
@@ -48,4 +48,6 @@ CHECKS = (
     Check("log", mounts.log, "the log cannot be read", _running),
     Check("cache-directory", cache.cache_directories, "the disk of the client cache does not answer", _mount),
     Check("directory", directory.directory, "the directory does not answer", lambda s: _mount(s) and s.of_directory),
+    Check("bucket", bucket.bucket, "the bucket does not answer", lambda s: _mount(s) and s.of_bucket, 60.0),
+    Check("cluster", cluster.cluster, "the cluster does not answer", lambda s: _mount(s) and s.of_cluster, 60.0),
 )

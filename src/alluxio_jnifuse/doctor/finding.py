@@ -37,7 +37,7 @@ class Examined(NamedTuple):
 
 def of_error(error: AlluxioFuseError, severity: str = ERROR) -> Finding:
     """An error that a mount would end with."""
-    return Finding(severity, error.what, error.where, error.remedy, line_of(error.remedy))
+    return Finding(severity, error.what, error.where, error.remedy, line_of(error.remedy) or line_of(error.what))
 
 
 def of_os_error(error: OSError, severity: str = WARNING) -> Finding:

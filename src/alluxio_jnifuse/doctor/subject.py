@@ -49,3 +49,8 @@ class Subject(NamedTuple):
     @property
     def of_directory(self) -> bool:
         return self.ufs.startswith(("/", "file:"))
+
+
+def is_of_way(name: str) -> bool:
+    """Whether a variable of the environment decides how an endpoint is reached: proxies, and whose certificates."""
+    return name.lower().endswith("_proxy") or name in ("SSL_CERT_FILE", "SSL_CERT_DIR")

@@ -55,7 +55,7 @@ log = logging.getLogger(__name__)
 
 _SMALL_BYTES = 1 << 20  # what the core takes at most
 _DIRECT_AHEAD = 2  # a block file that is opened without asking takes the interpreter's time, and no other
-_MOST_LENT_BLOCKS = 64  # each is a descriptor and a lock
+MOST_LENT_BLOCKS = 64  # each is a descriptor and a lock
 _OUTAGE_S = 600.0  # how old an answer may be while no master answers, where the metadata cache is off
 _JUST_NOW_S = 0.1  # how old what an open relies on may be that is to be read elsewhere: told to its own system call
 _LOOK_UP_AGE_S = 10.0  # how old an answer to a look-up may be; the kernel's timeout comes on top
@@ -358,7 +358,7 @@ class AlluxioSource(Source):
     def _open_local(self, status: FileStatus) -> dict[int, LocalBlock]:
         """The block files of a file on this machine, by index."""
         found: dict[int, LocalBlock] = {}
-        if not self._settings.short_circuit or len(status.block_ids) > _MOST_LENT_BLOCKS:
+        if not self._settings.short_circuit or len(status.block_ids) > MOST_LENT_BLOCKS:
             return found
         for index, holders in enumerate(status.locations):
             block = self._blocks.open_directly(status.block_ids[index], status.block_lengths[index])

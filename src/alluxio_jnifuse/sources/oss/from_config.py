@@ -16,6 +16,8 @@ from alluxio_jnifuse.sources.oss.settings import Settings
 from alluxio_jnifuse.system import trusted
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from alluxio_jnifuse.config.values import Config
     from alluxio_jnifuse.sources.oss.auth.credentials import Provider
 
@@ -87,7 +89,7 @@ def split_uri(uri: str) -> tuple[str, str]:
     return authority, f"{prefix}/" if prefix else ""
 
 
-def credentials(config: Config) -> Provider | None:
+def credentials(config: Config, environ: Mapping[str, str] = os.environ) -> Provider | None:
     """Returns where credentials come from; None: requests are not signed. Raises ConfigError."""
     found = _key(config, above=VARIABLE)
     if found is None and config.flag(f"{_STS}enabled"):
@@ -99,10 +101,10 @@ def credentials(config: Config) -> Provider | None:
     if found is None and config.flag(_ANONYMOUS):
         return None
     try:
-        found = found or providers.environment(os.environ)
+        found = found or providers.environment(environ)
     except CredentialsError as error:
         raise ConfigError(error.what, where="the environment") from None
-    found = found or _key(config) or providers.service_account(os.environ)
+    found = found or _key(config) or providers.service_account(environ)
     if found is None:
         raise ConfigError(
             "there are no credentials",

@@ -121,6 +121,13 @@ def is_unimplemented(error: BaseException) -> bool:
     return status_of(error) is Status.UNIMPLEMENTED
 
 
+def is_of_server(error: CallError) -> bool:
+    """Whether a server that was reached said it; of UNAVAILABLE only gRPC's own words tell that."""
+    if error.status is Status.UNAVAILABLE:
+        return not any(re.search(pattern, error.details) for pattern, _ in _CONNECTING)
+    return error.status is not Status.DEADLINE_EXCEEDED
+
+
 # ------------------------------------------------------------------------------------------- what a person is told
 
 
