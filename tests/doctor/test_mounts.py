@@ -56,7 +56,7 @@ def test_a_good_mount(doctor: Doctor, mounts: Mounts, source: Path, private: Pat
     report = doctor.examine(mounted.path)
     assert (report.code, report.problems()) == (0, [])
     mine = {each["check"] for each in report.told["checks"] if each["mount"] == mounted.path}
-    assert {"answers", "read-ahead", "passthrough", "cache-directory", "directory", "daemon-limits", "log"} <= mine
+    assert {"answers", "read-ahead", "passthrough", "cache-directory", "storage", "daemon-limits", "log"} <= mine
     assert "allow-other" not in mine
     well = [each["what"] for each in report.told["findings"] if each["check"] == "read-ahead"]
     assert well == ["the kernel reads 256 KiB ahead"]
@@ -156,11 +156,21 @@ def test_something_else_is_mounted(doctor: Doctor, source: Path, private: Path) 
     Fault("mount-point", "error", "(tmpfs) is mounted here already", "umount").is_found(report)
 
 
-@pytest.mark.parametrize(("name", "what"), [("gone", "is not there"), ("source/file", "is a file, not a directory")])
+@pytest.mark.parametrize(("name", "what"), [("gone", "no such directory"), ("source/file", "not a directory")])
 def test_no_source(doctor: Doctor, source: Path, private: Path, name: str, what: str) -> None:
     assert source.is_dir()
     report = doctor.examine("-u", str(private / name), str(private / "mnt"))
-    Fault("directory", "error", what, "ls -ld").is_found(report)
+    Fault("storage", "error", what, "ls -ld").is_found(report)
+
+
+def test_no_storage(doctor: Doctor, private: Path) -> None:
+    report = doctor.examine(str(private / "mnt"))
+    Fault("storage", "error", "no storage is named and no cluster is configured", "-u DIRECTORY").is_found(report)
+
+
+def test_a_storage_that_nobody_knows(doctor: Doctor, private: Path) -> None:
+    report = doctor.examine("-u", "s3://bucket/", str(private / "mnt"))
+    Fault("storage", "error", "no source for the scheme", "-u URI").is_found(report)
 
 
 # ------------------------------------------------------------------------------------------------------ the cache

@@ -5,26 +5,31 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 
 from alluxio_jnifuse.cli import mount, running
 from alluxio_jnifuse.cli.words import PROGRAM, UsageError, options_of
 from alluxio_jnifuse.config import secrets
 from alluxio_jnifuse.config.values import MOUNT_POINT
+from alluxio_jnifuse.doctor.masking import Masker, of_environment
 from alluxio_jnifuse.doctor.subject import Subject, is_of_way
 from alluxio_jnifuse.errors import ConfigError
 from alluxio_jnifuse.mounts import table
 from alluxio_jnifuse.mounts.registry import Record, Registry
 
 USAGE = f"""\
-Usage: {PROGRAM} doctor [-v] [--json] [MOUNT_POINT]
-       {PROGRAM} doctor [-v] [--json] [-o OPTIONS]... [-D KEY=VALUE]... [-u URI] [MOUNT_POINT] [ALLUXIO_PATH]
+Usage: {PROGRAM} doctor [-v] [--json] [--bundle FILE] [MOUNT_POINT]
+       {PROGRAM} doctor [-v] [--json] [--bundle FILE] [-o OPTIONS]... [-D KEY=VALUE]... [-u URI]
+                             [MOUNT_POINT] [ALLUXIO_PATH]
 
   MOUNT_POINT               a running mount, which is examined with its storage, as it was configured
   -o, -D, -u, MOUNT_POINT, ALLUXIO_PATH
                             as of {PROGRAM} mount: examines a mount that is not there yet, and mounts nothing
   -v, --verbose             print what is well, too
   --json                    print an object with all findings
+  --bundle FILE             write an archive (tar.gz) for a bug report, which nobody else may read: findings, versions,
+                            settings, counters and the end of logs, without secrets; FILE must not be there yet
 
 Without arguments it examines this machine and every running mount. It changes nothing. Some requests are sent to
 storages, and some megabytes are written to directories of the client cache, to a file without a name.
@@ -33,7 +38,7 @@ Exit codes: 0 no problem, 1 at least one warning or error, 2 the command line ca
 
 Examples:
   {PROGRAM} doctor
-  {PROGRAM} doctor /mnt/imagenet
+  {PROGRAM} doctor --bundle report.tar.gz /mnt/imagenet
   {PROGRAM} doctor -u oss://bucket/imagenet/ -D fs.oss.endpoint=oss-cn-hangzhou.aliyuncs.com /mnt/imagenet
 """
 
@@ -44,7 +49,7 @@ _OF_MOUNT = ("-o", "--fuse-opts", "-D", "-u", "--ufs", "-X", "-n", "--foreground
 def run(arguments: Sequence[str]) -> int:
     """Returns the exit code. Raises AlluxioFuseError."""
     try:
-        options, positional = options_of(arguments, f"{mount.SHORT}v", [*mount.LONG, "verbose", "json"])
+        options, positional = options_of(arguments, f"{mount.SHORT}v", [*mount.LONG, "verbose", "json", "bundle="])
         if len(positional) > 2:
             raise UsageError(f"too many arguments: {' '.join(positional)}")
     except UsageError as error:
@@ -55,18 +60,34 @@ def run(arguments: Sequence[str]) -> int:
     logging.getLogger("alluxio_jnifuse").addHandler(logging.NullHandler())
     words = [word for name, value in options if name in _OF_MOUNT for word in (name, value) if word]
     flags = {name for name, _ in options}
-    from alluxio_jnifuse.doctor import report
+    from alluxio_jnifuse.doctor import bundle, report
     from alluxio_jnifuse.doctor.checks import CHECKS
     from alluxio_jnifuse.doctor.examine import examine
     from alluxio_jnifuse.doctor.finding import ERROR, WARNING, worst
 
-    examined = examine(_subjects(words, positional), CHECKS)
+    paths = [value for name, value in options if name == "--bundle"]
+    with bundle.Bundle(paths[-1]) if paths else nullcontext() as archive:
+        known = [*of_environment(os.environ)]  # before it is changed
+        subjects = _subjects(words, positional)
+        examined = examine(subjects, CHECKS)
+        masker = Masker([*known, *(secret for subject in subjects for secret in _secrets(subject))])
+        if archive is not None:
+            archive.write(bundle.contents(examined, subjects, masker))
     if "--json" in flags:
-        print(report.as_json(examined), end="")
+        print(masker.mask(report.as_json(examined)), end="")
     else:
         verbose = bool(flags & {"-v", "--verbose"})
-        print(report.as_text(examined, verbose=verbose, colour=_is_coloured()), end="")
+        print(masker.mask(report.as_text(examined, verbose=verbose, colour=_is_coloured())), end="")
+        for path in paths[-1:]:
+            print(f"{path}: made for a bug report; look through it before you send it.")
     return 1 if worst(examined) in (WARNING, ERROR) else 0
+
+
+def _secrets(subject: Subject) -> Iterator[str]:
+    """The secrets that a subject is known to have; stars are what is left of one on a command line."""
+    yield from of_environment(subject.environ)
+    if subject.config is not None:
+        yield from (text for text in subject.config.secrets() if not secrets.is_hidden(text))
 
 
 def _is_coloured() -> bool:

@@ -19,7 +19,7 @@ from alluxio_jnifuse.config.properties import (
     parse_properties,
     read_site_file,
 )
-from alluxio_jnifuse.config.secrets import MASK, is_secret, masked
+from alluxio_jnifuse.config.secrets import MASK, is_secret, masked, secrets_in
 from alluxio_jnifuse.errors import ConfigError
 
 Value = int | str | None  # flags and switches are 0 or 1; None = unset
@@ -146,6 +146,17 @@ class Loader:
         return found and found._replace(
             text=self._substituted(found) or found.text, secret=self._leads_to_secret(found)
         )
+
+    def secrets(self) -> set[str]:
+        """The secrets among what was set, honoured or not, as written and with references replaced."""
+        found = set[str]()
+        for key, given in (*self._properties.items(), *self._given.items()):
+            texts = {given.text, self._substituted(given)}
+            if is_secret(key) or is_secret(given.name) or self._leads_to_secret(given):
+                found |= texts
+            else:
+                found |= {secret for text in texts for secret in secrets_in(text)}
+        return found
 
     def _copy(self) -> Loader:
         other = copy.copy(self)

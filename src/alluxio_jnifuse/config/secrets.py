@@ -52,6 +52,17 @@ def masked_text(text: str) -> str:
     return _USERINFO.sub(rf"\1:{MASK}@", text) if "@" in text else text
 
 
+def secrets_in(text: str) -> Iterator[str]:
+    """The values that `masked` takes out of a text: of pairs whose names are secret, and passwords of URIs."""
+    at = 0
+    for name in _NAME.finditer(text):
+        if name.start() >= at and is_secret(name[0]):
+            at = _end_of_value(text, name.end() + 1)
+            yield text[name.end() + 1 : at]
+    for match in _USERINFO_ARGUMENT.finditer(text):
+        yield match[1]
+
+
 def is_secret(name: str) -> bool:
     """Whether the values of a setting are masked."""
     return _SECRET.search(name) is not None

@@ -146,6 +146,10 @@ class Config:
         """A property as it was set, also one that this client does not honour; its value is None."""
         return self._loader.given(key)
 
+    def secrets(self) -> set[str]:
+        """The secrets among the settings, those too that this client does not honour."""
+        return self._loader.secrets()
+
     def core_options(self) -> dict[str, int]:
         """One number for every field of struct ajf_options (csrc/base/options.h has names and units)."""
         numbers = {row.field: int(self.number(row.name)) for row in OPTIONS if row.field and row.kind != "mode"}

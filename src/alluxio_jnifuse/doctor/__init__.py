@@ -10,7 +10,7 @@ A check is a function that gets a subject and yields findings:
     machine.py   kernel, /dev/fuse, rights, limits      cluster.py   masters and workers
     mounts.py    a mount, be it there or not            blocks.py     their blocks, on this machine and in all
     cache.py     directories of the client cache        bucket.py    endpoint, clock, key and rights
-    directory.py a directory of this machine            names.py     names of hosts
+    storage.py   directories, and storages of plugins   names.py     names of hosts
     settings.py  what is configured
 
 A check changes nothing, and leaves nothing behind. It may raise, and it may hang: that is a finding, too.

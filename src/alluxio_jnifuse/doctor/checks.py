@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from alluxio_jnifuse.doctor import bucket, cache, cluster, directory, machine, mounts, settings
+from alluxio_jnifuse.doctor import bucket, cache, cluster, machine, mounts, settings, storage
 from alluxio_jnifuse.doctor.examine import Check
 from alluxio_jnifuse.doctor.subject import Subject
 
@@ -21,6 +21,10 @@ def _running(subject: Subject) -> bool:
 
 def _planned(subject: Subject) -> bool:
     return not subject.is_machine and subject.record is None
+
+
+def _other_storage(subject: Subject) -> bool:
+    return not subject.is_machine and not subject.of_bucket and not subject.of_cluster
 
 
 def _always(_: Subject) -> bool:
@@ -47,7 +51,7 @@ CHECKS = (
     Check("passthrough", mounts.passthrough, "the daemon does not answer", _mount),
     Check("log", mounts.log, "the log cannot be read", _running),
     Check("cache-directory", cache.cache_directories, "the disk of the client cache does not answer", _mount),
-    Check("directory", directory.directory, "the directory does not answer", lambda s: _mount(s) and s.of_directory),
+    Check("storage", storage.storage, "the storage does not answer", _other_storage),
     Check("bucket", bucket.bucket, "the bucket does not answer", lambda s: _mount(s) and s.of_bucket, 60.0),
     Check("cluster", cluster.cluster, "the cluster does not answer", lambda s: _mount(s) and s.of_cluster, 60.0),
 )
