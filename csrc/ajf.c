@@ -51,6 +51,7 @@ int ajf_new(const struct ajf_options *options, struct ajf **ret_m)
     if (!m)
         return err ? err : -ENOMEM;
     m->options = *options;
+    ajf_times_init(&m->times);
     m->open_ops = &ajf_open_ops;
     m->fill_ops = &ajf_arrive_ops;
     if ((err = ajf_log_init(&m->log, &m->stats)))

@@ -10,6 +10,14 @@
 
 _Static_assert(AJF_STRIPES == 1 << STRIPE_BITS, "the upper bits choose one");
 
+_Static_assert(sizeof(struct ajf_histogram_line) == AJF_CACHE_LINE, "a duration is noted in one line");
+_Static_assert(sizeof(struct ajf_histogram) % AJF_CACHE_LINE == 0, "and so in the next histogram");
+
+void ajf_times_init(struct ajf_times *t)
+{
+    t->stripe = (void *)(((uintptr_t)t->room + AJF_CACHE_LINE - 1) / AJF_CACHE_LINE * AJF_CACHE_LINE);
+}
+
 static unsigned stripe_of_this_thread(void)
 {
     return (unsigned)((uint64_t)(uintptr_t)pthread_self() * GOLDEN >> (64 - STRIPE_BITS));
@@ -43,9 +51,13 @@ void ajf_times_add_up(const struct ajf_times *t, enum ajf_timed what, struct ajf
     memset(ret_sum, 0, sizeof *ret_sum);
     for (unsigned s = 0; s < AJF_STRIPES; s++) {
         const struct ajf_histogram *h = &t->stripe[s].took[what];
-        ret_sum->sum_ns += atomic_load_explicit(&h->sum_ns, memory_order_relaxed);
-        for (unsigned range = 0; range < AJF_HISTOGRAM_RANGES; range++)
-            ret_sum->range[range] += atomic_load_explicit(&h->n[range], memory_order_relaxed);
+        for (unsigned range = 0; range < AJF_HISTOGRAM_RANGES; range++) {
+            const struct ajf_histogram_line *line = &h->line[range / AJF_HISTOGRAM_TOGETHER];
+            unsigned at = range % AJF_HISTOGRAM_TOGETHER;
+            ret_sum->range[range] += atomic_load_explicit(&line->n[at], memory_order_relaxed);
+            if (at == 0)
+                ret_sum->sum_ns += atomic_load_explicit(&line->sum_ns, memory_order_relaxed);
+        }
         for (unsigned err = 0; err < AJF_ERRNO_COUNT; err++)
             ret_sum->failed[err] += atomic_load_explicit(&t->stripe[s].failed[what][err], memory_order_relaxed);
     }

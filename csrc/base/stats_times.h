@@ -6,7 +6,8 @@
  * Many threads note at once. Each does so in one of some stripes, which its address chooses, so that threads seldom
  * write to the same memory; a reader adds the stripes up. Two threads may share a stripe: it is right all the same.
  *
- * Threads: any. A reader sees each number exactly, but not all at one moment; none ever falls. Errors: none.
+ * Threads: any, between init and the end of its memory. A reader sees each number exactly, but not all at one moment;
+ * none ever falls. Errors: none.
  */
 #ifndef AJF_BASE_STATS_TIMES_H
 #define AJF_BASE_STATS_TIMES_H
@@ -30,14 +31,17 @@ enum ajf_errno {
 };
 
 #define AJF_STRIPES 8
+#define AJF_CACHE_LINE 64 /* bytes; larger ones are slower, not wrong */
 
 struct ajf_times_stripe {
-    struct ajf_histogram took[AJF_TIMED_COUNT];
+    _Alignas(AJF_CACHE_LINE) struct ajf_histogram took[AJF_TIMED_COUNT];
     _Atomic uint64_t failed[AJF_TIMED_COUNT][AJF_ERRNO_COUNT];
 };
 
+/* A thread touches pages of its own stripe alone, and of what it does: the rest is never paid for. */
 struct ajf_times {
-    struct ajf_times_stripe stripe[AJF_STRIPES]; /* a thread touches the pages of its own, and of what it does */
+    struct ajf_times_stripe *stripe; /* AJF_STRIPES of them in `room`, from the first cache line on */
+    char room[AJF_STRIPES * sizeof(struct ajf_times_stripe) + AJF_CACHE_LINE];
 };
 
 /* All stripes of one kind. `n`: how many were noted. */
@@ -47,6 +51,8 @@ struct ajf_times_sum {
     uint64_t failed[AJF_ERRNO_COUNT];
 };
 
+/* `t` is all zeros. */
+void ajf_times_init(struct ajf_times *t);
 void ajf_times_note(struct ajf_times *t, enum ajf_timed what, uint64_t took_ns);
 /* `err`: positive errno. */
 void ajf_times_failed(struct ajf_times *t, enum ajf_timed what, int err);

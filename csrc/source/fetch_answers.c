@@ -85,7 +85,7 @@ void ajf_fetch_fail(struct ajf_fetch *f, int err)
         return;
     if (err <= 0)
         err = EIO;
-    if (f->begun)
+    if (f->begun && f->queued_ns)
         ajf_times_failed(&f->m->times, ajf_fetch_timed(f, AJF_TIMED_source_stat), err);
     if (err == ECANCELED && f->info.lane == AJF_LANE_METADATA)
         AJF_COUNT(&f->m->stats, fetch_cancelled);

@@ -301,8 +301,8 @@ void ajf_queue_uncount(struct ajf_queue *q, struct ajf_fetch *f)
 /* Usually the thread comes back at once and takes the next one. Another is woken to fetch ahead if that is worth it. */
 void ajf_queue_ended(struct ajf_queue *q, struct ajf_fetch *f)
 {
-    uint64_t now = ajf_now_ns();
-    if (f->begun)
+    uint64_t now = f->queued_ns ? ajf_now_ns() : 0;
+    if (f->begun && f->queued_ns) /* else the time of its request is its own */
         ajf_times_note(&f->m->times, ajf_fetch_timed(f, AJF_TIMED_source_stat), now - f->started_ns);
     pthread_mutex_lock(&q->lock);
     bool others = q->queued[AJF_LANE_METADATA] || q->queued[AJF_LANE_DEMAND] || q->queued[AJF_LANE_PREFETCH];

@@ -10,7 +10,7 @@ import pytest
 
 from alluxio_jnifuse import __version__
 from alluxio_jnifuse.cache.source import COUNTERS
-from alluxio_jnifuse.sources.alluxio.rpc.calls import CALLS
+from alluxio_jnifuse.sources.alluxio.rpc.calls import CALLS, OUTCOMES
 from alluxio_jnifuse.sources.oss.counters import COUNTERS as OSS
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -25,6 +25,7 @@ def test_metrics_are_those_of_the_code() -> None:
     declared = re.findall(r'^AJF_(?:STAT|TIMED)\((\w+), "(.*)"\)$', rows, re.MULTILINE)
     documented = re.findall(r"^\| `(\w+)` \| (.*) \|$", (PROJECT / "docs/METRICS.md").read_text(), re.MULTILINE)
     calls = [(f"rpc_{name}", meaning) for name, meaning in CALLS.items()]
+    calls += [(f"cluster_{name}", meaning) for name, meaning in OUTCOMES.items()]
     requests = [(f"oss_{name}", meaning) for name, meaning in OSS.items()]
     assert documented == declared + calls + requests + list(COUNTERS.items())
     errnos = ", ".join(re.findall(r"^AJF_ERRNO\((\w+)\)$", rows, re.MULTILINE))

@@ -141,6 +141,9 @@ class CachedSource(Source):
         )
         return {**self._inner.counters(), **dict(zip(COUNTERS, values))}
 
+    def servers(self) -> Mapping[str, Mapping[str, int]]:
+        return self._inner.servers()
+
     # ----------------------------------------------------------------------------------------------------- files
 
     def open(self, path: bytes, version: int) -> OpenFile:

@@ -1,7 +1,8 @@
 """Counters of a running mount, on request: SIGUSR1 makes the daemon write them beside its record.
 
 Nothing is written while nobody asks. The file is JSON: `time_ns` since the epoch, `features` that the kernel granted,
-`stats` by the names of csrc/base/stats.def and those of the source, and `times`: the histograms of times.py.
+`stats` by the names of csrc/base/stats.def and those of the source, `servers`: those of the source by server, and
+`times`: the histograms of times.py.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ class Counting(Protocol):
     """An object with counters of its own, by their names; the source of a mount is one."""
 
     def counters(self) -> Mapping[str, int]: ...
+    def servers(self) -> Mapping[str, Mapping[str, int]]: ...
 
 
 class Snapshot(NamedTuple):
@@ -38,6 +40,7 @@ class Snapshot(NamedTuple):
     time_ns: int
     features: list[str]
     stats: dict[str, int]
+    servers: dict[str, dict[str, int]]
     times: dict[str, dict[str, Any]]
 
 
@@ -48,7 +51,8 @@ def counters(core: Core, source: Counting) -> dict[str, int]:
 
 def dump(core: Core, source: Counting, record_path: str) -> None:
     """Writes the counters of a mount beside its record. Raises OSError."""
-    snapshot = Snapshot(time.time_ns(), sorted(core.features()), counters(core, source), times.report(core))
+    servers = {server: dict(counts) for server, counts in source.servers().items()}
+    snapshot = Snapshot(time.time_ns(), sorted(core.features()), counters(core, source), servers, times.report(core))
     write_atomically(stats_path(record_path), json.dumps(snapshot._asdict()))
 
 

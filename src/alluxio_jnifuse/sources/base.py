@@ -218,6 +218,10 @@ class Source(abc.ABC):
         """Returns the counters of the source itself, which are shown with those of the mount; always the same names."""
         return {}
 
+    def servers(self) -> Mapping[str, Mapping[str, int]]:
+        """Returns those of these counters that can be told by server, as "host:port"; without secrets."""
+        return {}
+
     @abc.abstractmethod
     def open(self, path: bytes, version: int) -> OpenFile:
         """Opens the regular file `path`, of which `version` was looked up.

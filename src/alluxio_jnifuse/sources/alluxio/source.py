@@ -171,7 +171,7 @@ class AlluxioSource(Source):
         if self._settings.metadata_cache:
             known = self._metadata.get(path, time.monotonic())
             if known is MISSING:
-                raise _missing(path)
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
             if known is not None:
                 return attr(known, self._owners)
         else:
@@ -274,7 +274,10 @@ class AlluxioSource(Source):
         return self._metadata.size()
 
     def counters(self) -> dict[str, int]:
-        return {f"rpc_{name}": number for name, number in self._client.calls.counts().items()}
+        return self._client.calls.counts()
+
+    def servers(self) -> dict[str, dict[str, int]]:
+        return self._client.calls.by_server()
 
     # ------------------------------------------------------------------------------------------------------ data
 
@@ -394,7 +397,3 @@ def _stack_depth(settings: Settings) -> int:
     if not settings.short_circuit:
         return stacking.NOTHING
     return max([stacking.PLAIN, *map(stacking.depth_over, filter(os.path.isdir, settings.tier_directories))])
-
-
-def _missing(path: bytes) -> OSError:
-    return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)

@@ -20,7 +20,11 @@ COUNTERS = {
 
 
 class Counters(Tally):
-    """Counts by the names of COUNTERS. Any thread."""
+    """Counts by the names of COUNTERS, all for one host. Any thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "") -> None:
         super().__init__(COUNTERS)
+        self._host = host
+
+    def add(self, name: str, number: int = 1, server: str = "") -> None:
+        super().add(name, number, server or self._host)

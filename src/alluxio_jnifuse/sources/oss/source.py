@@ -142,6 +142,10 @@ class OssSource(Source):
     def counters(self) -> dict[str, int]:
         return {f"oss_{name}": number for name, number in self._client.counters.counts().items()}
 
+    def servers(self) -> dict[str, dict[str, int]]:
+        by_server = self._client.counters.by_server()
+        return {host: {f"oss_{name}": n for name, n in counts.items()} for host, counts in by_server.items()}
+
     # ------------------------------------------------------------------------------------------------------ data
 
     def open(self, path: bytes, version: int) -> OpenFile:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from alluxio_jnifuse.errors import forget_frames
 from alluxio_jnifuse.sources.alluxio.data.attempts import Effort
+from alluxio_jnifuse.sources.alluxio.rpc.errors import CallError
 from alluxio_jnifuse.sources.alluxio.rpc.streams import MalformedChunk, ShortStream
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ def fill(
             cursor.finish()
             forget_frames(error)
             failure = error
+            if not isinstance(error, CallError):  # a channel counts its own
+                blocks.workers.count_failure(attempt.choice.address)
         came = cursor.position - base > final
         if came:
             blocks.note_source(index, attempt.choice)
@@ -76,6 +79,7 @@ def fill(
                 progress(final)
         if failure is not None:
             effort.failed(attempt, failure, came)
+            blocks.workers.count_retry(attempt.choice.address)
     if cursor.attempt is not None and cursor.attempt.is_brief:
         cursor.finish()
     return False

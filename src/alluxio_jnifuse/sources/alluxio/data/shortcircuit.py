@@ -190,7 +190,7 @@ class _Lock:
         for _ in range(2):  # a connection that had been idle may be dead
             connection, used = link.take()
             try:
-                link.calls.count(OPEN_LOCAL_BLOCK)
+                link.calls.count(OPEN_LOCAL_BLOCK, link.target)
                 connection.call(OPEN_LOCAL_BLOCK, link.authority, channel_id, request, patience, nested=False)
                 path = connection.read_message(_PATH_BYTES, patience)
             except BaseException as error:

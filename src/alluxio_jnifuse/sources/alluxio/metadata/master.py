@@ -339,6 +339,7 @@ class MasterClient:
             raise error
         if time.monotonic() + pause >= effort.deadline:
             raise effort.reason or error
+        self.calls.repeated(channel.target)
         self._closed.wait(0 if given_up else pause)
 
     # ---------------------------------------------------------------------------------------------------- primary

@@ -1,7 +1,7 @@
-"""How often a mount called the servers of its cluster, for `stat --stats`.
+"""How often a mount called the servers of its cluster, and with what success, for `stat --stats`.
 
 The sender of a call counts it: channel.py those over gRPC, link.py and shortcircuit.py those over connections of ours.
-A repetition is a call. Bytes are in the counters of the core.
+A repetition is a call. A server goes by the name under which it is called: "host:port" or "unix:/path".
 """
 
 from __future__ import annotations
@@ -28,14 +28,32 @@ CALLS = {
     "Cache": "copies of one block, asked for (workers)",
     "AsyncCache": "the same of a worker that does not know Cache (workers)",
 }
+# The outcomes of these calls; the same page has these words, too.
+OUTCOMES = {
+    "failures": "calls that failed, but for questions about what is not there (masters, workers)",
+    "retries": "calls made again, there or elsewhere, after one failed (masters, workers)",
+    "bytes": "bytes of blocks that were sent (workers)",
+}
 
 
 class Calls(Tally):
-    """Counts by the names of CALLS. Any thread."""
+    """Counts by the names of CALLS, with `rpc_` before them, and of OUTCOMES, with `cluster_`. Any thread."""
 
     def __init__(self) -> None:
-        super().__init__(CALLS)
+        super().__init__([*(f"rpc_{name}" for name in CALLS), *(f"cluster_{name}" for name in OUTCOMES)])
 
-    def count(self, method: str) -> None:
-        """`method`: as "/package.Service/Method"."""
-        self.add(method.rpartition("/")[2])
+    def count(self, method: str, server: str) -> None:
+        """A call; `method`: as "/package.Service/Method"."""
+        self.add(f"rpc_{method.rpartition('/')[2]}", server=server)
+
+    def failed(self, server: str) -> None:
+        self.add("cluster_failures", server=server)
+
+    def repeated(self, server: str) -> None:
+        """A call to `server` failed, and another one follows."""
+        self.add("cluster_retries", server=server)
+
+    def received(self, number: int, server: str) -> None:
+        """Bytes of blocks."""
+        if number > 0:
+            self.add("cluster_bytes", number, server)

@@ -25,7 +25,15 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from alluxio_jnifuse.sources.alluxio.rpc.calls import Calls
 from alluxio_jnifuse.sources.alluxio.rpc.connection import connect
-from alluxio_jnifuse.sources.alluxio.rpc.errors import CallError, Closed, RpcError, Status, error_of, from_grpc
+from alluxio_jnifuse.sources.alluxio.rpc.errors import (
+    CallError,
+    Closed,
+    NotFound,
+    RpcError,
+    Status,
+    error_of,
+    from_grpc,
+)
 from alluxio_jnifuse.sources.alluxio.rpc.flight import SingleFlight
 from alluxio_jnifuse.sources.alluxio.rpc.session import METHOD as AUTHENTICATE
 from alluxio_jnifuse.sources.alluxio.rpc.session import SaslSession, Session
@@ -93,7 +101,7 @@ class Channel:
                     self.forget(session)
                     left = begin + timeout - time.monotonic()
                     session = self.session(left)
-                    self.calls.count(method)
+                    self.calls.count(method, self.target)
                     answer = call(request, left, session.metadata)
             else:
                 answer = call(request, timeout)
@@ -129,7 +137,7 @@ class Channel:
                     raise
                 self.forget(session)
                 session = self.session(begin + timeout - time.monotonic())
-                self.calls.count(method)
+                self.calls.count(method, self.target)
                 under_way = call(request, begin + timeout - time.monotonic(), session.metadata)
                 first = next(under_way, None)
             if first is not None:
@@ -179,12 +187,13 @@ class Channel:
             method, request_serializer=type(request).SerializeToString, response_deserializer=reply.FromString
         )
 
-        self.calls.count(method)
+        self.calls.count(method, self.target)
 
         def finished(future: Any) -> None:
             try:
                 done(future.result())
             except RpcError as error:
+                self.calls.failed(self.target)
                 done(from_grpc(error, self._where(method, "")))
 
         try:
@@ -223,7 +232,7 @@ class Channel:
         session = Session()
         if self._settings.auth_type != "NOSASL":
             try:
-                self.calls.count(AUTHENTICATE)
+                self.calls.count(AUTHENTICATE, self.target)
                 known = SaslSession()
                 known.open(self._grpc, self.target, self._settings, timeout)
                 session = known
@@ -231,6 +240,7 @@ class Channel:
                 if self._closed:
                     raise Closed(Status.CANCELLED, error.where, "closed") from None
                 if error.status is not Status.UNIMPLEMENTED:
+                    self.calls.failed(self.target)
                     raise
                 log.info("%s does not authenticate its users", self.target)
             except ValueError:
@@ -261,7 +271,7 @@ class Channel:
             self.close()
 
     def _enter(self, method: str, about: str) -> None:
-        self.calls.count(method)
+        self.calls.count(method, self.target)
         with self._lock:
             if not self._closed:
                 self._users += 1
@@ -295,6 +305,8 @@ class Channel:
         if not isinstance(error, RpcError):
             raise error
         failure = from_grpc(error, where)
+        if not isinstance(failure, NotFound):
+            self.calls.failed(self.target)
         if failure.status is Status.UNAUTHENTICATED and session is not None:
             self.forget(session)
             if not session.channel_id and self._settings.auth_type == "NOSASL":

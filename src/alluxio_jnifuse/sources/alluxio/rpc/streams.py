@@ -111,6 +111,7 @@ class ReadStream:
         self.end = end
         self._rest = memoryview(b"")
         self._patience = patience
+        self._channel = channel
         self._call, self._requests = begin(channel, READ_BLOCK, request, patience)
 
     def read_into(self, buffer: memoryview, done: int, end: int, progress: Callable[[int], None]) -> int:
@@ -118,14 +119,18 @@ class ReadStream:
 
         Calls `progress` with that count after each message.
         """
-        while done < end and self.position < self.end:
-            data = self._rest or self._next()
-            take = min(len(data), end - done, self.end - self.position)
-            buffer[done : done + take] = data[:take]
-            self._rest = data[take:]
-            done += take
-            self.position += take
-            progress(done)
+        begin = self.position
+        try:
+            while done < end and self.position < self.end:
+                data = self._rest or self._next()
+                take = min(len(data), end - done, self.end - self.position)
+                buffer[done : done + take] = data[:take]
+                self._rest = data[take:]
+                done += take
+                self.position += take
+                progress(done)
+        finally:
+            self._channel.calls.received(self.position - begin, self._channel.target)
         return done
 
     def _next(self) -> memoryview:

@@ -158,6 +158,14 @@ class Workers:
             link.used_at = time.monotonic()
             return link
 
+    def count_failure(self, address: Address) -> None:
+        """A call to this worker failed."""
+        self._master.calls.failed(self._target(address))
+
+    def count_retry(self, address: Address) -> None:
+        """A call to this worker failed, and another one follows, there or elsewhere."""
+        self._master.calls.repeated(self._target(address))
+
     def _target(self, address: Address) -> str:
         """The domain socket of a worker of this machine that has one, else its port, as Alluxio's client does."""
         path = address.domain_socket

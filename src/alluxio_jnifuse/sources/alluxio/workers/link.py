@@ -185,7 +185,7 @@ class _Direct:
     def _call(self) -> None:
         link = self._link
         assert self._connection is not None
-        link.calls.count(READ_BLOCK)
+        link.calls.count(READ_BLOCK, link.target)
         self._connection.call(READ_BLOCK, link.authority, self._channel_id, self._request, link.patience_s)
 
     def _renew(self) -> None:
@@ -201,6 +201,13 @@ class _Direct:
             raise
 
     def read_into(self, buffer: memoryview, done: int, end: int, progress: Callable[[int], None]) -> int:
+        begin = self.position
+        try:
+            return self._read_or_renew(buffer, done, end, progress)
+        finally:
+            self._link.calls.received(self.position - begin, self._link.target)
+
+    def _read_or_renew(self, buffer: memoryview, done: int, end: int, progress: Callable[[int], None]) -> int:
         begin = self.position
         try:
             return self._read(buffer, done, end, progress)

@@ -78,7 +78,7 @@ class Client:
     def __init__(self, settings: Settings, provider: Provider | None, check: Callable[[], None] | None = None) -> None:
         self.settings = settings
         self._check = check
-        self.counters = Counters()
+        self.counters = Counters(settings.endpoint.authority)
         self._closed = threading.Event()
         self._signer = Signer(settings, provider)
         self._route = Route(settings.endpoint, settings.connect_timeout_s, settings.stall_s, check)
