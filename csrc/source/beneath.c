@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -99,4 +100,42 @@ int ajf_open_parent(int dirfd, const char *path, int *ret_fd, const char **ret_n
     *ret_fd = fd;
     *ret_name = slash ? slash + 1 : path;
     return 0;
+}
+
+int ajf_open_file_beneath(const char *top, const char *path, uint64_t least)
+{
+    struct stat st;
+    int dirfd = open(top, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (dirfd < 0)
+        return -errno;
+    int fd = ajf_open_beneath(dirfd, path, O_RDONLY | O_NONBLOCK); /* a FIFO would be waited for */
+    close(dirfd);
+    if (fd < 0)
+        return fd;
+    int err = fstat(fd, &st) < 0 ? -errno : 0;
+    if (!err && (!S_ISREG(st.st_mode) || (uint64_t)st.st_size < least))
+        err = -ENODATA;
+    if (!err)
+        return fd;
+    close(fd);
+    return err;
+}
+
+ssize_t ajf_read_file_beneath(const char *top, const char *path, uint64_t least, uint64_t offset, void *buffer,
+                              size_t size)
+{
+    size_t done = 0;
+    ssize_t n = 1;
+    int fd = offset > INT64_MAX - size ? -EINVAL : ajf_open_file_beneath(top, path, least);
+    if (fd < 0)
+        return fd;
+    while (done < size && n > 0) {
+        n = pread(fd, (char *)buffer + done, size - done, (off_t)(offset + done));
+        if (n < 0)
+            n = errno == EINTR ? 1 : -errno;
+        else
+            done += (size_t)n;
+    }
+    close(fd);
+    return n < 0 ? n : (ssize_t)done;
 }

@@ -12,6 +12,10 @@
 #ifndef AJF_SOURCE_BENEATH_H
 #define AJF_SOURCE_BENEATH_H
 
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
 /*
  * open(2) of `path` relative to the directory `dirfd`; "" is the directory itself. O_NOFOLLOW and O_CLOEXEC are added
  * to `flags`. Returns the descriptor, or -errno: -ELOOP or -ENOTDIR where a component is a symbolic link (the last one
@@ -25,5 +29,15 @@ int ajf_open_beneath(int dirfd, const char *path, int flags);
  * the caller closes. 0, or -errno as above.
  */
 int ajf_open_parent(int dirfd, const char *path, int *ret_fd, const char **ret_name);
+
+/*
+ * A regular file of at least `least` bytes, for reading, beneath the directory that is called `top`, whose own path may
+ * have links. Returns the descriptor, -ENODATA for a shorter file and for what is no regular one, or -errno.
+ */
+int ajf_open_file_beneath(const char *top, const char *path, uint64_t least);
+
+/* Up to `size` bytes from `offset` of such a file, which is opened for that alone: fewer only at its end. Or -errno. */
+ssize_t ajf_read_file_beneath(const char *top, const char *path, uint64_t least, uint64_t offset, void *buffer,
+                              size_t size);
 
 #endif

@@ -196,3 +196,6 @@ cdef extern from "source/local.h" nogil:
 
 cdef extern from "source/beneath.h" nogil:
     int ajf_open_beneath(int dirfd, const char *path, int flags)
+    int ajf_open_file_beneath(const char *top, const char *path, uint64_t least)
+    ssize_t ajf_read_file_beneath(const char *top, const char *path, uint64_t least, uint64_t offset, void *buffer,
+                                  size_t size)

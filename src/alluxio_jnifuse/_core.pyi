@@ -224,6 +224,17 @@ def open_beneath(dirfd: int, path: bytes, flags: int) -> int:
     closes the descriptor.
     """
 
+def open_file_beneath(top: bytes, path: bytes, least: int) -> int:
+    """A regular file of at least `least` bytes beneath the directory `top`, as `open_beneath`, in one call.
+
+    Raises OSError, with ENODATA where the file is shorter or none; ValueError. The caller closes the descriptor.
+    """
+
+def read_file_beneath(top: bytes, path: bytes, least: int, offset: int, buffer: memoryview) -> int:
+    """Fills `buffer` from byte `offset` of such a file, which is opened for that alone; returns how many bytes it got,
+    fewer only at the end of the file. Raises as `open_file_beneath`.
+    """
+
 def punch_hole(fd: int, offset: int, length: int) -> None:
     """Gives the bytes of a range back to the file system; they read as zeros. Raises OSError."""
 

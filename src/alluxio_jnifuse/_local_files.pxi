@@ -53,6 +53,32 @@ def open_beneath(int dirfd, bytes path not None, int flags):
     return fd
 
 
+def open_file_beneath(bytes top not None, bytes path not None, uint64_t least):
+    cdef const char *directory = _text(top)
+    cdef const char *where = _text(path)
+    cdef int fd
+    with nogil:
+        fd = c.ajf_open_file_beneath(directory, where, least)
+    if fd < 0:
+        raise OSError(-fd, os.strerror(-fd))
+    return fd
+
+
+def read_file_beneath(bytes top not None, bytes path not None, uint64_t least, uint64_t offset,
+                      unsigned char[::1] buffer not None):
+    cdef const char *directory = _text(top)
+    cdef const char *where = _text(path)
+    cdef size_t size = <size_t>buffer.shape[0]
+    cdef ssize_t n
+    if not size:
+        return 0
+    with nogil:
+        n = c.ajf_read_file_beneath(directory, where, least, offset, &buffer[0], size)
+    if n < 0:
+        raise OSError(-n, os.strerror(-n))
+    return n
+
+
 def punch_hole(int fd, uint64_t offset, uint64_t length):
     cdef int failed
     with nogil:

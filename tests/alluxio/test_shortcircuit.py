@@ -12,52 +12,10 @@ import grpc
 import pytest
 from fake_cluster import FakeCluster, pattern
 from fake_worker import MIB
-
-from alluxio_jnifuse.sources.alluxio.proto import worker_pb2
-from alluxio_jnifuse.sources.alluxio.source import AlluxioSource
+from lender import Lender, lending, read
 
 BLOCK = MIB
 DATA = pattern("/f", 3 * BLOCK + 100)
-
-
-class Lender:
-    """Has a FakeWorker answer OpenLocalBlock with files in `directory`."""
-
-    def __init__(self, cluster: FakeCluster, directory: Path, number: int = 0) -> None:
-        self.worker = cluster.workers[number]
-        self.directory = directory
-        self.locks = 0
-        self.asked = 0
-        self.answer = "{directory}/{block}"
-        self.worker.on("OpenLocalBlock", self._open)
-
-    def keep(self, blocks: list[int]) -> None:
-        """Writes the files of blocks."""
-        for block in blocks:
-            (self.directory / str(block)).write_bytes(self.worker.blocks[block])
-
-    def unlocked(self) -> None:
-        """Waits until nothing is lent."""
-        self.worker.wait_for(lambda: self.locks == 0)
-
-    def _open(self, messages: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
-        request = worker_pb2.OpenLocalBlockRequest.FromString(next(messages))
-        with self.worker.lock:
-            self.asked += 1
-        if request.block_id not in self.worker.blocks:
-            context.abort(grpc.StatusCode.NOT_FOUND, "no such block")
-        with self.worker.lock:
-            self.locks += 1
-        context.add_callback(self._unlock)
-        path = self.answer.format(directory=self.directory, block=request.block_id)
-        yield worker_pb2.OpenLocalBlockResponse(path=path).SerializeToString()
-        for _ in messages:
-            pass
-
-    def _unlock(self) -> None:
-        with self.worker.lock:
-            self.locks -= 1
-            self.worker.lock.notify_all()
 
 
 @pytest.fixture
@@ -76,25 +34,6 @@ def lender(cluster: FakeCluster, tmp_path: Path) -> Lender:
     return made
 
 
-def lending(cluster: FakeCluster, **settings: object) -> AlluxioSource:
-    return cluster.source(short_circuit=True, **settings)
-
-
-def read(source: AlluxioSource, path: bytes = b"/f") -> tuple[bytes, int]:
-    """All of a file, by what was lent or through the handle; and how many extents were lent."""
-    opened = source.open(path, source.stat(path).version)
-    if opened.extents:
-        data = b"".join(os.pread(extent.fd, extent.length, extent.offset) for extent in opened.extents)
-        for extent in opened.extents:
-            os.close(extent.fd)
-    else:
-        buffer = bytearray(opened.size)
-        source.read_into(opened.handle, 0, memoryview(buffer), lambda _: None)
-        data = bytes(buffer)
-    source.close_file(opened.handle)
-    return data, len(opened.extents)
-
-
 def fds() -> int:
     return len(os.listdir("/proc/self/fd"))
 
@@ -106,14 +45,14 @@ def test_all_blocks_are_lent(cluster: FakeCluster, lender: Lender) -> None:
     before = fds()
     opened = source.open(b"/f", source.stat(b"/f").version)
     assert [extent.length for extent in opened.extents] == [BLOCK, BLOCK, BLOCK, 100]
-    assert lender.locks == 4
+    lender.locked(4)
     assert b"".join(os.pread(each.fd, each.length, 0) for each in opened.extents) == DATA
     for extent in opened.extents:
         os.close(extent.fd)
     source.close_file(opened.handle)
     lender.unlocked()
     assert not lender.worker.reads
-    assert fds() <= before + 4  # connections that were idle once
+    assert fds() <= before + 2 * 4  # both ends of the connections that are idle now
 
 
 def test_some_blocks_are_here(cluster: FakeCluster, lender: Lender) -> None:
@@ -237,6 +176,8 @@ def test_blocks_that_were_freed_say_nothing_of_the_others(cluster: FakeCluster, 
     source = lending(cluster)
     assert read(source) == (DATA, 4)
     cluster.evict("/g")
+    for block in cluster.master.files["/g"].blockIds:
+        (lender.directory / str(block)).unlink()
     assert read(source, b"/g") == (freed, 0)
     assert read(source) == (DATA, 4)
 

@@ -138,6 +138,29 @@ def test_the_worker_of_this_machine(cluster: FakeCluster, made: Made) -> None:
 # ------------------------------------------------------------------------------------------------------ who is asked
 
 
+def test_a_mount_connects_to_the_worker_of_this_machine(cluster: FakeCluster) -> None:
+    """And to no other, before anybody reads: then nothing has to be made but the call itself."""
+    source = cluster.source()
+    cluster.put("/f", DATA, BLOCK, holders=[0])
+    source.mounted(0)
+    made = source._workers.link_to(source._workers.local().address)  # type: ignore[union-attr]
+    until(lambda: made._idle)
+    assert [worker.count("authenticate") for worker in cluster.workers] == [1, 0, 0]
+    assert File(source, "/f").read(0, 1000) == DATA[:1000]
+    assert cluster.workers[0].count("authenticate") == 1
+
+
+def test_a_mount_whose_worker_is_away(cluster: FakeCluster, made: Made) -> None:
+    """It is connected to later, by whom it is needed."""
+    cluster.workers[0].close()
+    made.workers.prepare()
+    cluster.master.fail("GetWorkerInfoList", grpc.StatusCode.PERMISSION_DENIED)
+    made.workers.expire()
+    made.workers.prepare()
+    made.close()
+    made.workers.prepare()
+
+
 def test_a_silent_worker_is_asked_last_for_a_while(
     cluster: FakeCluster, made: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:

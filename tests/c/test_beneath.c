@@ -27,13 +27,16 @@ static void make_tree(void)
     NEED(root >= 0 && !mkdirat(root, "a", 0700) && !mkdirat(root, "a/b", 0700));
     NEED(!close(openat(root, "a/b/file", O_CREAT | O_WRONLY, 0600)));
     NEED(!close(openat(root, "a/b/..file", O_CREAT | O_WRONLY, 0600)));
+    int fd = openat(root, "a/b/whole", O_CREAT | O_WRONLY, 0600);
+    NEED(fd >= 0 && write(fd, "bytes", 5) == 5 && !close(fd) && !mkfifoat(root, "a/b/pipe", 0600));
     NEED(!symlinkat("/", root, "up") && !symlinkat("b", root, "a/inside") && !symlinkat("b/file", root, "a/link"));
     NEED(!symlinkat(".", root, "self"));
 }
 
 static void remove_tree(void)
 {
-    static const char *const files[] = {"a/b/file", "a/b/..file", "up", "a/inside", "a/link", "self"};
+    static const char *const files[] = {"a/b/file", "a/b/..file", "a/b/whole", "a/b/pipe",
+                                        "up",       "a/inside",   "a/link",    "self"};
     for (size_t i = 0; i < sizeof files / sizeof *files; i++)
         NEED(!unlinkat(root, files[i], 0));
     NEED(!unlinkat(root, "a/b", AT_REMOVEDIR) && !unlinkat(root, "a", AT_REMOVEDIR) && !rmdir(top));
@@ -127,6 +130,37 @@ static void a_parent_is_opened_for_a_name(void)
     CHECK_EQ(ajf_open_parent(root, "a/..", &fd, &name), -EXDEV);
 }
 
+static void a_file_is_opened_if_it_is_whole(void)
+{
+    char got[8] = "";
+    int fd = ajf_open_file_beneath(top, "a/b/whole", 5);
+    CHECK(fd >= 0 && fcntl(fd, F_GETFD) == FD_CLOEXEC);
+    CHECK(pread(fd, got, sizeof got, 0) == 5 && !memcmp(got, "bytes", 5));
+    close(fd);
+    CHECK_EQ(ajf_open_file_beneath(top, "a/b/whole", 6), -ENODATA);
+    CHECK_EQ(ajf_open_file_beneath(top, "a/b", 0), -ENODATA);
+    CHECK_EQ(ajf_open_file_beneath(top, "a/b/pipe", 0), -ENODATA);
+    CHECK_EQ(ajf_open_file_beneath(top, "a/b/missing", 0), -ENOENT);
+    CHECK_EQ(ajf_open_file_beneath(top, "a/link", 0), -ELOOP);
+    CHECK_EQ(ajf_open_file_beneath(top, "/etc/passwd", 0), -EXDEV);
+    CHECK_EQ(ajf_open_file_beneath("/no/such/directory", "a", 0), -ENOENT);
+}
+
+static void a_file_is_read_if_it_is_whole(void)
+{
+    char got[8] = "", via[sizeof top + 8];
+    CHECK_EQ(ajf_read_file_beneath(top, "a/b/whole", 5, 0, got, sizeof got), 5);
+    CHECK(!memcmp(got, "bytes", 5));
+    CHECK_EQ(ajf_read_file_beneath(top, "a/b/whole", 5, 2, got, 2), 2);
+    CHECK(!memcmp(got, "te", 2));
+    CHECK_EQ(ajf_read_file_beneath(top, "a/b/whole", 0, 5, got, 1), 0);
+    CHECK_EQ(ajf_read_file_beneath(top, "a/b/whole", 6, 0, got, 1), -ENODATA);
+    CHECK_EQ(ajf_read_file_beneath(top, "a/b/whole", 5, UINT64_MAX, got, 1), -EINVAL);
+    CHECK_EQ(ajf_read_file_beneath(top, "a/link", 0, 0, got, 1), -ELOOP);
+    strcat(strcpy(via, top), "/self");
+    CHECK_EQ(ajf_read_file_beneath(via, "a/b/whole", 5, 0, got, sizeof got), 5);
+}
+
 static int count_descriptors(void)
 {
     int n = 0;
@@ -143,6 +177,8 @@ static void all(void)
     RUN(nothing_climbs);
     RUN(too_long_is_an_error);
     RUN(a_parent_is_opened_for_a_name);
+    RUN(a_file_is_opened_if_it_is_whole);
+    RUN(a_file_is_read_if_it_is_whole);
     CHECK_EQ(count_descriptors(), before);
 }
 

@@ -146,12 +146,17 @@ def _block_files() -> Callable[[bytes], object]:
     def take(data: bytes) -> None:
         path = worker_pb2.OpenLocalBlockResponse.FromString(data).path.replace("T", str(top))
         for each in files:
-            each.is_seen(path, BLOCK)
-            fd = each.open(path, BLOCK, 0)
+            place = each.place_of(path, BLOCK)
+            if place is None:
+                continue
+            place.is_seen()
+            fd, text = place.open(BLOCK, 0), bytearray(4)
+            read = place.read(BLOCK, 0, 0, memoryview(text))
+            assert read == (fd is not None)
             if fd is not None:
-                text = os.read(fd, 100)
+                assert os.read(fd, 100) == b"tier/alluxioworker"
                 os.close(fd)
-                assert text == b"tier/alluxioworker"
+                assert text == b"tier"
 
     return take
 

@@ -66,7 +66,7 @@ def _sample(client: MasterClient, root: str) -> list[FileStatus]:
 
 def _sizes(files: Sequence[FileStatus], workers: Sequence[Worker], *, lends: bool) -> Iterator[Finding]:
     """Whether blocks are too large for the workers, or so small that large files have very many."""
-    from alluxio_jnifuse.sources.alluxio.source import MOST_LENT_BLOCKS
+    from alluxio_jnifuse.sources.alluxio.data.localfiles import MOST_LENT_BLOCKS
 
     room = max(worker.capacity for worker in workers)
     largest = max(files, key=lambda file: max(file.block_lengths, default=0), default=None)

@@ -26,12 +26,11 @@ import time
 from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
-from alluxio_jnifuse.errors import StaleVersion, forget_frames
+from alluxio_jnifuse.errors import MountError, StaleVersion, forget_frames
 from alluxio_jnifuse.mounts import stacking
-from alluxio_jnifuse.sources.alluxio.data.attempts import FileBlocks, is_silent
-from alluxio_jnifuse.sources.alluxio.data.blockfiles import BlockFiles
+from alluxio_jnifuse.sources.alluxio.data.attempts import FileBlocks
+from alluxio_jnifuse.sources.alluxio.data.localfiles import LocalFiles
 from alluxio_jnifuse.sources.alluxio.data.reader import FileReader
-from alluxio_jnifuse.sources.alluxio.data.shortcircuit import LocalBlock, LocalBlocks
 from alluxio_jnifuse.sources.alluxio.metadata.cache import MISSING, MetadataCache
 from alluxio_jnifuse.sources.alluxio.metadata.owners import Owners
 from alluxio_jnifuse.sources.alluxio.metadata.status import FileStatus, alluxio_path, attr, from_info, version_of
@@ -42,20 +41,20 @@ from alluxio_jnifuse.sources.alluxio.workers.placement import policy
 from alluxio_jnifuse.sources.base import Attr, Extent, Listing, OpenFile, Source, StatFs
 from alluxio_jnifuse.sources.limits import Listings
 from alluxio_jnifuse.sources.siblings import Siblings
+from alluxio_jnifuse.system.threads import start_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from alluxio_jnifuse.sources.alluxio.data.shortcircuit import LocalBlock
     from alluxio_jnifuse.sources.alluxio.metadata.listing import Builder
     from alluxio_jnifuse.sources.alluxio.metadata.master import MasterClient
-    from alluxio_jnifuse.sources.alluxio.metadata.status import Address
     from alluxio_jnifuse.sources.alluxio.settings import Settings
 
 log = logging.getLogger(__name__)
 
 _SMALL_BYTES = 1 << 20  # what the core takes at most
 _DIRECT_AHEAD = 2  # a block file that is opened without asking takes the interpreter's time, and no other
-MOST_LENT_BLOCKS = 64  # each is a descriptor and a lock
 _OUTAGE_S = 600.0  # how old an answer may be while no master answers, where the metadata cache is off
 _JUST_NOW_S = 0.1  # how old what an open relies on may be that is to be read elsewhere: told to its own system call
 _LOOK_UP_AGE_S = 10.0  # how old an answer to a look-up may be; the kernel's timeout comes on top
@@ -131,13 +130,10 @@ class AlluxioSource(Source):
         if note:
             log.warning("%s", note)
         self._workers = Workers(settings, client, locality, chosen, self._metadata.addresses)
-        direct = settings.tier_directories if settings.direct_local_io and settings.short_circuit else ()
-        if direct:
+        self._local = LocalFiles(settings, self._workers)
+        if self._local.asks_nobody:
             self.small_ahead = _DIRECT_AHEAD
         self.stack_depth = _stack_depth(settings)
-        configured = settings.tier_directories if settings.tiers_configured else ()
-        files = BlockFiles(configured, settings.data_folder)
-        self._blocks = LocalBlocks(files, settings.read_type == "CACHE_PROMOTE", direct)
         self._capacity = _Capacity(0, 0, 0.0)
         self._closed = threading.Event()
 
@@ -164,6 +160,14 @@ class AlluxioSource(Source):
         else:
             how = "their block files are opened here" if self._settings.short_circuit else "short-circuit is off"
             log.info("Alluxio %s: %d workers, %s is on this machine: %s", release, len(workers), here.address.host, how)
+
+    def mounted(self, device: int) -> None:
+        if self._local.asks_nobody:
+            return
+        try:
+            start_thread("worker", self._workers.prepare)
+        except MountError as error:
+            log.debug("the first read connects to its worker: %s", error)
 
     # -------------------------------------------------------------------------------------------------- metadata
 
@@ -283,7 +287,7 @@ class AlluxioSource(Source):
 
     def open(self, path: bytes, version: int) -> OpenFile:
         status = self._wanted(path, version)
-        local = self._open_local(status)
+        local = self._local.open(status)
         if status.length and len(local) == len(status.block_ids):
             extents = [Extent(local[index].detach(), 0, local[index].length) for index in range(len(local))]
             return OpenFile(_Lent(list(local.values())), version, status.length, extents)
@@ -310,7 +314,10 @@ class AlluxioSource(Source):
         now = time.monotonic()
         try:
             status = self._wanted(path, version)
-            local = self._open_local(status)  # one small message less for the worker than sending the bytes
+            filled = self._local.read(status, offset, buffer)
+            if filled is not None:
+                return filled
+            local = self._local.open(status)  # one small message less for the worker than sending the bytes
             reader = self._reader(path, status, local)
             try:
                 return reader.read_into(offset, buffer, progress)
@@ -329,6 +336,7 @@ class AlluxioSource(Source):
 
     def close(self) -> None:
         self._closed.set()
+        self._local.close()
         self._workers.close()
         self._client.close()
 
@@ -355,41 +363,6 @@ class AlluxioSource(Source):
                 raise StaleVersion(repr(os.fsdecode(path)))
         log.warning("%s is still being written; it cannot be read before", os.fsdecode(path))
         raise OSError(errno.EIO, os.strerror(errno.EIO), path)
-
-    # ---------------------------------------------------------------------------------------------- short-circuit
-
-    def _open_local(self, status: FileStatus) -> dict[int, LocalBlock]:
-        """The block files of a file on this machine, by index."""
-        found: dict[int, LocalBlock] = {}
-        if not self._settings.short_circuit or len(status.block_ids) > MOST_LENT_BLOCKS:
-            return found
-        for index, holders in enumerate(status.locations):
-            block = self._blocks.open_directly(status.block_ids[index], status.block_lengths[index])
-            if block is None:
-                block = self._ask_local(status, index, holders)
-            if block is not None:
-                found[index] = block
-        return found
-
-    def _ask_local(self, status: FileStatus, index: int, holders: tuple[Address, ...]) -> LocalBlock | None:
-        locality = self._workers.locality
-        for address in holders:
-            if not locality.is_local(address):
-                continue
-            if address.domain_socket and not self._settings.short_circuit_preferred:
-                continue
-            if self._workers.is_silent(address):
-                continue
-            try:
-                return self._blocks.open(
-                    self._workers.link_to(address), status.block_ids[index], status.block_lengths[index]
-                )
-            except OSError as error:
-                forget_frames(error)
-                log.debug("block %d of %s: %s", index, status.name, error)  # it is read some other way
-                if is_silent(error):
-                    self._workers.note_silence(address)
-        return None
 
 
 def _stack_depth(settings: Settings) -> int:

@@ -4,18 +4,53 @@ A worker is another machine's process, or another user's: it must not choose wha
 reads and hands to the users of the mount. A block file is called as its block, lies in the data folder of a directory
 of the worker, and no symbolic link leads to it. If the directories are configured here, it lies in one of them, and
 only the path to that directory may have links, since the configuration names it.
+
+A file of a block is complete once it has the block's length, and never changes.
 """
 
 from __future__ import annotations
 
 import os
-import stat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from alluxio_jnifuse import _core
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+class Place(NamedTuple):
+    """Block files lie in `folder`, relative, with a slash at its end, beneath `top`, which is trusted."""
+
+    top: bytes
+    folder: bytes
+
+    def open(self, block_id: int, length: int) -> int | None:
+        """A descriptor of the file of a block; None when it is none or too short."""
+        try:
+            return _core.open_file_beneath(self.top, b"%s%d" % (self.folder, block_id), length)
+        except OSError:
+            return None
+
+    def read(self, block_id: int, length: int, offset: int, buffer: memoryview) -> bool:
+        """Fills `buffer` from byte `offset` of that file. False: it has not so much, whatever is in `buffer` now."""
+        try:
+            filled = _core.read_file_beneath(self.top, b"%s%d" % (self.folder, block_id), length, offset, buffer)
+        except OSError:
+            return False
+        return filled == len(buffer)
+
+    def is_seen(self) -> bool:
+        """Whether there is such a directory."""
+        try:
+            top = os.open(self.top, os.O_PATH | os.O_DIRECTORY)
+            try:
+                os.close(_core.open_beneath(top, self.folder, os.O_PATH | os.O_DIRECTORY))
+            finally:
+                os.close(top)
+        except OSError:
+            return False
+        return True
 
 
 class BlockFiles:
@@ -28,52 +63,20 @@ class BlockFiles:
         self._directories = tuple(os.path.normpath(directory) for directory in directories)
         self._folder = os.path.normpath(folder) if folder else ""
 
-    def open(self, path: str, block_id: int, length: int) -> int | None:
-        """A descriptor of the file that a worker says a block has; None when it is none or too short."""
-        found = self._place(path, block_id)
-        return _open(*found, length) if found else None
-
-    def is_seen(self, path: str, block_id: int) -> bool:
-        """Whether there is the directory in which a worker says that a block's file lies."""
-        found = self._place(path, block_id)
-        if found is None:
-            return False
-        try:
-            os.close(_open_beneath(found[0], os.path.dirname(found[1]), os.O_PATH | os.O_DIRECTORY))
-        except OSError:
-            return False
-        return True
-
-    def open_in(self, directory: str, block_id: int, length: int) -> int | None:
-        """The file that a block has in one of the directories, if it has one there."""
-        return _open(directory, os.path.join(self._folder, str(block_id)), length)
-
-    def _place(self, path: str, block_id: int) -> tuple[str, str] | None:
-        """The directory that is trusted, and the path within it."""
+    def place_of(self, path: str, block_id: int) -> Place | None:
+        """The place of the block file that a worker names; None: it must not be opened."""
         ending = os.path.join("/", self._folder, str(block_id))
         if "\0" in path or not path.startswith("/") or not path.endswith(ending) or os.path.normpath(path) != path:
             return None
         directory = path[: -len(ending)]
         if self._directories:
-            return (directory, ending[1:]) if directory in self._directories else None
-        return ("/", path[1:]) if self._folder else None
+            return self.place_in(directory) if directory in self._directories else None
+        return _place("/", os.path.dirname(path)[1:]) if self._folder else None
+
+    def place_in(self, directory: str) -> Place:
+        """Their place in a directory of a worker, which is trusted."""
+        return _place(directory, self._folder)
 
 
-def _open(directory: str, path: str, length: int) -> int | None:
-    try:
-        fd = _open_beneath(directory, path, os.O_RDONLY | os.O_NONBLOCK)
-    except OSError:
-        return None
-    found = os.fstat(fd)
-    if stat.S_ISREG(found.st_mode) and found.st_size >= length:
-        return fd
-    os.close(fd)
-    return None
-
-
-def _open_beneath(directory: str, path: str, flags: int) -> int:
-    top = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        return _core.open_beneath(top, os.fsencode(path), flags)
-    finally:
-        os.close(top)
+def _place(top: str, folder: str) -> Place:
+    return Place(os.fsencode(top), os.fsencode(folder) + b"/" if folder else b"")

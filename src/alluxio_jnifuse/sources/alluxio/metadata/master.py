@@ -105,10 +105,13 @@ class MasterClient:
 
     def connect(self, timeout: float | None = None) -> None:
         """Finds the primary, introduces us, and checks that it is an Alluxio 2, all within `timeout` seconds, as many
-        as a mount has by default, or alluxio.user.rpc.retry.max.duration if that is less.
+        as a mount has by default, or alluxio.user.rpc.retry.max.duration if that is less. Once that has happened, and
+        as long as the primary is the same, it returns at once.
 
         Raises SourceError saying which masters were asked, what each answered, and what to do.
         """
+        if self._version and self._channel is not None:
+            return
         patience = self._settings.mount_patience_s if timeout is None else timeout
         effort = _Effort(self._settings, min(patience, self._settings.rpc_retry_max_duration_s), hopeful=False)
         try:

@@ -1,6 +1,6 @@
 """How often a mount called the servers of its cluster, and with what success, for `stat --stats`.
 
-The sender of a call counts it: channel.py those over gRPC, link.py and shortcircuit.py those over connections of ours.
+The sender of a call counts it: channel.py those over gRPC, link.py and locks.py those over connections of ours.
 A repetition is a call. A server goes by the name under which it is called: "host:port" or "unix:/path".
 """
 
@@ -24,7 +24,7 @@ CALLS = {
     "getServiceVersion": "which master serves (masters)",
     "authenticate": "log-ins (masters, workers)",
     "ReadBlock": "bytes of one block (workers)",
-    "OpenLocalBlock": "where the file of one block lies, which keeps it there (worker of this machine)",
+    "OpenLocalBlock": "uses of one block, whose file is opened here, perhaps a little before (worker of this machine)",
     "Cache": "copies of one block, asked for (workers)",
     "AsyncCache": "the same of a worker that does not know Cache (workers)",
 }

@@ -215,7 +215,7 @@ class Channel:
             return session
         limit = self._settings.auth_timeout_s
         patience = limit if timeout is None else min(limit, timeout)
-        return self._authentication.run(self._living_session, lambda: self._authenticate(patience), patience)
+        return self._authentication.run(self.living_session, lambda: self._authenticate(patience), patience)
 
     def forget(self, session: Session) -> None:
         """Tells that the server does not know `session`; the next caller gets a new one."""
@@ -224,7 +224,8 @@ class Channel:
                 self._session = None
         session.end()
 
-    def _living_session(self) -> Session | None:
+    def living_session(self) -> Session | None:
+        """Our identity at the server, if there is one now."""
         session = self._session
         return session if session is not None and session.alive else None
 

@@ -9,6 +9,7 @@ links, and is not held during a call. Copies are asked for by a thread of copies
 
 from __future__ import annotations
 
+import logging
 import random
 import threading
 import time
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from alluxio_jnifuse.sources.alluxio.workers.copies import Left
     from alluxio_jnifuse.sources.alluxio.workers.locality import Locality
     from alluxio_jnifuse.sources.alluxio.workers.placement import Policy
+
+log = logging.getLogger(__name__)
 
 _SILENT_S = 15.0  # how long a worker that did not answer is asked last
 _MASTER_S = 1.0  # for a master to be found, where there is a list of workers that is only old
@@ -165,6 +168,19 @@ class Workers:
     def count_retry(self, address: Address) -> None:
         """A call to this worker failed, and another one follows, there or elsewhere."""
         self._master.calls.repeated(self._target(address))
+
+    def prepare(self) -> None:
+        """Connects to a worker on this machine, if there is one: the first reader would wait for that. Raises nothing.
+
+        Takes as long as that takes.
+        """
+        try:
+            here = self.local()
+            if here is not None:
+                self.link_to(here.address).prepare()
+        except (OSError, SourceError) as error:
+            forget_frames(error)
+            log.debug("not connected yet to the worker on this machine: %s", error)
 
     def _target(self, address: Address) -> str:
         """The domain socket of a worker of this machine that has one, else its port, as Alluxio's client does."""

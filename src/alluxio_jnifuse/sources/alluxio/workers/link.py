@@ -84,6 +84,12 @@ class WorkerLink:
     def __repr__(self) -> str:
         return f"<WorkerLink {self.target}>"
 
+    def prepare(self) -> None:
+        """Makes what the first read or question needs: a session, and a connection. Raises CallError, OSError."""
+        self.channel.session(self.patience_s)
+        if self.plain:
+            self.give_back(self.take()[0])
+
     def read(self, request: bytes, offset: int, end: int) -> BlockCall:
         """Begins to read the bytes [offset, end) that `request`, a serialised ReadRequest, asks for. Raises OSError."""
         if not self.plain:
