@@ -1,4 +1,4 @@
-"""Parsers of the files in the runtime directory: records of mounts, and journals of loads."""
+"""Parsers of the files in the runtime directory, records and journals of loads; and of requests for metrics."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from alluxio_jnifuse.daemon.web.requests import Refused, parse
 from alluxio_jnifuse.load.journal import Journal
 from alluxio_jnifuse.load.targets import Target
 from alluxio_jnifuse.load.walk import File
@@ -68,7 +69,28 @@ def _journal() -> Callable[[bytes], object]:
     return take
 
 
+def _requests() -> Callable[[bytes], object]:
+    def take(data: bytes) -> None:
+        asked = None
+        for end in sorted({len(data) // 2, len(data)}):
+            asked = parse(data[:end], {"this.one"})
+            if asked is not None:
+                break
+        if asked is not None:
+            assert data.startswith((b"GET ", b"HEAD "))
+            assert not {" ", "?", "\r\n"} & set(asked.path)
+            assert any(name in data.lower() for name in (b"localhost", b"this.one", b".", b":"))
+
+    return take
+
+
+_REQUEST_WORDS = (
+    *(b"GET ", b"HEAD ", b"POST ", b" HTTP/1.1", b" HTTP/1.0", b"\r\n", b"\n", b"\r\n\r\n", b"Host: ", b"localhost"),
+    *(b":49999", b"[::1]", b"127.0.0.1", b"this.one", b"evil.example", b"?", b"\0", b"\xff", b"A" * 9000),
+)
+
 PARSERS = {
+    "web": Parser(_requests, (Refused,), _REQUEST_WORDS, most=16_384),
     "registry": Parser(_registry, (), _WORDS, most=8192),
     "journal": Parser(_journal, (), (bytes(8), b"\xff" * 8, b"\x80" + bytes(7)), most=4096),
 }

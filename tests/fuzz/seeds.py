@@ -298,10 +298,20 @@ def journal() -> dict[str, bytes]:
     return {"two": data, "torn": data[:-3], "empty": b""}
 
 
+def web() -> dict[str, bytes]:
+    usual = b"GET /metrics/prometheus?x=1 HTTP/1.1\r\nHost: 127.0.0.1:49999\r\nAccept: */*\r\n\r\n"
+    return {
+        "usual": usual,
+        "named": usual.replace(b"127.0.0.1", b"this.one"),
+        "head": usual.replace(b"GET", b"HEAD").replace(b"127.0.0.1", b"[::1]"),
+        "stranger": usual.replace(b"127.0.0.1", b"evil.example"),
+    }
+
+
 def main() -> None:
     for made in (
         *(http, listing, refusal, credentials, files, status, workers, blocks, block_files, h2, local, rocks),
-        *(properties, configuration, mounts, authentication, registry, journal),
+        *(properties, configuration, mounts, authentication, registry, journal, web),
     ):
         directory = CORPUS / made.__name__.replace("_", "-")
         directory.mkdir(parents=True, exist_ok=True)

@@ -25,7 +25,6 @@ IGNORED: tuple[tuple[str, str], ...] = (
     ("alluxio.fuse.maxwrite.bytes", "use the mount option max_write"),
     ("alluxio.fuse.shared.caching.reader.enabled", "readers of one file share what was fetched in any case"),
     ("alluxio.fuse.stat.cache.refresh.interval", "the source is asked each time"),
-    ("alluxio.fuse.web.", "the counters of a mount are shown by alluxio-jnifuse stat --stats"),
     ("alluxio.fuse.", "this client has no such feature"),
     ("alluxio.user.client.cache.local.store.file.buckets", "there are 256"),
     ("alluxio.user.client.cache.quota.", "files of a mount have no scopes"),

@@ -38,6 +38,7 @@ from alluxio_jnifuse.system.threads import start_thread
 if TYPE_CHECKING:
     from alluxio_jnifuse._core import Core
     from alluxio_jnifuse.config.values import Config
+    from alluxio_jnifuse.daemon.web.server import Server
     from alluxio_jnifuse.sources.base import Attr, Source
 
 _INIT_TIMEOUT_S = 10.0  # the kernel sends INIT with the mount; only a frozen machine takes longer
@@ -121,6 +122,7 @@ class _Session:
         self._log = log
         self._registry = Registry()
         self._record_path = ""
+        self._web: Server | None = None
         self._device = (0, 0)
         try:
             self._core = Core(_core_options(config, source))
@@ -176,6 +178,10 @@ class _Session:
         self._record_path = self._registry.add(record)
         _say_hello(self._config, self._mountpoint, self._core)
         _widen_read_ahead(self._device, self._config.number("max_readahead"))
+        if config.flag("alluxio.fuse.web.enabled"):
+            from alluxio_jnifuse.daemon.web.pages import start as start_web
+
+            self._web = start_web(config, self._mountpoint, self._core, self._source)
         start_thread("watch", self._watch_end)
         start_thread("hit-ratio", self._ratio.watch)
         if self._config.flag("alluxio.user.client.cache.ttl.enabled"):
@@ -222,6 +228,8 @@ class _Session:
         """Ends what was started, in whatever state that is."""
         self._ratio.stop()
         self._ended.set()
+        if self._web is not None:
+            self._web.stop()
         with privileges.system_path():
             stopped = self._core.stop()
         hanging = self._fetchers.stop(_STOP_FETCHERS_S)

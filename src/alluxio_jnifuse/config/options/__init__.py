@@ -13,10 +13,13 @@ from alluxio_jnifuse.config.options.cluster import CLUSTER_PROPERTIES
 from alluxio_jnifuse.config.options.mount import MOUNT_OPTIONS
 from alluxio_jnifuse.config.options.option import Option
 from alluxio_jnifuse.config.options.oss import OSS_PROPERTIES
+from alluxio_jnifuse.config.options.web import WEB_PROPERTIES
 
 __all__ = ["BY_ENV", "BY_NAME", "OPTIONS", "Option", "is_property"]
 
-OPTIONS: tuple[Option, ...] = MOUNT_OPTIONS + CLIENT_PROPERTIES + CACHE_PROPERTIES + CLUSTER_PROPERTIES + OSS_PROPERTIES
+OPTIONS: tuple[Option, ...] = (
+    MOUNT_OPTIONS + CLIENT_PROPERTIES + WEB_PROPERTIES + CACHE_PROPERTIES + CLUSTER_PROPERTIES + OSS_PROPERTIES
+)
 
 # Every spelling of an option, opposites included.
 BY_NAME: dict[str, Option] = {
