@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from fake_cluster import FakeCluster
 from fake_server import FakeServer, unused_port
+from lender import Lender
 from patient import Doctor, Fault, Report
-from test_shortcircuit import Lender
 
 from alluxio_jnifuse.sources.alluxio.proto import block_pb2, common_pb2, meta_pb2
 
@@ -153,7 +153,6 @@ def test_block_files_out_of_sight(patient: Patient) -> None:
     """The worker's directory is not in this container."""
     lend(patient)
     hidden = patient.private / "tier"
-    patient.tell_tiers(str(hidden))
     report = patient.examine(plant=lambda: subprocess.run(["mount", "-t", "tmpfs", "tmpfs", hidden], check=True))
     line = f"docker run -v {hidden}:{hidden} ..."
     Fault("cluster", "warning", "has block files that cannot be opened here", line).is_found(report)
@@ -164,7 +163,15 @@ def test_directories_out_of_sight(patient: Patient) -> None:
     patient.tell_tiers("/nonexistent/ramdisk")
     report = patient.examine()
     line = "docker run -v /nonexistent/ramdisk:/nonexistent/ramdisk ..."
-    Fault("cluster", "warning", "has block files that cannot be opened here", line).is_found(report)
+    Fault("cluster", "note", "block files in a directory that is not here", line).is_found(report)
+
+
+def test_block_files_in_another_directory(patient: Patient) -> None:
+    """They are here, but not where the mount is configured to find them."""
+    lend(patient)
+    report = patient.examine("-D", "alluxio.worker.tieredstore.level0.dirs.path=/mnt/elsewhere")
+    line = f"-D alluxio.worker.tieredstore.level0.dirs.path={patient.private / 'tier'}"
+    Fault("cluster", "warning", "they lie elsewhere", line).is_found(report)
 
 
 def test_blocks_larger_than_a_worker(patient: Patient) -> None:

@@ -106,7 +106,7 @@ def test_for_a_person() -> None:
     )
     assert "ok       well\n" in report.as_text(EXAMINED, verbose=True)
     assert report.as_text(EXAMINED, colour=True).startswith("\x1b[31merror  \x1b[0m")
-    assert report.as_text([EXAMINED[0]]) == "1 checks: no problem; 1 found nothing to mend.\n"
+    assert report.as_text([EXAMINED[0]]) == "1 check: no problem; 1 found nothing to mend.\n"
 
 
 def test_for_a_program() -> None:

@@ -137,6 +137,14 @@ def test_little_memory(doctor: Doctor, words: list[str]) -> None:
     Fault("memory", "warning", "a memory limit of 160MB", "docker run --memory 1g").is_found(report)
 
 
+def test_a_window_larger_than_the_memory(doctor: Doctor, words: list[str]) -> None:
+    """Defaults fit into the limit of a container; what is set does not have to."""
+    with memory_group(320 << 20) as group:
+        assert not doctor.examine(*words, wrapper=group.wrapper).problems()
+        report = doctor.examine("-o", "transient_window=1GB", *words, wrapper=group.wrapper)
+    Fault("settings", "warning", "this process may be killed", "-o transient_window=").is_found(report)
+
+
 def test_huge_pages_denied(doctor: Doctor, words: list[str], private: Path) -> None:
     report = doctor.examine(
         *words, plant=lambda: bind("always within_size advise never [deny] force\n", SHMEM, private / "shmem")

@@ -71,6 +71,24 @@ def test_every_running_mount(doctor: Doctor, mounts: Mounts, source: Path) -> No
     assert not [each for each in report.problems() if each["mount"] in {one.path for one in mounted}]
 
 
+def test_a_path_with_a_space(doctor: Doctor, mounts: Mounts, source: Path, private: Path) -> None:
+    """Lines can be typed as they are."""
+    mounted = mounts.mount(source, at=private / "my mount")
+    mounted.kill()
+    (found,) = doctor.examine(mounted.path).problems()
+    assert found["line"] == f"alluxio-jnifuse umount '{mounted.path}'"
+
+
+def test_a_mount_of_another_user(ordinary: Doctor, mounts: Mounts, source: Path) -> None:
+    """Its settings are its user's; that it answers is everybody's."""
+    mounted = mounts.mount(source, "allow_other")
+    report = ordinary.examine(mounted.path, uid=SOMEBODY)
+    (found,) = [each for each in report.problems() if each["mount"] == mounted.path]
+    assert (found["check"], found["severity"]) == ("settings", "note")
+    assert found["line"] == f"sudo -u '#0' alluxio-jnifuse doctor {mounted.path}"
+    assert "answers" in [each["what"] for each in report.told["findings"]]
+
+
 def test_a_mount_of_mount_8(doctor: Doctor, mounts: Mounts, source: Path, private: Path) -> None:
     """The settings of a mount of /etc/fstab are those of mount(8)'s arguments."""
     path = str(private / "by-mount")
@@ -91,8 +109,10 @@ def test_a_mount_of_mount_8(doctor: Doctor, mounts: Mounts, source: Path, privat
 def test_a_daemon_that_was_killed(doctor: Doctor, mounts: Mounts, source: Path) -> None:
     mounted = mounts.mount(source)
     mounted.kill()
-    report = doctor.examine("-u", str(source), mounted.path)
-    Fault("stale-mounts", "error", f"{mounted.path}: its process has died", "alluxio-jnifuse umount").is_found(report)
+    for words in (["-u", str(source), mounted.path], [mounted.path]):
+        report = doctor.examine(*words)
+        what = f"{mounted.path}: its process has died"
+        Fault("stale-mounts", "error", what, f"alluxio-jnifuse umount {mounted.path}").is_found(report)
 
 
 def test_read_ahead(doctor: Doctor, mounts: Mounts, source: Path) -> None:

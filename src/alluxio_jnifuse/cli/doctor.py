@@ -43,7 +43,8 @@ Examples:
 """
 
 _MISTAKE = 2
-_OF_MOUNT = ("-o", "--fuse-opts", "-D", "-u", "--ufs", "-X", "-n", "--foreground")
+_OWN = ("-v", "--verbose", "--json", "--bundle")
+_ALONE = ("-n", "--foreground")  # of `mount`, without a value
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -58,7 +59,8 @@ def run(arguments: Sequence[str]) -> int:
     secrets.hide_arguments()
     # A fault is a finding: a line of a log would only say it twice.
     logging.getLogger("alluxio_jnifuse").addHandler(logging.NullHandler())
-    words = [word for name, value in options if name in _OF_MOUNT for word in (name, value) if word]
+    of_mount = [(name, value) for name, value in options if name not in _OWN]
+    words = [word for name, value in of_mount for word in ([name] if name in _ALONE else [name, value])]
     flags = {name for name, _ in options}
     from alluxio_jnifuse.doctor import bundle, report
     from alluxio_jnifuse.doctor.checks import CHECKS
@@ -106,6 +108,9 @@ def _subjects(words: Sequence[str], positional: Sequence[str]) -> list[Subject]:
             subject = _running(record)
             _take_the_way_of(subject)
             return [machine, subject]
+        top = table.top_at(mountpoint)
+        if top is not None and top.fstype == table.FSTYPE:  # its daemon has died, or is another user's
+            return [machine, Subject(machine.environ, mountpoint)]
     planned = _configured([*words, "--", *positional])
     where = planned.config.text(MOUNT_POINT) if planned.config is not None else (*positional, "/mnt/alluxio-fuse")[0]
     return [machine, planned._replace(mountpoint=table.resolve(where))]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from alluxio_jnifuse.config.units import format_size
@@ -25,6 +26,7 @@ _PATIENCE_S = 5.0
 _MOST_FILES = 1000
 _MOST_DIRECTORIES = 3
 _BLOCK_SIZE = "alluxio.user.block.size.bytes.default"
+_NOT_SET = "DEFAULT"
 _TIERS = tuple(f"alluxio.worker.tieredstore.level{level}.dirs.path" for level in range(3))
 
 
@@ -99,16 +101,18 @@ def _sizes(files: Sequence[FileStatus], workers: Sequence[Worker], *, lends: boo
 def _visible(
     client: MasterClient, settings: Settings, files: Sequence[FileStatus], locality: Locality
 ) -> Iterator[Finding]:
-    """Whether a block file of this machine's worker can be opened; else whether its directories are there."""
+    """Whether a block file of this machine's worker can be opened.
+
+    Without a block at hand: whether the directories are there that the cluster is configured with. A worker may have
+    others.
+    """
     held = next(_held(files, locality), None)
     if held is not None:
-        opened = _opens(client, settings, locality, *held)
-        if opened is not None:
-            yield _open_finding(client) if not opened else Finding(OK, "the worker's block files can be opened here")
-            return
+        yield from _opened(client, settings, locality, *held)
+        return
     directories = _directories(client)
     if directories and not any(os.path.isdir(path) for path in directories):
-        yield _open_finding(client)
+        yield _unseen(NOTE, directories[0], "the cluster has block files in a directory that is not here")
 
 
 def _held(files: Sequence[FileStatus], locality: Locality) -> Iterator[tuple[Address, int, int]]:
@@ -118,45 +122,60 @@ def _held(files: Sequence[FileStatus], locality: Locality) -> Iterator[tuple[Add
             yield from ((holder, block, length) for holder in holders if locality.is_local(holder))
 
 
-def _opens(
+def _opened(
     client: MasterClient, settings: Settings, locality: Locality, address: Address, block: int, length: int
-) -> bool | None:
-    """Whether the file of a block can be opened; None if the worker does not have it any more."""
+) -> Iterator[Finding]:
+    """Whether the file of a block can be opened; nothing, if the worker does not have the block any more."""
     from alluxio_jnifuse.sources.alluxio.data.blockfiles import BlockFiles
-    from alluxio_jnifuse.sources.alluxio.data.shortcircuit import LocalBlocks
+    from alluxio_jnifuse.sources.alluxio.data.locks import BlockLock
     from alluxio_jnifuse.sources.alluxio.metadata.status import Addresses
     from alluxio_jnifuse.sources.alluxio.rpc.errors import NotFound
     from alluxio_jnifuse.sources.alluxio.workers.known import Workers
     from alluxio_jnifuse.sources.alluxio.workers.placement import policy
 
     configured = settings.tier_directories if settings.tiers_configured else ()
-    opener = LocalBlocks(BlockFiles(configured, settings.data_folder), promote=False)
+    files = BlockFiles(configured, settings.data_folder)
     workers = Workers(settings, client, locality, policy("LocalFirstPolicy", rank=locality.rank)[0], Addresses())
     try:
-        opened = opener.open(workers.link_to(address), block, length)
+        lock = BlockLock(workers.link_to(address), block)
+        try:
+            path = lock.path
+            place = files.place_of(path, block)
+            fd = None if place is None else place.open(block, length)
+        finally:
+            lock.release()
     except NotFound:
-        return None
+        return
     finally:
         workers.close()
-    if opened is None:
-        return False
-    opened.close()
-    return True
+    if fd is not None:
+        os.close(fd)
+        yield Finding(OK, "the worker's block files can be opened here")
+        return
+    if not path.startswith("/"):
+        return  # a worker with a paged store has no block files
+    directory = os.path.dirname(path)
+    if os.path.basename(directory) == settings.data_folder:
+        directory = os.path.dirname(directory)
+    if os.path.exists(path) and directory not in configured:
+        found = _unseen(WARNING, directory, "block files of this machine's worker are not opened: they lie elsewhere")
+        yield found._replace(line=f"-D {_TIERS[0]}={quote(directory)}")
+    else:
+        yield _unseen(WARNING, directory, "the worker on this machine has block files that cannot be opened here")
 
 
-def _open_finding(client: MasterClient) -> Finding:
-    directory = (_directories(client) or ["/mnt/ramdisk"])[0]
+def _unseen(severity: str, directory: str, what: str) -> Finding:
     return Finding(
-        WARNING,
-        "the worker on this machine has block files that cannot be opened here: they are read through it, slower",
+        severity,
+        f"{what}: its blocks are read through it, slower",
         directory,
-        "give this process the directory at the same path, or name it in alluxio.worker.tieredstore.level0.dirs.path",
-        f"docker run -v {directory}:{directory} ...",
+        f"give this process the directory at the same path, or name it in {_TIERS[0]}",
+        f"docker run -v {quote(f'{directory}:{directory}')} ...",
     )
 
 
 def _directories(client: MasterClient) -> list[str]:
-    """Returns where workers have their tiers, as the cluster is configured."""
-    told = {name: value for name, value, _ in client.get_configuration()}
+    """Returns where workers have their tiers, if the configuration of the cluster says so."""
+    told = {name: value for name, value, source in client.get_configuration() if source != _NOT_SET}
     listed = ",".join(told.get(name, "") for name in _TIERS).split(",")
     return [path.strip() for path in listed if path.strip().startswith("/")]

@@ -10,6 +10,7 @@ import os
 import re
 import time
 from collections.abc import Iterator, Mapping
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from alluxio_jnifuse.config import secrets
@@ -45,7 +46,7 @@ def bucket(subject: Subject) -> Iterator[Finding]:
         return
     if _way(subject.environ) != _way(os.environ):
         what = "this mount has other proxies or certificates than this command, and is to be examined alone"
-        yield Finding(NOTE, what, subject.mountpoint, "name it", f"alluxio-jnifuse doctor {subject.mountpoint}")
+        yield Finding(NOTE, what, subject.mountpoint, "name it", f"alluxio-jnifuse doctor {quote(subject.mountpoint)}")
         return
     from alluxio_jnifuse.sources.oss import from_config
     from alluxio_jnifuse.sources.oss.http.route import Route
@@ -61,7 +62,7 @@ def bucket(subject: Subject) -> Iterator[Finding]:
     hidden = [name for name in _KEYS if secrets.is_hidden(config.text(name))]
     if hidden:
         what = "its key was given on the command line, where it is not to be seen any more"
-        line = f"alluxio-jnifuse doctor -u {config.ufs} " + " ".join(f"-D {name}=VALUE" for name in hidden)
+        line = f"alluxio-jnifuse doctor -u {quote(config.ufs)} " + " ".join(f"-D {name}=VALUE" for name in hidden)
         yield Finding(NOTE, what, subject.mountpoint, "to have the bucket examined, give it again", line)
         return
     provider = from_config.credentials(config, subject.environ)

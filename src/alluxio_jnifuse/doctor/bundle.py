@@ -80,7 +80,7 @@ class Bundle:
 
 
 def contents(examined: Sequence[Examined], subjects: Sequence[Subject], masker: Masker) -> dict[str, str]:
-    """Everything that goes into the archive, masked, by its path there."""
+    """Everything that goes into the archive, masked, by its path there; the first subject is the machine."""
     found = {
         "README": _READ_ME,
         "report.txt": report.as_text(examined, verbose=True),
@@ -91,7 +91,7 @@ def contents(examined: Sequence[Examined], subjects: Sequence[Subject], masker: 
             f"{entry.mountpoint}\t{entry.fstype}\t{entry.source}\t{'shared' if entry.shared else 'private'}\n"
             for entry in table.read()
         ),
-        "environment.txt": "".join(_variables(os.environ)),
+        "environment.txt": "".join(_variables(subjects[0].environ)),
     }
     for subject in subjects:
         name = file_stem(subject.mountpoint) if subject.mountpoint else "configured"

@@ -11,6 +11,7 @@ import mmap
 import os
 import time
 from collections.abc import Iterator
+from shlex import quote
 
 from alluxio_jnifuse.cache.directory import NAME
 from alluxio_jnifuse.config.units import format_size
@@ -53,7 +54,11 @@ def _directory(path: str, size: int, subject: Subject) -> Iterator[Finding]:
     if os.path.isdir(inner) and os.stat(inner).st_uid != os.geteuid():
         what = f"{NAME}/ in it belongs to user {os.stat(inner).st_uid}"
         yield Finding(
-            ERROR, what, path, "change its owner, or choose another directory", f"chown -R {os.geteuid()} {inner}"
+            ERROR,
+            what,
+            path,
+            "change its owner, or choose another directory",
+            f"chown -R {os.geteuid()} {quote(inner)}",
         )
         return
     if not os.access(there, os.W_OK | os.X_OK):
@@ -68,8 +73,8 @@ def _directory(path: str, size: int, subject: Subject) -> Iterator[Finding]:
 def _line_for(path: str) -> str:
     status = os.stat(path)
     if status.st_uid not in (0, os.geteuid()):
-        return f"chown {os.geteuid()} {path}"
-    return f"chmod go-w {path}" if status.st_mode & 0o022 else f"-D {_DIRS}=DIRECTORY"
+        return f"chown {os.geteuid()} {quote(path)}"
+    return f"chmod go-w {quote(path)}" if status.st_mode & 0o022 else f"-D {_DIRS}=DIRECTORY"
 
 
 def _user(directory: str, path: str, subject: Subject) -> Iterator[Finding]:
@@ -151,7 +156,7 @@ def _speed(path: str, there: str) -> Iterator[Finding]:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         what = f"is full: {error.strerror}"
-        yield Finding(ERROR, what, path, "free some, or choose another directory", f"df -h {there}")
+        yield Finding(ERROR, what, path, "free some, or choose another directory", f"df -h {quote(there)}")
         return
     finally:
         os.close(fd)

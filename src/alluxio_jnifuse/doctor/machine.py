@@ -9,6 +9,7 @@ import re
 import resource
 import stat
 from collections.abc import Iterator
+from shlex import quote
 
 from alluxio_jnifuse import __version__
 from alluxio_jnifuse.config import limits
@@ -17,7 +18,6 @@ from alluxio_jnifuse.doctor.container import is_container
 from alluxio_jnifuse.doctor.finding import ERROR, NOTE, OK, WARNING, Finding
 from alluxio_jnifuse.doctor.subject import Subject
 from alluxio_jnifuse.mounts import alive, privileges
-from alluxio_jnifuse.system.locales import escaped
 
 PASSTHROUGH_KERNEL = (6, 9)
 FEW_FILES = 8192  # each cached or lent file may take a descriptor; the daemon makes room for 4096 from the start
@@ -193,5 +193,5 @@ def stale(_: Subject) -> Iterator[Finding]:
             "its process has died: all access fails",
             path,
             "mount it again, or remove it",
-            f"alluxio-jnifuse umount {escaped(path)}",
+            f"alluxio-jnifuse umount {quote(path)}",
         )

@@ -6,6 +6,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator
+from shlex import quote
 
 from alluxio_jnifuse.config import limits
 from alluxio_jnifuse.config.secrets import masked_text
@@ -16,7 +17,6 @@ from alluxio_jnifuse.doctor.subject import Subject
 from alluxio_jnifuse.errors import MountError
 from alluxio_jnifuse.mounts import alive, privileges, stats, table
 from alluxio_jnifuse.mounts.registry import Record
-from alluxio_jnifuse.system.locales import escaped
 
 _ANSWER_S = 5.0
 _LOG_BYTES = 256 << 10  # of the end of a log
@@ -38,11 +38,17 @@ def place(subject: Subject) -> Iterator[Finding]:
         return
     except OSError as error:
         yield Finding(
-            ERROR, f"cannot be mounted on: {error.strerror}", path, "choose another mount point", f"ls -ld {path}"
+            ERROR,
+            f"cannot be mounted on: {error.strerror}",
+            path,
+            "choose another mount point",
+            f"ls -ld {quote(path)}",
         )
         return
     if not stat.S_ISDIR(status.st_mode):
-        yield Finding(ERROR, "is a file, not a directory", path, "name a directory to mount on", f"ls -ld {path}")
+        yield Finding(
+            ERROR, "is a file, not a directory", path, "name a directory to mount on", f"ls -ld {quote(path)}"
+        )
         return
     names = os.listdir(path)
     if names and not (config is not None and config.flag("nonempty")):
@@ -50,7 +56,7 @@ def place(subject: Subject) -> Iterator[Finding]:
         yield Finding(ERROR, what, path, "choose an empty directory, or mount all the same", "-o nonempty")
     elif os.geteuid() != 0 and (status.st_uid != os.geteuid() or not os.access(path, os.W_OK)):
         what = "an ordinary user can mount only on a directory that the user owns and may write to"
-        yield Finding(ERROR, what, path, "change its owner, as root", f"chown {os.geteuid()} {path}")
+        yield Finding(ERROR, what, path, "change its owner, as root", f"chown {os.geteuid()} {quote(path)}")
     else:
         yield Finding(OK, "can be mounted on", path)
 
@@ -58,9 +64,12 @@ def place(subject: Subject) -> Iterator[Finding]:
 def _occupied(path: str, entry: table.MountEntry) -> Iterator[Finding]:
     if entry.fstype == table.FSTYPE and table.probe(path, _ANSWER_S, os.statvfs) in alive.DEAD:
         yield Finding(OK, "a mount is left here whose process has died; the next mount removes it", path)
+    elif entry.fstype == table.FSTYPE:
+        what = f"is mounted already: {alive.why_not_ours(path)}"
+        yield Finding(ERROR, what, path, "unmount it, or choose another mount point", f"umount {quote(path)}")
     else:
         what = f"{entry.source} ({entry.fstype}) is mounted here already"
-        yield Finding(ERROR, what, path, "unmount it, or choose another mount point", f"umount {escaped(path)}")
+        yield Finding(ERROR, what, path, "unmount it, or choose another mount point", f"umount {quote(path)}")
 
 
 def _missing(path: str) -> Finding:
@@ -70,7 +79,7 @@ def _missing(path: str) -> Finding:
     if os.access(parent, os.W_OK | os.X_OK):
         return Finding(OK, "is not there; `mount` makes it", path)
     what = f"is not there, and this user may not make it in {parent}"
-    return Finding(ERROR, what, path, "make it as root, for this user", f"install -d -o {os.geteuid()} {path}")
+    return Finding(ERROR, what, path, "make it as root, for this user", f"install -d -o {os.geteuid()} {quote(path)}")
 
 
 def others(subject: Subject) -> Iterator[Finding]:
@@ -105,7 +114,7 @@ def propagation(subject: Subject) -> Iterator[Finding]:
         "the mount is seen in this container only: nothing below it is shared with the host",
         subject.mountpoint,
         "if others are to read it, share the directory above it (Kubernetes: mountPropagation: Bidirectional)",
-        f"docker run -v {above}:{above}:rshared ...",
+        f"docker run -v {quote(f'{above}:{above}:rshared')} ...",
     )
 
 
@@ -139,7 +148,7 @@ def _is_of_another(record: Record | None) -> bool:
 def _look_at_log(record: Record | None) -> tuple[str, str]:
     if record is None or not record.log:
         return "look into its log", ""
-    return "look into its log", f"tail -n 50 {escaped(record.log)}"
+    return "look into its log", f"tail -n 50 {quote(record.log)}"
 
 
 def read_ahead(subject: Subject) -> Iterator[Finding]:
@@ -231,7 +240,7 @@ def log(subject: Subject) -> Iterator[Finding]:
         yield Finding(OK, "the end of the log tells of no errors", record.log)
         return
     what = f"{len(failures)} errors at the end of the log; the last: {masked_text(failures[-1])}"
-    yield Finding(NOTE, what, record.log, "read what came before", f"grep -n ERROR {escaped(record.log)}")
+    yield Finding(NOTE, what, record.log, "read what came before", f"grep -n ERROR {quote(record.log)}")
 
 
 def end_of_log(record: Record, size: int) -> str | None:

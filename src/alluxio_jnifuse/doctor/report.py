@@ -64,4 +64,5 @@ def _summary(examined: Sequence[Examined]) -> str:
     counts = [(severities.count(severity), severity) for severity in (ERROR, WARNING, NOTE)]
     parts = [f"{count} {severity}{'s' if count > 1 else ''}" for count, severity in counts if count]
     well = sum(all(finding.severity == OK for finding in each.findings) for each in examined)
-    return f"{len(examined)} checks: {', '.join(parts) or 'no problem'}; {well} found nothing to mend."
+    checks = f"{len(examined)} check{'' if len(examined) == 1 else 's'}"
+    return f"{checks}: {', '.join(parts) or 'no problem'}; {well} found nothing to mend."

@@ -6,6 +6,8 @@ It is opened as `mount` opens it, listed, and closed.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from shlex import quote
+from urllib.parse import unquote
 
 from alluxio_jnifuse.doctor.finding import ERROR, OK, Finding, of_error
 from alluxio_jnifuse.doctor.subject import Subject
@@ -27,14 +29,20 @@ def storage(subject: Subject) -> Iterator[Finding]:
         source = open_source(config.ufs, config)
     except (ConfigError, SourceError) as error:
         found = of_error(error)
-        yield found._replace(line=found.line or f"ls -ld {config.ufs}" if subject.of_directory else "-u URI")
+        yield found._replace(line=found.line or (_look_at(config.ufs) if subject.of_directory else "-u URI"))
         return
     try:
         source.list(b"/")
     except OSError as error:
         what = f"cannot be listed: {error.strerror or error}"
-        yield Finding(ERROR, what, config.ufs, "let this user read and enter it", f"ls -ld {config.ufs}")
+        yield Finding(ERROR, what, config.ufs, "let this user read and enter it", _look_at(config.ufs))
     else:
         yield Finding(OK, "can be listed", config.ufs)
     finally:
         source.close()
+
+
+def _look_at(ufs: str) -> str:
+    """The line that shows why a directory, a path or a URI of one, cannot be used."""
+    path = unquote(ufs[len("file://") :]) if ufs.startswith("file://") else ufs
+    return f"ls -ld {quote(path)}"
