@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 from fake_cluster import FakeCluster
 from fake_server import FakeServer, unused_port
@@ -36,9 +37,10 @@ class Patient:
         self.private = private
         self.cluster = cluster
 
-    def examine(self, *words: str, masters: str = "", **more: Any) -> Report:
+    def examine(self, *words: str, masters: str = "", path: Sequence[str] = (), **more: Any) -> Report:
         address = masters or self.cluster.master.target
-        chosen = ["-D", f"alluxio.master.rpc.addresses={address}", *words, str(self.private / "mnt")]
+        soon = ["-D", "alluxio.user.rpc.retry.max.duration=3sec"] if masters else []
+        chosen = ["-D", f"alluxio.master.rpc.addresses={address}", *soon, *words, str(self.private / "mnt"), *path]
         return self.doctor.examine(*chosen, **more)
 
     def tell_workers(self, *addresses: common_pb2.WorkerNetAddress, capacity: int = 1 << 40) -> None:
@@ -121,6 +123,18 @@ def test_a_user_who_is_refused(patient: Patient) -> None:
     assert "refused" in found["what"]
 
 
+def test_a_path_that_is_not_there(patient: Patient) -> None:
+    report = patient.examine(path=["/nothing"])
+    Fault("cluster", "error", "/nothing: the cluster has no such directory", "alluxio fs ls").is_found(report)
+
+
+def test_a_path_that_is_denied(patient: Patient) -> None:
+    patient.cluster.master.fail("GetStatus", grpc.StatusCode.PERMISSION_DENIED, "no", times=100)
+    report = patient.examine("-D", "alluxio.security.login.username=alice", path=["/secret"])
+    what = "/secret: the cluster denies it to the user alice"
+    Fault("cluster", "error", what, "alluxio fs chmod o+rx /secret").is_found(report)
+
+
 def test_no_worker(patient: Patient) -> None:
     patient.tell_workers()
     Fault("cluster", "error", "no worker has registered", "alluxio-start.sh workers").is_found(patient.examine())
@@ -201,6 +215,6 @@ def test_a_later_release(patient: Patient) -> None:
 def test_a_master_that_hangs(patient: Patient) -> None:
     """It is given up."""
     patient.cluster.master.hold("getServiceVersion")
-    report = patient.examine()
+    report = patient.examine(masters=patient.cluster.master.target)
     Fault("cluster", "error", "it does not answer", "nc -vz").is_found(report)
     patient.cluster.master.release("getServiceVersion")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import stat
 import subprocess
@@ -213,3 +214,16 @@ def test_usage(doctor: Doctor, words: list[str]) -> None:
     done = doctor.run(*words)
     assert (done.returncode, done.stdout) == (2, "")
     assert "Usage: alluxio-jnifuse doctor" in done.stderr
+
+
+@pytest.mark.parametrize(("variables", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)])
+def test_colours(doctor: Doctor, words: list[str], variables: dict[str, str], coloured: bool) -> None:
+    """On a terminal, unless the user does not want them."""
+    doctor.environ.update({"TERM": "xterm", **variables})
+    script = f"{shlex.join([*doctor.command, 'doctor', '-v', *words])}; exit 0"
+    done = subprocess.run(
+        ["script", "-qec", script, "/dev/null"],
+        env=doctor.environ, stdin=subprocess.DEVNULL, capture_output=True, timeout=120, check=True,
+    )  # fmt: skip
+    assert (b"\x1b[32mok" in done.stdout) == coloured
+    assert b"checks: " in done.stdout

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from alluxio_jnifuse.sources.oss.requests.client import Client
     from alluxio_jnifuse.sources.oss.settings import Settings
 
-_PATIENCE_S = 5.0  # of what may succeed when it is tried again
+_PATIENCE_S = 10.0  # of what may succeed when it is tried again, unless less is configured
 _FEW = 20  # objects and directories; the first that is not empty is read
 _MOST_SKEW_S = 300.0  # OSS refuses signatures that are 15 minutes old
 _KEYS = ("fs.oss.accessKeyId", "fs.oss.accessKeySecret", "fs.oss.securityToken")
@@ -52,7 +52,8 @@ def bucket(subject: Subject) -> Iterator[Finding]:
     from alluxio_jnifuse.sources.oss.http.route import Route
     from alluxio_jnifuse.sources.oss.requests.client import Client
 
-    settings = from_config.settings(config.ufs, config)._replace(mount_patience_s=_PATIENCE_S)
+    settings = from_config.settings(config.ufs, config)
+    settings = settings._replace(mount_patience_s=min(_PATIENCE_S, settings.mount_patience_s))
     proxied = Route(settings.endpoint, 0, 0).peer.startswith("the proxy ")
     nameless = None if proxied else without_address(settings.endpoint.host)
     if nameless is not None:
@@ -103,7 +104,7 @@ def _read(client: Client, settings: Settings) -> Iterator[Finding]:
 
     where = f"oss://{settings.endpoint.bucket}/{settings.prefix}"
     try:
-        page = Pages(client).first(settings.prefix, _FEW, client.patience(_PATIENCE_S, where))
+        page = Pages(client).first(settings.prefix, _FEW, client.patience(settings.mount_patience_s, where))
         found = next((each for each in page.objects if each.size and not each.linked), None)
         if found is None:
             return

@@ -52,6 +52,6 @@ CHECKS = (
     Check("log", mounts.log, "the log cannot be read", _running),
     Check("cache-directory", cache.cache_directories, "the disk of the client cache does not answer", _mount),
     Check("storage", storage.storage, "the storage does not answer", _other_storage),
-    Check("bucket", bucket.bucket, "the bucket does not answer", lambda s: _mount(s) and s.of_bucket, 60.0),
-    Check("cluster", cluster.cluster, "the cluster does not answer", lambda s: _mount(s) and s.of_cluster, 60.0),
+    Check("bucket", bucket.bucket, "the bucket does not answer", lambda s: _mount(s) and s.of_bucket, 90.0),
+    Check("cluster", cluster.cluster, "the cluster does not answer", lambda s: _mount(s) and s.of_cluster, 90.0),
 )

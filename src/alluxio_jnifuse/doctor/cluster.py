@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from alluxio_jnifuse.doctor import blocks, names
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from alluxio_jnifuse.sources.alluxio.settings import Settings
     from alluxio_jnifuse.sources.alluxio.workers.placement import Worker
 
-_PATIENCE_S = 5.0  # for one master; one that is only slow answers within milliseconds
+_PATIENCE_S = 10.0  # as long as a mount has by default; less where less is configured
 _MOST_WORKERS = 64  # that are connected to
 _MOST_NAMED = 3
 _TABLES = ("/proc/net/tcp", "/proc/net/tcp6")  # proc_net(5)
@@ -43,7 +45,11 @@ def cluster(subject: Subject) -> Iterator[Finding]:
     try:
         client.connect()
         yield Finding(OK, f"the cluster is Alluxio {client.version()}, and accepts this user", config.ufs)
-        yield from _workers(asked, client, from_config.settings(asked, masters), root)
+        denied = _denied(client, settings, os.fsdecode(root))
+        if denied is not None:
+            yield denied
+        else:
+            yield from _workers(asked, client, from_config.settings(asked, masters), root)
     finally:
         client.close()
 
@@ -55,7 +61,7 @@ def _masters(settings: Settings) -> Iterator[tuple[Finding, bool]]:
     def ask(master: str) -> CallError | None:
         return _answer(settings, master)
 
-    answers = names.side_by_side(ask, settings.masters, 3 * _PATIENCE_S)
+    answers = names.side_by_side(ask, settings.masters, 2 * _PATIENCE_S)
     serves = [master for master, answer in answers.items() if answer is None]
     for master in settings.masters:
         host, port = names.split(master)
@@ -82,11 +88,31 @@ def _answer(settings: Settings, master: str) -> CallError | None:
     from alluxio_jnifuse.sources.alluxio.metadata.primary import NoPrimary, Search
     from alluxio_jnifuse.sources.alluxio.rpc.calls import Calls
 
+    patience = min(_PATIENCE_S, settings.mount_patience_s)
     try:
-        Search(settings._replace(masters=(master,)), Calls()).run(_PATIENCE_S, hopeful=False).close()
+        Search(settings._replace(masters=(master,)), Calls()).run(patience, hopeful=False).close()
     except NoPrimary as error:
         return error.answers[master]
     return None
+
+
+def _denied(client: MasterClient, settings: Settings, root: str) -> Finding | None:
+    """Why the directory that is to be shown cannot be."""
+    if root == "/":
+        return None
+    try:
+        folder = client.get_status(root, _PATIENCE_S).folder
+    except FileNotFoundError:
+        return Finding(ERROR, "the cluster has no such directory", root, "correct the path", "alluxio fs ls /")
+    except PermissionError:
+        user = settings.impersonated or settings.user
+        line = f"alluxio fs chmod o+rx {quote(root)}"
+        return Finding(
+            ERROR, f"the cluster denies it to the user {user}", root, "let that user read and enter it", line
+        )
+    if folder:
+        return None
+    return Finding(ERROR, "is a file, not a directory", root, "name the directory that it lies in", "alluxio fs ls /")
 
 
 def _workers(config: Config, client: MasterClient, settings: Settings, root: bytes) -> Iterator[Finding]:

@@ -18,7 +18,7 @@ from alluxio_jnifuse.errors import MountError
 from alluxio_jnifuse.mounts import alive, privileges, stats, table
 from alluxio_jnifuse.mounts.registry import Record
 
-_ANSWER_S = 5.0
+_ANSWER_S = 10.0
 _LOG_BYTES = 256 << 10  # of the end of a log
 _FAILURE = re.compile(r"^\S+ \S+ (?:ERROR|FATAL) +(.*)$", re.MULTILINE)
 _FILES = re.compile(r"^Max open files +\S+ +(\d+|unlimited) ", re.MULTILINE)
@@ -111,7 +111,7 @@ def propagation(subject: Subject) -> Iterator[Finding]:
     above = os.path.dirname(subject.mountpoint)
     yield Finding(
         NOTE,
-        "the mount is seen in this container only: nothing below it is shared with the host",
+        "the mount is seen in this container only: its directory is not shared with the host",
         subject.mountpoint,
         "if others are to read it, share the directory above it (Kubernetes: mountPropagation: Bidirectional)",
         f"docker run -v {quote(f'{above}:{above}:rshared')} ...",
