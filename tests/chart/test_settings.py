@@ -94,3 +94,32 @@ def test_names() -> None:
     """No name is too long for what Kubernetes puts behind it."""
     names = {name for _, name in render(f"fullnameOverride: {'a' * 53}").names()}
     assert all(name.startswith("a" * 35 + "-") and len(name) <= 52 for name in names)
+
+
+def annotations(values: str) -> dict[str, dict[str, str]]:
+    """Those for Prometheus, of each set of pods."""
+    return {
+        each["metadata"]["name"]: {
+            name: value
+            for name, value in each["spec"]["template"]["metadata"]["annotations"].items()
+            if name.startswith("prometheus.io/")
+        }
+        for each in render(values)
+        if each["kind"] in ("DaemonSet", "StatefulSet")
+    }
+
+
+@pytest.mark.parametrize("owner", ["fuse", ""])
+def test_mounts_that_show_their_counters_are_scraped(owner: str) -> None:
+    """By annotations, which others may replace; of mounts alone, and not if only their own machine can read them."""
+    assert not any(annotations("").values())
+    web: dict[str, object] = {"alluxio.fuse.web.enabled": True}
+    assert not any(annotations(json.dumps({owner: {"properties": web}} if owner else {"properties": web})).values())
+    web |= {"alluxio.fuse.web.bind.host": "0.0.0.0", "alluxio.fuse.web.port": 50000}
+    found = annotations(json.dumps({owner: {"properties": web}} if owner else {"properties": web}))
+    told = {"scrape": "true", "port": "50000", "path": "/metrics/prometheus"}
+    expected = {f"prometheus.io/{name}": value for name, value in told.items()}
+    assert [each for each in found.values() if each] == [expected]
+    assert [name for name, each in found.items() if each and name.endswith("fuse")]
+    off = {"fuse": {"properties": web, "podAnnotations": {"prometheus.io/scrape": "false"}}}
+    assert "false" in [each.get("prometheus.io/scrape") for each in annotations(json.dumps(off)).values()]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from http.client import HTTPConnection
@@ -317,3 +319,10 @@ def test_a_mount_that_is_no_more(core: Core, monkeypatch: pytest.MonkeyPatch) ->
     assert health.problem() == "another mount lies over it"
     core.ended = True
     assert health.problem() == "the session with the kernel has ended"
+
+
+def test_nothing_of_it_is_loaded_where_it_is_off() -> None:
+    """A mount without an endpoint pays for none."""
+    look = "import sys, alluxio_jnifuse.daemon.serve; print([m for m in sys.modules if '.daemon.web' in m])"
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

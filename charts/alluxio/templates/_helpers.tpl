@@ -93,6 +93,19 @@ labels:
 {{- if kindIs "bool" $all | ternary $all (last .).hostPID }}yes{{ end }}
 {{- end }}
 
+{{/* (list ROOT COMPONENT OWN ...): annotations for Prometheus, as JSON, if its mounts show their counters to other machines. */}}
+{{- define "alluxio.scrape" -}}
+{{- $annotations := dict -}}
+{{- if eq (index . 1) "fuse" }}
+{{- $set := include "alluxio.merged" (list (first .).Values.properties (index . 2).properties) | fromJson -}}
+{{- if and (eq (get $set "alluxio.fuse.web.enabled" | toString) "true") (get $set "alluxio.fuse.web.bind.host") }}
+{{- $port := get $set "alluxio.fuse.web.port" | default "49999" | toString -}}
+{{- $annotations = dict "prometheus.io/scrape" "true" "prometheus.io/port" $port "prometheus.io/path" "/metrics/prometheus" -}}
+{{- end }}
+{{- end -}}
+{{- toJson $annotations -}}
+{{- end }}
+
 {{/* (list ROOT COMPONENT OWN ROLE...): what stands above the spec of a pod; it changes when the options of the ROLEs do. */}}
 {{- define "alluxio.podMetadata" -}}
 {{- $root := index . 0 -}}{{- $own := index . 2 -}}
@@ -107,7 +120,7 @@ labels:
   {{- include "alluxio.selector" (list $root (index . 1)) | nindent 2 }}
 annotations:
   checksum/config: {{ include "alluxio.oneLine" (join " " $options) | sha256sum }}
-  {{- with mergeOverwrite (deepCopy ($root.Values.podAnnotations | default dict)) ($own.podAnnotations | default dict) }}
+  {{- with mergeOverwrite (include "alluxio.scrape" . | fromJson) (deepCopy ($root.Values.podAnnotations | default dict)) ($own.podAnnotations | default dict) }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
 {{- end }}
