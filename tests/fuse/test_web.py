@@ -183,3 +183,4 @@ def test_health_of_a_mount_that_is_gone_but_in_use(
     until(lambda: get(port, "/healthz") == (503, "it is mounted no more\n"), "the fault to be told")
     (tmp_path / "done").touch()
     held.result()
+    until(mounted.gone, "the daemon to end")
