@@ -9,7 +9,7 @@ from fake_cluster import FakeCluster
 from infos import directory_info
 from weight import HEAVY, foreign, loaded
 
-PUT_OFF = {"asyncio", "inspect"}  # there is a stand-in of each
+PUT_OFF = {"asyncio", "calendar", "inspect"}  # there is a stand-in of each
 
 
 @pytest.fixture
@@ -25,6 +25,6 @@ def test_a_mount_of_a_cluster(cluster: FakeCluster) -> None:
     """Loads nothing for asyncio, and neither TLS nor a second library of cryptography: gRPC has its own."""
     modules = loaded(["-u", f"alluxio://{cluster.master.target}/"])
     assert foreign(modules) - {"grpc_tools"} == {"google", "grpc"}  # gRPC looks for its tools
-    assert modules & (HEAVY - PUT_OFF) <= {"calendar", "datetime", "locale"}  # protobuf imports them
+    assert modules & (HEAVY - PUT_OFF) <= {"datetime"}  # protobuf imports it
     assert not {name for name in modules if name.startswith(("asyncio.", "grpc.aio.", "alluxio_jnifuse.sources.oss"))}
     assert not modules & {"ast", "google.protobuf.text_format", "hashlib", "numpy", "typing_extensions"}

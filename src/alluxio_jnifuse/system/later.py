@@ -1,9 +1,9 @@
 """Modules that a library imports for users other than us.
 
 gRPC imports asyncio at its start, and then its own part for asyncio, though nothing of either is used unless a program
-does; protobuf imports an implementation in Python beside the compiled one. That is 70 modules, 5 MB and a third of the
-time that both take to load. Such a module is put off: what is imported is a stand-in, which becomes the module when
-anything of it is wanted. (importlib.util.LazyLoader loads a module as soon as a second import finds it.)
+does; protobuf imports an implementation in Python beside the compiled one, and a calendar. That is 70 modules, 5 MB and
+a third of the time that both take to load. Such a module is put off: what is imported is a stand-in, which becomes the
+module when anything of it is wanted. (importlib.util.LazyLoader loads a module as soon as a second import finds it.)
 """
 
 from __future__ import annotations

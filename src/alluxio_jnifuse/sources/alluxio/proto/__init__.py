@@ -6,4 +6,4 @@ X_pb2.py and X_pb2.pyi are made from X.proto by ``setup.py build_proto``. Reques
 
 from alluxio_jnifuse.system import later
 
-later.put_off("google.protobuf.internal.python_message")  # what protobuf does where it is not compiled
+later.put_off("google.protobuf.internal.python_message", "calendar")  # what protobuf does where it is not compiled
