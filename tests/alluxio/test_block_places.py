@@ -206,3 +206,17 @@ def test_a_worker_that_ends_while_it_is_told(cluster: FakeCluster, lender: Lende
     for number in range(FILES):
         assert is_right(source, number)
     lender.unlocked()
+
+
+def test_a_worker_that_does_not_know_us_any_more(cluster: FakeCluster, lender: Lender) -> None:
+    """Though nobody waits for what it is told, this is noticed, and another session begins."""
+    source = lending(cluster)
+    assert is_right(source, 0)
+    lender.worker.forget_sessions()
+    assert is_right(source, 1)
+    lender.worker.wait_for(lambda: lender.worker.count("OpenLocalBlock") == 3)
+    for number in range(2, FILES):
+        assert is_right(source, number)
+    lender.worker.wait_for(lambda: lender.worker.count("authenticate") == 2)
+    lender.unlocked()
+    assert not lender.worker.reads

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from cluster import dataset
 from cluster.cluster import Cluster
-from cluster.dataset import Place
-from harness.children import Children
+from cluster.dataset import MIB, Place
+from harness.children import Children, until
 from harness.datasets import check, check_mapped, check_ranges, walk
 from harness.mounting import Mounted, Mounts
 from on_cluster import calls, mount
@@ -78,6 +78,30 @@ def test_locks_are_given_back(cluster: Cluster, place: Place, mounts: Mounts, ch
     cluster.shell.fs("free", place.path)
     children.run(read_all, mounted.path)
     assert {Path(path).name for path in mounted.files()} & blocks == set()
+
+
+def test_a_worker_knows_what_is_used(clusters: Callable[..., Cluster], mounts: Mounts, children: Children) -> None:
+    """It evicts what was not read, though it was not asked for what was: small files, after the first one."""
+    cluster = clusters(ramdisk_size="32MB", block_size="1MB")
+    names = [f"{number:02}/file" for number in range(24)]  # next to no other one that would be read ahead
+    dataset.make(cluster.ufs / "d", dict.fromkeys(names, MIB))
+    dataset.make(cluster.ufs / "more", dict.fromkeys(names[:16], MIB))
+    for name in names:  # the first ones are the oldest
+        cluster.shell.fs("load", f"/d/{name}")
+    mounted = mount(mounts, cluster, "/d")
+    children.run(walk, mounted.path)
+    for name in names[:8]:
+        children.run(check, mounted.join(name), name, MIB)
+    mounted.until(lambda stats: stats["rpc_OpenLocalBlock"] == 8, "the worker to be told", 30)
+    assert "ReadBlock" not in calls(mounted.stats())
+    for name in names[:12]:
+        cluster.shell.fs("load", f"/more/{name}")
+
+    def held() -> list[str]:
+        return [name for name in names if all(cluster.shell.locations(f"/d/{name}"))]
+
+    until(lambda: len(held()) < len(names), "the master to know what was evicted")
+    assert set(held()) >= set(names[:8])
 
 
 def test_short_circuit_off(cluster: Cluster, place: Place, mounts: Mounts, children: Children) -> None:

@@ -251,7 +251,7 @@ def _tell(link: WorkerLink, blocks: Sequence[int]) -> None:
     while True:
         connection, used = link.take()
         try:
-            _tell_in_a_row(link, connection, channel_id, blocks)
+            answered = _tell_in_a_row(link, connection, channel_id, blocks)
         except BaseException as error:
             link.drop(connection)
             if not used or not isinstance(error, OSError) or isinstance(error, TimeoutError):
@@ -259,18 +259,20 @@ def _tell(link: WorkerLink, blocks: Sequence[int]) -> None:
             link.forget_idle()  # it may have been dead: once more, on a new one
         else:
             _give_back(link, connection)
-            return
+            break
+    if not answered:  # it does not have the block any more, or does not know us: then this call makes a new session
+        BlockLock(link, blocks[-1]).release()
 
 
-def _tell_in_a_row(link: WorkerLink, connection: BlockConnection, channel_id: str, blocks: Sequence[int]) -> None:
-    """Leaves the last call to be finished. Raises OSError."""
+def _tell_in_a_row(link: WorkerLink, connection: BlockConnection, channel_id: str, blocks: Sequence[int]) -> bool:
+    """Whether the last call was answered, which is to be finished. Raises OSError."""
     for number, block_id in enumerate(blocks, start=1):
         request = requests.open_local_block(block_id).SerializeToString()
         link.calls.count(OPEN_LOCAL_BLOCK, link.target)
         connection.call(OPEN_LOCAL_BLOCK, link.authority, channel_id, request, link.patience_s, nested=False)
         if number < len(blocks):
             connection.finish(0)
-    connection.read_message(_PATH_BYTES, link.patience_s)
+    return connection.read_message(_PATH_BYTES, link.patience_s) != b""
 
 
 def _give_back(link: WorkerLink, connection: BlockConnection) -> None:
