@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -115,6 +116,17 @@ def test_a_daemon_that_was_killed(doctor: Doctor, mounts: Mounts, source: Path) 
         report = doctor.examine(*words)
         what = f"{mounted.path}: its process has died"
         Fault("stale-mounts", "error", what, f"alluxio-jnifuse umount {mounted.path}").is_found(report)
+
+
+def test_a_daemon_that_does_nothing(doctor: Doctor, mounts: Mounts, source: Path) -> None:
+    """It is given up, as is everything else that waits for it."""
+    mounted = mounts.mount(source)
+    os.kill(mounted.pid, signal.SIGSTOP)
+    try:
+        report = doctor.examine(mounted.path)
+    finally:
+        os.kill(mounted.pid, signal.SIGCONT)
+    Fault("answers", "error", f"process {mounted.pid} did not answer", f"tail -n 50 {mounted.log}").is_found(report)
 
 
 def test_read_ahead(doctor: Doctor, mounts: Mounts, source: Path) -> None:

@@ -131,7 +131,7 @@ def answers(subject: Subject) -> Iterator[Finding]:
         stats.request(path, _ANSWER_S)
     except MountError as error:
         if not _is_of_another(subject.record):
-            yield of_error(error)
+            yield of_error(error)._replace(line=_look_at_log(subject.record)[1])
             return
     if code is None:
         what = f"does not answer within {_ANSWER_S:g} s: its storage hangs"
