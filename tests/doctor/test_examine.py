@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 
-from alluxio_jnifuse.doctor import report
+from alluxio_jnifuse.doctor import names, report
 from alluxio_jnifuse.doctor.checks import CHECKS
 from alluxio_jnifuse.doctor.examine import Check, examine
 from alluxio_jnifuse.doctor.finding import ERROR, NOTE, OK, WARNING, Examined, Finding, line_of, worst
@@ -70,6 +70,29 @@ def test_checks_run_side_by_side() -> None:
 
     found = examine([MACHINE], [check(meet), check(meet)])
     assert [each.findings[0].what for each in found] == ["met", "met"]
+
+
+def test_questions_side_by_side() -> None:
+    """All of them have one deadline; an error of one is the caller's."""
+    over = threading.Event()
+
+    def answer(number: int) -> int:
+        if number:
+            over.wait(100)
+        return number
+
+    assert names.side_by_side(answer, range(50), 0.2).keys() <= {0}
+    over.set()
+    assert names.side_by_side(answer, range(3), 100) == {0: 0, 1: 1, 2: 2}
+    with pytest.raises(ZeroDivisionError):
+        names.side_by_side(lambda number: 1 // number, [1, 0], 100)
+
+
+@pytest.mark.parametrize("target", ["host:19998", "[::1]:19998", "host"])
+def test_targets(target: str) -> None:
+    host, port = names.split(target)
+    assert host in ("host", "::1")
+    assert port in (19998, 0)
 
 
 @pytest.mark.parametrize(

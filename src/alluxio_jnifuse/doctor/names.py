@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+import time
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
@@ -48,13 +49,22 @@ def unreachable(endpoint: tuple[str, int]) -> str:
 
 
 def side_by_side(work: Callable[[T], R], items: Iterable[T], timeout: float) -> dict[T, R]:
-    """Results by item, each worked on in a thread of its own; without those that did not come in time."""
+    """Results by item, each worked on in a thread of its own; without those that did not come within `timeout` s.
+
+    Raises what one of them raised.
+    """
     results: dict[T, R] = {}
+    errors: list[Exception] = []
 
     def one(item: T) -> None:
-        results[item] = work(item)
+        try:
+            results[item] = work(item)
+        except Exception as error:
+            errors.append(error)
 
-    threads = [start_thread("ask", one, item) for item in items]
-    for thread in threads:
-        thread.join(timeout)
+    deadline = time.monotonic() + timeout
+    for thread in [start_thread("ask", one, item) for item in items]:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    if errors:
+        raise errors[0]
     return dict(results)
