@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import certificates
+import grpc
 import pytest
 from fake_cluster import FakeCluster, pattern
 from fake_worker import MIB
@@ -26,6 +28,11 @@ def cluster() -> Iterator[FakeCluster]:
 
 @pytest.fixture
 def lender(cluster: FakeCluster, tmp_path: Path) -> Lender:
+    """The one of the cluster."""
+    return lender_of(cluster, tmp_path)
+
+
+def lender_of(cluster: FakeCluster, tmp_path: Path) -> Lender:
     """It has small files /0, /1 ..., and larger ones /l0, /l1."""
     made = Lender(cluster, tmp_path / "alluxioworker")
     made.directory.mkdir()
@@ -220,3 +227,27 @@ def test_a_worker_that_does_not_know_us_any_more(cluster: FakeCluster, lender: L
     lender.worker.wait_for(lambda: lender.worker.count("authenticate") == 2)
     lender.unlocked()
     assert not lender.worker.reads
+
+
+def test_over_tls(tmp_path: Path) -> None:
+    """Each call goes over gRPC; nobody waits for it either."""
+    authority = tmp_path / "ca.pem"
+    authority.write_bytes(certificates.CERTIFICATE)
+    pair = [(certificates.KEY, certificates.CERTIFICATE)]
+    cluster = FakeCluster(workers=1, credentials=grpc.ssl_server_credentials(pair))
+    try:
+        lender = lender_of(cluster, tmp_path)
+        source = lending(cluster, tls=True, tls_ca_path=str(authority))
+        assert is_right(source, 0)
+        lender.worker.hold("OpenLocalBlock")
+        assert is_right(source, 1)
+        opened = source.open(b"/l0", source.stat(b"/l0").version)
+        os.close(opened.extents[0].fd)
+        lender.worker.release("OpenLocalBlock")
+        lender.worker.wait_for(lambda: lender.asked == 3)
+        lender.locked(1)
+        source.close_file(opened.handle)
+        lender.unlocked()
+        assert not lender.worker.reads
+    finally:
+        cluster.close()
