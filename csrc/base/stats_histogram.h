@@ -3,8 +3,8 @@
  * stats_histogram.h - how long things took: a count for each range of durations, four ranges for each power of two.
  *
  * Range n begins with ajf_histogram_from_us(n) and ends before the next one begins; the first ones are 1 us wide, the
- * others a quarter to a fifth of what they hold. The last one has no end. So any quantile is known to within 25 %,
- * from 1 us to 100 s, and histograms are added up range by range.
+ * others at most a quarter of what they hold. The last one has no end. So any quantile is known to within 25 %, from
+ * 1 us to 100 s, and histograms are added up range by range.
  *
  * To note a duration touches one cache line, which holds some neighbouring ranges and the sum of what is in them: in a
  * busy machine a line that is not in the cache costs more than all the rest.

@@ -106,7 +106,7 @@ def test_a_long_queue_is_told_from_a_slow_source(mounts: Mounts, source: RemoteS
     source.replace(b"/other", b"y" * 4096)
     second = children.start(read_all, source_tree.join("other"))
     until(lambda: source_tree.stats()["op_read"] >= 2, "the second read to be there")
-    time.sleep(HELD_S)
+    time.sleep(10 * HELD_S)  # it is queued some time after it has come
     source.release("read")
     assert (first.result(), second.result()) == (4096, 4096)
     times = told(source_tree)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from http.client import HTTPConnection
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -21,6 +23,7 @@ from alluxio_jnifuse.daemon.web.server import Page, Server
 from alluxio_jnifuse.mounts import table
 from alluxio_jnifuse.mounts.times import Times
 
+PROJECT = Path(__file__).parents[2]
 HELPS = dict(counter_rows())
 GAUGES = frozenset(name for name, meaning in HELPS.items() if meaning.endswith("(gauge)"))
 GUARD_S = 60.0
@@ -185,7 +188,12 @@ def times_of(noted: Mapping[str, Mapping[int, int]], errors: Mapping[str, Mappin
 
 STATS = {name: number for number, name in enumerate(HELPS, 1)}
 TIMES = times_of(
-    {"op_read": {0: 1, 1: 2, 1000: 3, 1_000_000: 4}, "op_lookup": {50: 7}, "source_read": {900: 1}},
+    {
+        "op_read": {0: 1, 1: 2, 1000: 3, 1_000_000: 4},
+        "op_lookup": {50: 7},
+        "source_read": {900: 1},
+        "queue_read": {9: 1},
+    },
     {"op_lookup": {"ENOENT": 3, "other": 1}, "source_read": {"EIO": 2}},
 )
 SERVERS = {'a"b\\c\nd': {"rpc_GetStatus": 5, "cluster_bytes": 9, "cluster_retries": 1}, "w:1": {"oss_stalls": 2}}
@@ -261,6 +269,23 @@ def test_figures_under_the_names_of_alluxio() -> None:
     assert told["gauges"]["threads"]["value"] == STATS["threads"]
     without = alluxio.figures(STATS, TIMES, 0)
     assert not [name for kind in without for name in kind if name.startswith("Client.")]
+
+
+def test_the_dashboard_asks_for_what_there_is() -> None:
+    """Each name in a query of docs/examples/grafana is that of a sample, with the labels that it is grouped by."""
+    page = (PROJECT / "docs/examples/grafana/alluxio-jnifuse.json").read_text()
+    board = json.loads(page)
+    labels: dict[str, set[str]] = {}
+    for name, of in samples():
+        labels.setdefault(name, {"instance"}).update(key for key, _ in of)
+    queries = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
+    assert len(queries) > 10
+    for query in queries:
+        (name,) = re.findall(r"alluxio_jnifuse_\w+", query)
+        assert name in labels, name
+        grouped = re.findall(r"by \(([^)]*)\)", query)
+        assert set(", ".join(grouped).split(", ")) - {""} <= labels[name], query
+    assert "alluxio_jnifuse_info" in page
 
 
 # ------------------------------------------------------------------------------------------------------ health

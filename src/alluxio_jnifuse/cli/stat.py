@@ -13,7 +13,7 @@ from alluxio_jnifuse.system.locales import escaped
 USAGE = f"""\
 Usage: {PROGRAM} stat [--stats MOUNT_POINT]
 
-  --stats MOUNT_POINT       print the counters of one mount as JSON
+  --stats MOUNT_POINT       print counters and times of one mount as JSON
 
 In the list, control characters and backslashes of a path are written as \\ooo, as in /proc/mounts.
 """

@@ -30,10 +30,10 @@ def start(config: Config, mountpoint: str, core: Core, source: Source) -> Server
     host = config.text("alluxio.fuse.web.bind.host")
     port = config.number("alluxio.fuse.web.port")
     pages = _Pages(core, source, mountpoint, config.cache_bytes)
-    names = {name.strip().lower() for name in config.text("alluxio.fuse.web.hostname").split(",")} - {""}
+    names = {name.strip().lower() for name in (host, *config.text("alluxio.fuse.web.hostname").split(","))} - {""}
     paths = {"/metrics/prometheus": pages.prometheus, "/metrics/json": pages.json, "/healthz": pages.health}
     try:
-        server = Server(host, port, paths, names | {host.lower()}, pages.tick)
+        server = Server(host, port, paths, names, pages.tick)
     except OSError as error:
         LOGGER.warning(
             "no metrics over HTTP: alluxio.fuse.web.bind.host=%s, alluxio.fuse.web.port=%d: %s; each mount of a "
