@@ -13,7 +13,9 @@ from fake_cluster import FakeCluster, pattern
 from fake_worker import MIB
 from lender import Lender, lending, read
 
+from alluxio_jnifuse.sources.alluxio.data import locks
 from alluxio_jnifuse.sources.alluxio.source import AlluxioSource
+from alluxio_jnifuse.sources.alluxio.workers.link import WorkerLink
 
 FILES = 40
 SMALL = 3000
@@ -227,6 +229,29 @@ def test_a_worker_that_does_not_know_us_any_more(cluster: FakeCluster, lender: L
     lender.worker.wait_for(lambda: lender.worker.count("authenticate") == 2)
     lender.unlocked()
     assert not lender.worker.reads
+
+
+def test_uses_of_a_worker_that_hangs(cluster: FakeCluster, lender: Lender, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It costs its patience once for all that is to be told, and files that are open are used without locks."""
+    source = lending(cluster)
+    assert is_right(source, 0)
+    lender.unlocked()
+    made = []
+
+    def fail(link: WorkerLink, block_id: int, promote: bool = False) -> None:
+        made.append(block_id)
+        raise TimeoutError
+
+    monkeypatch.setattr(locks, "BlockLock", fail)
+    link = source._workers.link_to(next(iter(source._workers.list())).address)
+    uses = locks.Uses()
+    holds = [locks.Hold(uses) for _ in range(5)]
+    told = [locks._Use(link, number, hold) for number, hold in enumerate((*holds, None))]
+    uses._tell_all(told)
+    assert made == [0]
+    assert lender.asked == 1
+    for hold in holds:
+        hold.release()
 
 
 def test_over_tls(tmp_path: Path) -> None:

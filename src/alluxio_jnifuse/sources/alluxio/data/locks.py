@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from alluxio_jnifuse.errors import MountError, forget_frames
 from alluxio_jnifuse.sources.alluxio.rpc import requests
+from alluxio_jnifuse.sources.alluxio.rpc.errors import NotFound
 from alluxio_jnifuse.sources.alluxio.rpc.streams import begin, next_message
 from alluxio_jnifuse.system.threads import start_thread
 
@@ -214,31 +215,33 @@ class Uses:
 
     def _tell_all(self, uses: Iterable[_Use]) -> None:
         told: dict[WorkerLink, list[int]] = {}
+        away: set[WorkerLink] = set()  # each further call to one of them might wait as long
         for use in uses:
             if use.hold is None or use.hold.released or self._locks >= _MOST_LOCKS:
                 told.setdefault(use.link, []).append(use.block_id)
-            elif not self._closed.is_set():
-                _lock(use.link, use.block_id, use.hold)
+            elif not self._closed.is_set() and use.link not in away and not _lock(use.link, use.block_id, use.hold):
+                away.add(use.link)
         for link, blocks in told.items():
             left = iter(blocks)
             try:
-                while not self._closed.is_set() and (row := list(islice(left, _IN_A_ROW))):
+                while not self._closed.is_set() and link not in away and (row := list(islice(left, _IN_A_ROW))):
                     _tell(link, row)
             except (OSError, MountError) as error:
                 forget_frames(error)
                 log.debug("%s does not know of all %d blocks that were read: %s", link, len(blocks), error)
 
 
-def _lock(link: WorkerLink, block_id: int, hold: Hold) -> None:
-    """Locks the block of a file that is open."""
+def _lock(link: WorkerLink, block_id: int, hold: Hold) -> bool:
+    """Locks the block of a file that is open, if the worker still has it; whether the worker answered."""
     try:
         lock = BlockLock(link, block_id)
     except (OSError, MountError) as error:
         forget_frames(error)
         log.debug("block %d is used without a lock: %s", block_id, error)
-        return
+        return isinstance(error, NotFound)
     if not hold.take(lock):
         lock.release()
+    return True
 
 
 def _tell(link: WorkerLink, blocks: Sequence[int]) -> None:
