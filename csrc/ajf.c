@@ -35,6 +35,7 @@ static const struct ajf_cache_owner owner = {
     .let_go = ajf_file_let_go_locked,
     .needs = ajf_awaited_needs,
     .expects = ajf_awaited_expects,
+    .has_left = ajf_awaited_has_left,
     .has_room = ajf_fill_feed_locked,
 };
 

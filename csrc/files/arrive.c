@@ -22,7 +22,8 @@ static bool is_behind(const struct ajf *m, uint64_t offset, uint64_t first)
 static bool is_early_locked(const struct ajf *m, const struct ajf_file_fetch *f)
 {
     AJF_HELD(&m->cache.lock);
-    return f->file->gap && is_behind(m, f->fetch.info.offset, f->file->gap);
+    bool down = ajf_prefetch_is_down(f->file->prefetch); /* then it comes first */
+    return f->file->gap && !down && is_behind(m, f->fetch.info.offset, f->file->gap);
 }
 
 /* and when that was faster, it is late. */
@@ -50,7 +51,7 @@ static bool begin(struct ajf_fetch *f)
     int err = fill->cancelled || (urgency == AJF_AHEAD && is_early_locked(m, fill)) ? -ECANCELED : 0;
     if (!err)
         err = ajf_cache_prepare_locked(m, &file->pages, f->info.offset, f->info.length, urgency, &f->info.buffer);
-    if (err == -EAGAIN && !demand && m->cache.transient)
+    if (err == -EAGAIN && !demand && m->cache.transient && !ajf_prefetch_is_down(file->prefetch))
         file->gap = f->info.offset;
     fill->prepared = !err;
     f->info.handle = file->handle;

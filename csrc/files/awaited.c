@@ -19,5 +19,10 @@ bool ajf_awaited_expects(const struct ajf_pages *p, uint64_t from, uint64_t to, 
 {
     const struct ajf_file *file = AJF_CONTAINER(p, struct ajf_file, pages);
     bool is_read = file->read_ns > since_ns || !ajf_list_empty(&file->readers);
-    return is_read && ajf_prefetch_expects(&file->prefetch, from, to);
+    return is_read && ajf_prefetch_expects(file->prefetch, from, to);
+}
+
+bool ajf_awaited_has_left(const struct ajf_pages *p, uint64_t from, uint64_t to)
+{
+    return ajf_prefetch_has_left(AJF_CONTAINER(p, struct ajf_file, pages)->prefetch, from, to);
 }

@@ -13,5 +13,7 @@
 bool ajf_awaited_needs(const struct ajf_pages *p, uint64_t from, uint64_t to);
 /* Whether somebody who reads the file, or has since then, is on the way to any of [from, to). */
 bool ajf_awaited_expects(const struct ajf_pages *p, uint64_t from, uint64_t to, uint64_t since_ns);
+/* Whether those who have read the file are not likely to come to any of [from, to) soon. */
+bool ajf_awaited_has_left(const struct ajf_pages *p, uint64_t from, uint64_t to);
 
 #endif

@@ -111,6 +111,7 @@ void ajf_file_unref_locked(struct ajf *m, struct ajf_file *file)
     AJF_COUNT(&m->stats, files_died);
     ajf_pages_done(&file->pages);
     ajf_inode_unref(&m->inodes, file->nodeid);
+    free(file->prefetch);
     free(file);
 }
 

@@ -79,7 +79,7 @@ struct ajf_file {
     size_t n_extents;
     uint32_t payer, paid; /* for whom how many descriptors are counted: those of the extents, that of the handle */
     struct ajf_pages pages; /* MEMORY */
-    struct ajf_prefetch prefetch;
+    struct ajf_prefetch *prefetch; /* owned; NULL: it is small, or was not read yet */
     uint64_t read_ns; /* when somebody wanted bytes that are fetched, last */
     uint64_t gap; /* where prefetch found no room: bytes not far behind wait until it is asked for again. 0: none */
     struct ajf_list opens_waiting; /* struct ajf_opener, each with a reference */

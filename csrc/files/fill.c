@@ -7,6 +7,7 @@
 #include "files/fill.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 #include "base/bits.h"
 #include "base/check.h"
@@ -57,7 +58,8 @@ static int claim_lanes_locked(struct ajf *m, struct ajf_file *file, size_t from,
         bool early = m->cache.transient && from >= demand && beyond == AJF_LANE_PREFETCH;
         if (early && !ajf_cache_has_room_locked(&m->cache, (end - from) * AJF_GRANULE_BYTES)) {
             /* For the next caller: a fetch that is only dropped wakes no thread. */
-            file->gap = from * AJF_GRANULE_BYTES;
+            if (!ajf_prefetch_is_down(file->prefetch))
+                file->gap = from * AJF_GRANULE_BYTES;
             return 0;
         }
         int err = push_fetch_locked(m, file, from, end, from < demand ? AJF_LANE_DEMAND : beyond);
@@ -104,23 +106,73 @@ uint64_t ajf_fill_furthest(const struct ajf *m)
     return min_u64(m->options.prefetch_bytes, m->cache.limit / 4);
 }
 
-/* Sees to it that [offset, offset + length) comes, and what the pattern of reads suggests behind it. */
-int ajf_fill_want_locked(struct ajf *m, struct ajf_file *file, uint64_t offset, uint64_t length, bool hit)
+static size_t missing_of(const struct ajf_pages *p, size_t from, size_t to)
+{
+    size_t n = 0;
+    while ((from = ajf_bits_find(p->have, p->claimed, from, to, false)) < to) {
+        size_t end = ajf_bits_find(p->have, p->claimed, from, to, true);
+        n += end - from;
+        from = end;
+    }
+    return n;
+}
+
+/* In pieces, the last one first: its reader goes down. */
+static int claim_down_locked(struct ajf *m, struct ajf_file *file, size_t from, size_t to)
 {
     AJF_HELD(&m->cache.lock);
-    uint64_t end = offset + length, page = m->cache.page_bytes;
-    file->read_ns = ajf_now_ns();
-    uint64_t to = ajf_prefetch_note(&file->prefetch, offset, length, file->size, ajf_fill_furthest(m));
-    if (to - end >= page && to < file->size) /* whole pages: they can be huge; but only of a wide window one more */
-        to = min_u64((to + (to - end >= WIDE_PAGES * page ? page - 1 : 0)) / page * page, file->size);
-    size_t from_g = ajf_granule(offset), end_g = ajf_granule_up(end), to_g = ajf_granule_up(to);
-    if (hit) {
-        /* Ahead in lumps: not before half of the window is missing. */
-        size_t missing = ajf_bits_find(file->pages.have, file->pages.claimed, end_g, to_g, false);
-        return to_g - missing >= (to_g - end_g + 1) / 2 ? claim_locked(m, file, missing, to_g, 0) : 0;
+    size_t piece = m->cache.fetch_bytes / AJF_GRANULE_BYTES;
+    int err = 0;
+    while (!err && to > from) {
+        size_t edge = (to - 1) / piece * piece, begin = edge > from ? edge : from;
+        err = claim_locked(m, file, begin, to, 0);
+        to = begin;
     }
-    promote_locked(m, file, offset, end);
-    return claim_locked(m, file, from_g, to_g, end_g);
+    return err;
+}
+
+/* [from, to) as whole pages: they can be huge; but only of a wide window one more. */
+static size_t end_of_window(const struct ajf *m, const struct ajf_file *file, uint64_t from, struct ajf_span want)
+{
+    uint64_t page = m->cache.page_bytes, bytes = want.to - from;
+    if (bytes < page || want.to == file->size || want.ends)
+        return ajf_granule_up(want.to);
+    uint64_t to = (want.to + (bytes >= WIDE_PAGES * page ? page - 1 : 0)) / page * page;
+    return ajf_granule_up(min_u64(to, file->size));
+}
+
+/* Ahead in lumps: not before half of it is missing. */
+static int claim_lump_locked(struct ajf *m, struct ajf_file *file, size_t from, size_t to)
+{
+    AJF_HELD(&m->cache.lock);
+    size_t missing = ajf_bits_find(file->pages.have, file->pages.claimed, from, to, false);
+    return to - missing >= (to - from + 1) / 2 ? claim_locked(m, file, missing, to, 0) : 0;
+}
+
+/* Sees to it that [offset, offset + length) comes, and what the pattern of reads suggests around it. */
+int ajf_fill_want_locked(struct ajf *m, struct ajf_file *file, uint32_t reader, uint64_t offset, uint64_t length,
+                         bool hit)
+{
+    AJF_HELD(&m->cache.lock);
+    uint64_t end = offset + length;
+    file->read_ns = ajf_now_ns();
+    if (!file->prefetch && ajf_prefetch_follows(file->size))
+        file->prefetch = calloc(1, sizeof *file->prefetch); /* out of memory: nothing is read ahead */
+    struct ajf_span want = ajf_prefetch_note(file->prefetch, reader, offset, length, file->size, ajf_fill_furthest(m));
+    size_t from_g = ajf_granule(offset), end_g = ajf_granule_up(end), to_g = end_of_window(m, file, end, want);
+    size_t below_g = ajf_granule(want.from);
+    int err;
+    if (hit) {
+        err = claim_lump_locked(m, file, end_g, to_g);
+    } else {
+        promote_locked(m, file, offset, end);
+        err = claim_locked(m, file, from_g, to_g, end_g);
+    }
+    if (!err && below_g < from_g && (!hit || missing_of(&file->pages, below_g, from_g) >= (from_g - below_g) / 2))
+        err = claim_down_locked(m, file, below_g, from_g);
+    while (!err && ajf_prefetch_also(file->prefetch, file->size, &want))
+        err = claim_lump_locked(m, file, ajf_granule(want.from), end_of_window(m, file, want.from, want));
+    return err;
 }
 
 void ajf_fill_end_locked(struct ajf *m, struct ajf_file_fetch *f)

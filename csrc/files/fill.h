@@ -12,8 +12,12 @@
 #include "files/file.h"
 #include "kernel/wait.h"
 
-/* Sees to it that [offset, offset + length) comes, and what the pattern of reads suggests behind it. 0 or -ENOMEM. */
-int ajf_fill_want_locked(struct ajf *m, struct ajf_file *file, uint64_t offset, uint64_t length, bool hit);
+/*
+ * Sees to it that [offset, offset + length) comes, which thread `reader` reads (0: unknown), and what the pattern of
+ * reads suggests around it. 0 or -ENOMEM.
+ */
+int ajf_fill_want_locked(struct ajf *m, struct ajf_file *file, uint32_t reader, uint64_t offset, uint64_t length,
+                         bool hit);
 /* Queues fetches of the whole file, which nobody waits for. 0 or -ENOMEM. */
 int ajf_fill_ahead_locked(struct ajf *m, struct ajf_file *file);
 /* Sees to it that a small file comes as a whole: somebody waits for its first bytes. 0 or -ENOMEM. */

@@ -151,7 +151,8 @@ void ajf_file_last_release_locked(struct ajf *m, struct ajf_file *file)
     file->mode = AJF_MODE_NONE;
     file->noted = false;
     file->read = false; /* noted anew: the kernel may forget the record now */
-    file->prefetch = (struct ajf_prefetch){.clock = 0}; /* another program reads it in another way */
+    if (file->prefetch)
+        *file->prefetch = (struct ajf_prefetch){.clock = 0}; /* another program reads it in another way */
     ajf_fill_cancel_locked(m, file);
     if (file->place == AJF_PLACE_BORROWED || m->cache.transient || !file->pages.n_have) {
         if (file->state == AJF_FILE_READY)

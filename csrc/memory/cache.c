@@ -281,7 +281,7 @@ static bool is_awaited(const struct ajf_cache *c, const struct ajf_page *page)
     uint64_t since = ajf_now_ns() - AJF_AWAITED_NS, start = page->index * c->page_bytes;
     if (is_needed(c, page))
         return true;
-    if (page->spent)
+    if (page->spent || (page->pages && c->owner->has_left(page->pages, start, start + c->page_bytes)))
         return false;
     return page->grown_ns > since ||
            (page->pages && c->owner->expects(page->pages, start, start + c->page_bytes, since));
@@ -493,14 +493,35 @@ static bool wants_huge(const struct ajf_cache *c, struct ajf_pages *p, uint64_t 
     return true;
 }
 
+/* Of a fetch, what is in the page. */
+static uint64_t part(const struct ajf_cache *c, const struct ajf_page *page, uint64_t offset, size_t length)
+{
+    uint64_t start = page->index * c->page_bytes, from = max_u64(offset, start);
+    uint64_t to = min_u64(offset + length, start + c->page_bytes);
+    return (ajf_granule_up(to) - ajf_granule(from)) * AJF_GRANULE_BYTES;
+}
+
 static uint64_t cost(const struct ajf_cache *c, const struct ajf_page *page, uint64_t offset, size_t length, bool huge)
 {
-    uint64_t start = page->index * c->page_bytes, end = start + c->page_bytes;
-    if (huge)
-        return c->page_bytes;
-    uint64_t from = offset > start ? offset : start, to = offset + length < end ? offset + length : end;
-    uint64_t bytes = (ajf_granule_up(to) - ajf_granule(from)) * AJF_GRANULE_BYTES, left = c->page_bytes - page->charged;
-    return bytes < left ? bytes : left;
+    return huge ? c->page_bytes : min_u64(part(c, page, offset, length), c->page_bytes - page->charged);
+}
+
+/*
+ * A huge page is charged whole. The part that a fetch leaves out may never be asked for, and the page shall not be
+ * awaited for it: it counts as handed over until it is fetched, too.
+ */
+static void expect_locked(struct ajf_cache *c, struct ajf_page *page, uint64_t bytes, uint64_t charged)
+{
+    AJF_HELD(&c->lock);
+    uint64_t whole = min_u64(c->page_bytes, page->pages->size - page->index * c->page_bytes);
+    if (charged > bytes) {
+        page->taken += whole > bytes ? whole - bytes : 0;
+    } else if (charged < bytes) {
+        page->taken -= min_u64(page->taken, bytes - charged);
+        if (page->spent)
+            ajf_order_touch(&c->order, &page->rank);
+        page->spent = false;
+    }
 }
 
 static void lay_locked(struct ajf *m, struct ajf_page *page)
@@ -551,6 +572,8 @@ int ajf_cache_prepare_locked(struct ajf *m, struct ajf_pages *p, uint64_t offset
             ajf_order_add(&c->order, &page->rank);
         if (n)
             charge_locked(c, page, n);
+        if (c->transient)
+            expect_locked(c, page, part(c, page, offset, length), n);
     }
     *ret_buffer = (huge && !framed ? p->memory.huge : p->memory.map) + offset;
     return 0;

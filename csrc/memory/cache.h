@@ -11,10 +11,10 @@
  *
  * With the client cache off the same machine is a window of transient_bytes: pages that were handed to the kernel go
  * first, and a file keeps nothing after its last RELEASE. Prefetch has half of it, and takes nothing from a page that
- * is still to be handed over, unless nobody has come for that in AJF_AWAITED_NS, nor is on the way there. A page under
- * a READ that waits for another one goes last of all: the READ needs both at once. The memory of
- * whole pages is handed on (frames.h): spare memory fits into the budget beside that in use, and is given back
- * after AJF_RESTS_NS, or twice that.
+ * is still to be handed over, unless nobody has come for that in AJF_AWAITED_NS, nor is on the way there, or its
+ * readers have gone elsewhere. A page under a READ that waits for another one goes last of all: the READ needs both at
+ * once. The memory of whole pages is handed on (frames.h): spare memory fits into the budget beside that in use, and is
+ * given back after AJF_RESTS_NS, or twice that.
  *
  * One lock for files, pages and parked reads: the kernel's own queue saturates (400 k requests/s, peers.md) long
  * before it does, and eviction crosses files. The cache asks its owner about files (struct ajf_cache_owner). Lock
@@ -49,6 +49,8 @@ struct ajf_cache_owner {
     bool (*needs)(const struct ajf_pages *p, uint64_t from, uint64_t to);
     /* Whether somebody who has read it since then is on the way to any of [from, to). */
     bool (*expects)(const struct ajf_pages *p, uint64_t from, uint64_t to, uint64_t since_ns);
+    /* Whether those who have read it are not likely to come to any of [from, to) soon. */
+    bool (*has_left)(const struct ajf_pages *p, uint64_t from, uint64_t to);
     /* Something was unpinned, or given back: what found no memory may try again. */
     void (*has_room)(struct ajf *m);
 };

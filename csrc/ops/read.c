@@ -29,6 +29,12 @@ static struct ajf_waste *drop_read(struct ajf *m, struct ajf_wait *w, int err)
     return waste;
 }
 
+/* The thread that the kernel names: 0 where that lives in a namespace that is not ours. */
+static uint32_t reader_of(const struct ajf_request *req)
+{
+    return (uint32_t)fuse_req_ctx(req->fuse)->pid;
+}
+
 static int park_locked(struct ajf *m, struct ajf_file *file, const struct ajf_request *req, uint64_t offset,
                        size_t length)
 {
@@ -48,7 +54,7 @@ static int park_locked(struct ajf *m, struct ajf_file *file, const struct ajf_re
         if (!err && file->lazy && !file->pages.n_have && !ajf_list_empty(&file->held))
             err = ajf_fill_first_locked(m, file); /* as its first open would: one call to the source, not two */
         if (!err && file->state == AJF_FILE_READY)
-            err = ajf_fill_want_locked(m, file, offset, length, false);
+            err = ajf_fill_want_locked(m, file, reader_of(req), offset, length, false);
         if (err && !ajf_wait_unpark(m, &r->wait)) {
             file->refs++;
             return 0; /* somebody else answered it meanwhile */
@@ -107,7 +113,7 @@ again:
         file->refs++;
         ajf_cache_pin_locked(&file->pages, offset, length, &m->cache);
         if (!file->pages.complete && file->has_handle)
-            ajf_fill_want_locked(m, file, offset, length, true); /* out of memory: no prefetch */
+            ajf_fill_want_locked(m, file, reader_of(req), offset, length, true); /* out of memory: no prefetch */
         ajf_cache_touch_locked(&m->cache, &file->pages, offset, length);
         ajf_file_hand_locked(m, file, length);
     } else if (!armed) {
