@@ -237,6 +237,18 @@ class CountersCome(MemorySource):
         return dict(self.calls)
 
 
+@found_by("servers_have_parts_of_the_counters")
+class ServersCountMore(MemorySource):
+    def servers(self) -> Mapping[str, Mapping[str, int]]:
+        return {"host:1": {"requests": 1}}
+
+
+@found_by("servers_have_parts_of_the_counters")
+class ServersTellSecrets(MemorySource):
+    def servers(self) -> Mapping[str, Mapping[str, int]]:
+        return {"user:password@host": {}}
+
+
 @found_by("it_can_be_named")
 class NameHasLines(MemorySource):
     def __str__(self) -> str:

@@ -147,6 +147,17 @@ class MetadataContract(WithWorld):
         assert list(after) == list(before)
         assert all(type(value) is int for value in after.values())
 
+    def test_servers_have_parts_of_the_counters(self, world: World) -> None:
+        """They add up to no more than the counters say, and are called by what may be shown."""
+        world.read_whole(b"/large")
+        servers, counters = world.source.servers(), world.source.counters()
+        for server, counts in servers.items():
+            assert server.isprintable()
+            assert "@" not in server
+            assert counts.keys() <= counters.keys()
+        for name, value in counters.items():
+            assert sum(counts.get(name, 0) for counts in servers.values()) <= value
+
     def test_it_can_be_named(self, world: World) -> None:
         """Lines of the log say which source it was."""
         assert len(str(world.source).splitlines()) == 1
