@@ -217,8 +217,12 @@ def test_a_cache_directory_of_another_user(doctor: Doctor, source: Path, private
     Fault("cache-directory", "error", f"belongs to user {SOMEBODY}", f"chown 0 {private / 'cache'}").is_found(report)
 
 
-def test_a_cache_directory_that_everybody_may_replace(doctor: Doctor, source: Path, private: Path) -> None:
+@pytest.mark.parametrize("there", [False, True])
+def test_a_cache_directory_that_everybody_may_replace(doctor: Doctor, source: Path, private: Path, there: bool) -> None:
+    """The line is about the part of the path that is at fault."""
     (private / "open").mkdir()
+    if there:
+        (private / "open" / "cache").mkdir()
     (private / "open").chmod(0o777)
     report = doctor.examine(*cached(private / "open" / "cache"), "-u", str(source), str(private / "mnt"))
     Fault("cache-directory", "error", "can be written by others", f"chmod go-w {private / 'open'}").is_found(report)

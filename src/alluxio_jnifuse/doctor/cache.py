@@ -45,7 +45,7 @@ def _directory(path: str, size: int, subject: Subject) -> Iterator[Finding]:
         os.close(trusted.open_directory(there))
     except trusted.UntrustedPath as error:
         who, _, remedy = str(error.strerror).rpartition(": ")
-        yield Finding(ERROR, f"is not safe to use: {who}", path, f"{remedy} ({_DIRS})", _line_for(there))
+        yield Finding(ERROR, f"is not safe to use: {who}", path, f"{remedy} ({_DIRS})", _line_for(error.filename))
         return
     except OSError as error:
         yield Finding(ERROR, f"cannot be used: {error.strerror}", path, f"set {_DIRS}", f"-D {_DIRS}=DIRECTORY")
