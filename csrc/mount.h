@@ -34,7 +34,6 @@ struct ajf {
     bool opens_files;           /* constant once mounted */
     const struct ajf_fetch_ops *open_ops, *fill_ops; /* constant; what becomes of an OPEN, of a READ */
     struct ajf_stats stats;
-    struct ajf_times times;
     struct ajf_log log;
     struct ajf_waits waits;
     struct ajf_notify notify;
@@ -50,6 +49,7 @@ struct ajf {
     struct ajf_session session;
     pthread_key_t lent_tools; /* lent.h */
     bool stopped, stuck;   /* the life-cycle thread's; a worker, or the thread that closes lent files, hangs */
+    struct ajf_times times; /* large: the others lie together */
 };
 
 #endif

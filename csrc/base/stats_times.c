@@ -2,13 +2,9 @@
 #include "base/stats_times.h"
 
 #include <errno.h>
-#include <pthread.h>
+#include <sched.h>
 #include <string.h>
 
-#define GOLDEN UINT64_C(0x9e3779b97f4a7c15) /* spreads the addresses of threads, which lie at equal distances */
-#define STRIPE_BITS 3
-
-_Static_assert(AJF_STRIPES == 1 << STRIPE_BITS, "the upper bits choose one");
 
 _Static_assert(sizeof(struct ajf_histogram_line) == AJF_CACHE_LINE, "a duration is noted in one line");
 _Static_assert(sizeof(struct ajf_histogram) % AJF_CACHE_LINE == 0, "and so in the next histogram");
@@ -18,14 +14,15 @@ void ajf_times_init(struct ajf_times *t)
     t->stripe = (void *)(((uintptr_t)t->room + AJF_CACHE_LINE - 1) / AJF_CACHE_LINE * AJF_CACHE_LINE);
 }
 
-static unsigned stripe_of_this_thread(void)
+/* A thread may be elsewhere when it writes: then it only takes longer. */
+static struct ajf_times_stripe *stripe_of(const struct ajf_times *t)
 {
-    return (unsigned)((uint64_t)(uintptr_t)pthread_self() * GOLDEN >> (64 - STRIPE_BITS));
+    return &t->stripe[(unsigned)sched_getcpu() % AJF_STRIPES];
 }
 
 void ajf_times_note(struct ajf_times *t, enum ajf_timed what, uint64_t took_ns)
 {
-    ajf_histogram_note(&t->stripe[stripe_of_this_thread()].took[what], took_ns);
+    ajf_histogram_note(&stripe_of(t)->took[what], took_ns);
 }
 
 enum ajf_errno ajf_times_errno(int err)
@@ -42,7 +39,7 @@ enum ajf_errno ajf_times_errno(int err)
 
 void ajf_times_failed(struct ajf_times *t, enum ajf_timed what, int err)
 {
-    _Atomic uint64_t *failed = t->stripe[stripe_of_this_thread()].failed[what];
+    _Atomic uint64_t *failed = stripe_of(t)->failed[what];
     atomic_fetch_add_explicit(&failed[ajf_times_errno(err)], 1, memory_order_relaxed);
 }
 

@@ -3,8 +3,9 @@
  * stats_times.h - how long each kind of thing took that a mount does, and how often it failed with which errno: the
  * rows AJF_TIMED and AJF_ERRNO of stats.def.
  *
- * Many threads note at once. Each does so in one of some stripes, which its address chooses, so that threads seldom
- * write to the same memory; a reader adds the stripes up. Two threads may share a stripe: it is right all the same.
+ * Many threads note at once. Each does so in one of some stripes, which the processor that it runs on chooses: so what
+ * it writes to is in that processor's cache, whichever thread was there before. A reader adds the stripes up. Two
+ * processors may share a stripe: it is right all the same.
  *
  * Threads: any, between init and the end of its memory. A reader sees each number exactly, but not all at one moment;
  * none ever falls. Errors: none.
@@ -38,7 +39,7 @@ struct ajf_times_stripe {
     _Atomic uint64_t failed[AJF_TIMED_COUNT][AJF_ERRNO_COUNT];
 };
 
-/* A thread touches pages of its own stripe alone, and of what it does: the rest is never paid for. */
+/* Pages of what never happens, and of processors that there are not, are never touched. */
 struct ajf_times {
     struct ajf_times_stripe *stripe; /* AJF_STRIPES of them in `room`, from the first cache line on */
     char room[AJF_STRIPES * sizeof(struct ajf_times_stripe) + AJF_CACHE_LINE];
