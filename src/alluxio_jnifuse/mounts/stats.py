@@ -35,13 +35,16 @@ class Counting(Protocol):
 
 
 class Snapshot(NamedTuple):
-    """Counters at one moment. `features`: what the kernel granted, names as in `alluxio-jnifuse version`."""
+    """Counters at one moment. `features`: what the kernel granted, names as in `alluxio-jnifuse version`.
+
+    A mount of an older release tells no servers and no times.
+    """
 
     time_ns: int
     features: list[str]
     stats: dict[str, int]
-    servers: dict[str, dict[str, int]]
-    times: dict[str, dict[str, Any]]
+    servers: Mapping[str, Mapping[str, int]] = {}
+    times: Mapping[str, Mapping[str, Any]] = {}
 
 
 def counters(core: Core, source: Counting) -> dict[str, int]:
