@@ -27,7 +27,7 @@ _CACHE = "alluxio.user.client.cache."
 
 def cached(source: Source, config: Config) -> Source:
     """`source` behind its client cache, if that is on a disk. Raises MountError, ConfigError."""
-    if config.lend or config.cache_store == "MEM":
+    if not config.caching or config.cache_store == "MEM":
         return source
     places: list[Place] = []
     try:

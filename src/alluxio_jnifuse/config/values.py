@@ -33,6 +33,12 @@ _CACHE = "alluxio.user.client.cache."
 _METADATA_PATHS = "alluxio.user.metadata.cache.max.size"
 _POLICY = "alluxio.user.ufs.block.read.location.policy"
 _BLOCK_FILES = (*(f"alluxio.worker.tieredstore.level{n}.dirs.path" for n in range(3)), "alluxio.worker.data.folder")
+_BINDING = "alluxio.fuse.jnifuse.enabled"
+# Fields of struct ajf_options that mean nothing to llfuse.
+_OF_THE_CORE = frozenset(
+    {"busy_poll_us", "clone_fd", "passthrough", "stack_depth", "io_uring", "transient_bytes", "prefetch_bytes"}
+)
+_MODES_OF_THE_CORE = frozenset({"open", "direct_io", "auto_cache"})
 _POLLING_PROCESSORS = 2  # one for the thread that polls, one for the others; with less a quota is soon used up
 _SMALLEST_PAGE_BYTES = 64 << 10  # options.h
 
@@ -51,6 +57,7 @@ class Config:
     `logs_directory`: where the log file shall lie, or "" for the default.
     `cache_bytes`: the budget of the client cache; 0 when it is off.
     `listing_bytes`: the most that a listing may take.
+    `caching`: whether there is a client cache.
     `lend`: whether a local source hands over its open files instead of having them copied into the client cache.
     `notes`: lines for the log; what has no effect, or another one than it says, and why.
     """
@@ -61,9 +68,10 @@ class Config:
         self._fit_into_memory()
         self._fit_into_processors()
         self._check_permissions()
-        self.lend = not self.flag(f"{_CACHE}enabled")
+        self.caching = self.flag(f"{_CACHE}enabled")
+        self.lend = self.flag(_BINDING) and not self.caching
         self.listing_bytes = self.number("listing_limit")
-        self.cache_bytes = 0 if self.lend else self.number(f"{_CACHE}size")
+        self.cache_bytes = self.number(f"{_CACHE}size") if self.caching else 0
         self.cluster = self._masters()
         self.alluxio_path = "/" + os.path.normpath(self.text(ALLUXIO_PATH)).lstrip("/")
         self.ufs = ""
@@ -160,7 +168,7 @@ class Config:
         if self.settings["congestion_threshold"].rank == DEFAULT:
             numbers["congestion_threshold"] = max(1, numbers["max_background"] * 3 // 4)
         numbers["page_bytes"] = page_bytes(numbers["page_bytes"])
-        numbers["cache_enabled"] = int(not self.lend and self.cache_store == "MEM")
+        numbers["cache_enabled"] = int(self.caching and self.cache_store == "MEM")
         numbers["evictor"] = BY_NAME[f"{_CACHE}evictor.class"].choices.index(self.cache_evictor)
         if self.ufs.startswith(ALLUXIO) and numbers["read_timeout_ms"]:
             # A worker that hangs is given up after that time: a reader waits for the others as well.
@@ -302,6 +310,11 @@ class Config:
             if setting.rank > CLUSTER and reason
         ]
         page = f"{_CACHE}page.size"
+        if self.caching and self.cache_store == "MEM" and not self.flag(_BINDING):
+            notes.append(
+                f"there is no client cache: one in memory is the C core's, and {_BINDING} is false; "
+                f"{_CACHE}store.type=LOCAL has one on disk"
+            )
         if not self.flag("ro"):
             notes.append("rw: this release does not write; every write answers EROFS")
         if page_bytes(self.number(page)) != self.number(page):
@@ -311,6 +324,9 @@ class Config:
     def _useless(self, name: str) -> str:
         """Why this mount has no use for a setting, or ""."""
         row = BY_NAME.get(name)
+        of_the_core = name in _MODES_OF_THE_CORE or (row is not None and row.field in _OF_THE_CORE)
+        if of_the_core and not self.flag(_BINDING):
+            return f"it is for the C core, and {_BINDING} is false"
         if row is not None and row.oss and not self.ufs.startswith(ALLUXIO):
             return "" if self.ufs.startswith(OSS) else f"it is for a bucket of OSS, and {self.ufs or 'none'} is mounted"
         if not self.ufs.startswith(ALLUXIO):
@@ -334,7 +350,7 @@ class Config:
             problems.append("allow_other and allow_root exclude each other")
         if self.text("open") == "NEVER" and self.flag("direct_io"):
             problems.append("open=never and direct_io exclude each other: an open tells the kernel to keep nothing")
-        if not self.lend:
+        if self.caching:
             try:
                 sizes = [self.number(f"{_CACHE}size")]
                 if self.cache_store != "MEM":

@@ -14,15 +14,12 @@ import re
 import stat
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from alluxio_jnifuse.config.secrets import masked_text
 from alluxio_jnifuse.errors import MountError
 from alluxio_jnifuse.mounts.registry import is_trusted
 from alluxio_jnifuse.system import trusted
-
-if TYPE_CHECKING:
-    from alluxio_jnifuse._core import Core
 
 LOGGER = logging.getLogger("alluxio_jnifuse")
 
@@ -216,7 +213,13 @@ def _open(directory: int, name: str) -> int | None:
     return fd
 
 
-def drain(core: Core, handler: LogHandler) -> None:
+class Talking(Protocol):
+    """What has messages for the log: as `_core.Core`."""
+
+    def next_log(self, timeout: float) -> tuple[int, int, str] | None: ...
+
+
+def drain(core: Talking, handler: LogHandler) -> None:
     """Moves the core's messages into the log until the core was stopped; the work of a thread of its own."""
     from alluxio_jnifuse._core import Stopped
 

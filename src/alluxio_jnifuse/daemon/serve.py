@@ -23,20 +23,18 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from alluxio_jnifuse import __version__
 from alluxio_jnifuse.config.options import OPTIONS
-from alluxio_jnifuse.daemon import storage
-from alluxio_jnifuse.daemon.commands import Commands
+from alluxio_jnifuse.daemon import bindings, storage
 from alluxio_jnifuse.daemon.hit_ratio import HitRatio
 from alluxio_jnifuse.daemon.logs import LOGGER, LogHandler, drain
 from alluxio_jnifuse.daemon.signals import WAKE, SignalPipe
 from alluxio_jnifuse.daemon.watcher import Watcher
-from alluxio_jnifuse.errors import ConfigError, MountError
-from alluxio_jnifuse.mounts import point, privileges, stacking, table
+from alluxio_jnifuse.errors import MountError
+from alluxio_jnifuse.mounts import point, privileges, table
 from alluxio_jnifuse.mounts import stats as mount_stats
 from alluxio_jnifuse.mounts.registry import Registry, record_of_this_process
 from alluxio_jnifuse.system.threads import start_thread
 
 if TYPE_CHECKING:
-    from alluxio_jnifuse._core import Core
     from alluxio_jnifuse.config.values import Config
     from alluxio_jnifuse.daemon.web.server import Server
     from alluxio_jnifuse.sources.base import Attr, Source
@@ -112,9 +110,6 @@ class _Session:
         self, config: Config, mountpoint: str, source: Source, root: Attr, signals: SignalPipe, log: Logging
     ) -> None:
         """Nothing is mounted yet. Raises MountError."""
-        from alluxio_jnifuse._core import Core
-        from alluxio_jnifuse.daemon.fetcher import Fetchers
-
         self._config = config
         self._mountpoint = mountpoint
         self._source = source
@@ -124,33 +119,7 @@ class _Session:
         self._record_path = ""
         self._web: Server | None = None
         self._device = (0, 0)
-        try:
-            self._core = Core(_core_options(config, source))
-        except OSError as error:
-            raise MountError(error.strerror or str(error), remedy="raise the limit of memory (ulimit -v)") from error
-        try:
-            self._core.set_root(root)
-        except (AttributeError, OverflowError, TypeError, ValueError) as error:
-            raise MountError(f"what its storage says of the root is malformed: {error}", where=config.ufs) from error
-        if source.small_bytes:
-            self._core.open_lazily(source.small_bytes, source.small_ahead)
-        if source.follows_growth:
-            self._core.follow_growth()
-        if source.confirms_opens and config.flag("default_permissions"):
-            if config.text("open") == "NEVER":
-                raise ConfigError(
-                    "open=never and default_permissions exclude each other for a local directory: a mode that changes "
-                    "counts from the next open, and the kernel would tell of none",
-                    where=config.ufs, remedy="use open=always, or no_default_permissions",
-                )  # fmt: skip
-            self._core.confirm_opens()
-        if source.opens_files:
-            self._core.open_files()
-        source.invalidate = self._core.invalidate
-        source.offer_list = self._core.offer_list
-        threads = config.number("fetchers") + config.number("metadata_fetchers")
-        obey = Commands(source).obey if config.flag("alluxio.fuse.special.command.enabled") else None
-        self._fetchers = Fetchers(self._core, source, threads, obey)
+        self._core, self._fetchers = bindings.make(config, source, root)
         self._ratio = HitRatio(lambda: mount_stats.counters(self._core, self._source))
         self._ended = threading.Event()
         self._log_thread = start_thread("log", drain, self._core, log.handler)
@@ -266,21 +235,7 @@ class _Session:
         self._signals.wake()
 
 
-def _core_options(config: Config, source: Source) -> dict[str, int]:
-    """The numbers of the settings; how deep this mount may be stacked is chosen here if it was not set."""
-    options = config.core_options()
-    if not options["stack_depth"]:
-        own = stacking.PLAIN if options["cache_enabled"] else stacking.NOTHING  # the cache in memory
-        options["stack_depth"] = max(source.stack_depth, own)
-        if options["stack_depth"] == stacking.OVERLAY and options["passthrough"]:
-            config.notes.append(
-                "its files lie on an overlay: for passthrough stack_depth is 2, and no overlay can be mounted on this "
-                "mount; with -o stack_depth=1 one can, and files are read through the daemon"
-            )
-    return options
-
-
-def _mount(core: Core, mountpoint: str, options: str) -> None:
+def _mount(core: bindings.Binding, mountpoint: str, options: str) -> None:
     failure = None
     with captured_stderr() as said, privileges.system_path():
         try:
@@ -293,7 +248,7 @@ def _mount(core: Core, mountpoint: str, options: str) -> None:
         LOGGER.warning("%s", line)
 
 
-def _start(core: Core) -> tuple[int, int]:
+def _start(core: bindings.Binding) -> tuple[int, int]:
     """Lets the kernel's INIT be answered; returns the device number (major, minor) of the mount."""
     try:
         core.start(_INIT_TIMEOUT_S)
@@ -382,7 +337,7 @@ def _widen_read_ahead(device: tuple[int, int], size: int) -> None:
         LOGGER.info("read-ahead stays at the kernel's 128 KiB: %s: %s", path, error.strerror)
 
 
-def _say_hello(config: Config, mountpoint: str, core: Core) -> None:
+def _say_hello(config: Config, mountpoint: str, core: bindings.Binding) -> None:
     LOGGER.info("alluxio-jnifuse %s: %s on %s", __version__, config.ufs, mountpoint)
     settings = config.settings
     names = [row.name for row in OPTIONS if row.name in settings and settings[row.name].rank > 0]
@@ -390,4 +345,5 @@ def _say_hello(config: Config, mountpoint: str, core: Core) -> None:
         LOGGER.info("settings: %s", ", ".join(f"{n}={settings[n].shown(n)} ({settings[n].origin})" for n in names))
     for note in config.notes:
         LOGGER.info("%s", note)
+    LOGGER.info("binding: %s", bindings.name_of(core))
     LOGGER.info("granted by the kernel: %s", ", ".join(sorted(core.features())) or "nothing beyond the basics")

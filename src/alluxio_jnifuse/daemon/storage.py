@@ -83,7 +83,7 @@ def _unusable(error: Exception, ufs: str) -> MountError:
 
 def _cached(source: Source, config: Config, tell: Callable[[str], None]) -> Source:
     """`source`, behind the client cache if that is on a disk. Raises AlluxioFuseError."""
-    if config.lend or config.cache_store == "MEM":
+    if not config.caching or config.cache_store == "MEM":
         return source
     tell(f"the client cache in {config.text('alluxio.user.client.cache.dirs')} to be read")
     from alluxio_jnifuse.cache.from_config import cached

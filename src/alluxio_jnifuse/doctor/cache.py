@@ -31,7 +31,7 @@ _SLOW_BYTES_S = 20 << 20  # a storage is faster; the fastest piece counts, so th
 def cache_directories(subject: Subject) -> Iterator[Finding]:
     """Each directory of the client cache, where that is on a disk."""
     config = subject.config
-    if config is None or config.lend or config.cache_store == "MEM":
+    if config is None or not config.caching or config.cache_store == "MEM":
         return
     for path, size in config.cache_directories():
         yield from _directory(path, size, subject)

@@ -205,7 +205,7 @@ def _has_local_bytes(subject: Subject) -> bool:
     config = subject.config
     if config is None:
         return False
-    if not config.lend:
+    if config.caching:
         return config.cache_store in ("MEM", "LOCAL")
     return subject.of_directory or (subject.of_cluster and config.flag("alluxio.user.short.circuit.enabled"))
 

@@ -12,19 +12,23 @@ import os
 import signal
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from alluxio_jnifuse.errors import MountError
 from alluxio_jnifuse.mounts import times
 from alluxio_jnifuse.mounts.alive import why_not_ours
 from alluxio_jnifuse.mounts.registry import Registry, is_alive, send_signal, stats_path, write_atomically
 
-if TYPE_CHECKING:
-    from alluxio_jnifuse._core import Core
-
 REQUEST = signal.SIGUSR1
 
 _POLL_S = 0.001  # a dump takes less than a millisecond
+
+
+class Answering(times.Timing, Protocol):
+    """What answers the kernel: `_core.Core`, or that of the second binding."""
+
+    def stats(self) -> dict[str, int]: ...
+    def features(self) -> frozenset[str]: ...
 
 
 class Counting(Protocol):
@@ -47,12 +51,12 @@ class Snapshot(NamedTuple):
     times: Mapping[str, Mapping[str, Any]] = {}
 
 
-def counters(core: Core, source: Counting) -> dict[str, int]:
+def counters(core: Answering, source: Counting) -> dict[str, int]:
     """Those of the core, then those of its source."""
     return {**core.stats(), **source.counters()}
 
 
-def dump(core: Core, source: Counting, record_path: str) -> None:
+def dump(core: Answering, source: Counting, record_path: str) -> None:
     """Writes the counters of a mount beside its record. Raises OSError."""
     servers = {server: dict(counts) for server, counts in source.servers().items()}
     snapshot = Snapshot(time.time_ns(), sorted(core.features()), counters(core, source), servers, times.report(core))

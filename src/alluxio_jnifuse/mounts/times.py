@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-if TYPE_CHECKING:
-    from alluxio_jnifuse._core import Core
+from typing import Any, NamedTuple, Protocol
 
 _TOLD = (0.5, 0.9, 0.99, 0.999)  # quantiles in the report
+
+
+class Timing(Protocol):
+    """What has histograms: `_core.Core`, and that of the second binding."""
+
+    def times(self) -> dict[str, tuple[int, tuple[int, ...], dict[str, int]]]: ...
 
 
 class Times(NamedTuple):
@@ -58,7 +61,7 @@ class Times(NamedTuple):
         }
 
 
-def times_of(core: Core) -> dict[str, Times]:
+def times_of(core: Timing) -> dict[str, Times]:
     """All histograms of a mount by their names, also those without a duration."""
     from alluxio_jnifuse._core import time_ranges
 
@@ -66,6 +69,6 @@ def times_of(core: Core) -> dict[str, Times]:
     return {name: Times(*values, bounds) for name, values in core.times().items()}
 
 
-def report(core: Core) -> dict[str, dict[str, Any]]:
+def report(core: Timing) -> dict[str, dict[str, Any]]:
     """Those that have a duration or a failure, for `stat --stats`."""
     return {name: times.report() for name, times in times_of(core).items() if times.number or times.errors}

@@ -41,6 +41,12 @@ CLIENT_PROPERTIES = (
         "attributes and listings, as `alluxio-jnifuse refresh DIRECTORY` does without it",
         "Alluxio's",
     ),
+    Option(
+        "alluxio.fuse.jnifuse.enabled", "bool", "true",
+        "false: the binding to libfuse is llfuse, with Python on every request, in place of the C core; it caches "
+        "nothing in memory, and has no passthrough (docs/TUNING.md)",
+        "Alluxio's, where it chooses between JNI and JNR",
+    ),
     # Patience.
     Option(
         "alluxio.user.streaming.data.read.timeout", "duration", "3min",
