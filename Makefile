@@ -69,7 +69,7 @@ system-container:
 .venv/.installed: pyproject.toml setup.py src/alluxio_jnifuse/__init__.py .venv/.tools | system-build
 	touch $@.new
 	scripts/ensure-libfuse >/dev/null
-	$(PIP) install --no-build-isolation --editable '.[alluxio,oss,rocks]'
+	$(PIP) install --no-build-isolation --editable '.[alluxio,oss,llfuse,rocks]'
 	mv $@.new $@
 
 # After the install only the extensions and the messages can be out of date.

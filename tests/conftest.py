@@ -36,6 +36,7 @@ from oss.bucket import KEY_ID, SECRET, Bucket
 from oss.server import OssServer
 
 ROOT = Path(os.path.realpath(tempfile.gettempdir())) / f"ajf-tests-{os.getuid()}"
+BINDINGS = ("core", "llfuse")
 REQUIRE = "AJF_REQUIRE_FUSE"  # environment: 1 = a test that cannot mount fails
 REQUIRE_CLUSTER = "AJF_REQUIRE_CLUSTER"  # environment: 1 = a test that cannot start a cluster fails
 REQUIRE_CHART = "AJF_REQUIRE_CHART"  # environment: 1 = a test of the Helm chart fails where there is no helm
@@ -126,10 +127,22 @@ def children(mounts: Mounts) -> Iterator[Children]:
     assert not problems, "\n".join(problems)
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Runs the tests that are marked so with each binding."""
+    if "mounts" in metafunc.fixturenames and metafunc.definition.get_closest_marker("both_bindings"):
+        metafunc.parametrize("binding", BINDINGS, indirect=True)
+
+
 @pytest.fixture
-def mounts(private: Path) -> Iterator[Mounts]:
+def binding(request: pytest.FixtureRequest) -> str:
+    """The binding to libfuse of the test's mounts, one of BINDINGS."""
+    return str(getattr(request, "param", BINDINGS[0]))
+
+
+@pytest.fixture
+def mounts(private: Path, binding: str) -> Iterator[Mounts]:
     """A factory of mounts, all of which are gone afterwards, having left no request, page, file ... behind."""
-    made = Mounts(private)
+    made = Mounts(private, {} if binding == BINDINGS[0] else {"alluxio.fuse.jnifuse.enabled": "false"})
     yield made
     problems = made.close()
     assert not problems, "\n".join(problems)

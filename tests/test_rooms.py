@@ -22,7 +22,11 @@ HOUSE = [
     ["cli"],
     ["api", "load", "testing"],
     ["daemon"],
+<<<<<<< HEAD
     ["doctor"],
+=======
+    ["llfuse_binding"],
+>>>>>>> 53cab3e (binding: llfuse: its tests and documents)
     ["cache"],
     ["sources"],
     ["config"],

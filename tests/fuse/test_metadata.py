@@ -17,7 +17,7 @@ from harness.remote import RemoteSource
 
 from alluxio_jnifuse.testing import Link
 
-pytestmark = pytest.mark.fuse
+pytestmark = [pytest.mark.fuse, pytest.mark.both_bindings]
 
 LONG = b"n" * 255
 NAMES = (b"plain", b"with space", b"new\nline", b"\xff\xfe\x80", "größe-文件".encode(), b"..hidden", b"-rf", LONG)
@@ -184,7 +184,9 @@ def test_extended_attributes(source: Path, mounts: Mounts, children: Children) -
     assert children.command("ls", "-l", mounted.path).returncode == 0
 
 
-def test_links_of_a_source_in_memory(mounts: Mounts, children: Children, remote: Callable[..., RemoteSource]) -> None:
+def test_links_of_a_source_in_memory(
+    mounts: Mounts, children: Children, remote: Callable[..., RemoteSource], binding: str
+) -> None:
     """A link is read from the source once and then remembered; one that a loop leads through fails."""
     source = remote({b"file": b"contents", b"link": Link(b"file"), b"loop": Link(b"loop")})
     mounted = mounts.mount(source)
@@ -194,7 +196,7 @@ def test_links_of_a_source_in_memory(mounts: Mounts, children: Children, remote:
             return file.read()
 
     assert [children.run(read) for _ in range(3)] == ["contents"] * 3
-    assert source.calls()["readlink"] == 1
+    assert source.calls()["readlink"] == (1 if binding == "core" else 3)  # libfuse 2 lets the kernel keep no target
     assert children.run(errno_of, os.stat, mounted.join("loop")) == errno.ELOOP
 
 

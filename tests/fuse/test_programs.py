@@ -16,7 +16,7 @@ from harness.children import Children
 from harness.mounting import CACHE, Mounted, Mounts
 from harness.readers import MIB, write
 
-pytestmark = pytest.mark.fuse
+pytestmark = [pytest.mark.fuse, pytest.mark.both_bindings]
 
 ROWS = 200_000
 

@@ -17,7 +17,7 @@ from harness.children import Children, until
 from harness.mounting import CACHE, Mounted, Mounts
 from oss.bucket import Bucket
 
-pytestmark = pytest.mark.fuse
+pytestmark = [pytest.mark.fuse, pytest.mark.both_bindings]
 
 SIZE = (3 << 20) + 5
 LIBC = ctypes.CDLL(None, use_errno=True)

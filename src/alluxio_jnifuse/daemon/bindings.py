@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Protocol
 
 from alluxio_jnifuse.daemon.commands import Commands
@@ -20,8 +21,15 @@ if TYPE_CHECKING:
     Binding = Core | LlfuseCore
 
 
+log = logging.getLogger(__name__)
+
+
 class Workers(Protocol):
     """What asks the source: the fetchers of the C core."""
+
+    @property
+    def open_handles(self) -> int:
+        """How many files are open at the source."""
 
     def start(self) -> None:
         """Raises MountError."""
@@ -30,21 +38,20 @@ class Workers(Protocol):
         """Returns how many are still inside the source after `timeout` s."""
 
 
-class _NoWorkers:
-    """llfuse's own workers ask the source; they end with its loop."""
-
-    def start(self) -> None:
-        """Nothing is to be started."""
-
-    def stop(self, timeout: float) -> int:
-        return 0
-
-
 def make(config: Config, source: Source, root: Attr) -> tuple[Binding, Workers]:
-    """Returns what answers the kernel, and what asks the source for it; nothing is mounted yet. Raises MountError."""
-    if config.flag("alluxio.fuse.jnifuse.enabled"):
-        return _make_core(config, source, root)
-    return _make_llfuse(config, source, root), _NoWorkers()
+    """Returns what answers the kernel, and what asks the source for it; nothing is mounted yet. Raises MountError.
+
+    Where llfuse is not installed the C core takes its place: whoever comes from AlluxioFuse may have the setting.
+    """
+    if not config.flag("alluxio.fuse.jnifuse.enabled"):
+        try:
+            return _make_llfuse(config, source, root)
+        except ImportError as error:
+            log.warning(
+                "alluxio.fuse.jnifuse.enabled is false, and llfuse cannot be imported (%s): the C core is the binding; "
+                "pip install 'alluxio-jnifuse[llfuse]' for the other", error,
+            )  # fmt: skip
+    return _make_core(config, source, root)
 
 
 def name_of(core: Binding) -> str:
@@ -60,18 +67,13 @@ def _commands(config: Config, source: Source) -> Commands | None:
     return Commands(source) if config.flag("alluxio.fuse.special.command.enabled") else None
 
 
-def _make_llfuse(config: Config, source: Source, root: Attr) -> LlfuseCore:
-    try:
-        from alluxio_jnifuse.llfuse_binding.core import LlfuseCore
-    except ImportError as error:
-        raise MountError(
-            f"alluxio.fuse.jnifuse.enabled=false needs llfuse: {error}",
-            remedy="pip install 'alluxio-jnifuse[llfuse]', or leave the property true",
-        ) from error
+def _make_llfuse(config: Config, source: Source, root: Attr) -> tuple[Binding, Workers]:
+    from alluxio_jnifuse.llfuse_binding.core import LlfuseCore, LlfuseWorkers
+
     commands = _commands(config, source)
     core = LlfuseCore(config.core_options(), source, root, commands.obey if commands else None)
     source.invalidate = core.invalidate
-    return core
+    return core, LlfuseWorkers(core)
 
 
 def _make_core(config: Config, source: Source, root: Attr) -> tuple[Core, Workers]:

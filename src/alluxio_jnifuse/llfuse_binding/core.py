@@ -82,6 +82,11 @@ class LlfuseCore:
         """The number (major, minor) of the mount."""
         return self._device
 
+    @property
+    def open_handles(self) -> int:
+        """How many files and directories the kernel has open."""
+        return len(self._operations.handles)
+
     def features(self) -> frozenset[str]:
         """libfuse 2 asks for none of those that `alluxio-jnifuse version` names."""
         return frozenset()
@@ -108,7 +113,11 @@ class LlfuseCore:
     def stats(self) -> dict[str, int]:
         """By the names of docs/METRICS.md: those of operations, and what is held."""
         found = dict.fromkeys((name for name, _ in _core.counter_rows()), 0)
-        found.update({name: count for name, count in self._operations.counts.items() if name in found})
+        operations = self._operations
+        with llfuse.lock:
+            found.update({name: count for name, count in operations.counts.items() if name in found})
+            known = 0 if self._ended.is_set() else len(operations.nodes)
+            found.update(inodes_born=operations.nodes.born, inodes_died=operations.nodes.born - known)
         return found
 
     def times(self) -> dict[str, tuple[int, tuple[int, ...], dict[str, int]]]:
@@ -143,6 +152,7 @@ class LlfuseCore:
             log.error("llfuse has ended: %r", error)
         finally:
             llfuse.close(unmount=False)
+            self._operations.end()
             self._ended.set()
 
     def _detach(self) -> None:
@@ -154,3 +164,22 @@ class LlfuseCore:
             unmount_at(self._mountpoint, lazy=True)
         except OSError as error:
             log.warning("cannot unmount %s: %s", self._mountpoint, error.strerror)
+
+
+class LlfuseWorkers:
+    """llfuse's own workers, which ask the source; they begin and end with its loop."""
+
+    def __init__(self, core: LlfuseCore) -> None:
+        self._core = core
+
+    @property
+    def open_handles(self) -> int:
+        """How many files and directories are open."""
+        return self._core.open_handles
+
+    def start(self) -> None:
+        """They have begun with the mount."""
+
+    def stop(self, timeout: float) -> int:
+        """Returns 1 if some still are in the source after `timeout` s, else 0."""
+        return int(not self._core.wait_end(timeout))

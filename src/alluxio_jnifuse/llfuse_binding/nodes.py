@@ -17,13 +17,17 @@ _UNKNOWN = 0xFFFFFFFF  # FUSE_UNKNOWN_INO: libfuse 2 writes it where it knows no
 
 
 class Node:
-    """`attr`: what the source said last of this version; `opens`: how many handles it has."""
+    """`attr`: what the source said last of this version; `opens`: how many handles it has.
 
-    __slots__ = ("attr", "lookups", "number", "opens", "path")
+    `path`: where it was found first; `others`: further names of it, which are hard links.
+    """
+
+    __slots__ = ("attr", "lookups", "number", "opens", "others", "path")
 
     def __init__(self, number: int, path: bytes, attr: Attr) -> None:
         self.number = number
         self.path = path
+        self.others: list[bytes] = []
         self.attr = attr
         self.lookups = 0
         self.opens = 0
@@ -37,13 +41,14 @@ class Node:
 
 
 class Nodes:
-    """All nodes of a mount, by number and by path."""
+    """All nodes of a mount, by number and by path. `born`: how many there have been."""
 
     def __init__(self, root: Attr) -> None:
         top = Node(ROOT, b"/", root)
         top.lookups = 1  # the kernel never forgets it
         self._by_number = {ROOT: top}
         self._by_path = {b"/": top}
+        self.born = 1
 
     def __len__(self) -> int:
         return len(self._by_number)
@@ -65,8 +70,14 @@ class Nodes:
         """Returns the node of what is at `path` now: one lookup more."""
         node = self._by_path.get(path)
         if node is None or not node.is_still(attr):
-            node = Node(self._free_number(path, attr), path, attr)
-            self._by_number[node.number] = self._by_path[path] = node
+            node = self._linked(attr)
+            if node is not None:
+                node.others.append(path)
+            else:
+                node = Node(self._free_number(path, attr), path, attr)
+                self._by_number[node.number] = node
+                self.born += 1
+            self._by_path[path] = node
         node.attr = attr
         node.lookups += 1
         return node
@@ -79,8 +90,14 @@ class Nodes:
         node.lookups -= lookups
         if node.lookups <= 0:
             del self._by_number[number]
-            if self._by_path.get(node.path) is node:
-                del self._by_path[node.path]
+            for path in (node.path, *node.others):
+                if self._by_path.get(path) is node:
+                    del self._by_path[path]
+
+    def _linked(self, attr: Attr) -> Node | None:
+        """Returns the node of a file that has been found by another of its names."""
+        node = self._by_number.get(attr.ino) if attr.ino and attr.nlink > 1 and stat.S_ISREG(attr.mode) else None
+        return node if node is not None and node.is_still(attr) else None
 
     def _free_number(self, path: bytes, attr: Attr) -> int:
         number = attr.ino

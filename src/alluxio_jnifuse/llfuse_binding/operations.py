@@ -114,6 +114,14 @@ class Operations(llfuse.Operations):  # type: ignore[misc]  # llfuse has no type
         """The kernel and libfuse have agreed."""
         self.started()
 
+    def end(self) -> None:
+        """Closes what is still open when nothing asks any more."""
+        for handle, thing in list(self.handles.items()):
+            if isinstance(thing, Reading):
+                self.release(handle)
+            else:
+                self.releasedir(handle)
+
     # ------------------------------------------------------------------------------------------------- names
 
     @_counted("lookup")
@@ -145,6 +153,7 @@ class Operations(llfuse.Operations):  # type: ignore[misc]  # llfuse has no type
     @_counted("readlink")
     def readlink(self, number: int, ctx: object) -> bytes:
         path = self._node(number).path
+        self.counts["fetch_readlink"] += 1
         with llfuse.lock_released:
             return self._source.readlink(path)
 
@@ -155,6 +164,7 @@ class Operations(llfuse.Operations):  # type: ignore[misc]  # llfuse has no type
 
     @_counted("statfs")
     def _statfs(self, number: int) -> llfuse.StatvfsData:
+        self.counts["fetch_statfs"] += 1
         with llfuse.lock_released:
             found = self._source.statfs()
         answer = llfuse.StatvfsData()
@@ -176,6 +186,7 @@ class Operations(llfuse.Operations):  # type: ignore[misc]  # llfuse has no type
             raise llfuse.FUSEError(errno.EROFS)
         node = self._node(number)
         node.opens += 1  # before the lock is given back
+        self.counts["fetch_open"] += 1
         try:
             with llfuse.lock_released:
                 reading = Reading(self._source, node)
@@ -203,11 +214,10 @@ class Operations(llfuse.Operations):  # type: ignore[misc]  # llfuse has no type
         reading = self._reading(handle)
         del self.handles[handle]
         reading.node.opens -= 1
-        with llfuse.lock_released:
-            try:
-                reading.close()
-            except Exception as error:
-                log.debug("closing %r: %r", os.fsdecode(reading.node.path), error)
+        try:
+            reading.close()
+        except Exception as error:
+            log.debug("closing %r: %r", os.fsdecode(reading.node.path), error)
 
     # ------------------------------------------------------------------------------------------- directories
 
@@ -218,7 +228,7 @@ class Operations(llfuse.Operations):  # type: ignore[misc]  # llfuse has no type
     def readdir(self, handle: int, offset: int) -> Iterator[tuple[bytes, llfuse.EntryAttributes, int]]:
         directory = cast("_Names", self.handles[handle])
         listed = directory.listed
-        if listed is None:
+        if listed is None or offset == 0:  # at first, and when it is rewound
             listed = self._list(directory.node.number, directory.node.path)
             self.handles[handle] = directory._replace(listed=listed)
         return self._entries(directory.node, listed, offset)
@@ -231,6 +241,7 @@ class Operations(llfuse.Operations):  # type: ignore[misc]  # llfuse has no type
     def _list(self, number: int, path: bytes) -> list[tuple[bytes, Attr]]:
         from alluxio_jnifuse.llfuse_binding.listing import entries
 
+        self.counts["fetch_list"] += 1
         with llfuse.lock_released:
             return entries(self._source.list(path))
 
@@ -279,6 +290,7 @@ class Operations(llfuse.Operations):  # type: ignore[misc]  # llfuse has no type
             log.debug("%s", text)
 
     def _stat(self, path: bytes) -> Attr:
+        self.counts["fetch_stat"] += 1
         with llfuse.lock_released:
             found = self._obey(path) if self._obey is not None else None
             return self._source.stat(path) if found is None else found

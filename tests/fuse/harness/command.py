@@ -9,24 +9,32 @@ from __future__ import annotations
 import json
 import os
 import sys
+from typing import Any
 
 FINAL_STATS = "AJF_TEST_FINAL_STATS"  # environment: where they go
 
 
 def main() -> int:
     from alluxio_jnifuse import cli
-    from alluxio_jnifuse.daemon.fetcher import Fetchers
+    from alluxio_jnifuse.daemon import bindings
 
-    stop = Fetchers.stop
+    make = bindings.make
 
-    def stop_and_tell(self: Fetchers, timeout: float) -> int:
-        hanging = stop(self, timeout)
-        told = {"stats": self._core.stats(), "hanging": hanging, "open_handles": self.open_handles}
-        with open(os.environ[FINAL_STATS], "w", encoding="ascii") as file:
-            json.dump(told, file)
-        return hanging
+    def make_telling(*arguments: Any) -> tuple[bindings.Binding, bindings.Workers]:
+        core, workers = make(*arguments)
+        stop = workers.stop
 
-    Fetchers.stop = stop_and_tell
+        def stop_and_tell(timeout: float) -> int:
+            hanging = stop(timeout)
+            told = {"stats": core.stats(), "hanging": hanging, "open_handles": workers.open_handles}
+            with open(os.environ[FINAL_STATS], "w", encoding="ascii") as file:
+                json.dump(told, file)
+            return hanging
+
+        workers.stop = stop_and_tell  # type: ignore[method-assign]
+        return core, workers
+
+    bindings.make = make_telling
     return cli.main()
 
 

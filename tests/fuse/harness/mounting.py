@@ -141,8 +141,10 @@ class Mounted:
 class Mounts:
     """Makes the mounts of one test, beneath its directory `root`."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, properties: Mapping[str, str] | None = None) -> None:
+        """`properties`: those of every mount, before its own."""
         self.root = root
+        self._properties = dict(properties or {})
         self._made: list[Mounted] = []
 
     def environ(self, number: int = 0, **more: str) -> dict[str, str]:
@@ -168,7 +170,7 @@ class Mounts:
         """Mounts in the background. `wrapper`: words before the command, as "prlimit"."""
         path = str(at or self.root / f"mnt{len(self._made)}")
         words = ["-o", options] if options else []
-        for key, value in (properties or {}).items():
+        for key, value in {**self._properties, **(properties or {})}.items():
             words += ["-D", f"{key}={value}"]
         words += ["-u", os.fspath(getattr(ufs, "uri", ufs)), path]
         return self.mount_with(words, path, environ=environ, wrapper=wrapper)

@@ -45,7 +45,7 @@ CLIENT_PROPERTIES = (
         "alluxio.fuse.jnifuse.enabled", "bool", "true",
         "false: the binding to libfuse is llfuse, with Python on every request, in place of the C core; it caches "
         "nothing in memory, and has no passthrough (docs/TUNING.md)",
-        "Alluxio's, where it chooses between JNI and JNR",
+        "Alluxio's, where it chooses between JNI and JNR", here=True,
     ),
     # Patience.
     Option(
