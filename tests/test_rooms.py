@@ -22,11 +22,7 @@ HOUSE = [
     ["cli"],
     ["api", "load", "testing"],
     ["daemon"],
-<<<<<<< HEAD
-    ["doctor"],
-=======
-    ["llfuse_binding"],
->>>>>>> 53cab3e (binding: llfuse: its tests and documents)
+    ["doctor", "llfuse_binding"],
     ["cache"],
     ["sources"],
     ["config"],

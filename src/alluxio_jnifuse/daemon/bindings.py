@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 class Workers(Protocol):
-    """What asks the source: the fetchers of the C core."""
+    """The threads that ask the source: the fetchers of the C core, or llfuse's workers."""
 
     @property
     def open_handles(self) -> int:
@@ -39,7 +39,7 @@ class Workers(Protocol):
 
 
 def make(config: Config, source: Source, root: Attr) -> tuple[Binding, Workers]:
-    """Returns what answers the kernel, and what asks the source for it; nothing is mounted yet. Raises MountError.
+    """Makes the two halves of a mount: one answers the kernel, one asks the source. Raises MountError.
 
     Where llfuse is not installed the C core takes its place: whoever comes from AlluxioFuse may have the setting.
     """
@@ -55,7 +55,7 @@ def make(config: Config, source: Source, root: Attr) -> tuple[Binding, Workers]:
 
 
 def name_of(core: Binding) -> str:
-    """Which binding that is, for the log."""
+    """Names a binding for the log."""
     from alluxio_jnifuse import _core
 
     if isinstance(core, _core.Core):

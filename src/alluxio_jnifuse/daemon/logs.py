@@ -214,7 +214,7 @@ def _open(directory: int, name: str) -> int | None:
 
 
 class Talking(Protocol):
-    """What has messages for the log: as `_core.Core`."""
+    """A binding that has messages for the log, as `_core.Core`."""
 
     def next_log(self, timeout: float) -> tuple[int, int, str] | None: ...
 

@@ -1,4 +1,4 @@
-"""What the kernel has looked up: one node for each file, directory or link that it knows.
+"""The nodes: one for each file, directory or link that the kernel knows.
 
 libfuse 2 shows a node's number to applications, so it is the source's inode number wherever that is free. As in the C
 core a version is a node: a file with other contents gets another number while the kernel remembers the old one, and so

@@ -25,7 +25,7 @@ _POLL_S = 0.001  # a dump takes less than a millisecond
 
 
 class Answering(times.Timing, Protocol):
-    """What answers the kernel: `_core.Core`, or that of the second binding."""
+    """A binding: `_core.Core`, or that of llfuse."""
 
     def stats(self) -> dict[str, int]: ...
     def features(self) -> frozenset[str]: ...

@@ -9,7 +9,7 @@ _TOLD = (0.5, 0.9, 0.99, 0.999)  # quantiles in the report
 
 
 class Timing(Protocol):
-    """What has histograms: `_core.Core`, and that of the second binding."""
+    """A binding that has histograms: `_core.Core`, or that of llfuse."""
 
     def times(self) -> dict[str, tuple[int, tuple[int, ...], dict[str, int]]]: ...
 

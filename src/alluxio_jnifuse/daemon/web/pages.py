@@ -17,15 +17,15 @@ from alluxio_jnifuse.mounts import stats as mount_stats
 from alluxio_jnifuse.mounts.times import times_of
 
 if TYPE_CHECKING:
-    from alluxio_jnifuse._core import Core
     from alluxio_jnifuse.config.values import Config
+    from alluxio_jnifuse.daemon.bindings import Binding
     from alluxio_jnifuse.sources.base import Source
 
 _JSON = "application/json"
 _TEXT = "text/plain; charset=utf-8"
 
 
-def start(config: Config, mountpoint: str, core: Core, source: Source) -> Server | None:
+def start(config: Config, mountpoint: str, core: Binding, source: Source) -> Server | None:
     """The endpoint of a running mount. None: the address cannot be had, which the log says; the mount goes on."""
     host = config.text("alluxio.fuse.web.bind.host")
     port = config.number("alluxio.fuse.web.port")
@@ -49,7 +49,7 @@ def start(config: Config, mountpoint: str, core: Core, source: Source) -> Server
 class _Pages:
     """Makes each page anew. The server's thread."""
 
-    def __init__(self, core: Core, source: Source, mountpoint: str, cache_bytes: int) -> None:
+    def __init__(self, core: Binding, source: Source, mountpoint: str, cache_bytes: int) -> None:
         self._core = core
         self._source = source
         self._cache_bytes = cache_bytes
