@@ -41,7 +41,8 @@ class Workers(Protocol):
 def make(config: Config, source: Source, root: Attr) -> tuple[Binding, Workers]:
     """Makes the two halves of a mount: one answers the kernel, one asks the source. Raises MountError.
 
-    Where llfuse is not installed the C core takes its place: whoever comes from AlluxioFuse may have the setting.
+    Nothing is mounted yet. The C core takes the place of an llfuse that is not installed: a user who comes from
+    AlluxioFuse may have the setting.
     """
     if not config.flag("alluxio.fuse.jnifuse.enabled"):
         try:

@@ -1,8 +1,8 @@
 """The nodes: one for each file, directory or link that the kernel knows.
 
-libfuse 2 shows a node's number to applications, so it is the source's inode number wherever that is free. As in the C
-core a version is a node: a file with other contents gets another number while the kernel remembers the old one, and so
-pages of two versions never mix. All calls under llfuse's lock.
+libfuse 2 shows a node's number to applications, so it is the source's inode number wherever that is free. A version
+is a node, as in the C core: a file with other contents gets another number while the kernel remembers the old one, and
+so pages of two versions never mix. All calls under llfuse's lock.
 """
 
 from __future__ import annotations
