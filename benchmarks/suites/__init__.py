@@ -12,6 +12,7 @@ NAMES = (
     "metadata",
     "latency",
     "start",
+    "bindings",
     "cycles",
     "shortcircuit",
     "cluster",
