@@ -22,6 +22,7 @@ _COMMANDS = {
     "trace": "trace",
     "refresh": "refresh",
     "stat": "stat",
+    "stats": "stats",
     "health": "health",
     "doctor": "doctor",
     "getConf": "getconf",
@@ -37,6 +38,7 @@ _PAGES = {
     "trace": ("LOADING", "TUNING"),
     "refresh": ("SEMANTICS",),
     "stat": ("METRICS",),
+    "stats": ("METRICS", "TUNING"),
     "health": ("TROUBLESHOOTING",),
     "doctor": ("TROUBLESHOOTING", "TUNING"),
     "getConf": ("CONFIGURATION",),
@@ -59,6 +61,8 @@ Usage: {PROGRAM} COMMAND ...
   refresh PATH...           forget attributes and listings, so that the next look asks the storage
   stat [--stats MOUNT_POINT]
                             list the running mounts, or show the counters of one
+  stats [--watch] [MOUNT_POINT]
+                            show what a mount does, as figures for a person
   health [MOUNT_POINT]      check that the running mounts answer, or one of them; for health checks
   doctor [MOUNT_POINT | OPTIONS of mount]
                             find out what keeps mounts from working or from being fast, and say what to type
