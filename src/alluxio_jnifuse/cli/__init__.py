@@ -25,6 +25,7 @@ _COMMANDS = {
     "stats": "stats",
     "health": "health",
     "doctor": "doctor",
+    "options": "options",
     "getConf": "getconf",
     "version": "version",
 }
@@ -41,6 +42,7 @@ _PAGES = {
     "stats": ("METRICS", "TUNING"),
     "health": ("TROUBLESHOOTING",),
     "doctor": ("TROUBLESHOOTING", "TUNING"),
+    "options": ("CONFIGURATION", "TUNING"),
     "getConf": ("CONFIGURATION",),
     "version": ("INSTALL", "CHANGELOG"),
 }
@@ -66,6 +68,7 @@ Usage: {PROGRAM} COMMAND ...
   health [MOUNT_POINT]      check that the running mounts answer, or one of them; for health checks
   doctor [MOUNT_POINT | OPTIONS of mount]
                             find out what keeps mounts from working or from being fast, and say what to type
+  options [WORD]...         show what can be set, or everything about one setting
   getConf [--unit UNIT] [--source] [--master] [KEY]
                             show the value of a property, and where it is set
   version                   show the versions, and the features that this kernel grants

@@ -14,7 +14,7 @@ _HEAD = """\
 # Configuration
 
 Nothing has to be set: the defaults are the fast ones. Settings have the names that AlluxioFuse gave them.
-[TUNING](TUNING.md) says which few are worth a thought.
+[TUNING](TUNING.md) says which few are worth a thought. `alluxio-jnifuse options WORD` shows a setting in a terminal.
 
 - [Where values come from](#where-values-come-from)
 - [Notations](#notations)
