@@ -305,6 +305,25 @@ def test_counters(place: Place) -> None:
     assert isinstance(after["features"], list)
 
 
+def test_objects_for_programs(place: Place) -> None:
+    """--json of stat, health and getConf, of one mount and of what is none."""
+    record = place.mount()
+    (one,) = map(json.loads, place.run("stat", "--json", place.mountpoint).stdout.splitlines())
+    assert (one["mount_point"], one["pid"], one["alluxio_path"]) == (str(place.mountpoint), record.pid, "/")
+    assert one in [json.loads(line) for line in place.run("stat", "--json").stdout.splitlines()]
+    assert place.run("stat", place.mountpoint).stdout.splitlines()[1].split("\t")[0] == str(record.pid)
+    healthy = place.run("health", "--json", place.mountpoint)
+    assert (healthy.returncode, json.loads(healthy.stdout)["problem"]) == (0, None)
+    place.run("umount", place.mountpoint)
+    assert place.run("stat", "--json", place.mountpoint).returncode == 1
+    ill = place.run("health", "--json", place.mountpoint)
+    assert (ill.returncode, json.loads(ill.stdout)["problem"]) == (1, f"{place.mountpoint}: not mounted")
+    told = json.loads(place.run("getConf", "--json", "alluxio.user.client.cache.size").stdout)
+    assert told == {"name": "alluxio.user.client.cache.size", "value": "512MB", "source": "DEFAULT"}
+    lines = place.run("getConf", "--json").stdout.splitlines()
+    assert told in [json.loads(line) for line in lines]
+
+
 def test_writes_are_refused(place: Place) -> None:
     """With rw too, a write is answered with EROFS, and the log says so beforehand."""
     place.mount("-o", "rw")
@@ -337,13 +356,24 @@ def test_settings_are_in_the_log(place: Place) -> None:
 
 
 def test_version(place: Place) -> None:
-    """version names libfuse, the kernel, and each feature with what this kernel makes of it; nothing stays mounted."""
+    """version names libfuse, the kernel, and each feature with what this kernel makes of it; nothing stays mounted.
+
+    It says of each feature what a mount gets.
+    """
     place.environ["TMPDIR"] = str(place.data.parent)
+    place.mount("-o", "stack_depth=1")
+    features = set(json.loads(place.run("stat", "--stats", place.mountpoint).stdout)["features"])
+    place.run("umount", place.mountpoint)
     done = place.run("version")
     assert done.returncode == 0
     assert done.stdout.startswith("alluxio-jnifuse ")
     assert "\nlibfuse 3." in done.stdout
     assert f"\nkernel Linux {os.uname().release}\n" in done.stdout
-    assert "passthrough" in done.stdout
+    told = json.loads(place.run("version", "--json").stdout)
+    assert features
+    assert set(told["granted"]) - {"io_uring"} == features - {"io_uring"}
+    for feature in told["compiled_in"]:
+        here = "granted" if feature in told["granted"] else "not granted"
+        assert f"  {feature:20} compiled in, {here}\n" in done.stdout
     assert beneath(str(place.data.parent)) == []
     assert not list(place.data.parent.glob("alluxio-jnifuse-*"))

@@ -61,7 +61,7 @@ Usage: {PROGRAM} COMMAND ...
   trace --record FILE MOUNT_POINT [-- COMMAND ...]
                             record in which order files are opened
   refresh PATH...           forget attributes and listings, so that the next look asks the storage
-  stat [--stats MOUNT_POINT]
+  stat [MOUNT_POINT | --stats MOUNT_POINT]
                             list the running mounts, or show the counters of one
   stats [--watch] [MOUNT_POINT]
                             show what a mount does, as figures for a person

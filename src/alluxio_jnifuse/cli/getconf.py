@@ -15,11 +15,12 @@ from alluxio_jnifuse.config.values import Config
 from alluxio_jnifuse.errors import ConfigError, printable
 
 USAGE = f"""\
-Usage: {PROGRAM} getConf [--unit UNIT] [--source] [--master] [KEY]
+Usage: {PROGRAM} getConf [--unit UNIT] [--source] [--master] [--json] [KEY]
 
   --unit UNIT               print a size in B, KB, MB, GB, TB or PB, a duration in MS, S, M, H or D
   --source                  print where the value comes from
   --master                  ask the cluster for its configuration, in place of this client's
+  --json                    objects with name, value and source, one for each line
   KEY                       a property; without KEY all known properties are printed
 
 For a property that is not set it prints an empty line; for an unknown one the exit code is 1.
@@ -42,12 +43,16 @@ class _Known(NamedTuple):
 
 def run(arguments: Sequence[str]) -> int:
     """Returns the exit code. Raises UsageError and AlluxioFuseError."""
-    options, positional = options_of(arguments, "", ["unit=", "source", "master"])
+    options, positional = options_of(arguments, "", ["unit=", "source", "master", "json"])
     if len(positional) > 1:
         raise UsageError(f"More arguments than expected. Args: [{', '.join(positional)}]")
     source, master = ("--source", "") in options, ("--master", "") in options
     config = Config.load()
     known = _of_cluster(config) if master else _of_client(config)
+    as_json = ("--json", "") in options
+    if not positional and as_json:
+        print("\n".join(_as_json(name, each) for name, each in sorted(known.items())))
+        return 0
     if not positional:
         lines = (
             f"{name}={value}" + (f" ({where})" if source else "") for name, (value, where) in sorted(known.items())
@@ -61,8 +66,17 @@ def run(arguments: Sequence[str]) -> int:
         print(f"{key} is not {problem}\n{USAGE}", end="", file=sys.stderr)
         return 1
     unit = dict(options).get("--unit")
+    if as_json:
+        print(_as_json(key, found if unit is None else found._replace(value=_converted(found.value, unit.upper()))))
+        return 0
     print(found.source if source else found.value if unit is None else _converted(found.value, unit.upper()))
     return 0
+
+
+def _as_json(name: str, known: _Known) -> str:
+    import json
+
+    return json.dumps({"name": name, "value": known.value, "source": known.source})
 
 
 def _of_client(config: Config) -> dict[str, _Known]:

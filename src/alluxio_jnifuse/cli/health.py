@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -13,9 +14,10 @@ from alluxio_jnifuse.mounts.alive import DEAD, DIED, dead, why_not_ours
 from alluxio_jnifuse.mounts.registry import Registry
 
 USAGE = f"""\
-Usage: {PROGRAM} health [MOUNT_POINT]
+Usage: {PROGRAM} health [--json] [MOUNT_POINT]
 
   MOUNT_POINT               default: every running mount; there must be at least one
+  --json                    objects, one for each mount and line: its problem is null if it has none
 
 Exit code 0: it is mounted and answers. It does not ask the storage.
 """
@@ -25,13 +27,18 @@ _ANSWER_S = 3.0  # each: of the mount, and of the daemon if the mount has none
 
 def run(arguments: Sequence[str]) -> int:
     """Returns the exit code. Raises UsageError."""
-    positional = options_of(arguments, "", [])[1]
+    options, positional = options_of(arguments, "", ["json"])
     if len(positional) > 1:
         raise UsageError(f"too many arguments: {' '.join(positional)}")
     mountpoints = [table.resolve(path) for path in positional]
     if not mountpoints:
         mountpoints = [record.mountpoint for record in Registry().running()] or dead()
-    problems = [problem for mountpoint in mountpoints for problem in [_problem(mountpoint)] if problem]
+    found = {mountpoint: _problem(mountpoint) for mountpoint in mountpoints}
+    if options:
+        for mountpoint, problem in found.items():
+            print(json.dumps({"mount_point": mountpoint, "problem": problem or None}))
+        return 1 if any(found.values()) or not found else 0
+    problems = [problem for problem in found.values() if problem]
     if not mountpoints:
         problems.append("nothing is mounted")
     for problem in problems:

@@ -13,7 +13,7 @@ from alluxio_jnifuse import __version__
 from alluxio_jnifuse.cli.words import PROGRAM, UsageError, options_of
 
 USAGE = f"""\
-Usage: {PROGRAM} version
+Usage: {PROGRAM} version [--json]
 
 Prints the versions of {PROGRAM}, libfuse and the kernel, the features that are compiled in, and those that the
 kernel grants.
@@ -24,22 +24,34 @@ _INIT_TIMEOUT_S = 10.0
 
 def run(arguments: Sequence[str]) -> int:
     """Returns the exit code. Raises UsageError."""
-    _, positional = options_of(arguments, "", [])
+    options, positional = options_of(arguments, "", ["json"])
     if positional:
         raise UsageError(f"too many arguments: {' '.join(positional)}")
     from alluxio_jnifuse import _core
 
     system = os.uname()
+    libfuse, compiled = _core.libfuse_version(), _core.compiled_features()
+    if options:
+        return _print_json(libfuse, f"{system.sysname} {system.release}", compiled)
     print(f"{PROGRAM} {__version__}")
-    print(f"libfuse {_core.libfuse_version()}")
+    print(f"libfuse {libfuse}")
     print(f"kernel {system.sysname} {system.release}")
-    compiled = _core.compiled_features()
     granted, reason = _granted()
     for feature in sorted(compiled | granted):
         here = "unknown" if reason else "granted" if feature in granted else "not granted"
         print(f"  {feature:20} {'compiled in' if feature in compiled else 'not compiled in'}, {here}")
     if reason:
         print(f"What the kernel grants is unknown: {reason}")
+    return 0
+
+
+def _print_json(libfuse: str, kernel: str, compiled: frozenset[str]) -> int:
+    """`granted` is null where it cannot be found out, for the reason `unknown`."""
+    import json
+
+    granted, reason = _granted()
+    told = {"version": __version__, "libfuse": libfuse, "kernel": kernel, "compiled_in": sorted(compiled)}
+    print(json.dumps({**told, "granted": None if reason else sorted(granted), "unknown": reason or None}))
     return 0
 
 
@@ -57,7 +69,7 @@ def _granted() -> tuple[frozenset[str], str]:
         privileges.check(privileges.look(), others=False)
     except AlluxioFuseError as error:
         return frozenset(), str(error)
-    config = Config.load(options=["io_uring"], environ={})
+    config = Config.load(options=["io_uring", "stack_depth=1"], environ={})
     directory = tempfile.mkdtemp(prefix="alluxio-jnifuse-")
     core = Core(config.core_options())
     try:
