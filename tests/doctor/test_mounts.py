@@ -66,6 +66,13 @@ def test_a_good_mount(doctor: Doctor, mounts: Mounts, source: Path, private: Pat
     assert well == ["the kernel reads 256 KiB ahead"]
 
 
+def test_the_second_binding(doctor: Doctor, mounts: Mounts, source: Path) -> None:
+    """It is slow, and no matter of privileges."""
+    mounted = mounts.mount(source, "", {"alluxio.fuse.jnifuse.enabled": "false"})
+    report = doctor.examine(mounted.path)
+    Fault("passthrough", "note", "the binding is llfuse", "getConf --source").is_found(report)
+
+
 def test_every_running_mount(doctor: Doctor, mounts: Mounts, source: Path) -> None:
     """Without arguments, those that are in the list."""
     mounted = [mounts.mount(source), mounts.mount(source)]

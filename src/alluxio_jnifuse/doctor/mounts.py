@@ -18,6 +18,7 @@ from alluxio_jnifuse.errors import MountError
 from alluxio_jnifuse.mounts import alive, privileges, stats, table
 from alluxio_jnifuse.mounts.registry import Record
 
+_BINDING = "alluxio.fuse.jnifuse.enabled"
 _ANSWER_S = 10.0
 _LOG_BYTES = 256 << 10  # of the end of a log
 _FAILURE = re.compile(r"^\S+ \S+ (?:ERROR|FATAL) +(.*)$", re.MULTILINE)
@@ -179,6 +180,13 @@ def passthrough(subject: Subject) -> Iterator[Finding]:
     """Whether the kernel reads files of this machine by itself, where a mount has such files."""
     config = subject.config
     if config is None or not _has_local_bytes(subject):
+        return
+    if not config.flag(_BINDING):
+        what = "the binding is llfuse, with Python on every request: slow, and without passthrough"
+        where, line = f"{_BINDING} ({config.origin(_BINDING)})", f"alluxio-jnifuse getConf --source {_BINDING}"
+        yield Finding(
+            NOTE, what, where, "mount without the property, which is set there or in the mount's command", line
+        )
         return
     if not config.flag("passthrough") or config.flag("direct_io"):
         chosen = "direct_io" if config.flag("direct_io") else "passthrough"
