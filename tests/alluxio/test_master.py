@@ -121,7 +121,7 @@ def test_what_a_cluster_tells(server: FakeServer, client: Client) -> None:
     names = "GetMasterInfo GetStatus GetMountTable GetBlockInfo GetBlockMasterInfo GetWorkerInfoList CheckAccess"
     names += " GetConfiguration GetConfigHash getServiceVersion authenticate"
     counts = {name: number for name, number in made.calls.counts().items() if number}
-    assert counts == {**dict.fromkeys(names.split(), 1), "Exists": 2}
+    assert counts == {**{f"rpc_{name}": 1 for name in names.split()}, "rpc_Exists": 2}
 
 
 def test_what_the_settings_say_arrives(server: FakeServer, client: Client) -> None:
@@ -398,7 +398,7 @@ def test_a_master_that_is_busy(server: FakeServer, client: Client) -> None:
     made.connect()
     server.fail("GetStatus", Status.UNAVAILABLE, "safe mode", times=3)
     assert made.get_status("/a").length == 42
-    assert made.calls.counts()["GetStatus"] == server.count("GetStatus") == 4
+    assert made.calls.counts()["rpc_GetStatus"] == server.count("GetStatus") == 4
 
 
 def test_patience_has_an_end(server: FakeServer, client: Client) -> None:
