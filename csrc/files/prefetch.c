@@ -312,7 +312,7 @@ struct ajf_span ajf_prefetch_note(struct ajf_prefetch *p, uint32_t reader, uint6
         *s = alone;
         widen(p, s, limit);
     } else {
-        bool up = end > s->front;
+        bool up = end > s->front, down = s->down;
         look_round(p, s, reader, up && offset <= s->front, limit);
         if (adjoins(s, offset, end))
             s->down += min_u64(bytes, s->start - offset);
@@ -326,7 +326,7 @@ struct ajf_span ajf_prefetch_note(struct ajf_prefetch *p, uint32_t reader, uint6
         alone.first = false;
         if (!is_dense(s))
             *s = alone;
-        if (up || s->down || !s->window)
+        if (up || down || s->down || !s->window) /* also when it goes down no longer: its window lies below it */
             widen(p, s, limit);
     }
     s->used_at = ++p->clock;

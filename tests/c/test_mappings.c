@@ -130,6 +130,20 @@ static void a_copy_that_goes_down_is_a_stream(void)
     free(w);
 }
 
+/* Of what a page fault reads, the lower half comes first: another thread of the daemon takes it. */
+static void a_window_that_lies_below_is_not_above_when_a_piece_overtakes_another(void)
+{
+    const uint64_t top = 100 * MIB;
+    struct world *w = fresh();
+    copy_down(w, 32 * MIB, 48 * MIB); /* from now on a stream that goes down is trusted at once */
+    request(w, top - PIECE, top);
+    request(w, top - 2 * PIECE, top - PIECE);
+    CHECK(w->here[(top - 3 * PIECE) / GRANULE]);
+    request(w, top - 4 * PIECE, top - 3 * PIECE);
+    CHECK(!w->here[(top + MIB) / GRANULE]);
+    free(w);
+}
+
 static void copies_in_no_order_are_streams_and_end_where_they_end(void)
 {
     uint64_t random = 3;
@@ -220,6 +234,7 @@ int main(void)
 {
     RUN(a_copy_in_the_order_of_the_file_is_one_stream);
     RUN(a_copy_that_goes_down_is_a_stream);
+    RUN(a_window_that_lies_below_is_not_above_when_a_piece_overtakes_another);
     RUN(copies_in_no_order_are_streams_and_end_where_they_end);
     RUN(places_that_a_thread_reads_in_turn_are_streams_when_it_comes_back);
     RUN(nobody_comes_back_if_it_is_not_known_who_reads);
