@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,8 @@ import pytest
 from fake_cluster import FakeCluster, pattern
 from fake_worker import MIB
 from lender import Lender, lending, read
+
+from alluxio_jnifuse.errors import StaleVersion
 
 BLOCK = MIB
 DATA = pattern("/f", 3 * BLOCK + 100)
@@ -65,6 +68,51 @@ def test_some_blocks_are_here(cluster: FakeCluster, lender: Lender) -> None:
     assert read(lending(cluster)) == (DATA, 0)
     assert {each.block for each in lender.worker.reads} == set(blocks[1:3])
     lender.unlocked()
+
+
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_file_that_was_replaced_before_it_is_opened(
+    cluster: FakeCluster, lender: Lender, monkeypatch: pytest.MonkeyPatch, gone: bool
+) -> None:
+    """The master says so when the block files that are here are open already: they are closed, and unlocked."""
+    source = lending(cluster)
+    (lender.directory / str(cluster.master.files["/f"].blockIds[3])).unlink()
+    version = source.stat(b"/f").version
+    monkeypatch.setattr("alluxio_jnifuse.sources.alluxio.source._JUST_NOW_S", 0.0)
+    del cluster.master.files["/f"]  # its worker does not know yet
+    if not gone:
+        cluster.put("/f", DATA[1:], BLOCK)
+    with pytest.raises(FileNotFoundError if gone else StaleVersion):
+        source.open(b"/f", version)
+    assert lender.asked
+    assert not block_files_open(lender)
+    lender.unlocked()
+
+
+def test_an_answer_that_is_none(cluster: FakeCluster, lender: Lender) -> None:
+    """The blocks are sent, and each call has ended."""
+
+    def nonsense(messages: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
+        next(messages)
+        context.add_callback(ended.release)
+        yield b"\x0a\x7f"
+        for _ in messages:
+            pass
+
+    ended = threading.Semaphore(0)
+    source = lending(cluster)
+    lender.worker.on("OpenLocalBlock", nonsense)
+    assert read(source) == (DATA, 0)
+    assert {each.block for each in lender.worker.reads} == set(cluster.master.files["/f"].blockIds)
+    for _ in range(lender.worker.count("OpenLocalBlock")):
+        assert ended.acquire(timeout=60)
+
+
+def block_files_open(lender: Lender) -> list[str]:
+    """Those that this process has open."""
+    links = [f"/proc/self/fd/{fd}" for fd in os.listdir("/proc/self/fd")]
+    names = [os.readlink(link) for link in links if os.path.lexists(link)]
+    return [name for name in names if name.startswith(str(lender.directory))]
 
 
 @pytest.mark.parametrize("answer", ["DUMMY_FILE_PATH", "", "{directory}/1", "/", "{directory}", "/dev/zero"])

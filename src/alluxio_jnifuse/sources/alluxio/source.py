@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from alluxio_jnifuse.errors import MountError, StaleVersion, forget_frames
 from alluxio_jnifuse.mounts import stacking
 from alluxio_jnifuse.sources.alluxio.data.attempts import FileBlocks
-from alluxio_jnifuse.sources.alluxio.data.localfiles import LocalFiles
+from alluxio_jnifuse.sources.alluxio.data.localfiles import LocalFiles, close_all
 from alluxio_jnifuse.sources.alluxio.data.reader import FileReader
 from alluxio_jnifuse.sources.alluxio.metadata.cache import MISSING, MetadataCache
 from alluxio_jnifuse.sources.alluxio.metadata.owners import Owners
@@ -292,7 +292,11 @@ class AlluxioSource(Source):
             extents = [Extent(local[index].detach(), 0, local[index].length) for index in range(len(local))]
             return OpenFile(_Lent(list(local.values())), version, status.length, extents)
         if not self._settings.metadata_cache:
-            status = self._wanted(path, version, min(_JUST_NOW_S, self._settings.remembered_s))
+            try:
+                status = self._wanted(path, version, min(_JUST_NOW_S, self._settings.remembered_s))
+            except BaseException:
+                close_all(local)
+                raise
         return OpenFile(_Opened(path, self._reader(path, status, local)), version, status.length)
 
     def read_into(self, handle: _Opened, offset: int, buffer: memoryview, progress: Callable[[int], None]) -> int:

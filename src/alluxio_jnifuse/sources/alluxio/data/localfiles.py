@@ -25,6 +25,12 @@ log = logging.getLogger(__name__)
 MOST_LENT_BLOCKS = 64  # each is a descriptor and a lock
 
 
+def close_all(blocks: dict[int, LocalBlock]) -> None:
+    """Those of a file that is not read."""
+    for block in blocks.values():
+        block.close()
+
+
 class LocalFiles:
     """See the module's docstring. `asks_nobody`: block files are looked for before a worker is asked."""
 
@@ -42,12 +48,16 @@ class LocalFiles:
         found: dict[int, LocalBlock] = {}
         if not self._settings.short_circuit or len(status.block_ids) > MOST_LENT_BLOCKS:
             return found
-        for index, holders in enumerate(status.locations):
-            block = self._blocks.open_directly(status.block_ids[index], status.block_lengths[index])
-            if block is None:
-                block = self._open_through(status, index, holders)
-            if block is not None:
-                found[index] = block
+        try:
+            for index, holders in enumerate(status.locations):
+                block = self._blocks.open_directly(status.block_ids[index], status.block_lengths[index])
+                if block is None:
+                    block = self._open_through(status, index, holders)
+                if block is not None:
+                    found[index] = block
+        except BaseException:
+            close_all(found)
+            raise
         return found
 
     def read(self, status: FileStatus, offset: int, buffer: memoryview) -> int | None:

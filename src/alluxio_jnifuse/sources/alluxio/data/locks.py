@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from alluxio_jnifuse.errors import MountError, forget_frames
 from alluxio_jnifuse.sources.alluxio.rpc import requests
-from alluxio_jnifuse.sources.alluxio.rpc.errors import NotFound
+from alluxio_jnifuse.sources.alluxio.rpc.errors import CallError, NotFound, Status
 from alluxio_jnifuse.sources.alluxio.rpc.streams import begin, next_message
 from alluxio_jnifuse.system.threads import start_thread
 
@@ -88,17 +88,23 @@ class BlockLock:
         return ""
 
     def _ask_over_channel(self, request: bytes) -> str:
+        from google.protobuf.message import DecodeError
+
+        from alluxio_jnifuse.sources.alluxio.proto import worker_pb2
+
         patience = self._link.patience_s
         stream, _ = begin(self._link.channel, OPEN_LOCAL_BLOCK, request, patience)
         try:
             answer = next_message(stream, patience) or b""
+            path = worker_pb2.OpenLocalBlockResponse.FromString(answer).path
+        except DecodeError as error:
+            stream.cancel()
+            raise CallError(Status.INTERNAL, f"OpenLocalBlock at {self._link.target}", str(error)) from None
         except BaseException:
             stream.cancel()
             raise
         self._stream = stream
-        from alluxio_jnifuse.sources.alluxio.proto import worker_pb2
-
-        return worker_pb2.OpenLocalBlockResponse.FromString(answer).path
+        return path
 
     def release(self) -> None:
         """Idempotent."""
