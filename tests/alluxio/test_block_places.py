@@ -231,6 +231,33 @@ def test_a_worker_that_does_not_know_us_any_more(cluster: FakeCluster, lender: L
     assert not lender.worker.reads
 
 
+def test_open_files_of_a_worker_that_does_not_know_us_any_more(cluster: FakeCluster, lender: Lender) -> None:
+    """They are locked in the next session."""
+    source = lending(cluster)
+    assert is_right(source, 0)
+    lender.unlocked()
+    lender.worker.forget_sessions()
+    opened = [source.open(path, source.stat(path).version) for path in (b"/l0", b"/l1")]
+    lender.locked(2)
+    for each in opened:
+        os.close(each.extents[0].fd)
+        source.close_file(each.handle)
+    lender.unlocked()
+
+
+@pytest.mark.parametrize("plain", [True, False])
+def test_uses_of_blocks_that_are_gone(cluster: FakeCluster, lender: Lender, plain: bool) -> None:
+    """The worker is told of the others."""
+    source = lending(cluster)
+    link = source._workers.link_to(next(iter(source._workers.list())).address)
+    link.plain = plain
+    (block,) = cluster.master.files["/0"].blockIds
+    row = locks._IN_A_ROW
+    locks.Uses()._tell_all([locks._Use(link, number, None) for number in (*range(1, row + 1), *[block] * row)])
+    lender.worker.wait_for(lambda: lender.asked >= 2 * row)
+    lender.unlocked()
+
+
 def test_uses_of_a_worker_that_hangs(cluster: FakeCluster, lender: Lender, monkeypatch: pytest.MonkeyPatch) -> None:
     """It costs its patience once for all that is to be told, and files that are open are used without locks."""
     source = lending(cluster)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 import threading
 import time
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from fake_worker import MIB
 from lender import Lender, lending, read
 
 from alluxio_jnifuse.errors import StaleVersion
+from alluxio_jnifuse.sources.alluxio.data.blockfiles import Place
 
 BLOCK = MIB
 DATA = pattern("/f", 3 * BLOCK + 100)
@@ -106,6 +108,21 @@ def test_an_answer_that_is_none(cluster: FakeCluster, lender: Lender) -> None:
     assert {each.block for each in lender.worker.reads} == set(cluster.master.files["/f"].blockIds)
     for _ in range(lender.worker.count("OpenLocalBlock")):
         assert ended.acquire(timeout=60)
+
+
+def test_a_place_that_cannot_be_looked_at(tmp_path: Path) -> None:
+    """For want of descriptors, that is: it is not said to be missing."""
+    (tmp_path / "alluxioworker").mkdir()
+    here, elsewhere = (Place(os.fsencode(tmp_path), folder) for folder in (b"alluxioworker/", b"none/"))
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    assert here.is_seen()
+    assert not elsewhere.is_seen()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
+    try:
+        fd, seen = here.open(1, 0), here.is_seen()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert (fd, seen) == (None, True)
 
 
 def block_files_open(lender: Lender) -> list[str]:

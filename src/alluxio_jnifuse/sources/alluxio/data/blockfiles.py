@@ -10,6 +10,7 @@ A file of a block is complete once it has the block's length, and never changes.
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,6 +18,8 @@ from alluxio_jnifuse import _core
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+_SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
 class Place(NamedTuple):
@@ -41,15 +44,15 @@ class Place(NamedTuple):
         return filled == len(buffer)
 
     def is_seen(self) -> bool:
-        """Whether there is such a directory."""
+        """Whether there is such a directory, as far as can be told while descriptors and memory are short."""
         try:
             top = os.open(self.top, os.O_PATH | os.O_DIRECTORY)
             try:
                 os.close(_core.open_beneath(top, self.folder, os.O_PATH | os.O_DIRECTORY))
             finally:
                 os.close(top)
-        except OSError:
-            return False
+        except OSError as error:
+            return error.errno in _SHORT
         return True
 
 

@@ -27,8 +27,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from alluxio_jnifuse.errors import MountError, forget_frames
+from alluxio_jnifuse.sources.alluxio.data.attempts import is_silent
 from alluxio_jnifuse.sources.alluxio.rpc import requests
-from alluxio_jnifuse.sources.alluxio.rpc.errors import CallError, NotFound, Status
+from alluxio_jnifuse.sources.alluxio.rpc.errors import CallError, NotFound, Status, is_of_server
 from alluxio_jnifuse.sources.alluxio.rpc.streams import begin, next_message
 from alluxio_jnifuse.system.threads import start_thread
 
@@ -240,21 +241,32 @@ class Uses:
 def _lock(link: WorkerLink, block_id: int, hold: Hold) -> bool:
     """Locks the block of a file that is open, if the worker still has it; whether the worker answered."""
     try:
-        lock = BlockLock(link, block_id)
+        lock = _ask_again(link, block_id)
     except (OSError, MountError) as error:
         forget_frames(error)
         log.debug("block %d is used without a lock: %s", block_id, error)
-        return isinstance(error, NotFound)
+        return isinstance(error, CallError) and is_of_server(error) and not is_silent(error)
     if not hold.take(lock):
         lock.release()
     return True
+
+
+def _ask_again(link: WorkerLink, block_id: int) -> BlockLock:
+    """A lock; a worker that does not know us any more is asked in another session. Raises OSError, MountError."""
+    try:
+        return BlockLock(link, block_id)
+    except CallError as error:
+        if error.status is not Status.UNAUTHENTICATED:
+            raise
+        forget_frames(error)
+    return BlockLock(link, block_id)
 
 
 def _tell(link: WorkerLink, blocks: Sequence[int]) -> None:
     """Makes a call for each of some blocks that ends at once. Raises OSError, MountError."""
     if not link.plain:
         for block_id in blocks:
-            BlockLock(link, block_id).release()
+            _tell_alone(link, block_id)
         return
     channel_id = link.channel.session(link.patience_s).channel_id
     while True:
@@ -270,7 +282,15 @@ def _tell(link: WorkerLink, blocks: Sequence[int]) -> None:
             _give_back(link, connection)
             break
     if not answered:  # it does not have the block any more, or does not know us: then this call makes a new session
-        BlockLock(link, blocks[-1]).release()
+        _tell_alone(link, blocks[-1])
+
+
+def _tell_alone(link: WorkerLink, block_id: int) -> None:
+    """Nothing comes of it when the worker does not have the block any more. Raises OSError, MountError."""
+    try:
+        _ask_again(link, block_id).release()
+    except NotFound as error:
+        forget_frames(error)
 
 
 def _tell_in_a_row(link: WorkerLink, connection: BlockConnection, channel_id: str, blocks: Sequence[int]) -> bool:
