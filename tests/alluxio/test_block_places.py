@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -279,6 +280,48 @@ def test_uses_of_a_worker_that_hangs(cluster: FakeCluster, lender: Lender, monke
     assert lender.asked == 1
     for hold in holds:
         hold.release()
+
+
+def test_block_files_of_a_worker_that_does_not_answer(cluster: FakeCluster, lender: Lender) -> None:
+    """Those where it has others are read all the same; for the rest it is not asked."""
+    source = lending(cluster)
+    assert is_right(source, 0)
+    asked = lender.asked
+    block_file(cluster, lender, "2").unlink()
+    source._workers.note_silence(next(iter(source._workers.list())).address)
+    assert is_right(source, 1)
+    assert not lender.worker.reads
+    assert is_right(source, 2)
+    assert len(lender.worker.reads) == 1
+    lender.worker.wait_for(lambda: lender.asked == asked + 1)  # it is told of the one that was read
+    assert read(source, b"/l0") == (pattern("l0", 2 * MIB), 1)
+
+
+@pytest.mark.parametrize("name", ["BlockLock", "_tell"])
+def test_a_use_that_cannot_be_told(
+    cluster: FakeCluster, lender: Lender, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """For want of a thread, say: the worker is told of the next ones."""
+    source = lending(cluster)
+    assert is_right(source, 0)
+    lender.unlocked()
+    failed = threading.Event()
+
+    def fail(*_: object) -> None:
+        failed.set()
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(locks, name, fail)
+        opened = source.open(b"/l0", source.stat(b"/l0").version)
+        assert is_right(source, 1)
+        assert failed.wait(60)
+    other = source.open(b"/l1", source.stat(b"/l1").version)
+    lender.locked(1 if name == "BlockLock" else 2)
+    for each in (opened, other):
+        os.close(each.extents[0].fd)
+        source.close_file(each.handle)
+    lender.unlocked()
 
 
 def test_over_tls(tmp_path: Path) -> None:

@@ -93,15 +93,16 @@ class LocalFiles:
                 continue
             if address.domain_socket and not self._settings.short_circuit_preferred:
                 continue
-            if not self._workers.is_silent(address):
-                yield address
+            yield address
 
     def _open_through(self, status: FileStatus, index: int, holders: tuple[Address, ...]) -> LocalBlock | None:
         for address in self._lenders(holders):
+            silent = self._workers.is_silent(address)  # its block files are there all the same
             try:
-                return self._blocks.open(
-                    self._workers.link_to(address), status.block_ids[index], status.block_lengths[index]
-                )
+                link = self._workers.link_to(address)
+                block = self._blocks.open(link, status.block_ids[index], status.block_lengths[index], ask=not silent)
+                if block is not None or not silent:
+                    return block
             except OSError as error:
                 forget_frames(error)
                 log.debug("block %d of %s: %s", index, status.name, error)  # it is read some other way

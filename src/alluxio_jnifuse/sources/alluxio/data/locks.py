@@ -233,7 +233,7 @@ class Uses:
             try:
                 while not self._closed.is_set() and link not in away and (row := list(islice(left, _IN_A_ROW))):
                     _tell(link, row)
-            except (OSError, MountError) as error:
+            except Exception as error:
                 forget_frames(error)
                 log.debug("%s does not know of all %d blocks that were read: %s", link, len(blocks), error)
 
@@ -242,7 +242,7 @@ def _lock(link: WorkerLink, block_id: int, hold: Hold) -> bool:
     """Locks the block of a file that is open, if the worker still has it; whether the worker answered."""
     try:
         lock = _ask_again(link, block_id)
-    except (OSError, MountError) as error:
+    except Exception as error:  # gRPC may not start a thread, say; nothing depends on the lock
         forget_frames(error)
         log.debug("block %d is used without a lock: %s", block_id, error)
         return isinstance(error, CallError) and is_of_server(error) and not is_silent(error)

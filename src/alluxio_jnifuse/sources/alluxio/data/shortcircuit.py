@@ -129,16 +129,17 @@ class LocalBlocks:
         self._uses.tell(link, block_id)
         return True
 
-    def open(self, link: WorkerLink, block_id: int, length: int) -> LocalBlock | None:
+    def open(self, link: WorkerLink, block_id: int, length: int, *, ask: bool = True) -> LocalBlock | None:
         """The block file of the worker behind `link`; None: read it through the worker. Raises OSError.
 
-        Raises NotFound when the worker says that it does not have the block.
+        `ask`: whether the worker may be asked for one that is not where it is known to have others. Raises NotFound
+        when it says that it does not have the block.
         """
         for place in self._places(link):
             fd = place.open(block_id, length)
             if fd is not None:
                 return LocalBlock(fd, length, self._uses.hold(link, block_id))
-        return self._ask(link, block_id, length) if self.may_open(link) else None
+        return self._ask(link, block_id, length) if ask and self.may_open(link) else None
 
     def close(self) -> None:
         """Tells workers nothing any more. Idempotent."""
