@@ -104,3 +104,48 @@ def test_a_name_that_is_a_command(mounts: Mounts, source: Path, children: Childr
         return int(children.run(os.stat, mounted.join("d/file")).st_size)
 
     until(lambda: size() == len(b"other contents"), "the kernel to ask again")
+
+
+def test_a_command_about_many_files(mounts: Mounts, source: Path, children: Children) -> None:
+    """llfuse's queue of what the kernel shall forget is limited; requests must be answered meanwhile."""
+    names = [f"d/{number}" for number in range(1500)]
+    for name in names:
+        (source / name).touch()
+    options = "attr_timeout=3600,entry_timeout=3600"
+    mounted = mounts.mount(source, options, {**LLFUSE, "alluxio.fuse.special.command.enabled": "true"})
+
+    def look_up() -> int:
+        return sum(os.stat(mounted.join(name)).st_size for name in names)
+
+    assert children.run(look_up) == 0
+    for name in names:
+        (source / name).write_bytes(b"x")
+    children.run(os.stat, mounted.join("d/.alluxiocli.metadatacache.drop"))
+    until(lambda: children.run(look_up) == len(names), "the kernel to ask again")
+
+
+def test_a_source_that_hangs_at_a_close(
+    mounts: Mounts, remote: Callable[..., RemoteSource], children: Children
+) -> None:
+    """It holds up one thread and nothing else."""
+    held = remote({b"file": b"contents", b"other": b"more"}, rules=[("close", "close", b"/file")])
+    mounted = mounts.mount(held, "", LLFUSE)
+    held.hold("close", 1)
+    assert children.run(Path(mounted.join("file")).read_bytes) == b"contents"
+    until(lambda: held.waiting("close"), "the close to wait")
+    try:
+        assert children.run(Path(mounted.join("other")).read_bytes) == b"more"
+        assert mounted.stats()["op_release"] >= 1
+    finally:
+        held.release("close")
+
+
+def test_a_link_whose_other_name_is_gone(mounts: Mounts, source: Path, children: Children) -> None:
+    """A file with several names is found by those that are left."""
+    os.link(source / "d" / "file", source / "d" / "link")
+    mounted = mounts.mount(source, "attr_timeout=0,entry_timeout=3600", LLFUSE)
+    for name in ("d/file", "d/link"):
+        children.run(os.stat, mounted.join(name))
+    (source / "d" / "file").unlink()
+    assert children.run(os.stat, mounted.join("d/link")).st_nlink == 1
+    assert children.run(Path(mounted.join("d/link")).read_bytes) == b"contents"

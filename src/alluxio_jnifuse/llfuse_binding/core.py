@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import queue
 import re
 import threading
 from typing import TYPE_CHECKING, Any
@@ -51,6 +52,7 @@ class LlfuseCore:
         self._ended = threading.Event()
         self._stopped = threading.Event()
         self._mounted = False
+        self._to_forget: queue.SimpleQueue[bytes] = queue.SimpleQueue()
 
     def mount(self, mountpoint: bytes, mount_options: str) -> None:
         """Mounts; the kernel's first request waits for `start`. Raises OSError; libfuse has told stderr why."""
@@ -73,6 +75,7 @@ class LlfuseCore:
         """Returns when kernel and libfuse have agreed. Raises OSError when they have not within `timeout` s."""
         self._operations.started = self._answering.set
         start_thread("llfuse", self._run)
+        start_thread("forget", self._forget)
         while not self._answering.wait(_RETRY_S):
             timeout -= _RETRY_S
             if timeout < 0 or self._ended.is_set():
@@ -128,13 +131,8 @@ class LlfuseCore:
             return {name: (each.sum_ns, tuple(each.ranges), dict(each.errors)) for name, each in every.items()}
 
     def invalidate(self, path: bytes) -> None:
-        """The kernel forgets what it knows of `path` and everything below it."""
-        with llfuse.lock:
-            for node in self._operations.nodes.below(path):
-                llfuse.invalidate_inode(node.number)
-                parent = self._operations.nodes.at(os.path.dirname(node.path))
-                if parent is not None and parent is not node:
-                    llfuse.invalidate_entry(parent.number, os.path.basename(node.path))
+        """The kernel forgets soon what it knows of `path` and everything below it."""
+        self._to_forget.put(path)
 
     def serve_directory(self, fd: int, pin_contents: bool, home_dev: int, hide_dev: int, tells_absence: bool) -> None:
         """Every request goes to the source here."""
@@ -154,6 +152,23 @@ class LlfuseCore:
             llfuse.close(unmount=False)
             self._operations.end()
             self._ended.set()
+
+    def _forget(self) -> None:
+        """Tells the kernel what to forget, to the end of the process.
+
+        llfuse's queue is limited, and the kernel takes no name out of a directory before look-ups in it are answered:
+        nobody who answers one may wait here, nor for a lock that is held here.
+        """
+        while True:
+            path = self._to_forget.get()
+            with llfuse.lock:
+                nodes = self._operations.nodes
+                numbers = [node.number for node in nodes.below(path)]
+                names = nodes.names_below(path)
+            for number in numbers:
+                llfuse.invalidate_inode(number)
+            for number, name in names:
+                llfuse.invalidate_entry(number, name)
 
     def _detach(self) -> None:
         """Unmounts lazily what is still mounted: that ends llfuse's loop."""

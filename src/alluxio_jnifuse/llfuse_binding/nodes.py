@@ -8,6 +8,7 @@ so pages of two versions never mix. All calls under llfuse's lock.
 from __future__ import annotations
 
 import hashlib
+import os
 import stat
 
 from alluxio_jnifuse.sources.base import Attr
@@ -19,7 +20,7 @@ _UNKNOWN = 0xFFFFFFFF  # FUSE_UNKNOWN_INO: libfuse 2 writes it where it knows no
 class Node:
     """`attr`: what the source said last of this version; `opens`: how many handles it has.
 
-    `path`: where it was found first; `others`: further names of it, which are hard links.
+    `path`: where it was found last; `others`: further names of it, which are hard links.
     """
 
     __slots__ = ("attr", "lookups", "number", "opens", "others", "path")
@@ -66,18 +67,30 @@ class Nodes:
         start = path.rstrip(b"/") + b"/"
         return [node for node in self._by_number.values() if node.path == path or node.path.startswith(start)]
 
+    def names_below(self, path: bytes) -> list[tuple[int, bytes]]:
+        """Returns the names at `path` and below it: the number of the directory, and the name in it."""
+        start = path.rstrip(b"/") + b"/"
+        found = []
+        for each in self._by_path:
+            if each != b"/" and (each == path or each.startswith(start)):
+                parent = self._by_path.get(os.path.dirname(each))
+                if parent is not None:
+                    found.append((parent.number, os.path.basename(each)))
+        return found
+
     def found(self, path: bytes, attr: Attr) -> Node:
         """Returns the node of what is at `path` now: one lookup more."""
         node = self._by_path.get(path)
         if node is None or not node.is_still(attr):
             node = self._linked(attr)
-            if node is not None:
-                node.others.append(path)
-            else:
+            if node is None:
                 node = Node(self._free_number(path, attr), path, attr)
                 self._by_number[node.number] = node
                 self.born += 1
             self._by_path[path] = node
+        if node.path != path:
+            node.others = [name for name in (*node.others, node.path) if name != path]
+            node.path = path
         node.attr = attr
         node.lookups += 1
         return node

@@ -118,7 +118,10 @@ class Operations(llfuse.Operations):  # type: ignore[misc]  # llfuse has no type
         """Closes what is still open when nothing asks any more."""
         for handle, thing in list(self.handles.items()):
             if isinstance(thing, Reading):
-                self.release(handle)
+                self.counts["op_release"] += 1
+                del self.handles[handle]
+                thing.node.opens -= 1
+                _close(thing)
             else:
                 self.releasedir(handle)
 
@@ -142,7 +145,7 @@ class Operations(llfuse.Operations):  # type: ignore[misc]  # llfuse has no type
             attr = self._stat(node.path)
         except FileNotFoundError:
             if not node.opens:
-                raise
+                raise self._gone(node) from None
             return self._entry(node, node.attr._replace(nlink=0))
         if node.is_still(attr):
             node.attr = attr
@@ -193,6 +196,9 @@ class Operations(llfuse.Operations):  # type: ignore[misc]  # llfuse has no type
         except StaleVersion as error:
             node.opens -= 1
             raise llfuse.FUSEError(errno.ESTALE) from error  # the kernel looks the name up again
+        except FileNotFoundError:
+            node.opens -= 1
+            raise self._gone(node) from None
         except BaseException:
             node.opens -= 1
             raise
@@ -214,10 +220,8 @@ class Operations(llfuse.Operations):  # type: ignore[misc]  # llfuse has no type
         reading = self._reading(handle)
         del self.handles[handle]
         reading.node.opens -= 1
-        try:
-            reading.close()
-        except Exception as error:
-            log.debug("closing %r: %r", os.fsdecode(reading.node.path), error)
+        with llfuse.lock_released:
+            _close(reading)
 
     # ------------------------------------------------------------------------------------------- directories
 
@@ -295,6 +299,10 @@ class Operations(llfuse.Operations):  # type: ignore[misc]  # llfuse has no type
             found = self._obey(path) if self._obey is not None else None
             return self._source.stat(path) if found is None else found
 
+    def _gone(self, node: Node) -> llfuse.FUSEError:
+        """Returns what to answer when `node.path` is not there; if it had other names, the kernel looks them up."""
+        return llfuse.FUSEError(errno.ESTALE if node.others else errno.ENOENT)
+
     def _node(self, number: int) -> Node:
         node = self.nodes.get(number)
         if node is None:
@@ -340,6 +348,13 @@ class Operations(llfuse.Operations):  # type: ignore[misc]  # llfuse has no type
         entry.st_blocks = (attr.size + 511) // 512 if attr.blocks == BLOCKS_FROM_SIZE else attr.blocks
         entry.st_atime_ns, entry.st_mtime_ns, entry.st_ctime_ns = attr.atime_ns, attr.mtime_ns, attr.ctime_ns
         return entry
+
+
+def _close(reading: Reading) -> None:
+    try:
+        reading.close()
+    except Exception as error:
+        log.debug("closing %r: %r", os.fsdecode(reading.node.path), error)
 
 
 def _below(directory: bytes, name: bytes) -> bytes:
