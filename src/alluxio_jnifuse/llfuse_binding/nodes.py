@@ -84,7 +84,7 @@ class Nodes:
         if node is None or not node.is_still(attr):
             node = self._linked(attr)
             if node is None:
-                node = Node(self._free_number(path, attr), path, attr)
+                node = Node(self.free_number(path, attr), path, attr)
                 self._by_number[node.number] = node
                 self.born += 1
             self._by_path[path] = node
@@ -112,7 +112,8 @@ class Nodes:
         node = self._by_number.get(attr.ino) if attr.ino and attr.nlink > 1 and stat.S_ISREG(attr.mode) else None
         return node if node is not None and node.is_still(attr) else None
 
-    def _free_number(self, path: bytes, attr: Attr) -> int:
+    def free_number(self, path: bytes, attr: Attr) -> int:
+        """Returns the number that a new node of what is at `path` has."""
         number = attr.ino
         tries = 0
         while number in (0, ROOT, _UNKNOWN) or number in self._by_number:

@@ -253,14 +253,16 @@ class Operations(llfuse.Operations):  # type: ignore[misc]  # llfuse has no type
         self, node: Node, listed: list[tuple[bytes, Attr]], offset: int
     ) -> Iterator[tuple[bytes, llfuse.EntryAttributes, int]]:
         if offset < _OWN_DIRECTORY:
-            yield b".", self._shown(node.attr, node.attr.ino or node.number), _OWN_DIRECTORY
+            yield b".", _name(node.attr.ino or node.number, node.attr), _OWN_DIRECTORY
         if offset < _PARENT_DIRECTORY:
             parent = self.nodes.at(os.path.dirname(node.path)) or node
-            yield b"..", self._shown(parent.attr, parent.attr.ino or parent.number), _PARENT_DIRECTORY
+            yield b"..", _name(parent.attr.ino or parent.number, parent.attr), _PARENT_DIRECTORY
         for at in range(max(0, offset - _PARENT_DIRECTORY), len(listed)):
             name, attr = listed[at]
-            known = self.nodes.at(_below(node.path, name))
-            yield name, self._shown(attr, known.number if known else attr.ino), at + 1 + _PARENT_DIRECTORY
+            path = _below(node.path, name)
+            known = self.nodes.at(path)
+            number = known.number if known else attr.ino or self.nodes.free_number(path, attr)
+            yield name, _name(number, attr), at + 1 + _PARENT_DIRECTORY
 
     # ----------------------------------------------------------------------------------------------- helpers
 
@@ -348,6 +350,14 @@ class Operations(llfuse.Operations):  # type: ignore[misc]  # llfuse has no type
         entry.st_blocks = (attr.size + 511) // 512 if attr.blocks == BLOCKS_FROM_SIZE else attr.blocks
         entry.st_atime_ns, entry.st_mtime_ns, entry.st_ctime_ns = attr.atime_ns, attr.mtime_ns, attr.ctime_ns
         return entry
+
+
+def _name(number: int, attr: Attr) -> llfuse.EntryAttributes:
+    """A name in a listing: the kernel takes number and type alone. Programs pass over a name with the number 0."""
+    entry = llfuse.EntryAttributes()
+    entry.st_ino = number
+    entry.st_mode = stat.S_IFMT(attr.mode)
+    return entry
 
 
 def _close(reading: Reading) -> None:
