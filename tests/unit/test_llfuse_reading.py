@@ -128,3 +128,20 @@ def test_an_extent_that_became_shorter(tmp_path: Path) -> None:
     with pytest.raises(Exception, match="filled"):
         reading.read(0, 4096)
     reading.close()
+
+
+def test_the_first_open_of_a_small_file_proves_its_version(tmp_path: Path) -> None:
+    """Later ones need not, until a read finds another one."""
+    source = Memory(b"contents", "small", tmp_path)
+    node = Node(5, b"/file", source.stat(b"/file"))
+    source.version = 2
+    with pytest.raises(StaleVersion):
+        Reading(source, node)
+    source.version = 1
+    Reading(source, node)
+    source.version = 2
+    reading = Reading(source, node)
+    with pytest.raises(OSError, match="Input/output"):
+        reading.read(0, 8)
+    with pytest.raises(StaleVersion):
+        Reading(source, node)

@@ -18,12 +18,12 @@ _UNKNOWN = 0xFFFFFFFF  # FUSE_UNKNOWN_INO: libfuse 2 writes it where it knows no
 
 
 class Node:
-    """`attr`: what the source said last of this version; `opens`: how many handles it has.
+    """`attr`: what the source said last of this version; `opens`: how many handles it has. `proven`: it was read.
 
     `path`: where it was found last; `others`: further names of it, which are hard links.
     """
 
-    __slots__ = ("attr", "lookups", "number", "opens", "others", "path")
+    __slots__ = ("attr", "lookups", "number", "opens", "others", "path", "proven")
 
     def __init__(self, number: int, path: bytes, attr: Attr) -> None:
         self.number = number
@@ -32,6 +32,7 @@ class Node:
         self.attr = attr
         self.lookups = 0
         self.opens = 0
+        self.proven = False
 
     def is_still(self, attr: Attr) -> bool:
         """Whether these are attributes of the same thing in the same version."""

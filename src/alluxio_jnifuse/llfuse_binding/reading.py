@@ -30,7 +30,10 @@ class Reading:
     """One open file. `read` and `close` ask the source: without llfuse's lock."""
 
     def __init__(self, source: Source, node: Node) -> None:
-        """Opens the version that the node is. Raises StaleVersion, or what the source raises."""
+        """Opens the version that the node is. Raises StaleVersion, or what the source raises.
+
+        A small file is read instead, at first: that proves that the version is there still.
+        """
         self.node = node
         self._source = source
         self._path = node.path
@@ -46,13 +49,18 @@ class Reading:
             if opened.version != self._attr.version:
                 self.close()
                 raise StaleVersion(f"{source}: {os.fsdecode(self._path)!r}")
+        elif not node.proven:
+            self._fetch(0, self._attr.size)
 
     def read(self, offset: int, size: int) -> bytes:
         """Returns `size` bytes from `offset`, fewer at the end of the file."""
         size = max(0, min(size, self._attr.size - offset))
         with self._lock:
             if not self._start <= offset <= offset + size <= self._start + len(self._piece):
-                self._fetch(offset, size)
+                try:
+                    self._fetch(offset, size)
+                except StaleVersion as error:
+                    raise OSError(errno.EIO, os.strerror(errno.EIO)) from error  # a read has no name to look up
             self._next = offset + size
             return bytes(self._piece[offset - self._start : offset - self._start + size])
 
@@ -74,11 +82,13 @@ class Reading:
         buffer = bytearray(length)
         try:
             filled = self._fill(start, memoryview(buffer))
-        except StaleVersion as error:
-            raise OSError(errno.EIO, os.strerror(errno.EIO)) from error  # a read has no name to look up
+        except StaleVersion:
+            self.node.proven = False  # the next open finds out
+            raise
         if filled != length:
             raise SourceError(f"{self._source} filled {filled} bytes where {length} were due")
         self._piece, self._start = memoryview(buffer), start
+        self.node.proven = True
 
     def _fill(self, start: int, buffer: memoryview) -> int:
         opened, attr = self._opened, self._attr
