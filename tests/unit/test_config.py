@@ -354,3 +354,17 @@ def test_the_evictor_of_the_client_cache() -> None:
     assert evictor(f"{CACHE}evictor.class=FIFOCacheEvictor") == ("FIFOCacheEvictor", 2)
     assert evictor(f"{CACHE}evictor.nondeterministic.enabled=true") == ("NondeterministicLRUCacheEvictor", 3)
     assert evictor(f"{CACHE}evictor.class=com.example.Mine") == ("LRUCacheEvictor", 0)
+
+
+def test_the_second_binding_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then the C core takes its place, so its settings count, and it is lent files."""
+    words = {"options": ["busy_poll=5"], "properties": ["alluxio.fuse.jnifuse.enabled=false"], "environ": {}}
+    there = Config.load(ufs="/data", **words)
+    assert not there.by_core
+    assert not there.lend
+    assert any("busy_poll" in note for note in there.notes)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    absent = Config.load(ufs="/data", **words)
+    assert absent.by_core
+    assert absent.lend
+    assert not any("busy_poll" in note for note in absent.notes)

@@ -52,6 +52,7 @@ def test_what_of_the_recipe_is_honoured(recipe: Config) -> None:
     """Neither more nor less than these keys, and those of the container."""
     assert {key for key in recipe_keys() if not ignored(recipe, key)} == {
         "alluxio.fuse.debug.enabled",
+        "alluxio.fuse.jnifuse.enabled",
         "alluxio.fuse.logging.threshold",
         "alluxio.master.hostname",
         "alluxio.user.block.avoid.eviction.policy.reserved.size.bytes",

@@ -58,6 +58,7 @@ class Config:
     `cache_bytes`: the budget of the client cache; 0 when it is off.
     `listing_bytes`: the most that a listing may take.
     `caching`: whether there is a client cache.
+    `by_core`: whether the C core answers the kernel, because it shall, or llfuse is not installed.
     `lend`: whether a local source hands over its open files instead of having them copied into the client cache.
     `notes`: lines for the log; what has no effect, or another one than it says, and why.
     """
@@ -69,7 +70,8 @@ class Config:
         self._fit_into_processors()
         self._check_permissions()
         self.caching = self.flag(f"{_CACHE}enabled")
-        self.lend = self.flag(_BINDING) and not self.caching
+        self.by_core = self.flag(_BINDING) or not _has_llfuse()
+        self.lend = self.by_core and not self.caching
         self.listing_bytes = self.number("listing_limit")
         self.cache_bytes = self.number(f"{_CACHE}size") if self.caching else 0
         self.cluster = self._masters()
@@ -310,7 +312,7 @@ class Config:
             if setting.rank > CLUSTER and reason
         ]
         page = f"{_CACHE}page.size"
-        if self.caching and self.cache_store == "MEM" and not self.flag(_BINDING):
+        if self.caching and self.cache_store == "MEM" and not self.by_core:
             notes.append(
                 f"there is no client cache: one in memory is the C core's, and {_BINDING} is false; "
                 f"{_CACHE}store.type=LOCAL has one on disk"
@@ -325,7 +327,7 @@ class Config:
         """Why this mount has no use for a setting, or ""."""
         row = BY_NAME.get(name)
         of_the_core = name in _MODES_OF_THE_CORE or (row is not None and row.field in _OF_THE_CORE)
-        if of_the_core and not self.flag(_BINDING):
+        if of_the_core and not self.by_core:
             return f"it is for the C core, and {_BINDING} is false"
         if row is not None and row.oss and not self.ufs.startswith(ALLUXIO):
             return "" if self.ufs.startswith(OSS) else f"it is for a bucket of OSS, and {self.ufs or 'none'} is mounted"
@@ -387,3 +389,9 @@ def _default_cache_directory() -> str:
     if os.geteuid() == 0:
         return "/var/cache/alluxio-jnifuse"
     return os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "alluxio-jnifuse")
+
+
+def _has_llfuse() -> bool:
+    from importlib.util import find_spec
+
+    return find_spec("llfuse") is not None
