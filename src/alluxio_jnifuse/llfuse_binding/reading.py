@@ -43,13 +43,13 @@ class Reading:
         self._piece = memoryview(b"")
         self._start = 0  # of the piece, in the file
         self._next = 0  # where the last read ended
-        if self._attr.size > source.small_bytes:
+        if not source.small_bytes or self._attr.size > source.small_bytes:
             opened = source.open(self._path, self._attr.version)
             self._opened = opened
             if opened.version != self._attr.version:
                 self.close()
                 raise StaleVersion(f"{source}: {os.fsdecode(self._path)!r}")
-        elif not node.proven:
+        elif self._attr.size and not node.proven:
             self._fetch(0, self._attr.size)
 
     def read(self, offset: int, size: int) -> bytes:
