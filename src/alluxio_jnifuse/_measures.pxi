@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# What a mount counts and times: the rows of csrc/base/stats.def, and their values. A part of _core.pyx.
+# The counters and times of a mount: the rows of csrc/base/stats.def, and their values. A part of _core.pyx.
 def counter_rows():
     cdef size_t i
     return tuple([(c.ajf_stats_name(i).decode(), c.ajf_stats_help(i).decode()) for i in range(c.ajf_stats_count())])

@@ -156,7 +156,7 @@ def test_a_block_that_was_evicted(cluster: FakeCluster, lender: Lender, name: st
 
 @pytest.mark.parametrize("name", ["1", "l1"])
 def test_half_of_a_block_file(cluster: FakeCluster, lender: Lender, name: str) -> None:
-    """As while it is copied to another tier: the worker sends the bytes."""
+    """A half copy lies there while it is copied to another tier: the worker sends the bytes."""
     source = lending(cluster)
     assert is_right(source, 0)
     half = block_file(cluster, lender, name)
@@ -204,7 +204,7 @@ def test_nobody_is_told_of_what_is_opened_directly(cluster: FakeCluster, lender:
 
 
 def test_a_worker_that_ends_while_it_is_told(cluster: FakeCluster, lender: Lender) -> None:
-    """What lies there is read all the same; its next session is told again."""
+    """The block that lies there is read all the same; its next session is told again."""
     source = lending(cluster)
     assert is_right(source, 0)
     lender.worker.hold("OpenLocalBlock")

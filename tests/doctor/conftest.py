@@ -22,7 +22,7 @@ SOURCES = Path(__file__).parents[2] / "src"
 
 @pytest.fixture
 def doctor(private: Path, mounts: Mounts, children: Children) -> Doctor:
-    """As root; alluxio-site.properties is looked for in the directory of the test."""
+    """A doctor of root; alluxio-site.properties is looked for in the directory of the test."""
     if os.geteuid() != 0:
         pytest.skip("only root has mount namespaces")
     return Doctor(children, private, mounts.environ(XDG_RUNTIME_DIR=str(private)))

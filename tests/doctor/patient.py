@@ -37,7 +37,7 @@ class Report(NamedTuple):
 
 
 class Fault(NamedTuple):
-    """Who finds a fault that is planted, and how: parts of the finding and of its line."""
+    """A fault that is planted: the check that finds it, and parts of the finding and of its line."""
 
     check: str
     severity: str
@@ -110,7 +110,7 @@ class Doctor:
 
 
 def foreign(root: Path) -> list[str]:
-    """Where the mounts of other tests are in this namespace, each once for every mount there."""
+    """The places of other tests' mounts in this namespace, each once for every mount there."""
     found = [entry.mountpoint for entry in table.read() if entry.fstype == table.FSTYPE]
     return [path for path in found if not path.startswith(f"{root}/")]
 

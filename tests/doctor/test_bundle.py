@@ -138,7 +138,7 @@ def test_what_is_no_secret_stays() -> None:
 
 @pytest.mark.parametrize("form", ["a%2Fb%2Bc%3D%3D", "YS9iK2M9PQ=="])
 def test_other_forms_of_a_secret(form: str) -> None:
-    """As in a URL, and in base64."""
+    """Secrets written as in a URL, and in base64."""
     assert Masker(["a/b+c=="]).mask(f"it said {form} once") == f"it said {MASK} once"
 
 

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.fuse
 SIZE = 10 * MIB
 TREE = {b"file": Pattern(SIZE), b"other": Pattern(SIZE), b"d": {b"name": b"x"}, b"link": Link(b"file")}
 IMPATIENT = {"alluxio.user.streaming.data.read.timeout": "1sec", "alluxio.user.rpc.retry.max.duration": "1sec"}
-# Where other reads are to be answered meanwhile, which a busy machine must get done in this time.
+# For tests in which other reads are to be answered meanwhile: a busy machine must get that done in this time.
 PATIENT = {"alluxio.user.streaming.data.read.timeout": "5sec", "alluxio.user.rpc.retry.max.duration": "5sec"}
 # A thread that never comes back from the source keeps what it holds.
 HELD = ("fetches", "files", "backings", "pages")

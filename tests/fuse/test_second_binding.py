@@ -1,4 +1,4 @@
-"""What is of the second binding alone: how it is chosen, what it tells, and where it differs (docs/TUNING.md)."""
+"""The second binding alone: how it is chosen, what it tells, and where it differs (docs/TUNING.md)."""
 
 from __future__ import annotations
 

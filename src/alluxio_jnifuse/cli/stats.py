@@ -26,7 +26,7 @@ Usage: {PROGRAM} stats [-w [-i SECONDS] [-n COUNT]] [--json] [MOUNT_POINT]
   --json                    objects, one for each line; sizes in bytes, times in seconds, all rates per second
 
 Without --watch: the figures since the mount began, by operation and by fetch.
-What the kernel reads by itself, from its pages or in passthrough, does not reach the daemon, and counts nowhere.
+Bytes that the kernel reads by itself, from its pages or in passthrough, do not reach the daemon, and count nowhere.
 """
 
 _HEADER_EACH = 20  # lines of a terminal
