@@ -11,7 +11,7 @@
  * of:
  *
  *   somewhere in the file      a sixteenth of the run, and when it is longer than 18 MiB, twice what it exceeds that
- *                              by. As much as the run if it is many reads of 32 KiB at most: preads come in larger
+ *                              by. Many reads of 32 KiB at most have as much as the run: preads come in larger
  *                              pieces.
  *   from the start of a file   a quarter of the run, a MiB at least; and when it is longer than 2 MiB, eight
  *   that is read there first   times what it exceeds that by. Most files are read to their end.

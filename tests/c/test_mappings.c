@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What is fetched for programs that copy out of a mapping, or read in several places in turn (prefetch.h): how often
- * they wait, and for how many bytes too much. The reads are those that the kernel makes of page faults.
+ * Programs that copy out of a mapping, or read in several places in turn (prefetch.h): how often they wait, and how
+ * many bytes too much are fetched for them. The reads are those that the kernel makes of page faults.
  */
 #include <stdlib.h>
 

@@ -31,7 +31,7 @@ Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
 def port_of(mounted: Mounted) -> int:
-    """What the log tells."""
+    """The port that the log tells."""
     (line,) = mounted.lines("metrics at http://127.0.0.1:")
     found = re.search(r"127\.0\.0\.1:(\d+)/", line)
     assert found is not None

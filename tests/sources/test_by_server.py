@@ -1,4 +1,4 @@
-"""What a source did, by server: it adds up to what it did in all, and nothing else is told."""
+"""The counters of a source by server: they add up to those of the source, and nothing else is told."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def test_made_up_numbers_are_the_same_again() -> None:
 
 
 def test_a_version_is_a_node() -> None:
-    """As long as the kernel remembers the old one; afterwards the number is the source's again."""
+    """The new one has another number while the kernel remembers the old one; afterwards the source's again."""
     made = nodes()
     old = made.found(b"/a", file(5, version=1))
     new = made.found(b"/a", file(5, version=2))

@@ -392,6 +392,7 @@ def _default_cache_directory() -> str:
 
 
 def _has_llfuse() -> bool:
+    """Whether llfuse is installed; it is not loaded here."""
     from importlib.util import find_spec
 
     return find_spec("llfuse") is not None
