@@ -91,6 +91,8 @@ static int take_in(struct ajf_fetch *f, size_t filled, bool last)
     struct ajf *m = f->m;
     struct ajf_file_fetch *fill = ajf_file_fetch_of(f);
     struct ajf_file *file = fill->file;
+    struct ajf_list openers;
+    ajf_list_init(&openers);
     if (filled > f->info.length)
         return -EINVAL;
     pthread_mutex_lock(&m->cache.lock);
@@ -112,10 +114,11 @@ static int take_in(struct ajf_fetch *f, size_t filled, bool last)
     fill->filled = filled;
     fill->sure = last;
     bool wake = to > from && !ajf_list_empty(&file->readers), cancelled = fill->cancelled && filled < f->info.length;
-    bool proved = to > from && !ajf_list_empty(&file->opens_waiting);
+    /* At once: when the lock is dropped, somebody else may open, read and release the file, and so end it. */
+    if (to > from && file->state == AJF_FILE_READY)
+        ajf_openers_grant_locked(m, file, &openers);
     ajf_cache_unlock(&m->cache);
-    if (proved)
-        ajf_openers_proved(m, file);
+    ajf_openers_answer(m, &openers, 0);
     if (wake)
         ajf_readers_wake(m, file);
     return cancelled ? -ECANCELED : 0;

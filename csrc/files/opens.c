@@ -153,6 +153,8 @@ void ajf_file_last_release_locked(struct ajf *m, struct ajf_file *file)
     file->read = false; /* noted anew: the kernel may forget the record now */
     if (file->prefetch)
         *file->prefetch = (struct ajf_prefetch){.clock = 0}; /* another program reads it in another way */
+    if (!ajf_list_empty(&file->opens_waiting))
+        return; /* its bytes are waited for, by an OPEN that one with O_NOATIME did not wait for */
     ajf_fill_cancel_locked(m, file);
     if (file->place == AJF_PLACE_BORROWED || m->cache.transient || !file->pages.n_have) {
         if (file->state == AJF_FILE_READY)

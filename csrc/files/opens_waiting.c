@@ -67,17 +67,6 @@ void ajf_openers_grant_locked(struct ajf *m, struct ajf_file *file, struct ajf_l
         ajf_file_grant_locked(m, file, &AJF_CONTAINER(l, struct ajf_opener, link)->fi);
 }
 
-void ajf_openers_proved(struct ajf *m, struct ajf_file *file)
-{
-    struct ajf_list openers;
-    ajf_list_init(&openers);
-    pthread_mutex_lock(&m->cache.lock);
-    if (file->state == AJF_FILE_READY && !file->abandoned)
-        ajf_openers_grant_locked(m, file, &openers);
-    ajf_cache_unlock(&m->cache);
-    ajf_openers_answer(m, &openers, 0);
-}
-
 void ajf_openers_refused(struct ajf *m, struct ajf_file *file, int err)
 {
     struct ajf_list openers;

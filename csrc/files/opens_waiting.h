@@ -24,8 +24,7 @@ void ajf_openers_take_locked(struct ajf *m, struct ajf_file *file, struct ajf_li
 /* And grants them what they wait for. */
 void ajf_openers_grant_locked(struct ajf *m, struct ajf_file *file, struct ajf_list *ret_openers);
 void ajf_openers_answer(struct ajf *m, struct ajf_list *openers, int err);
-/* The first bytes of a file are there, or will not come (`err`, positive): answers the opens that wait for them. */
-void ajf_openers_proved(struct ajf *m, struct ajf_file *file);
+/* The first bytes of a file will not come (`err`, positive): answers the opens that wait for them. */
 void ajf_openers_refused(struct ajf *m, struct ajf_file *file, int err);
 
 #endif

@@ -4,6 +4,7 @@
  * version that they have grown to (file.h), against a kernel that the test plays.
  */
 #include "check.h"
+#include <fcntl.h>
 #include <sched.h>
 
 #include "fake_kernel.h"
@@ -126,6 +127,37 @@ static void an_empty_file_needs_no_bytes(void)
     fake_expect_error(&k, fake_open(&k, nodeid), 0);
     CHECK(fake_no_fetch(&k));
     fake_end(&k);
+}
+
+/* The warm-up opens so: it reads the file in any case. */
+static uint64_t open_unproved(uint64_t nodeid)
+{
+    struct fuse_open_in in = {.flags = O_RDONLY | O_NOATIME};
+    return fake_send(&k, FUSE_OPEN, nodeid, &in, sizeof in);
+}
+
+static void one_that_does_not_wait_does_not_end_the_file(void)
+{
+    static const bool begun[] = {false, true};
+    for (size_t i = 0; i < 2; i++) {
+        struct ajf_fetch_info info;
+        start();
+        uint64_t nodeid = fake_find(&k, "file", SIZE, 5), asked = fake_open(&k, nodeid);
+        struct ajf_fetch *f = begun[i] ? fake_fetch(&k, AJF_FETCH_READ, &info) : NULL;
+        fake_expect_error(&k, open_unproved(nodeid), 0);
+        fake_release(&k, nodeid);
+        CHECK(fake_is_parked(&k, asked));
+        if (!f)
+            f = fake_fetch(&k, AJF_FETCH_READ, &info);
+        fake_fill(&info, 0, info.length);
+        CHECK_EQ(ajf_fetch_done(f, SIZE), 0);
+        ajf_fetch_release(f);
+        fake_expect_error(&k, asked, 0);
+        fake_expect_bytes(&k, fake_read(&k, nodeid, 0, SIZE), 0, SIZE, 5);
+        fake_release(&k, nodeid);
+        CHECK(fake_no_fetch(&k));
+        fake_end(&k);
+    }
 }
 
 static void a_fetch_that_was_given_back_is_made_again(void)
@@ -287,6 +319,7 @@ int main(void)
     RUN(what_else_fails_is_told_and_asked_again);
     RUN(a_file_that_was_read_is_opened_at_once);
     RUN(an_empty_file_needs_no_bytes);
+    RUN(one_that_does_not_wait_does_not_end_the_file);
     RUN(a_fetch_that_was_given_back_is_made_again);
     RUN(the_end_answers_it);
     RUN(an_open_file_goes_on_in_what_it_has_grown_to);
