@@ -154,7 +154,7 @@ void ajf_file_last_release_locked(struct ajf *m, struct ajf_file *file)
     if (file->prefetch)
         *file->prefetch = (struct ajf_prefetch){.clock = 0}; /* another program reads it in another way */
     if (!ajf_list_empty(&file->opens_waiting))
-        return; /* its bytes are waited for, by an OPEN that one with O_NOATIME did not wait for */
+        return; /* an OPEN waits for the bytes still; what was released had O_NOATIME, and did not wait for them */
     ajf_fill_cancel_locked(m, file);
     if (file->place == AJF_PLACE_BORROWED || m->cache.transient || !file->pages.n_have) {
         if (file->state == AJF_FILE_READY)
