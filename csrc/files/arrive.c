@@ -68,6 +68,7 @@ static bool begin(struct ajf_fetch *f)
     if (err != -EAGAIN && err != -ECANCELED) {
         ajf_log(&m->log, AJF_LOG_ERROR, "%s at %llu+%zu: no memory for the page cache: %s", f->path,
                 (unsigned long long)f->info.offset, f->info.length, strerror(-err));
+        ajf_openers_refused(m, file, EIO);
         ajf_readers_fail(m, file, f->info.offset, f->info.offset + f->info.length, EIO);
     } else {
         AJF_COUNT(&m->stats, fetch_cancelled);

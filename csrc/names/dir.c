@@ -142,33 +142,6 @@ static uint32_t count_up(uint32_t *counter)
 
 /* --------------------------------------------------------------------------------------------------- building */
 
-/* A name that one of two snapshots has: what was learnt of it before the newer one counts no longer. */
-static void renounce(struct ajf *m, const struct ajf_listing *l, size_t i, uint64_t learnt_ns)
-{
-    const struct ajf_entry *e = &l->entries[i];
-    const char *name = l->names + e->name_off;
-    uint64_t nodeid = ajf_inode_outdate(&m->inodes, l->nodeid, name, e->name_len, learnt_ns);
-    if (nodeid)
-        m->dirs.tell(m, l->nodeid, name, e->name_len, nodeid, S_ISDIR(e->attr.mode));
-}
-
-static void compare_snapshots(struct ajf *m, const struct ajf_listing *old, const struct ajf_listing *new)
-{
-    uint64_t learnt_ns = new->attr_expires_ns;
-    for (size_t a = 0, b = 0; a < old->n || b < new->n;) {
-        const struct ajf_entry *ea = &old->entries[a], *eb = &new->entries[b];
-        int c = a == old->n   ? 1
-                : b == new->n ? -1
-                : ajf_listing_compare(old->names + ea->name_off, ea->name_len, new->names + eb->name_off, eb->name_len);
-        if (c < 0)
-            renounce(m, old, a, learnt_ns);
-        else if (c > 0)
-            renounce(m, new, b, learnt_ns);
-        a += c <= 0;
-        b += c >= 0;
-    }
-}
-
 /* Takes the contents of the current snapshot if the directory has not changed, else counts those of its own. */
 static void share_contents(struct ajf *m, struct ajf_listing *l)
 {
@@ -210,13 +183,15 @@ int ajf_dir_listed(struct ajf *m, uint64_t nodeid, const struct ajf_entry *entri
         pthread_mutex_unlock(&d->lock);
         return err;
     }
+    /* The question is older than that of the current one: the answer is for those who wait for it, and nobody else. */
+    bool overtaken = old && !old->dropped && !offered && asked_ns < old->asked_ns;
     /* A name that has expired here has expired in the kernel. */
-    bool compared = old && !offered && l->asked_ns < old->expires_ns;
+    bool compared = old && !overtaken && !offered && l->asked_ns < old->expires_ns;
     if (compared) {
         hold_locked(old);
         hold_locked(l);
     }
-    if (old)
+    if (old && !overtaken)
         retire_locked(m, old);
     l->offered = offered;
     if (offered)
@@ -230,12 +205,16 @@ int ajf_dir_listed(struct ajf *m, uint64_t nodeid, const struct ajf_entry *entri
     d->kept_bytes += l->contents->bytes;
     ajf_list_add(bucket(d, nodeid), &l->by_node);
     ajf_list_add(&d->by_age, &l->by_age);
-    while (d->kept_bytes > d->most && d->by_age.next != &l->by_age)
+    if (overtaken) {
+        retire_locked(m, l);
+        old->contents->current = true; /* they may share them */
+    }
+    while (!overtaken && d->kept_bytes > d->most && d->by_age.next != &l->by_age)
         retire_locked(m, AJF_CONTAINER(d->by_age.next, struct ajf_listing, by_age));
     give_up_locked(m);
     pthread_mutex_unlock(&d->lock);
     if (compared) {
-        compare_snapshots(m, old, l);
+        ajf_dir_compare(m, old, l);
         ajf_dir_unref(m, old);
         ajf_dir_unref(m, l);
     }

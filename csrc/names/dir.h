@@ -106,6 +106,11 @@ struct ajf_listing *ajf_dir_take(struct ajf *m, uint64_t nodeid, uint64_t fh, st
 int ajf_dir_listed(struct ajf *m, uint64_t nodeid, const struct ajf_entry *entries, size_t n, const char *names,
                    size_t names_len, uint64_t asked_ns, bool offered, struct ajf_listing **ret_l);
 void ajf_dir_unref(struct ajf *m, struct ajf_listing *l);
+/*
+ * Forgets of each name that only one of two snapshots has what was learnt before the newer one, and tells of it
+ * (ajf_dirs_tell). The caller holds both, and no lock.
+ */
+void ajf_dir_compare(struct ajf *m, const struct ajf_listing *old, const struct ajf_listing *new);
 
 /* A name in the current snapshot of its directory: 0, -ENOENT, or -EAGAIN (not known, or too old). */
 int ajf_dir_find(struct ajf *m, uint64_t parent, const char *name, size_t len, uint64_t now_ns,

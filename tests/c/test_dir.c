@@ -422,6 +422,37 @@ static void a_slow_listing_does_not_overrule_a_newer_stat(void)
     fake_end(&k);
 }
 
+static void an_older_listing_does_not_take_the_place_of_a_newer_one(void)
+{
+    struct ajf_options o = long_lived();
+    struct source_list older = {0}, newer = {0};
+    struct seen seen[8];
+    list_add_text(&older, "a", 1);
+    list_add_text(&newer, "a", 1);
+    list_add_text(&newer, "b", 2);
+    fake_start(&k, &o);
+    struct fuse_open_out slow = take_seat();
+    struct fuse_read_in in = {.fh = slow.fh, .size = 4096};
+    uint64_t asked = fake_send(&k, FUSE_READDIR, 1, &in, sizeof in);
+    struct ajf_fetch *f = fake_fetch(&k, AJF_FETCH_LIST, NULL);
+    struct fuse_open_out quick = open_dir(&newer);
+    CHECK_EQ(read_all(&quick, 4096, false, seen, 8), 4);
+    CHECK_EQ(ajf_fetch_list(f, older.entries, older.n, older.names, older.names_len), 0);
+    ajf_fetch_release(f);
+    fake_expect_error(&k, asked, 0);
+    CHECK_EQ(read_all(&slow, 4096, false, seen, 8), 3);
+    struct fuse_open_out next = open_dir(NULL);
+    CHECK_EQ(read_all(&next, 4096, false, seen, 8), 4);
+    CHECK(fake_entry(&k, fake_lookup(&k, 1, "b")));
+    CHECK(fake_no_fetch(&k));
+    close_dir(&slow);
+    close_dir(&quick);
+    close_dir(&next);
+    list_free(&older);
+    list_free(&newer);
+    fake_end(&k);
+}
+
 static void a_directory_of_a_hundred_thousand_entries(void)
 {
     struct ajf_options o = long_lived();
@@ -559,6 +590,7 @@ int main(void)
     RUN(one_listing_serves_opens_and_lookups_while_it_is_fresh);
     RUN(readdirplus_counts_lookups_and_forgetting_frees);
     RUN(a_slow_listing_does_not_overrule_a_newer_stat);
+    RUN(an_older_listing_does_not_take_the_place_of_a_newer_one);
     RUN(a_directory_of_a_hundred_thousand_entries);
     RUN(handles_of_an_unchanged_directory_share_one_listing);
     RUN(what_open_directories_hold_has_a_limit);

@@ -6,6 +6,7 @@
 #include "check.h"
 #include <fcntl.h>
 #include <sched.h>
+#include <sys/resource.h>
 
 #include "fake_kernel.h"
 #include "files/file.h"
@@ -171,6 +172,26 @@ static void a_fetch_that_was_given_back_is_made_again(void)
     fake_end(&k);
 }
 
+static void without_memory_for_its_bytes_it_fails(void)
+{
+    struct rlimit before, none;
+    struct ajf_fetch *f;
+    uint32_t missing;
+    start();
+    uint64_t nodeid = fake_find(&k, "file", SIZE, 5), asked = fake_open(&k, nodeid);
+    CHECK(fake_is_parked(&k, asked));
+    NEED(!getrlimit(RLIMIT_NOFILE, &before));
+    none = (struct rlimit){0, before.rlim_max};
+    NEED(!setrlimit(RLIMIT_NOFILE, &none)); /* memory for small files is a memfd */
+    CHECK_EQ(ajf_fetch_next(k.m, 0, &f, &missing), -ETIMEDOUT);
+    NEED(!setrlimit(RLIMIT_NOFILE, &before));
+    fake_expect_error(&k, asked, EIO);
+    asked = fake_open(&k, nodeid);
+    fake_answer_read(&k);
+    fake_expect_error(&k, asked, 0);
+    fake_end(&k);
+}
+
 static void the_end_answers_it(void)
 {
     start();
@@ -321,6 +342,7 @@ int main(void)
     RUN(an_empty_file_needs_no_bytes);
     RUN(one_that_does_not_wait_does_not_end_the_file);
     RUN(a_fetch_that_was_given_back_is_made_again);
+    RUN(without_memory_for_its_bytes_it_fails);
     RUN(the_end_answers_it);
     RUN(an_open_file_goes_on_in_what_it_has_grown_to);
     RUN(so_does_one_whose_name_leads_to_the_new_version);
