@@ -10,6 +10,7 @@
 #include "mount.h"
 
 #define SMALL_BYTES (128 << 10)      /* of a fetch that takes as long as an answer does, whatever is in it */
+#define HANGS_NS (10 * AJF_NS_PER_S)  /* what nobody wants is told so, and most sources have let go of it by then */
 #define LONG_NS (20 * AJF_NS_PER_MS) /* after so long a fetch keeps no other from beginning: it may be lost */
 
 AJF_NOT_ANALYSED void ajf_queue_init(struct ajf_queue *q, const struct ajf_options *o)
@@ -19,9 +20,9 @@ AJF_NOT_ANALYSED void ajf_queue_init(struct ajf_queue *q, const struct ajf_optio
     ajf_list_init(&q->metadata);
     for (int lane = 0; lane < AJF_LANES; lane++) {
         ajf_list_init(&q->files[lane]);
+        ajf_list_init(&q->taken[lane]);
         q->queued[lane] = q->running[lane] = 0;
     }
-    ajf_list_init(&q->ahead);
     q->pace = (struct ajf_pace){.n = 0};
     q->waiting = 0;
     q->stopped = false;
@@ -137,7 +138,7 @@ static uint32_t most_ahead(const struct ajf_queue *q)
     AJF_HELD(&q->lock);
     uint32_t most = ajf_pace_at_once(&q->pace, q->max_ahead);
     uint64_t now = q->running[AJF_LANE_AHEAD] < most ? 0 : ajf_now_ns();
-    AJF_LIST_FOR(l, &q->ahead)
+    AJF_LIST_FOR(l, &q->taken[AJF_LANE_AHEAD])
     {
         const struct ajf_fetch *f = AJF_CONTAINER(l, struct ajf_fetch, link);
         if (most >= q->max_ahead || now < f->picked_ns + LONG_NS)
@@ -183,6 +184,8 @@ bool ajf_queue_cancel(struct ajf_queue *q, struct ajf_fetch *f)
     bool queued = f->state == AJF_FETCH_QUEUED;
     if (queued)
         dequeue_locked(q, f);
+    else
+        f->unwanted = true;
     pthread_mutex_unlock(&q->lock);
     return queued;
 }
@@ -230,7 +233,38 @@ static struct ajf_fetch *pick_data_locked(struct ajf_queue *q, enum ajf_lane lan
     return NULL;
 }
 
-static struct ajf_fetch *pick_locked(struct ajf_queue *q)
+static bool uncount_locked(struct ajf_queue *q, struct ajf_fetch *f)
+{
+    AJF_HELD(&q->lock);
+    bool counted = f->counted;
+    f->counted = false;
+    if (counted) {
+        q->running[f->info.lane]--;
+        if (f->turns)
+            f->turns->running--;
+        ajf_list_del(&f->link);
+    }
+    return counted;
+}
+
+/* Whether a fetch that hangs, and that nobody wants, has given up its place. */
+static bool gave_up_locked(struct ajf_queue *q)
+{
+    AJF_HELD(&q->lock);
+    uint64_t now = ajf_now_ns();
+    bool any = false;
+    for (int lane = 0; lane < AJF_LANES; lane++)
+        AJF_LIST_FOR_SAFE(l, &q->taken[lane])
+        {
+            struct ajf_fetch *f = AJF_CONTAINER(l, struct ajf_fetch, link);
+            if (now < f->picked_ns + HANGS_NS)
+                break;
+            any = (f->unwanted && uncount_locked(q, f)) || any;
+        }
+    return any;
+}
+
+static struct ajf_fetch *pick_now_locked(struct ajf_queue *q)
 {
     AJF_HELD(&q->lock);
     struct ajf_fetch *f = NULL;
@@ -250,12 +284,23 @@ static struct ajf_fetch *pick_locked(struct ajf_queue *q)
         q->running[f->info.lane]++;
         if (f->turns)
             f->turns->running++;
-        if (f->info.lane == AJF_LANE_AHEAD) {
-            f->picked_ns = ajf_now_ns();
-            ajf_list_add(&q->ahead, &f->link);
-        }
+        f->picked_ns = ajf_now_ns();
+        ajf_list_add(&q->taken[f->info.lane], &f->link);
     }
     return f;
+}
+
+static bool is_idle(const struct ajf_queue *q)
+{
+    AJF_HELD(&q->lock);
+    return !q->queued[AJF_LANE_METADATA] && !q->queued[AJF_LANE_DEMAND] && !q->queued[AJF_LANE_PREFETCH];
+}
+
+static struct ajf_fetch *pick_locked(struct ajf_queue *q)
+{
+    AJF_HELD(&q->lock);
+    struct ajf_fetch *f = pick_now_locked(q);
+    return f || is_idle(q) || !gave_up_locked(q) ? f : pick_now_locked(q);
 }
 
 static uint32_t least(uint32_t a, uint32_t b)
@@ -275,21 +320,6 @@ static uint32_t missing_locked(const struct ajf_queue *q)
     return room(metadata + data + 1, q->waiting);
 }
 
-static bool uncount_locked(struct ajf_queue *q, struct ajf_fetch *f)
-{
-    AJF_HELD(&q->lock);
-    bool counted = f->counted;
-    f->counted = false;
-    if (counted) {
-        q->running[f->info.lane]--;
-        if (f->turns)
-            f->turns->running--;
-        if (f->info.lane == AJF_LANE_AHEAD)
-            ajf_list_del(&f->link);
-    }
-    return counted;
-}
-
 void ajf_queue_uncount(struct ajf_queue *q, struct ajf_fetch *f)
 {
     pthread_mutex_lock(&q->lock);
@@ -305,13 +335,43 @@ void ajf_queue_ended(struct ajf_queue *q, struct ajf_fetch *f)
     if (f->begun && f->queued_ns) /* else the time of its request is its own */
         ajf_times_note(&f->m->times, ajf_fetch_timed(f, AJF_TIMED_source_stat), now - f->started_ns);
     pthread_mutex_lock(&q->lock);
-    bool others = q->queued[AJF_LANE_METADATA] || q->queued[AJF_LANE_DEMAND] || q->queued[AJF_LANE_PREFETCH];
+    bool others = !is_idle(q);
     bool counted = uncount_locked(q, f);
     if (counted && f->came && f->info.length <= SMALL_BYTES)
         ajf_pace_note(&q->pace, now - f->started_ns);
     if (counted && (others || (q->queued[AJF_LANE_AHEAD] && room(most_ahead(q), q->running[AJF_LANE_AHEAD]) > 1)))
         wake_locked(q);
     pthread_mutex_unlock(&q->lock);
+}
+
+void ajf_fetch_copy(const struct ajf_fetch *f, struct ajf_queued *ret_queued)
+{
+    *ret_queued = (struct ajf_queued){.info = f->info, .nodeid = f->nodeid, .queued_ns = f->queued_ns};
+    ret_queued->info.path = NULL;
+    ret_queued->info.buffer = NULL;
+    if (f->name)
+        memcpy(ret_queued->name, f->name, f->name_len <= AJF_NAME_MAX ? f->name_len : AJF_NAME_MAX);
+}
+
+size_t ajf_queue_copy(struct ajf_queue *q, struct ajf_queued *ret_queued, size_t most)
+{
+    size_t n = 0;
+    pthread_mutex_lock(&q->lock);
+    AJF_LIST_FOR(l, &q->metadata)
+    {
+        if (n < most)
+            ajf_fetch_copy(AJF_CONTAINER(l, struct ajf_fetch, link), &ret_queued[n++]);
+    }
+    for (int lane = 0; lane < AJF_LANES; lane++)
+        AJF_LIST_FOR(l, &q->files[lane])
+            AJF_LIST_FOR(k, &AJF_CONTAINER(l, struct ajf_turns, turn[lane])->pending[lane])
+            {
+                if (n == most)
+                    break;
+                ajf_fetch_copy(AJF_CONTAINER(k, struct ajf_fetch, link), &ret_queued[n++]);
+            }
+    pthread_mutex_unlock(&q->lock);
+    return n;
 }
 
 void ajf_queue_stop(struct ajf_queue *q)

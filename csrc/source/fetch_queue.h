@@ -7,7 +7,8 @@
  * file has at most 7/8 of them; so a hanging file never takes the last fetcher. Within a lane, files take turns.
  *
  * Of the lane ahead, for which nobody waits, no more are under way than it is worth (pace.h); those that take long,
- * and may never end, do not count then.
+ * and may never end, do not count then. A fetch that nobody wants any more (ajf_queue_cancel) may hang, too: when it
+ * does, and another one waits for its place, it counts no longer.
  *
  * A module that asks makes a fetch with a table of functions (struct ajf_fetch_ops): the queue knows lanes, and not
  * what is asked. A fetch is about a record, whose path is looked up when a fetcher takes the fetch.
@@ -30,6 +31,7 @@
 #include "base/stats.h"
 #include "base/sync.h"
 #include "base/stats_times.h"
+#include "names/inode.h"
 #include "source/fetch.h"
 #include "source/pace.h"
 
@@ -86,11 +88,12 @@ struct ajf_fetch {
     char *path;                 /* owned; info.path; once a fetcher has taken it */
     uint64_t queued_ns;         /* when it came into the queue, first; 0: it has not */
     uint64_t started_ns;        /* when it was taken, last */
-    uint64_t picked_ns;         /* queue->lock; the same, of the lane ahead */
+    uint64_t picked_ns;         /* queue->lock; the same */
     struct ajf_turns *turns;    /* of its file; NULL: it is of none */
     enum ajf_fetch_state state; /* queue->lock */
-    struct ajf_list link;       /* queue->lock; lane, the file's pending list, or queue->ahead */
+    struct ajf_list link;       /* queue->lock; lane, the file's pending list, or queue->taken */
     bool counted;               /* queue->lock; among the running */
+    bool unwanted;              /* queue->lock; it was to be cancelled while it was under way */
     bool came;                  /* all that was asked for */
     bool begun;                 /* once, and counted */
     atomic_bool answered;       /* the thread that sets it (ajf_fetch_claim) answers */
@@ -106,7 +109,7 @@ struct ajf_queue {
     uint32_t queued[AJF_LANES] AJF_GUARDED_BY(lock);
     uint32_t running[AJF_LANES] AJF_GUARDED_BY(lock);
     uint32_t waiting AJF_GUARDED_BY(lock); /* threads in ajf_fetch_next */
-    struct ajf_list ahead AJF_GUARDED_BY(lock); /* fetches of that lane that are under way, the oldest first */
+    struct ajf_list taken[AJF_LANES] AJF_GUARDED_BY(lock); /* fetches that count as under way, the oldest first */
     struct ajf_pace pace AJF_GUARDED_BY(lock);
     uint32_t max_all, max_data, max_prefetch, max_ahead, max_file;
     bool stopped AJF_GUARDED_BY(lock);
@@ -148,12 +151,25 @@ enum ajf_timed ajf_fetch_timed(const struct ajf_fetch *f, enum ajf_timed first);
 bool ajf_queue_push(struct ajf_queue *q, struct ajf_fetch *f);
 /* Prefetch, or ahead, that is still queued becomes demand. */
 void ajf_queue_promote(struct ajf_queue *q, struct ajf_fetch *f);
-/* Takes a fetch that no fetcher has yet out of the queue; true when it was: the caller owns it. */
+/*
+ * Nobody wants a fetch any more. True: no fetcher had it yet, and the caller owns it. False: it is under way, and its
+ * place will be another's if it hangs.
+ */
 bool ajf_queue_cancel(struct ajf_queue *q, struct ajf_fetch *f);
 /* The fetcher holds it no longer, or is given up: its place is free. Idempotent. */
 void ajf_queue_uncount(struct ajf_queue *q, struct ajf_fetch *f);
 /* Like ajf_queue_uncount, by the fetcher itself, which usually takes the next one at once. */
 void ajf_queue_ended(struct ajf_queue *q, struct ajf_fetch *f);
+/* A fetch that no fetcher has taken, as it was at one moment. */
+struct ajf_queued {
+    struct ajf_fetch_info info; /* without pointers */
+    uint64_t nodeid, queued_ns;
+    char name[AJF_NAME_MAX + 1]; /* ends with NUL; empty: it is about the record itself */
+};
+
+void ajf_fetch_copy(const struct ajf_fetch *f, struct ajf_queued *ret_queued);
+/* Copies those of the queue in the order of its lanes, `most` at most; returns how many it copied. */
+size_t ajf_queue_copy(struct ajf_queue *q, struct ajf_queued *ret_queued, size_t most);
 void ajf_queue_stop(struct ajf_queue *q);
 /* Frees what of metadata no fetcher will take any more; after ajf_queue_stop, when nobody waits for it. */
 void ajf_queue_clear(struct ajf_queue *q);

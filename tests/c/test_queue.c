@@ -358,6 +358,55 @@ static void until_waiting(uint32_t n)
     }
 }
 
+static void what_nobody_wants_keeps_no_place_when_it_hangs(void)
+{
+    const uint64_t long_ago_ns = 3600 * AJF_NS_PER_S;
+    setup(3, 1);
+    struct ajf_fetch *hanging[3], *waiting[3];
+    for (unsigned i = 0; i < 3; i++)
+        CHECK((hanging[i] = push(i, AJF_LANE_DEMAND)) && next() == hanging[i]);
+    for (unsigned i = 0; i < 3; i++)
+        waiting[i] = push(3, AJF_LANE_DEMAND);
+    CHECK(!next());
+    hanging[0]->picked_ns -= long_ago_ns; /* it is wanted */
+    CHECK(!ajf_queue_cancel(&m->queue, hanging[1]));
+    CHECK(!ajf_queue_cancel(&m->queue, hanging[2]));
+    CHECK(!next());
+    hanging[1]->picked_ns -= long_ago_ns;
+    CHECK(next() == waiting[0]);
+    CHECK(!next());
+    end(hanging[1]); /* it comes back after all, and has no place to give up */
+    CHECK(!next());
+    end(hanging[2]);
+    CHECK(next() == waiting[1]);
+    end(hanging[0]);
+    CHECK(!next()); /* of one file */
+    end(waiting[0]);
+    CHECK(next() == waiting[2]);
+    end(waiting[1]);
+    end(waiting[2]);
+    for (int lane = 0; lane < AJF_LANES; lane++)
+        CHECK_EQ(m->queue.running[lane], 0);
+    teardown();
+}
+
+static void nor_does_a_look_up(void)
+{
+    setup(1, 1);
+    struct ajf_fetch *hanging[2], *waiting;
+    for (unsigned i = 0; i < 2; i++)
+        CHECK((hanging[i] = push(0, AJF_LANE_METADATA)) && next() == hanging[i]);
+    waiting = push(0, AJF_LANE_METADATA);
+    CHECK(!ajf_queue_cancel(&m->queue, hanging[1]));
+    CHECK(!next());
+    hanging[0]->picked_ns = hanging[1]->picked_ns = 0;
+    CHECK(next() == waiting);
+    for (unsigned i = 0; i < 2; i++)
+        end(hanging[i]);
+    end(waiting);
+    teardown();
+}
+
 static void who_came_last_is_woken_first(void)
 {
     struct waiting w[4] = {{.served = 0}};
@@ -458,6 +507,8 @@ int main(void)
     RUN(a_place_given_up_is_given_up_once);
     RUN(as_many_are_fetched_ahead_as_it_is_worth);
     RUN(what_hangs_keeps_nothing_from_being_fetched_ahead);
+    RUN(what_nobody_wants_keeps_no_place_when_it_hangs);
+    RUN(nor_does_a_look_up);
     RUN(who_came_last_is_woken_first);
     RUN(the_stop_wakes_everybody_and_later_calls_return_at_once);
     RUN(no_signal_is_lost_with_many_threads);
