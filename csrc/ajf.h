@@ -146,6 +146,27 @@ void ajf_times_read(const struct ajf *m, size_t i, struct ajf_times_sum *ret_sum
 /* The name of entry `i` of `failed` in such a sum: "ENOENT", or "other" for the last one. */
 const char *ajf_errno_name(size_t i);
 
+/* A request of the kernel that has no answer yet. The path is the caller's, to be freed; NULL: it is not known. */
+struct ajf_waiting {
+    const char *op;  /* such as "Read" */
+    char *path;      /* of a Lookup that of the directory */
+    uint64_t offset; /* bytes */
+    size_t size;
+    uint64_t waited_ns;
+    int32_t tid; /* who asked; 0: nobody of this PID namespace, or the kernel by itself */
+    uint32_t uid;
+};
+/* A fetch that no fetcher has taken. The path is the caller's, as above. */
+struct ajf_untaken {
+    char *path;
+    struct ajf_fetch_info info; /* but for its pointers */
+    uint64_t waited_ns;
+    bool starved; /* it waits for room in memory */
+};
+/* At most `most` of them; return how many they stored. The oldest come first; of fetches, those that are taken next. */
+size_t ajf_waiting(struct ajf *m, struct ajf_waiting *ret_waiting, size_t most);
+size_t ajf_untaken(struct ajf *m, struct ajf_untaken *ret_untaken, size_t most);
+
 /* Next message of the mount's log ring: 0, -ETIMEDOUT, or -ESHUTDOWN once stopped and empty. */
 int ajf_log_next(struct ajf *m, int timeout_ms, struct ajf_log_entry *ret_entry);
 

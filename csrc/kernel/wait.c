@@ -178,10 +178,47 @@ bool ajf_wait_unpark(struct ajf *m, struct ajf_wait *w)
     return mine;
 }
 
+/* The oldest of those that `at` stands at, each in the list of its class; NULL: all lists are at their end. */
+static const struct ajf_wait *oldest_locked(const struct ajf_waits *t, const struct ajf_list *const *at)
+{
+    AJF_HELD(&t->lock);
+    const struct ajf_wait *oldest = NULL;
+    for (int class = 0; class < AJF_WAIT_CLASSES; class++) {
+        const struct ajf_wait *w = AJF_CONTAINER(at[class], struct ajf_wait, by_age);
+        if (at[class] != &t->by_age[class] && (!oldest || w->start_ns < oldest->start_ns))
+            oldest = w;
+    }
+    return oldest;
+}
+
+size_t ajf_waits_copy(struct ajf_waits *t, struct ajf_parked *ret_parked, size_t most)
+{
+    const struct ajf_list *at[AJF_WAIT_CLASSES];
+    const struct ajf_wait *w;
+    size_t n = 0;
+    pthread_mutex_lock(&t->lock);
+    for (int class = 0; class < AJF_WAIT_CLASSES; class++)
+        at[class] = t->by_age[class].next;
+    while (n < most && (w = oldest_locked(t, at))) {
+        const struct fuse_ctx *caller = fuse_req_ctx(w->request.fuse);
+        at[w->class] = w->by_age.next;
+        ret_parked[n++] = (struct ajf_parked){.op = w->request.op,
+                                              .nodeid = w->request.nodeid,
+                                              .offset = w->request.offset,
+                                              .start_ns = w->start_ns,
+                                              .size = w->request.size,
+                                              .tid = caller->pid,
+                                              .uid = caller->uid};
+    }
+    pthread_mutex_unlock(&t->lock);
+    return n;
+}
+
 void ajf_wait_answered(struct ajf *m, const struct ajf_wait *w)
 {
     struct ajf_waits *t = &m->waits;
     AJF_COUNT(&m->stats, requests_died);
+    AJF_COUNT_ADD(&m->stats, requests_parked_us, (ajf_now_ns() - w->start_ns) / AJF_NS_PER_US);
     pthread_mutex_lock(&t->lock);
     if (!--t->unanswered && t->stopping)
         pthread_cond_broadcast(&t->wake);

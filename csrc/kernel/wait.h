@@ -114,6 +114,18 @@ bool ajf_wait_take(struct ajf *m, struct ajf_wait *w);
 /* True if it was still parked: then it counts as if it had never been, and the caller answers it. */
 bool ajf_wait_unpark(struct ajf *m, struct ajf_wait *w);
 
+/* A parked request, as it was at one moment. */
+struct ajf_parked {
+    enum ajf_op op;
+    uint64_t nodeid, offset, start_ns; /* as of the request, and of its wait */
+    size_t size;
+    int32_t tid; /* who asked; 0: nobody of this PID namespace, or the kernel by itself */
+    uint32_t uid;
+};
+
+/* Copies those that are parked, the oldest first, `most` at most; returns how many it copied. */
+size_t ajf_waits_copy(struct ajf_waits *t, struct ajf_parked *ret_parked, size_t most);
+
 /* Counts an answer to a request that was taken, after it was sent. */
 void ajf_wait_answered(struct ajf *m, const struct ajf_wait *w);
 

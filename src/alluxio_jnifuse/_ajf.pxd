@@ -173,6 +173,21 @@ cdef extern from "ajf.h" nogil:
     const char *ajf_times_help(size_t i)
     void ajf_times_read(const ajf *m, size_t i, ajf_times_sum *ret_sum)
     const char *ajf_errno_name(size_t i)
+    struct ajf_waiting_s "ajf_waiting":
+        const char *op
+        char *path
+        uint64_t offset
+        size_t size
+        uint64_t waited_ns
+        int32_t tid
+        uint32_t uid
+    struct ajf_untaken_s "ajf_untaken":
+        char *path
+        ajf_fetch_info_s info
+        uint64_t waited_ns
+        bint starved
+    size_t ajf_waiting(ajf *m, ajf_waiting_s *ret_waiting, size_t most)
+    size_t ajf_untaken(ajf *m, ajf_untaken_s *ret_untaken, size_t most)
     int ajf_log_next(ajf *m, int timeout_ms, ajf_log_entry *ret_entry)
     unsigned ajf_features_compiled()
     unsigned ajf_features_granted(const ajf *m)

@@ -174,6 +174,16 @@ class Core:
     def stats(self) -> dict[str, int]: ...
     def times(self) -> dict[str, tuple[int, tuple[int, ...], dict[str, int]]]:
         """By the names of `time_rows`: (sum in ns, how many in each of `time_ranges`, failures by errno)."""
+    def waiting(
+        self, most: int
+    ) -> tuple[list[tuple[str, bytes, int, int, float, int, int]], list[tuple[int, int, bytes, int, int, float, bool]]]:
+        """Requests of the kernel that have no answer yet, and fetches that no fetcher has; at most `most` of each.
+
+        Requests, the oldest first: operation as "Read", path (of a Lookup the directory's; b"" if it is not known),
+        offset and size in bytes, how long it has waited in s, the thread that asked (0: none of this PID namespace, or
+        the kernel), its user. Fetches, in the order in which they are taken: kind, lane, path, offset and length in
+        bytes, how long it has waited in s, whether that is for room in memory.
+        """
     def features(self) -> frozenset[str]: ...
     def device(self) -> tuple[int, int]: ...
 

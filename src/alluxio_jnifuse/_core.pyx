@@ -380,18 +380,14 @@ cdef class Core:
     def times(self):
         return _times(self._made())
 
+    def waiting(self, size_t most):
+        return _waiting(self._made(), most), _untaken(self._made(), most)
+
     def features(self):
         return _feature_names(c.ajf_features_granted(self._made()))
 
     def device(self):
-        cdef c.ajf *m = self._made()
-        cdef unsigned major = 0, minor = 0
-        cdef int err
-        with nogil:
-            err = c.ajf_device(m, &major, &minor)
-        if err < 0:
-            _raise(err, "looking for the mount in /proc/self/mountinfo")
-        return major, minor
+        return _device(self._made())
 
 
 include "_process.pxi"

@@ -352,7 +352,9 @@ def test_an_errno_reaches_the_application(
 
 
 @pytest.mark.parametrize("kind", EVERY_KIND)
-@pytest.mark.parametrize("exc", [RuntimeError("first\nsecond"), OSError("no errno"), SystemExit(1)])
+@pytest.mark.parametrize(
+    "exc", [RuntimeError("first\nsecond"), OSError("no errno"), OSError(errno.ECANCELED, "its own"), SystemExit(1)]
+)
 def test_whatever_else_is_eio_and_one_log_line(
     queue: Queue, memory: MemorySource, run: Run, caplog: pytest.LogCaptureFixture, kind: str, exc: BaseException
 ) -> None:
@@ -669,6 +671,36 @@ def test_a_full_process_table_is_survived(
     [record] = caplog.records
     assert "can't start new thread" in record.getMessage()
     hangs[0].released.set()
+    queue.settle()
+
+
+def test_a_thread_is_made_later_though_all_others_hang(
+    queue: Queue, memory: MemorySource, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When none could be made before, and nobody is left to come to it."""
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    hangs, source = hanging(memory, 2)
+    fetchers = run(source)
+    queue.until_waiting(2)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        patch.setattr("alluxio_jnifuse.daemon.fetcher._RETRY_S", 0.0)
+        hung(queue, hangs)
+        fetchers.tend()
+    fetch = QueuedFetch(_core.STAT, b"/f")
+    queue.put(fetch)
+    fetchers.tend()
+    queue.settle(hung=2)
+    assert fetch.endings[0][0] == "attr"
+    threads = fetchers.threads
+    assert threads > 2
+    fetchers.tend()
+    assert fetchers.threads == threads
+    for hang in hangs:
+        hang.released.set()
     queue.settle()
 
 

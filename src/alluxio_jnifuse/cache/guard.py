@@ -22,6 +22,7 @@ from typing import Any, Generic, TypeVar
 
 from alluxio_jnifuse.cache.buffers import Buffers
 from alluxio_jnifuse.errors import MountError
+from alluxio_jnifuse.sources import doing
 from alluxio_jnifuse.sources.backoff import Backoff
 from alluxio_jnifuse.system.threads import start_thread
 
@@ -92,6 +93,8 @@ class _Task(Generic[T]):
             self._after()
         except OSError:
             pass  # as a caller that gave it up would find
+        except Exception:
+            log.exception("client cache: after the end of some work")  # the thread lives on
         self.done.release()
 
     def give_up(self) -> bool | None:
@@ -114,6 +117,7 @@ class Guard:
         self.errors = 0
         self.timeouts = 0
         self._name = name
+        self._where = f"the client cache in {name}"
         self._timeout = timeout
         self._max_threads = threads
         self._lock = threading.Lock()  # guards what follows
@@ -158,6 +162,7 @@ class Guard:
         except Refused:
             after()
             raise
+        before = doing.asking(self._where)
         try:
             if self._timeout > 0:
                 result = self._run_in_time(_Task(work, undo, after))
@@ -172,6 +177,8 @@ class Guard:
         except BaseException:
             self._worked(kind, trying)
             raise
+        finally:
+            doing.asking(before)
         self._worked(kind, trying)
         return result
 
@@ -185,9 +192,11 @@ class Guard:
             return True
 
         def counted() -> None:
-            _quietly(work)
-            with self._lock:
-                self._backlog -= size
+            try:
+                _quietly(work)
+            finally:
+                with self._lock:
+                    self._backlog -= size
 
         with self._lock:
             if size and (self._backlog + size > _BACKLOG_BYTES or self.is_closed):

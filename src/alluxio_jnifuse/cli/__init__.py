@@ -23,6 +23,7 @@ _COMMANDS = {
     "refresh": "refresh",
     "stat": "stat",
     "stats": "stats",
+    "why": "why",
     "health": "health",
     "doctor": "doctor",
     "options": "options",
@@ -40,6 +41,7 @@ _PAGES = {
     "refresh": ("SEMANTICS",),
     "stat": ("METRICS",),
     "stats": ("METRICS", "TUNING"),
+    "why": ("TROUBLESHOOTING", "METRICS"),
     "health": ("TROUBLESHOOTING",),
     "doctor": ("TROUBLESHOOTING", "TUNING"),
     "options": ("CONFIGURATION", "TUNING"),
@@ -65,6 +67,8 @@ Usage: {PROGRAM} COMMAND ...
                             list the running mounts, or show the counters of one
   stats [--watch] [MOUNT_POINT]
                             show what a mount does, as figures for a person
+  why [--pid PID] [MOUNT_POINT]
+                            show who waits for what at this moment, and what stands out
   health [MOUNT_POINT]      check that the running mounts answer, or one of them; for health checks
   doctor [MOUNT_POINT | OPTIONS of mount]
                             find out what keeps mounts from working or from being fast, and say what to type

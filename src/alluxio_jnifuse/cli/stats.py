@@ -73,18 +73,8 @@ def _parse(arguments: Sequence[str]) -> _Wanted:
         raise UsageError(f"not a number: {interval if numbers[-1] in ('-i', '--interval') else count}") from None
     if not 0.01 <= seconds <= 86_400 or lines < 0:
         raise UsageError("an interval is 0.01 to 86400 seconds, a count 0 or more")
-    mountpoint = table.resolve(positional[0]) if positional else _only_one()
+    mountpoint = table.resolve(positional[0]) if positional else Registry().only_one()
     return _Wanted(mountpoint, watch, seconds, lines, "--json" in given)
-
-
-def _only_one() -> str:
-    mounts = [mount.mountpoint for mount in Registry().running()]
-    if len(mounts) != 1:
-        raise MountError(
-            "nothing is mounted" if not mounts else f"there are {len(mounts)} mounts: {', '.join(mounts)}",
-            remedy=f"mount something: {PROGRAM} mount" if not mounts else "name one of them",
-        )
-    return mounts[0]
 
 
 def _began_ns(mountpoint: str) -> int:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from alluxio_jnifuse.config.values import Config
     from alluxio_jnifuse.llfuse_binding.core import LlfuseCore
     from alluxio_jnifuse.sources.base import Attr, Source
+    from alluxio_jnifuse.sources.doing import Step
 
     Binding = Core | LlfuseCore
 
@@ -30,6 +31,12 @@ class Workers(Protocol):
     @property
     def open_handles(self) -> int:
         """How many files are open at the source."""
+
+    def tend(self) -> None:
+        """Called every second: makes threads that could not be made before."""
+
+    def steps(self) -> list[Step]:
+        """Tells what each of them does at the source, as far as that is known."""
 
     def start(self) -> None:
         """Raises MountError."""

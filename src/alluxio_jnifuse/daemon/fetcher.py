@@ -31,6 +31,7 @@ from alluxio_jnifuse.errors import (
     forget_frames,
     known_errno,
 )
+from alluxio_jnifuse.sources import doing
 from alluxio_jnifuse.system.threads import start_thread
 
 if TYPE_CHECKING:
@@ -45,28 +46,14 @@ _GROW_BY = 2  # by one it would be a chain, as slow as the scheduler at each lin
 _IDLE_S = 30.0  # how long a thread beyond those waits before it ends
 _RETRY_S = 1.0  # between attempts to make a thread while the process table is full
 
-_KIND_NAMES = {
-    _core.STAT: "stat",
-    _core.LIST: "list",
-    _core.READLINK: "readlink",
-    _core.STATFS: "statfs",
-    _core.OPEN: "open",
-    _core.READ: "read",
-    _core.CLOSE: "close",
-    _core.FORGET: "forget",
-}
+# By number, as in csrc/source/fetch.h.
+KINDS = ("stat", "list", "readlink", "statfs", "open", "read", "close", "forget")
 
 
 class FetchQueue(Protocol):
     """The part of `_core.Core` that is used here."""
 
     def next_fetch(self, timeout: float, ended: list[_core.Fetch]) -> tuple[_core.Fetch | None, int]: ...
-
-
-class _Present(threading.local):
-    """The fetch that the calling thread is at."""
-
-    fetch: _core.Fetch | None = None
 
 
 class Fetchers:
@@ -92,7 +79,6 @@ class Fetchers:
             _core.FORGET: self._forget,
         }
 
-        self._present = _Present()
         source.check_wanted = self._check_wanted
         self._lock = threading.Lock()  # guards what follows; no call into core or source under it
         self._arrived = threading.Condition(self._lock)
@@ -102,6 +88,7 @@ class Fetchers:
         self._stopping = False
         self._crowded_until = 0.0  # monotonic time before which no thread is made
         self._crowded_logged = False
+        self._lacking = False  # a thread was not made that should have been
         self._handles: dict[int, object] = {}  # a lookup alone needs no lock
         self._last_handle = 0  # the core's 0 is "no handle"
 
@@ -109,6 +96,12 @@ class Fetchers:
     def threads(self) -> int:
         """How many threads there are now."""
         return len(self._threads) + self._starting
+
+    def steps(self) -> list[doing.Step]:
+        """Tells what each thread does now; the one that has been at it for the longest comes first."""
+        with self._lock:
+            idents = [thread.ident for thread in self._threads if thread.ident is not None]
+        return doing.steps(idents)
 
     @property
     def open_handles(self) -> int:
@@ -149,6 +142,7 @@ class Fetchers:
             if self._stopping or self._starting >= missing or self.threads >= self._maximum:
                 return
             if time.monotonic() < self._crowded_until:
+                self._lacking = True
                 return
             self._starting += 1
             self._started += 1
@@ -158,12 +152,22 @@ class Fetchers:
         except MountError as exc:
             self._refused(exc)
 
+    def tend(self) -> None:
+        """Makes a thread where that failed before. The others come to it only when they do not hang. Any thread."""
+        with self._lock:
+            lacking = self._lacking and time.monotonic() >= self._crowded_until
+            if lacking:
+                self._lacking = False
+        if lacking:
+            self._start_one(self._starting + 1)
+
     def _refused(self, exc: Exception) -> None:
         """There is one thread less than was meant, and for a while no more are tried."""
         with self._lock:
             self._starting -= 1
             self._arrived.notify_all()
             self._crowded_until = time.monotonic() + _RETRY_S
+            self._lacking = True
             first = not self._crowded_logged
             self._crowded_logged = True
         if first:
@@ -178,6 +182,7 @@ class Fetchers:
 
     def _run(self) -> None:
         next_fetch = self._core.next_fetch
+        present = doing.present()
         ended: list[_core.Fetch] = []  # the last one, which is given back when the next one is taken
         self._arrive()
         try:
@@ -190,7 +195,7 @@ class Fetchers:
                     continue
                 if missing and len(self._threads) < self._maximum:
                     self._grow(missing)
-                self._serve(fetch)
+                self._serve(fetch, present)
                 if fetch.in_use:
                     _give_back(fetch)
                 else:
@@ -200,6 +205,7 @@ class Fetchers:
             self._stopping = True
         finally:
             ended.clear()
+            doing.leave()
             self._leave()
 
     def _leave(self, only_if_surplus: bool = False) -> bool:
@@ -221,9 +227,9 @@ class Fetchers:
 
     # --------------------------------------------------------------------------------------------- one fetch
 
-    def _serve(self, fetch: _core.Fetch) -> None:
+    def _serve(self, fetch: _core.Fetch, present: doing.Doing) -> None:
         try:
-            self._present.fetch = fetch
+            present.begin(fetch)
             self._kinds[fetch.kind](fetch)
         except BaseException as exc:  # whatever a source raises, its fetch is ended and this thread lives on
             err = errno.EIO
@@ -233,11 +239,11 @@ class Fetchers:
                 fetch.fail(err)
                 forget_frames(exc)
         finally:
-            self._present.fetch = None
+            present.fetch = None
 
     def _check_wanted(self) -> None:
         """For the source, between its questions; raises Cancelled. Its own threads are always wanted."""
-        fetch = self._present.fetch
+        fetch = doing.fetch()
         if fetch is not None:
             fetch.check_wanted()
 
@@ -249,7 +255,8 @@ class Fetchers:
             self._complain(fetch, exc)
             return errno.EBADMSG  # the core drops what came before
         err = known_errno(exc)
-        if err is None:
+        # The core asks again for what it has cancelled itself: a source's own ECANCELED would have it ask for ever.
+        if err is None or err == errno.ECANCELED:
             self._complain(fetch, exc)
             return errno.EIO
         return err
@@ -349,7 +356,7 @@ class Fetchers:
 
     def _complain(self, fetch: _core.Fetch, exc: BaseException) -> None:
         """The one log line of a failure that no errno describes."""
-        kind = _KIND_NAMES.get(fetch.kind, str(fetch.kind))
+        kind = KINDS[fetch.kind]
         path = os.fsdecode(fetch.path)  # as repr: a name may hold line breaks
         what = str(exc) if isinstance(exc, AlluxioFuseError) else f"{type(exc).__name__}: {exc}"
         what = what.replace("\n", " ")

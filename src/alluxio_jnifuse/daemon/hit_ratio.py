@@ -8,7 +8,6 @@ passthrough, are in neither number; a second line has the files and bytes that w
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Mapping
 
@@ -16,26 +15,16 @@ from alluxio_jnifuse.daemon.logs import LOGGER
 
 _FIRST, _EACH = 500, 10_000  # READs, as in AlluxioFuse
 _EVERY_S = 120.0
-_POLL_S = 1.0
 
 
 class HitRatio:
-    """`stats` gives the counters of a mount and its source; `watch` is for a thread of its own."""
+    """`stats` gives the counters of a mount and its source. One thread's."""
 
     def __init__(self, stats: Callable[[], Mapping[str, int]]) -> None:
         self._stats = stats
-        self._stop = threading.Event()
         self._due = _FIRST
         self._told = (0, 0, 0)
         self._told_at = time.monotonic()
-
-    def watch(self) -> None:
-        """Returns after `stop`."""
-        while not self._stop.wait(_POLL_S):
-            self.look(time.monotonic())
-
-    def stop(self) -> None:
-        self._stop.set()
 
     def look(self, now: float) -> None:
         """Writes the line if it is time to; `now`: monotonic, s."""

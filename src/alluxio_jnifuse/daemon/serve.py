@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from alluxio_jnifuse import __version__
 from alluxio_jnifuse.config.options import OPTIONS
-from alluxio_jnifuse.daemon import bindings, storage
+from alluxio_jnifuse.daemon import bindings, present, storage
 from alluxio_jnifuse.daemon.hit_ratio import HitRatio
 from alluxio_jnifuse.daemon.logs import LOGGER, LogHandler, drain
 from alluxio_jnifuse.daemon.signals import WAKE, SignalPipe
@@ -43,6 +43,7 @@ _INIT_TIMEOUT_S = 10.0  # the kernel sends INIT with the mount; only a frozen ma
 _STOP_FETCHERS_S = 2.0  # a thread that hangs in the source is left behind
 _STOP_LOG_S = 1.0
 _RETRY_UMOUNT_S = 0.05
+_LOOK_S = 1.0
 # A busy Python thread delays the others by this much, not by 5 ms: a fetch costs 20 to 60 us.
 _SWITCH_INTERVAL_S = 0.0005
 
@@ -120,7 +121,8 @@ class _Session:
         self._web: Server | None = None
         self._device = (0, 0)
         self._core, self._fetchers = bindings.make(config, source, root)
-        self._ratio = HitRatio(lambda: mount_stats.counters(self._core, self._source))
+        self._ratio = HitRatio(self._counters)
+        self._recent = present.Recent(self._core, self._counters)
         self._ended = threading.Event()
         self._log_thread = start_thread("log", drain, self._core, log.handler)
 
@@ -152,7 +154,7 @@ class _Session:
 
             self._web = start_web(config, self._mountpoint, self._core, self._source)
         start_thread("watch", self._watch_end)
-        start_thread("hit-ratio", self._ratio.watch)
+        start_thread("figures", self._look)
         if self._config.flag("alluxio.user.client.cache.ttl.enabled"):
             start_thread("cache-ttl", self._expire)
 
@@ -195,14 +197,13 @@ class _Session:
 
     def take_apart(self) -> None:
         """Ends what was started, in whatever state that is."""
-        self._ratio.stop()
         self._ended.set()
         if self._web is not None:
             self._web.stop()
         with privileges.system_path():
             stopped = self._core.stop()
         hanging = self._fetchers.stop(_STOP_FETCHERS_S)
-        stats = mount_stats.counters(self._core, self._source)
+        stats = self._counters()
         LOGGER.info("counters: %s", mount_stats.summary(stats))
         if not stopped:
             LOGGER.warning("a file of the storage does not answer; its readers wait for the end of this process")
@@ -219,10 +220,24 @@ class _Session:
         number = self._signals.wait(timeout)
         if number == mount_stats.REQUEST and self._record_path:
             try:
-                mount_stats.dump(self._core, self._source, self._record_path)
+                now, recent = present.of(self._core, self._fetchers), self._recent.since()
+                mount_stats.dump(self._core, self._source, self._record_path, now, recent)
             except OSError as error:
                 LOGGER.error("the counters cannot be written: %s", error)
         return number
+
+    def _counters(self) -> dict[str, int]:
+        return mount_stats.counters(self._core, self._source)
+
+    def _look(self) -> None:
+        """Looks at the counters again and again."""
+        while True:
+            now = time.monotonic()
+            self._ratio.look(now)
+            self._recent.look(now)
+            self._fetchers.tend()
+            if self._ended.wait(_LOOK_S):
+                return
 
     def _expire(self) -> None:
         """Drops old pages of the client cache in memory, now and then."""

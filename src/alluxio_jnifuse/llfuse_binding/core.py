@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from alluxio_jnifuse.sources.base import Attr, Source
+    from alluxio_jnifuse.sources.doing import Step
 
 log = logging.getLogger(__name__)
 
@@ -130,6 +131,10 @@ class LlfuseCore:
             every = {name: known[name] if name in known else Durations() for name, _ in _core.time_rows()}
             return {name: (each.sum_ns, tuple(each.ranges), dict(each.errors)) for name, each in every.items()}
 
+    def waiting(self, most: int) -> tuple[list[Any], list[Any]]:
+        """See `_core.Core`: here requests wait in workers, which llfuse does not show, and there are no fetches."""
+        return [], []
+
     def invalidate(self, path: bytes) -> None:
         """The kernel forgets soon what it knows of `path` and everything below it."""
         self._to_forget.put(path)
@@ -191,6 +196,13 @@ class LlfuseWorkers:
     def open_handles(self) -> int:
         """How many files and directories are open."""
         return self._core.open_handles
+
+    def tend(self) -> None:
+        """llfuse's loop has all of its workers."""
+
+    def steps(self) -> list[Step]:
+        """They are not told apart."""
+        return []
 
     def start(self) -> None:
         """They have begun with the mount."""

@@ -15,18 +15,19 @@ def describe(mountpoint: str) -> str:
     """`/m/inner (tmpfs) is mounted in it; in use by cat (123), bash (124)`, or "" when nobody is known."""
     inner = [entry for entry in table.read() if entry.mountpoint.startswith(mountpoint.rstrip("/") + "/")]
     parts = [f"{entry.mountpoint} ({entry.fstype}) is mounted in it" for entry in inner[:_MOST]]
-    users = [f"{name} ({pid})" for pid, name in _users(os.fsencode(mountpoint))]
+    users = [f"{name} ({pid})" for pid, name in users_of(mountpoint)]
     if users:
         rest = [f"{len(users) - _MOST} others"] if len(users) > _MOST else []
         parts.append(f"in use by {', '.join([*users[:_MOST], *rest])}")
     return "; ".join(parts)
 
 
-def _users(mountpoint: bytes) -> Iterator[tuple[int, str]]:
-    """Processes that have files of the mount open or mapped, or are in one of its directories."""
+def users_of(mountpoint: str) -> Iterator[tuple[int, str]]:
+    """Processes that have files of the mount open or mapped, or are in one of its directories; with their names."""
+    top = os.fsencode(mountpoint)
     for pid in sorted(int(name) for name in os.listdir("/proc") if name.isdigit()):
         try:
-            if any(_is_within(path, mountpoint) for path in _paths(b"/proc/%d" % pid)):
+            if any(_is_within(path, top) for path in _paths(b"/proc/%d" % pid)):
                 with open(f"/proc/{pid}/comm", "rb") as file:
                     yield pid, escaped(os.fsdecode(file.read().rstrip(b"\n")))
         except OSError:

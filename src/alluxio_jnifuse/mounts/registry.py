@@ -134,6 +134,15 @@ class Registry:
         found = self.locate(mountpoint)
         return found[1] if found else None
 
+    def only_one(self) -> str:
+        """The mount point of the only running mount. Raises MountError when there is none, or there are several."""
+        found = [record.mountpoint for record in self.running()]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise MountError(f"there are {len(found)} mounts: {', '.join(found)}", remedy="name one of them")
+        raise MountError("nothing is mounted", remedy="mount something: alluxio-jnifuse mount")
+
     def locate(self, mountpoint: str) -> tuple[str, Record] | None:
         """Like `find`, with the path of the record's file."""
         return next(((path, record) for path, record in self._live() if record.mountpoint == mountpoint), None)

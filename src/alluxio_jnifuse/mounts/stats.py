@@ -1,8 +1,8 @@
 """Counters of a running mount, on request: SIGUSR1 makes the daemon write them beside its record.
 
 Nothing is written while nobody asks. The file is JSON: `time_ns` since the epoch, `features` that the kernel granted,
-`stats` by the names of csrc/base/stats.def and those of the source, `servers`: those of the source by server, and
-`times`: the histograms of times.py.
+`stats` by the names of csrc/base/stats.def and those of the source, `servers`: those of the source by server,
+`times`: the histograms of times.py, and for why.py `now` and `recent`, which daemon/present.py makes.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Counting(Protocol):
 class Snapshot(NamedTuple):
     """Counters at one moment. `features`: what the kernel granted, names as in `alluxio-jnifuse version`.
 
-    A mount of an older release tells no servers and no times.
+    A mount of an older release does not tell all of it.
     """
 
     time_ns: int
@@ -49,6 +49,8 @@ class Snapshot(NamedTuple):
     stats: dict[str, int]
     servers: Mapping[str, Mapping[str, int]] = {}
     times: Mapping[str, Mapping[str, Any]] = {}
+    now: Mapping[str, Any] = {}
+    recent: Mapping[str, Any] = {}
 
 
 def counters(core: Answering, source: Counting) -> dict[str, int]:
@@ -56,10 +58,13 @@ def counters(core: Answering, source: Counting) -> dict[str, int]:
     return {**core.stats(), **source.counters()}
 
 
-def dump(core: Answering, source: Counting, record_path: str) -> None:
+def dump(
+    core: Answering, source: Counting, record_path: str, now: Mapping[str, Any], recent: Mapping[str, Any]
+) -> None:
     """Writes the counters of a mount beside its record. Raises OSError."""
     servers = {server: dict(counts) for server, counts in source.servers().items()}
-    snapshot = Snapshot(time.time_ns(), sorted(core.features()), counters(core, source), servers, times.report(core))
+    counted = counters(core, source)
+    snapshot = Snapshot(time.time_ns(), sorted(core.features()), counted, servers, times.report(core), now, recent)
     write_atomically(stats_path(record_path), json.dumps(snapshot._asdict()))
 
 

@@ -72,3 +72,8 @@ def times_of(core: Timing) -> dict[str, Times]:
 def report(core: Timing) -> dict[str, dict[str, Any]]:
     """Those that have a duration or a failure, for `stat --stats`."""
     return {name: times.report() for name, times in times_of(core).items() if times.number or times.errors}
+
+
+def sums(core: Timing) -> dict[str, tuple[int, int]]:
+    """How many durations each histogram has, and what they add up to in ns."""
+    return {name: (sum(ranges), sum_ns) for name, (sum_ns, ranges, _) in core.times().items()}

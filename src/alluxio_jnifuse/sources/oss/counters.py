@@ -11,6 +11,7 @@ COUNTERS = {
     "bytes": "bytes of objects received",
     "connections": "connections opened",
     "retries": "requests sent again after one failed, or what came was not right",
+    "paused_ms": "milliseconds that were let pass before these, over all of them",
     "stalls": "of these, because not a byte came for a while",
     "throttled": "of these, because the bucket is asked too much",
     "checked": "whole objects whose CRC-64 was compared with that of OSS",

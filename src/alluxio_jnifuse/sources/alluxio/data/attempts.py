@@ -24,6 +24,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from alluxio_jnifuse.errors import SourceError, StaleVersion, forget_frames
+from alluxio_jnifuse.sources import doing
 from alluxio_jnifuse.sources.alluxio.metadata.status import version_of
 from alluxio_jnifuse.sources.alluxio.rpc.errors import CallError, Closed, NotFound, Refused, Status, Unanswered
 from alluxio_jnifuse.sources.alluxio.workers.copies import Left
@@ -104,6 +105,7 @@ class FileBlocks:
 
     def begin(self, index: int, begin: int, end: int, attempt: Attempt) -> BlockCall:
         """Begins to read the bytes [begin, end) of a block. Raises OSError."""
+        doing.asking(attempt.choice.name)
         request = self.workers.read_request(self.status, index, begin, end, from_ufs=attempt.from_ufs)
         link = self.workers.link(attempt.choice)
         return (link.read_over_channel if attempt.explain else link.read)(request, begin, end)
@@ -260,6 +262,7 @@ class Effort:
             self._pauses.reset()
             self._deadline = time.monotonic() + self._duration
         self._reason = error
+        doing.failed(str(error.strerror or error) if isinstance(error, OSError) else str(error))
         silent = is_silent(error)
         if not silent and not attempt.explain and not isinstance(error, (CallError, ConnectionRefusedError)):
             log.debug("%s block %d: %s; asking for the reason", self._blocks.path, self._index, error)
@@ -295,7 +298,8 @@ class Effort:
         pause = self._pauses.next()
         if now + pause > end:
             self._give_up()
-        self._blocks.workers.sleep(pause)
+        with doing.pausing():
+            self._blocks.workers.sleep(pause)
         self._check()
 
     def _give_up(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from alluxio_jnifuse.errors import forget_frames
+from alluxio_jnifuse.sources import doing
 from alluxio_jnifuse.sources.alluxio.data.attempts import Effort
 from alluxio_jnifuse.sources.alluxio.rpc.errors import CallError
 from alluxio_jnifuse.sources.alluxio.rpc.streams import MalformedChunk, ShortStream
@@ -56,6 +57,7 @@ def fill(
                 limit = base + end if attempt.is_brief else stop
                 cursor.call = blocks.begin(index, cursor.position, limit, attempt)
                 cursor.began = cursor.position
+            doing.asking(attempt.choice.name)
             try:
                 cursor.call.read_into(buffer, final, until, look if attempt.from_ufs else progress)
             finally:

@@ -20,6 +20,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, TypeVar
 
 from alluxio_jnifuse.errors import MountError, SourceError, forget_frames
+from alluxio_jnifuse.sources import doing
 from alluxio_jnifuse.sources.alluxio.metadata.primary import NoPrimary, Search, explain
 from alluxio_jnifuse.sources.alluxio.proto import block_pb2, file_pb2, meta_pb2
 from alluxio_jnifuse.sources.alluxio.rpc import requests
@@ -343,14 +344,20 @@ class MasterClient:
         if time.monotonic() + pause >= effort.deadline:
             raise effort.reason or error
         self.calls.repeated(channel.target)
-        self._closed.wait(0 if given_up else pause)
+        doing.failed(error.strerror or str(error))
+        if not given_up:
+            self.calls.paused(channel.target, pause)
+            with doing.pausing():
+                self._closed.wait(pause)
 
     # ---------------------------------------------------------------------------------------------------- primary
 
     def _primary(self, effort: _Effort) -> Channel:
         channel = self._channel
         if channel is not None:
+            doing.asking(f"master {channel.target}")
             return channel
+        doing.asking(f"the masters {', '.join(self._settings.masters)}, none of which serves")
         left = effort.left()
         return self._searches.run(lambda: self._channel, lambda: self._find(left, effort.hopeful), left)
 

@@ -32,6 +32,7 @@ CALLS = {
 OUTCOMES = {
     "failures": "calls that failed, but for questions about what is not there (masters, workers)",
     "retries": "calls made again, there or elsewhere, after one failed (masters, workers)",
+    "paused_ms": "milliseconds that were let pass before these, over all of them (masters, workers)",
     "bytes": "bytes of blocks that were sent (workers)",
 }
 
@@ -52,6 +53,10 @@ class Calls(Tally):
     def repeated(self, server: str) -> None:
         """A call to `server` failed, and another one follows."""
         self.add("cluster_retries", server=server)
+
+    def paused(self, server: str, seconds: float) -> None:
+        """That much was let pass before a repetition."""
+        self.add("cluster_paused_ms", round(seconds * 1000), server)
 
     def received(self, number: int, server: str) -> None:
         """Bytes of blocks."""

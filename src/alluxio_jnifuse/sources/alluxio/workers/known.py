@@ -266,6 +266,7 @@ class Workers:
 
     def sleep(self, seconds: float) -> None:
         """Sleeps, but ends with `close`, and raises SourceError then."""
+        self._master.calls.paused("", seconds)
         if self._closed.wait(seconds):
             raise SourceError("the mount ends")
 

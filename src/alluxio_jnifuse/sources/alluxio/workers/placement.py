@@ -42,6 +42,12 @@ class Choice(NamedTuple):
     cached: bool  # whether the worker holds the block; if not it must be told where the under store has it
     local: bool  # whether it is on this machine
 
+    @property
+    def name(self) -> str:
+        """For a person."""
+        host, port = self.address.endpoint
+        return f"worker {host}:{port}"
+
 
 class NoWorker(SourceError):
     """No worker can provide the block."""

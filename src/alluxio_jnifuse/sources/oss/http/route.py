@@ -58,12 +58,13 @@ class Route:
         proxy = _proxy(endpoint)
         if proxy:
             self._through(proxy)
+        kind = "" if self._peer == (endpoint.host, endpoint.port) else "the proxy "
+        self._named = f"{kind}{_authority(*self._peer)}"
 
     @property
     def peer(self) -> str:
         """Returns the host and port that connections are made to, for messages."""
-        kind = "" if self._peer == (self._endpoint.host, self._endpoint.port) else "the proxy "
-        return f"{kind}{_authority(*self._peer)}"
+        return self._named
 
     def connect(self) -> Connection:
         """A new connection. Raises ConnectError."""

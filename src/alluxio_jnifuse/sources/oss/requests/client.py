@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from alluxio_jnifuse import __version__
+from alluxio_jnifuse.sources import doing
 from alluxio_jnifuse.sources.oss.auth.signing import Signer
 from alluxio_jnifuse.sources.oss.counters import Counters
 from alluxio_jnifuse.sources.oss.http.connection import Broken, Stalled
@@ -150,6 +151,7 @@ class Client:
 
     def _exchange(self, method: str, request: bytes, place: memoryview | None) -> tuple[Head, Connection]:
         fresh = False
+        doing.asking(self._route.peer)
         while True:
             connection = self._pool.take(fresh=fresh)
             try:

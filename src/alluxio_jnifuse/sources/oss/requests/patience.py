@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from alluxio_jnifuse.errors import SourceError
+from alluxio_jnifuse.sources import doing
 from alluxio_jnifuse.sources.backoff import Backoff
 from alluxio_jnifuse.sources.oss.http.connection import Malformed, Stalled
 from alluxio_jnifuse.sources.oss.http.pool import Closed
@@ -71,14 +72,19 @@ class Patience:
         left = self._deadline - time.monotonic()
         if left <= 0 or least > left:
             raise SourceError(f"given up after {self._limit_s:g} s: {describe(error)}", where=self._where) from error
+        throttled = isinstance(error, Refused) and error.throttled
         self._counters.add("retries")
         if isinstance(error, Stalled):
             self._counters.add("stalls")
-        if isinstance(error, Refused) and error.throttled:
+        if throttled:
             self._counters.add("throttled")
+        doing.failed(describe(error), throttled=throttled)
         if check is not None:
             check()
-        if self._closed.wait(min(pause, left)):
+        with doing.pausing():
+            ended = self._closed.wait(min(pause, left))
+        self._counters.add("paused_ms", round(min(pause, left) * 1000))
+        if ended:
             raise Closed("the mount ends")
         if check is not None:
             check()
