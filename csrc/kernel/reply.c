@@ -58,12 +58,12 @@ void ajf_reply_fill_entry(const struct ajf *m, const struct ajf_inode_view *v, u
 
 /* ------------------------------------------------------------------------------------------------- the one way out */
 
-/* The path of a request that is slow by now; NULL: it is not. To be freed. */
-static char *path_if_slow(struct ajf *m, const struct ajf_request *req)
+/* The path of a request that is slow by now, or that is logged in any case; NULL: it is neither. To be freed. */
+static char *path_if_told(struct ajf *m, const struct ajf_request *req)
 {
     uint64_t slow_ns = m->options.slow_ms * AJF_NS_PER_MS;
     bool slow = slow_ns && ajf_now_coarse_ns() + AJF_COARSE_NS >= req->started_ns + slow_ns;
-    return slow ? ajf_inode_path(&m->inodes, req->nodeid, NULL, 0) : NULL;
+    return slow || m->options.debug ? ajf_inode_path(&m->inodes, req->nodeid, NULL, 0) : NULL;
 }
 
 static void warn(struct ajf *m, const struct ajf_request *req, const char *path, long result, uint64_t took_ms)
@@ -72,6 +72,13 @@ static void warn(struct ajf *m, const struct ajf_request *req, const char *path,
             ajf_request_name(req->op), path ? path : "?", (unsigned long long)req->nodeid, req->size,
             (unsigned long long)req->offset, result, (unsigned long long)took_ms,
             (unsigned long long)m->options.slow_ms);
+}
+
+static void leave(struct ajf *m, const struct ajf_request *req, const char *path, long result, uint64_t took_ms)
+{
+    ajf_log(&m->log, AJF_LOG_DEBUG, "Exit (%ld): Fuse.%s(path=%s,fd=%llu,size=%zu,offset=%llu) in %llu ms", result,
+            ajf_request_name(req->op), path ? path : "?", (unsigned long long)req->nodeid, req->size,
+            (unsigned long long)req->offset, (unsigned long long)took_ms);
 }
 
 /* The answer was written: `result` is what the caller sees, a length or -errno. Frees the path. */
@@ -84,12 +91,14 @@ static void written(struct ajf *m, const struct ajf_request *req, char *path, lo
         ajf_times_failed(&m->times, timed, (int)-result);
     if (m->options.slow_ms && took_ms >= m->options.slow_ms)
         warn(m, req, path, result, took_ms);
+    if (m->options.debug)
+        leave(m, req, path, result, took_ms);
     free(path);
 }
 
 void ajf_reply_err(struct ajf *m, const struct ajf_request *req, int err)
 {
-    char *path = path_if_slow(m, req);
+    char *path = path_if_told(m, req);
     fuse_reply_err(req->fuse, err);
     written(m, req, path, -err);
 }
@@ -113,7 +122,7 @@ static void undo_lookups(struct ajf *m, const uint64_t *nodeids, size_t n)
 
 void ajf_reply_entry(struct ajf *m, const struct ajf_request *req, const struct ajf_inode_view *v)
 {
-    char *path = path_if_slow(m, req);
+    char *path = path_if_told(m, req);
     struct fuse_entry_param e;
     ajf_reply_fill_entry(m, v, ajf_now_ns(), &e);
     if (fuse_reply_entry(req->fuse, &e) < 0)
@@ -124,7 +133,7 @@ void ajf_reply_entry(struct ajf *m, const struct ajf_request *req, const struct 
 /* An entry with inode 0 and a timeout has the kernel remember for so long that there is no such name. */
 void ajf_reply_negative(struct ajf *m, const struct ajf_request *req, uint64_t expires_ns)
 {
-    char *path = path_if_slow(m, req);
+    char *path = path_if_told(m, req);
     struct fuse_entry_param e = {.entry_timeout = seconds_left(expires_ns, ajf_now_ns())};
     if (e.entry_timeout > 0)
         fuse_reply_entry(req->fuse, &e);
@@ -135,7 +144,7 @@ void ajf_reply_negative(struct ajf *m, const struct ajf_request *req, uint64_t e
 
 void ajf_reply_attr(struct ajf *m, const struct ajf_request *req, const struct ajf_inode_view *v)
 {
-    char *path = path_if_slow(m, req);
+    char *path = path_if_told(m, req);
     struct stat st;
     ajf_reply_fill_stat(m, v, &st);
     fuse_reply_attr(req->fuse, &st, seconds_left(v->expires_ns, ajf_now_ns()));
@@ -144,7 +153,7 @@ void ajf_reply_attr(struct ajf *m, const struct ajf_request *req, const struct a
 
 void ajf_reply_open(struct ajf *m, const struct ajf_request *req, const struct fuse_file_info *fi, ajf_reply_undo undo)
 {
-    char *path = path_if_slow(m, req);
+    char *path = path_if_told(m, req);
     if (fuse_reply_open(req->fuse, fi) < 0) /* the kernel no longer waits, and will send no RELEASE */
         undo(m, req->nodeid, fi->fh);
     written(m, req, path, 0);
@@ -152,14 +161,14 @@ void ajf_reply_open(struct ajf *m, const struct ajf_request *req, const struct f
 
 void ajf_reply_bytes(struct ajf *m, const struct ajf_request *req, const void *bytes, size_t n)
 {
-    char *path = path_if_slow(m, req);
+    char *path = path_if_told(m, req);
     long result = fuse_reply_buf(req->fuse, bytes, n) < 0 ? -EIO : (long)n;
     written(m, req, path, result);
 }
 
 void ajf_reply_pipe(struct ajf *m, const struct ajf_request *req, int pipe, size_t n)
 {
-    char *path = path_if_slow(m, req);
+    char *path = path_if_told(m, req);
     struct fuse_bufvec vec = FUSE_BUFVEC_INIT(n);
     vec.buf[0].flags = FUSE_BUF_IS_FD;
     vec.buf[0].fd = pipe;
@@ -170,7 +179,7 @@ void ajf_reply_pipe(struct ajf *m, const struct ajf_request *req, int pipe, size
 void ajf_reply_names(struct ajf *m, const struct ajf_request *req, const char *packed, size_t n,
                      const uint64_t *nodeids, size_t n_nodeids)
 {
-    char *path = path_if_slow(m, req);
+    char *path = path_if_told(m, req);
     if (fuse_reply_buf(req->fuse, packed, n) < 0)
         undo_lookups(m, nodeids, n_nodeids);
     written(m, req, path, (long)n);
@@ -178,14 +187,14 @@ void ajf_reply_names(struct ajf *m, const struct ajf_request *req, const char *p
 
 void ajf_reply_statfs(struct ajf *m, const struct ajf_request *req, const struct statvfs *st)
 {
-    char *path = path_if_slow(m, req);
+    char *path = path_if_told(m, req);
     fuse_reply_statfs(req->fuse, st);
     written(m, req, path, 0);
 }
 
 void ajf_reply_ioctl(struct ajf *m, const struct ajf_request *req, const void *bytes, size_t n)
 {
-    char *path = path_if_slow(m, req);
+    char *path = path_if_told(m, req);
     fuse_reply_ioctl(req->fuse, 0, bytes, n);
     written(m, req, path, 0);
 }

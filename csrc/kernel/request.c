@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kernel/request.h"
 
+#include <stdlib.h>
+
 #include "mount.h"
 
 static const struct {
@@ -38,7 +40,11 @@ struct ajf_request ajf_request_begin(struct ajf *m, fuse_req_t req, enum ajf_op 
 {
     ajf_keep_thread(req);
     atomic_fetch_add_explicit(&m->stats.value[ops[op].counts], 1, memory_order_relaxed);
-    if (m->options.debug)
-        ajf_log(&m->log, AJF_LOG_DEBUG, "Enter: Fuse.%s(node=%llu,%s)", ops[op].name, (unsigned long long)nodeid, what);
+    if (m->options.debug) {
+        char *path = ajf_inode_path(&m->inodes, nodeid, NULL, 0);
+        ajf_log(&m->log, AJF_LOG_DEBUG, "Enter: Fuse.%s(path=%s,fd=%llu,%s)", ops[op].name, path ? path : "?",
+                (unsigned long long)nodeid, what);
+        free(path);
+    }
     return (struct ajf_request){.fuse = req, .op = op, .started_ns = ajf_now_ns(), .nodeid = nodeid};
 }

@@ -7,9 +7,11 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from zlib import crc32
 
 _FILES = Path(os.path.realpath(tempfile.gettempdir())) / f"ajf-cluster-{os.getuid()}"
-_MEMORY = Path("/dev/shm") / _FILES.name
+# Of its own for each directory of temporary files: sweep looks there for the lock of what lies here.
+_MEMORY = Path("/dev/shm") / f"{_FILES.name}-{crc32(os.fsencode(_FILES)):08x}"
 
 
 class Directories:

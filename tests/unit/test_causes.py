@@ -25,7 +25,8 @@ def request(operation: str, path: str = "/a", offset: int = 0, size: int = 0) ->
 def step(kind: str, path: str = "/a", offset: int = 0, size: int = 0, **more: Any) -> dict[str, Any]:
     told = {
         "kind": kind, "lane": "demand", "path": path, "offset": offset, "size": size, "for_seconds": 0.5,
-        "server": "host:1", "attempt": 1, "error": "", "throttled": False, "pausing": False, "needs_memory": False,
+        "server": "host:1", "attempt": 1, "error": "", "failed_at": "", "throttled": False, "pausing": False,
+        "needs_memory": False,
     }  # fmt: skip
     return {**told, **more}
 
@@ -76,7 +77,8 @@ def test_a_read_waits_for_its_bytes() -> None:
 
 def test_where_a_fetch_is() -> None:
     asked = request("Getattr")
-    assert cause(asked, fetching=[step("stat", pausing=True, error="no")]).kind == why.PAUSE
+    pausing = cause(asked, fetching=[step("stat", pausing=True, error="no", failed_at="other:1")])
+    assert (pausing.kind, pausing.server) == (why.PAUSE, "other:1")
     assert cause(asked, untaken=[step("stat")]).kind == why.TURN
     assert cause(asked, untaken=[step("stat", needs_memory=True)]).kind == why.MEMORY
     assert cause(asked, fetching=[step("stat", server="")]).server == "the storage"
@@ -173,9 +175,9 @@ def test_what_a_thread_does() -> None:
             (found,) = doing.steps([ident])
         assert found[0] == "fetch"
         assert found.for_s >= 0
-        assert found[2:] == ("b", 2, "no", True, True)
+        assert found[2:] == ("b", 2, "no", "b", True, True)
         me.begin("next")
         (found,) = doing.steps([ident])
-        assert found[2:] == ("", 1, "", False, False)
+        assert found[2:] == ("", 1, "", "", False, False)
     finally:
         doing.leave()

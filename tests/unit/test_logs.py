@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
@@ -40,7 +41,58 @@ def test_identical_lines_are_counted(log: tuple[LogHandler, Path]) -> None:
     say(handler, "another line")
     assert path.read_text().count("the storage fails") == 1
     handler.close()
-    assert path.read_text().splitlines()[-1].endswith("the storage fails (4 more like this within 10 s)")
+    assert path.read_text().splitlines()[-1].endswith("the storage fails (4 more like this within 60 s)")
+
+
+def test_lines_that_are_alike_are_counted(tmp_path: Path) -> None:
+    """A storage that is away fails for each file, and each line has another path."""
+    fd, name = logs.open_file(str(tmp_path), "x")
+    handler = LogHandler(fd, name)
+    for number in range(1000):
+        say(handler, f"Read of /train set/{number}.jpg at {number * 4096}+4096: no answer from the source; EIO")
+        say(handler, f"open 'a {number}': gone")
+    say(handler, "something else")
+    for number in range(100):
+        say(handler, f"read: cached {number} bytes", logging.INFO)
+        say(handler, f"Enter: Fuse.Read({number})", logging.DEBUG)
+        say(handler, "Enter: Fuse.Read(again)", logging.DEBUG)
+    handler.close()
+    os.close(fd)
+    lines = Path(name).read_text().splitlines()
+    reads = [line for line in lines if "Read of" in line]
+    assert len(reads) == logs.ALIKE + 1
+    assert reads[-1].endswith(
+        f"/train set/999.jpg at {999 * 4096}+4096: no answer from the source; EIO "
+        f"({1000 - logs.ALIKE} more like this within 60 s)"
+    )
+    assert len([line for line in lines if "gone" in line]) == logs.ALIKE + 1
+    assert len([line for line in lines if "something else" in line]) == 1
+    assert len([line for line in lines if "read: cached" in line]) == 100
+    assert len([line for line in lines if "Enter:" in line]) == 200
+
+
+def test_json_lines(tmp_path: Path) -> None:
+    """One object in each line, whatever it says."""
+    fd, name = logs.open_file(str(tmp_path), "x")
+    handler = LogHandler(fd, name, as_json=True)
+    text = '"a"\n\u2028\x85\x1b[2K 文件 http://user:opensesame@proxy:3128/'
+    record = logging.LogRecord("alluxio_jnifuse", logging.ERROR, "", 0, text, None, None)
+    record.created, record.msecs = 1_700_000_000.25, 250.0
+    handler.handle(record)
+    try:
+        raise ValueError("why")
+    except ValueError:
+        handler.handle(logging.LogRecord("alluxio_jnifuse", logging.ERROR, "", 0, "failed", None, sys.exc_info()))
+    handler.close()
+    os.close(fd)
+    first, second = Path(name).read_text().splitlines()
+    assert json.loads(first) == {
+        "time": "2023-11-14T22:13:20.250Z",
+        "level": "ERROR",
+        "message": text.replace("opensesame", "******"),
+    }
+    assert json.loads(second)["message"].startswith("failed\nTraceback ")
+    assert json.loads(second)["message"].endswith("ValueError: why")
 
 
 @pytest.mark.parametrize("end", ["\n", "\r", "\x85", "\u2028", "\x1b[2K"])
@@ -157,7 +209,7 @@ def test_rotation(log: tuple[LogHandler, Path], capfd: pytest.CaptureFixture[str
     """A file that has grown becomes .1, older ones move on, and the oldest goes."""
     handler, path = log
     for number in range(40):
-        say(handler, f"line number {number:4} {'.' * 60}")
+        say(handler, f"line number {number:4} {'.' * 60}", logging.INFO)
     names = sorted(os.listdir(path.parent))
     assert names == ["fuse.log"] + [f"fuse.log.{number}" for number in range(1, logs.ROTATE_FILES + 1)]
     assert all((path.parent / name).stat().st_size < 400 for name in names)

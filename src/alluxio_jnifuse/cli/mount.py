@@ -133,7 +133,7 @@ def _foreground(config: Config, mountpoint: str) -> int:
     from alluxio_jnifuse.daemon import logs
     from alluxio_jnifuse.daemon.serve import Logging, serve
 
-    handler = logs.to_terminal(config.flag("alluxio.fuse.debug.enabled"))
+    handler = logs.to_terminal(**logs.settings_of(config))
     try:
         with raised((signal.SIGTERM, signal.SIGHUP)):  # until it is mounted; a Ctrl-C raises in any case
             return serve(config, mountpoint, Logging(handler, ""), _Terminal(success(config, mountpoint)))

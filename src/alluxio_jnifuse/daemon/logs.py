@@ -1,36 +1,45 @@
 """The log of a mount: the core's messages and Python's go to one rotated file, or to the terminal.
 
-Identical lines are written once every REPEAT_S with the number of those left out, because a storage that fails
-does so thousands of times a second.
+A storage that fails does so thousands of times a second. So within REPEAT_S identical lines are written once, and of
+warnings and errors that differ only in paths, numbers and what is quoted no more than ALIKE; a line tells of those left
+out. Lines for debugging are all written.
 """
 
 from __future__ import annotations
 
 import errno
 import fcntl
+import json
 import logging
 import os
 import re
 import stat
 import sys
 import time
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from alluxio_jnifuse.config.secrets import masked_text
 from alluxio_jnifuse.errors import MountError
 from alluxio_jnifuse.mounts.registry import is_trusted
 from alluxio_jnifuse.system import trusted
 
+if TYPE_CHECKING:
+    from alluxio_jnifuse.config.values import Config
+
 LOGGER = logging.getLogger("alluxio_jnifuse")
 
 ROTATE_BYTES = 10 << 20
 ROTATE_FILES = 5  # kept beside the current one
-REPEAT_S = 10.0
-_REPEAT_LINES = 1000  # different lines remembered; a storm of different ones is not what this is for
+REPEAT_S = 60.0
+ALIKE = 20
+_REPEAT_LINES = 1000  # different lines remembered
+_TICK_S = 10.0  # between two looks for repetitions whose time is over
+_VARIES = re.compile(r"/\S*|'[^']*'|\"[^\"]*\"|\d+")  # in lines that are alike
 
 _NO_FILE = "it is not a file"
 _FORMAT = "%(asctime)s %(levelname)-5s %(message)s"
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")  # what ends a line somewhere, or moves a terminal
+_LINE_ENDS = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}  # those that JSON does not escape
 # log4j's names, which people grep for.
 _LEVEL_NAMES = {logging.WARNING: "WARN", logging.CRITICAL: "FATAL"}
 # By enum ajf_log_level.
@@ -47,30 +56,70 @@ class _Formatter(logging.Formatter):
         return masked_text(super().format(record))
 
 
+class _JsonFormatter(logging.Formatter):
+    """An object in one line for each message: time (UTC), level and message, without passwords of URIs."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        message = record.getMessage()
+        if record.exc_info:
+            message = f"{message}\n{self.formatException(record.exc_info)}"
+        told = {
+            "time": f"{seconds}.{int(record.msecs):03}Z",
+            "level": record.levelname,
+            "message": masked_text(message),
+        }
+        return json.dumps(told, ensure_ascii=False).translate(_LINE_ENDS)
+
+
+class _Repeated:
+    """Lines of which `left` may still be written until `end` (monotonic, s). `last`: of those left out."""
+
+    __slots__ = ("end", "last", "left", "left_out")
+
+    def __init__(self, end: float, left: int) -> None:
+        self.end = end
+        self.left = left
+        self.left_out = 0
+        self.last = ""
+
+    def leaves_out(self, message: str) -> bool:
+        """Whether a line is not written, but counted."""
+        if self.left:
+            self.left -= 1
+            return False
+        self.left_out += 1
+        self.last = message
+        return True
+
+
 class LogHandler(logging.Handler):
     """Writes lines to a descriptor, leaving out repetitions; with a `path`, to a file that it rotates."""
 
-    def __init__(self, fd: int, path: str = "", rotate_bytes: int = ROTATE_BYTES) -> None:
+    def __init__(self, fd: int, path: str = "", rotate_bytes: int = ROTATE_BYTES, *, as_json: bool = False) -> None:
         super().__init__()
-        self.setFormatter(_Formatter(_FORMAT))
+        self.setFormatter(_JsonFormatter() if as_json else _Formatter(_FORMAT))
         self._fd = fd
         self._path = path
         self._rotate_bytes = rotate_bytes
-        self._repeats: dict[tuple[int, str], tuple[float, int]] = {}  # (window's end, left out); handler's lock
+        self._same: dict[tuple[int, str], _Repeated] = {}  # by level and line; handler's lock
+        self._alike: dict[tuple[int, str], _Repeated] = {}  # by level and what does not vary; handler's lock
 
     def emit(self, record: logging.LogRecord) -> None:
         """Called with the handler's lock held."""
-        message = record.getMessage()
         now = time.monotonic()
         self._expire(now)
-        key = (record.levelno, message)
-        if key in self._repeats:
-            end, left_out = self._repeats[key]
-            self._repeats[key] = (end, left_out + 1)
-            return
-        if len(self._repeats) < _REPEAT_LINES:
-            self._repeats[key] = (now + REPEAT_S, 0)
-        self._write(self.format(record))
+        if record.levelno <= logging.DEBUG or not self._leaves_out(record.levelno, record.getMessage(), now):
+            self._write(self.format(record))
+
+    def _leaves_out(self, level: int, message: str, now: float) -> bool:
+        same = _noted(self._same, (level, message), now, 1)
+        if same is not None and same.leaves_out(message):
+            return True
+        if level < logging.WARNING:
+            return False
+        alike = _noted(self._alike, (level, _VARIES.sub("", message)), now, ALIKE)
+        return alike is not None and alike.leaves_out(message)
 
     def tick(self) -> None:
         """Tells of repetitions whose time is over; called now and then."""
@@ -89,12 +138,12 @@ class LogHandler(logging.Handler):
         super().close()
 
     def _expire(self, now: float) -> None:
-        over = [(key, left_out) for key, (end, left_out) in self._repeats.items() if end <= now]
-        for key, left_out in over:
-            del self._repeats[key]
-            if left_out:
-                text = f"{key[1]} ({left_out} more like this within {REPEAT_S:g} s)"
-                self._write(self.format(logging.LogRecord("", key[0], "", 0, text, None, None)))
+        for lines in (self._same, self._alike):
+            for key in [key for key, each in lines.items() if each.end <= now]:
+                each = lines.pop(key)
+                if each.left_out:
+                    text = f"{each.last} ({each.left_out} more like this within {REPEAT_S:g} s)"
+                    self._write(self.format(logging.LogRecord("", key[0], "", 0, text, None, None)))
 
     def _write(self, line: str) -> None:
         try:
@@ -124,16 +173,29 @@ class LogHandler(logging.Handler):
             os.close(fd)
 
 
-def to_terminal(debug: bool) -> LogHandler:
+def _noted(lines: dict[tuple[int, str], _Repeated], key: tuple[int, str], now: float, left: int) -> _Repeated | None:
+    """Returns what is known of such lines, from now on if need be; None when there are too many to be remembered."""
+    known = lines.get(key)
+    if known is None and len(lines) < _REPEAT_LINES:
+        known = lines[key] = _Repeated(now + REPEAT_S, left)
+    return known
+
+
+def to_terminal(*, debug: bool, as_json: bool = False) -> LogHandler:
     """Sends the log to stderr, as it is now."""
-    return _install(LogHandler(os.dup(2)), debug)
+    return _install(LogHandler(os.dup(2), as_json=as_json), debug)
 
 
-def to_file(fd: int, path: str, debug: bool) -> LogHandler:
+def to_file(fd: int, path: str, *, debug: bool, as_json: bool = False) -> LogHandler:
     """Sends the log to what `open_file` opened, stdout and stderr as well."""
     for standard in (1, 2):
         os.dup2(fd, standard)
-    return _install(LogHandler(fd, path), debug)
+    return _install(LogHandler(fd, path, as_json=as_json), debug)
+
+
+def settings_of(config: Config) -> dict[str, bool]:
+    """Returns how a mount wants its log: arguments of the functions above."""
+    return {"debug": config.flag("alluxio.fuse.debug.enabled"), "as_json": config.text("log_format") == "JSON"}
 
 
 def _install(handler: LogHandler, debug: bool) -> LogHandler:
@@ -225,7 +287,7 @@ def drain(core: Talking, handler: LogHandler) -> None:
 
     try:
         while True:
-            entry = core.next_log(REPEAT_S)
+            entry = core.next_log(_TICK_S)
             if entry is None:
                 handler.tick()
                 continue

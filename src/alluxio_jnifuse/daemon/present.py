@@ -71,6 +71,7 @@ def _told(step: Step) -> dict[str, Any]:
         "server": step.server,
         "attempt": step.attempt,
         "error": step.error,
+        "failed_at": step.failed_at,
         "throttled": step.throttled,
         "pausing": step.pausing,
     }

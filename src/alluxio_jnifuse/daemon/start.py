@@ -210,7 +210,7 @@ def _serve_in_child(config: Config, mountpoint: str, reporter: PipeReporter) -> 
 
     fd, path = logs.open_file(config.logs_directory, file_stem(mountpoint))
     reporter.log(path)
-    handler = logs.to_file(fd, path, config.flag("alluxio.fuse.debug.enabled"))
+    handler = logs.to_file(fd, path, **logs.settings_of(config))
     try:
         return serve(config, mountpoint, Logging(handler, path), reporter)
     except AlluxioFuseError as error:

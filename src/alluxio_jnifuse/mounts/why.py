@@ -114,8 +114,8 @@ def requests_of(snapshot: Snapshot) -> list[Request]:
 def _cause(request: Mapping[str, Any], now: Mapping[str, Any]) -> Cause:
     for step in now["fetching"]:
         if _answers(step, request):
-            server = step["server"] or _STORAGE
-            return Cause(PAUSE if step["pausing"] else SERVER, server, step)
+            kind, server = (PAUSE, step["failed_at"]) if step["pausing"] else (SERVER, step["server"])
+            return Cause(kind, server or _STORAGE, step)
     for fetch in now["untaken"]:
         if _answers(fetch, request):
             return Cause(MEMORY if fetch["needs_memory"] else TURN, "", fetch)
@@ -204,7 +204,7 @@ def _failures(snapshots: Sequence[Snapshot]) -> Iterator[Finding]:
     searched = ""
     for step in _steps(snapshots):
         if step["error"] and not step["throttled"]:
-            key = step["server"] or _STORAGE, step["error"]
+            key = step["failed_at"] or _STORAGE, step["error"]
             attempts[key] = max(attempts.get(key, 0), step["attempt"])
         if step["server"].startswith(_MASTERS):
             searched = step["server"]

@@ -18,9 +18,12 @@ _present: dict[int, Doing] = {}  # by the number of the thread
 
 
 class Doing:
-    """One thread's. `server`: "host:port", or in words; "" where the source has not said anything."""
+    """One thread's. `server`: "host:port", or in words; "" where the source has not said anything.
 
-    __slots__ = ("attempt", "error", "fetch", "pausing", "server", "since", "throttled")
+    `failed_at`: the server of the last attempt that failed, with `error`; by now the thread may ask another one.
+    """
+
+    __slots__ = ("attempt", "error", "failed_at", "fetch", "pausing", "server", "since", "throttled")
 
     def __init__(self) -> None:
         self.begin(None)
@@ -30,7 +33,8 @@ class Doing:
         self.since = time.monotonic()
         self.server = ""
         self.attempt = 1
-        self.error = ""  # why the last attempt failed
+        self.error = ""
+        self.failed_at = ""
         self.throttled = False  # the server said that it is asked too much
         self.pausing = False
         self.fetch = fetch
@@ -44,6 +48,7 @@ class Step(NamedTuple):
     server: str
     attempt: int
     error: str
+    failed_at: str
     throttled: bool
     pausing: bool
 
@@ -77,8 +82,18 @@ def steps(idents: Iterable[int]) -> list[Step]:
         fetch = None if doing is None else doing.fetch
         if doing is not None and fetch is not None:
             for_s = max(0.0, now - doing.since)
-            step = Step(fetch, for_s, doing.server, doing.attempt, doing.error, doing.throttled, doing.pausing)
-            found.append(step)
+            found.append(
+                Step(
+                    fetch,
+                    for_s,
+                    doing.server,
+                    doing.attempt,
+                    doing.error,
+                    doing.failed_at,
+                    doing.throttled,
+                    doing.pausing,
+                )
+            )
     return sorted(found, key=lambda step: -step.for_s)
 
 
@@ -97,6 +112,7 @@ def failed(error: str, *, throttled: bool = False) -> None:
     if doing is not None:
         doing.attempt += 1
         doing.error = error
+        doing.failed_at = doing.server
         doing.throttled = throttled
 
 

@@ -193,6 +193,12 @@ _TAKEN = (
     _kernel("nodev", "device files have no effect", "as libfuse and fusermount3", "dev", "on", here=True),
     _kernel("noexec", "nothing on the mount can be executed", "data sets carry scripts and programs", "exec"),
     _kernel("noatime", "do not update access times", "access times are never written in any case", "atime"),
+    Option(
+        "log_format", "choice", "TEXT",
+        "how lines of the log are written. JSON: an object for each, with `time` (UTC), `level` and `message`",
+        "people read it; programs that collect logs read JSON",
+        choices=("TEXT", "JSON"), here=True,
+    ),
     _flag("auto_unmount", "unmount when the daemon dies", "an empty directory invites rsync --delete"),
     _flag(
         "wait", "a storage that cannot be reached yet is waited for, for as long as it takes",
