@@ -101,6 +101,19 @@ def test_with_the_client_cache(bucket: Bucket, mounts: Mounts, children: Childre
     assert bucket.counts()["GET"] == before
 
 
+def test_as_it_is_typed_for_the_fuse_sdk(bucket: Bucket, mounts: Mounts, children: Children, private: Path) -> None:
+    """`mount URI MOUNT_POINT -o local_data_cache=DIRECTORY`: files are kept there."""
+    fill(bucket, private / "tree", {"file": 3 * MIB})
+    path = str(mounts.root / "sdk")
+    words = [word for key, value in bucket.properties().items() for word in ("-o", f"{key}={value}")]
+    words += ["-o", f"local_data_cache={private}/cache,local_data_cache_size=64MB", bucket.uri, path]
+    mounted = mounts.mount_with(words, path)
+    children.run(read_all, mounted.path, {"file": 3 * MIB}, 2)
+    mounted.closed()
+    assert mounted.stats()["cache_pages"] == 3
+    assert list((private / "cache").iterdir())
+
+
 def test_twenty_thousand_small_objects(bucket: Bucket, mounts: Mounts, children: Children) -> None:
     """No more requests than objects and pages of listings."""
     files = {f"{number // 2500}/{number:05}": 100 + number % 900 for number in range(20_000)}

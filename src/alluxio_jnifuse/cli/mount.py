@@ -18,8 +18,9 @@ from alluxio_jnifuse.mounts.point import prepared
 
 USAGE = f"""\
 Usage: {PROGRAM} mount [-n] [-o OPTIONS]... [-D KEY=VALUE]... [-u URI] [MOUNT_POINT] [ALLUXIO_PATH]
+       {PROGRAM} mount [-n] [-o OPTIONS]... [-D KEY=VALUE]... URI MOUNT_POINT
 
-  -n, --foreground          stay in the foreground and log to the terminal
+  -n, -f, --foreground      stay in the foreground and log to the terminal
   -o OPTIONS, --fuse-opts OPTIONS
                             mount options, separated by commas; alluxio.KEY=VALUE is a property
   -D KEY=VALUE              a property
@@ -37,7 +38,7 @@ Examples:
   {PROGRAM} mount -o kernel_cache -D alluxio.master.hostname=master1 /mnt/alluxio-fuse /datasets
 """
 
-SHORT, LONG = "no:D:u:X:", ("foreground", "fuse-opts=", "ufs=")  # the options, as getopt has them
+SHORT, LONG = "nfo:D:u:X:", ("foreground", "fuse-opts=", "ufs=")  # the options, as getopt has them
 _GRACE_S = 15.0  # for mounting itself, beside the time the storage may take
 
 
@@ -80,10 +81,12 @@ def place(config: Config, serve: Callable[[Config, str], int]) -> int:
 def parse(arguments: Sequence[str], environ: MutableMapping[str, str] | None = None) -> tuple[bool, Config]:
     """Whether -n was given, and all settings; `environ`: that of another process. Raises UsageError, ConfigError."""
     options, positional = options_of(arguments, SHORT, LONG)
+    ufs = [value for name, value in options if name in ("-u", "--ufs")]
+    if not ufs and len(positional) > 1 and "://" in positional[0]:
+        ufs = [positional.pop(0)]
     if len(positional) > 2:
         raise UsageError(f"too many arguments: {' '.join(positional)}")
     mountpoint, alluxio_path = (*positional, None, None)[:2]
-    ufs = [value for name, value in options if name in ("-u", "--ufs")]
     handed = _secrets(os.environ if environ is None else environ)
     config = Config.load(
         options=[value for name, value in options if name in ("-o", "--fuse-opts")],
@@ -96,7 +99,7 @@ def parse(arguments: Sequence[str], environ: MutableMapping[str, str] | None = N
     jvm = [f"-X{value}" for name, value in options if name == "-X"]
     if jvm:
         config.notes.append(f"ignored: there is no Java machine here to take {' '.join(jvm)}")
-    return any(name in ("-n", "--foreground") for name, _ in options), config
+    return any(name in ("-n", "-f", "--foreground") for name, _ in options), config
 
 
 def _secrets(environ: MutableMapping[str, str]) -> list[str]:

@@ -19,6 +19,7 @@ from alluxio_jnifuse.config.properties import (
     parse_properties,
     read_site_file,
 )
+from alluxio_jnifuse.config.sdk import SDK_OPTIONS, properties_of
 from alluxio_jnifuse.config.secrets import MASK, is_secret, masked, secrets_in
 from alluxio_jnifuse.errors import ConfigError
 
@@ -118,6 +119,9 @@ class Loader:
             name, equals, value = word.strip().replace("\\,", ",").partition("=")
             if is_property(name):
                 self.add_property(name, value if equals else "true", origin, rank)
+            elif name in SDK_OPTIONS and equals:
+                for key, text_of_it in properties_of(name, value):
+                    self.add_property(key, text_of_it, f"-o {name}", rank)
             elif name.startswith(("x-", "X-")):  # x-systemd.automount
                 self.notes.append(f"ignored: {name} ({origin}): it is for mount(8) and systemd")
             elif name in BY_NAME and rank == CLUSTER and BY_NAME[name].here:

@@ -217,6 +217,7 @@ _TAKEN = (
         "nonempty", "mount over a directory that is not empty", "files would disappear beneath the mount", here=True,
     ),
     Option("big_writes", "accepted", "", "", "every libfuse 3 has big writes"),
+    Option("fuse", "accepted", "", "", "the core comes with its own libfuse 3"),
 )  # fmt: skip
 
 # They arrive from /etc/fstab; with values some of them, and what begins with x- or X- (config/merge.py) besides.
