@@ -84,9 +84,10 @@ system-container:
 	touch $@
 
 # A table that cannot be read leaves the old page there.
-docs: .venv/.built ## write the page that is made of tables: docs/CONFIGURATION.md
+docs: .venv/.built ## write the pages that are made of tables: docs/CONFIGURATION.md, docs/GUIDE.md
 	@.venv/bin/python -m alluxio_jnifuse.config.document >build/CONFIGURATION.md
-	mv build/CONFIGURATION.md docs
+	PYTHONPATH=tests .venv/bin/python -m guide >build/GUIDE.md
+	mv build/CONFIGURATION.md build/GUIDE.md docs
 
 run: .venv/.built $(if $(filter alluxio,$(ENGINE)),cluster-jars-2.9.6) ## mount a demonstration: make run [UFS=directory] [MOUNT=directory] [ENGINE=alluxio]
 	.venv/bin/python scripts/run_demo.py $(if $(ENGINE),--engine $(ENGINE)) $(if $(UFS),--ufs "$(UFS)") $(if $(MOUNT),--mount "$(MOUNT)")

@@ -215,8 +215,8 @@ def test_accepted_options() -> None:
 
 def test_unknown_options_are_refused_by_name() -> None:
     """All unknown mount options are named at once."""
-    with pytest.raises(ConfigError, match="unknown mount option: foo, local_data_cache"):
-        load("foo,ro,local_data_cache=/x", "foo=2")
+    with pytest.raises(ConfigError, match="unknown mount option: foo, local_other_cache"):
+        load("foo,ro,local_other_cache=/x", "foo=2")
 
 
 @pytest.mark.parametrize(
