@@ -14,7 +14,7 @@ from alluxio_jnifuse.cli.words import PROGRAM, UsageError, give_up_output
 from alluxio_jnifuse.config import secrets
 from alluxio_jnifuse.system import locales
 
-_COMMANDS = {
+COMMANDS = {
     "mount": "mount",
     "umount": "umount",
     "unmount": "umount",
@@ -32,7 +32,7 @@ _COMMANDS = {
 }
 
 # The pages that help names.
-_PAGES = {
+PAGES = {
     "mount": ("INSTALL", "CONFIGURATION", "TUNING", "TROUBLESHOOTING"),
     "umount": ("SEMANTICS", "TROUBLESHOOTING"),
     "unmount": ("SEMANTICS", "TROUBLESHOOTING"),
@@ -112,11 +112,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    if not arguments or arguments[0] not in _COMMANDS:
+    if not arguments or arguments[0] not in COMMANDS:
         return _no_command(arguments)
-    command = importlib.import_module(f"{__name__}.{_COMMANDS[arguments[0]]}")
+    command = importlib.import_module(f"{__name__}.{COMMANDS[arguments[0]]}")
     if "-h" in arguments or "--help" in arguments:
-        print(f"{command.USAGE}\nDocuments:", *map(document, _PAGES[arguments[0]]), sep="\n  ")
+        print(f"{command.USAGE}\nDocuments:", *map(document, PAGES[arguments[0]]), sep="\n  ")
         return 0
     try:
         return int(command.run(arguments[1:]))

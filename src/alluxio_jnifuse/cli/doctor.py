@@ -44,7 +44,7 @@ Examples:
 
 _MISTAKE = 2
 _OWN = ("-v", "--verbose", "--json", "--bundle")
-_ALONE = ("-n", "--foreground")  # of `mount`, without a value
+_ALONE = ("-n", "-f", "--foreground")  # of `mount`, without a value
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -21,9 +21,8 @@ Usage: {PROGRAM} mount [-n] [-o OPTIONS]... [-D KEY=VALUE]... [-u URI] [MOUNT_PO
        {PROGRAM} mount [-n] [-o OPTIONS]... [-D KEY=VALUE]... URI MOUNT_POINT
 
   -n, -f, --foreground      stay in the foreground and log to the terminal
-  -o OPTIONS, --fuse-opts OPTIONS
-                            mount options, separated by commas; alluxio.KEY=VALUE is a property
-  -D KEY=VALUE              a property
+  -o, --options OPTIONS     mount options, separated by commas; alluxio.KEY=VALUE is a property (also: --fuse-opts)
+  -D, --define KEY=VALUE    a property
   -u URI, --ufs URI         the storage to mount: a directory, file:///directory, oss://BUCKET/DIRECTORY, or
                             alluxio://HOST:PORT/PATH; without it, the cluster that is configured
   MOUNT_POINT               a directory (default /mnt/alluxio-fuse); a missing one is made, is removed again if the
@@ -38,7 +37,10 @@ Examples:
   {PROGRAM} mount -o kernel_cache -D alluxio.master.hostname=master1 /mnt/alluxio-fuse /datasets
 """
 
-SHORT, LONG = "nfo:D:u:X:", ("foreground", "fuse-opts=", "ufs=")  # the options, as getopt has them
+SHORT, LONG = (
+    "nfo:D:u:X:",
+    ("foreground", "options=", "fuse-opts=", "define=", "ufs="),
+)  # the options, as getopt has them
 _GRACE_S = 15.0  # for mounting itself, beside the time the storage may take
 
 
@@ -89,8 +91,8 @@ def parse(arguments: Sequence[str], environ: MutableMapping[str, str] | None = N
     mountpoint, alluxio_path = (*positional, None, None)[:2]
     handed = _secrets(os.environ if environ is None else environ)
     config = Config.load(
-        options=[value for name, value in options if name in ("-o", "--fuse-opts")],
-        properties=[*handed, *(value for name, value in options if name == "-D")],
+        options=[value for name, value in options if name in ("-o", "--options", "--fuse-opts")],
+        properties=[*handed, *(value for name, value in options if name in ("-D", "--define"))],
         ufs=ufs[-1] if ufs else None,
         mountpoint=mountpoint,
         alluxio_path=alluxio_path,

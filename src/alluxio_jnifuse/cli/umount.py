@@ -17,7 +17,7 @@ Usage: {PROGRAM} umount [-l] [-f] [-w SECONDS] [MOUNT_POINT]
 
   -l, --lazy                detach a mount in use: files open in passthrough stay readable, others fail
   -f, --force               kill the process and detach the mount
-  -w SECONDS                how long to wait for the process to end (default {WAIT_S:g})
+  -w, --wait SECONDS        how long to wait for the process to end (default {WAIT_S:g})
   MOUNT_POINT               default: alluxio.fuse.mount.point
 
 A mount in use stays as it is; the processes that use it are named, as far as they are known.
@@ -27,12 +27,12 @@ Exit codes: 0 it is unmounted, 1 it is not, {BUSY} it is in use (as of umount(8)
 
 def run(arguments: Sequence[str]) -> int:
     """Returns the exit code. Raises UsageError and AlluxioFuseError."""
-    options, positional = options_of(arguments, "flw:", ["force", "lazy"])
+    options, positional = options_of(arguments, "flw:", ["force", "lazy", "wait="])
     if len(positional) > 1:
         raise UsageError(f"too many arguments: {' '.join(positional)}")
     wait = WAIT_S
     for name, value in options:
-        if name == "-w":
+        if name in ("-w", "--wait"):
             wait = _seconds(value)
     mountpoint = table.resolve(positional[0] if positional else _configured())
     flags = {name for name, _ in options}
