@@ -84,10 +84,11 @@ system-container:
 	touch $@
 
 # A table that cannot be read leaves the old page there.
-docs: .venv/.built ## write what is made of tables: docs/CONFIGURATION.md, docs/GUIDE.md, docs/man, docs/completion
+docs: .venv/.built ## write what is made of tables: the generated files of docs/
 	@.venv/bin/python -m alluxio_jnifuse.config.document >build/CONFIGURATION.md
 	PYTHONPATH=tests .venv/bin/python -m guide >build/GUIDE.md
-	mv build/CONFIGURATION.md build/GUIDE.md docs
+	PYTHONPATH=tests .venv/bin/python -m their_cases >build/CASES.md
+	mv build/CONFIGURATION.md build/GUIDE.md build/CASES.md docs
 	.venv/bin/python -m alluxio_jnifuse.cli.manual docs
 
 run: .venv/.built $(if $(filter alluxio,$(ENGINE)),cluster-jars-2.9.6) ## mount a demonstration: make run [UFS=directory] [MOUNT=directory] [ENGINE=alluxio]
