@@ -85,6 +85,17 @@ def test_where_a_fetch_is() -> None:
     assert cause(asked).kind == why.ANSWER
 
 
+@pytest.mark.parametrize(
+    ("direct", "idle", "server"), [(3, 1, "the file system of the directory"), (3, 2, ""), (0, 1, "")]
+)
+def test_a_directory_that_hangs(direct: int, idle: int, server: str) -> None:
+    """A thread of the core is in it; there is no fetch."""
+    stats = {"fetch_direct": direct, "threads": 2, "threads_idle": idle}
+    (found,) = why.requests_of(snapshot(waiting=[request("Getattr")])._replace(stats=stats))
+    assert (found.cause.server, found.cause.step) == (server, None)
+    assert found.cause.kind == (why.SERVER if server else why.ANSWER)
+
+
 def test_a_thread_that_is_gone() -> None:
     (found,) = why.requests_of(snapshot(waiting=[{**request("Read"), "thread": 0}]))
     assert (found.pid, found.process) == (0, "")

@@ -150,7 +150,7 @@ def _cause(cause: Cause) -> str:
 
     step = cause.step
     if step is None:
-        return "its answer, which is on the way"
+        return cause.server or "its answer, which is on the way"
     since = f"for {_time(step['for_seconds'])}"
     if cause.kind == why.TURN:
         return f"a free fetcher, {since}"

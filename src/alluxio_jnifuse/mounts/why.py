@@ -32,6 +32,7 @@ _ANSWERED_BY = {
 _NAMES = ("lookup", "getattr", "readlink", "opendir", "readdir", "readdirplus")  # operations on names and attributes
 _WAITED_FOR = ("stat", "list", "readlink", "statfs", "open", "read")  # kinds of fetches that requests wait for
 _STORAGE = "the storage"
+_DIRECTORY = "the file system of the directory"
 _MASTERS = "the masters "  # how a source of a cluster says that it looks for the one that serves
 _CACHE = "the client cache in "  # how cache/guard.py names a disk
 _SLOW_DISK = "the disk is slow: move alluxio.user.client.cache.dirs, or keep the cache in memory"
@@ -105,13 +106,14 @@ def requests_of(snapshot: Snapshot) -> list[Request]:
                 told["offset"],
                 told["size"],
                 told["for_seconds"],
-                _cause(told, snapshot.now),
+                _cause(told, snapshot),
             )
         )
     return found
 
 
-def _cause(request: Mapping[str, Any], now: Mapping[str, Any]) -> Cause:
+def _cause(request: Mapping[str, Any], snapshot: Snapshot) -> Cause:
+    now, stats = snapshot.now, snapshot.stats
     for step in now["fetching"]:
         if _answers(step, request):
             kind, server = (PAUSE, step["failed_at"]) if step["pausing"] else (SERVER, step["server"])
@@ -119,6 +121,9 @@ def _cause(request: Mapping[str, Any], now: Mapping[str, Any]) -> Cause:
     for fetch in now["untaken"]:
         if _answers(fetch, request):
             return Cause(MEMORY if fetch["needs_memory"] else TURN, "", fetch)
+    # A directory of this machine is asked by the thread that took the request, without a fetcher.
+    if stats.get("fetch_direct", 0) and stats["threads"] > stats["threads_idle"]:
+        return Cause(SERVER, _DIRECTORY, None)
     return Cause(ANSWER, "", None)
 
 
