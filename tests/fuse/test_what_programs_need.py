@@ -176,6 +176,25 @@ def indexed(mounted: Mounted, top: Path, pruned: str) -> list[str]:
 # --------------------------------------------------------------------------------------------------------------- git
 
 
+CHECK = """\
+path=$1 kind=$2 inside=$3
+grep -E " $path " /proc/self/mountinfo | grep -q " - $kind " || exit 1
+stat "$path" >/dev/null || exit 2
+[ -z "$inside" ] || [ -e "$path/$inside" ] || exit 3
+mount | grep -q "^alluxio-fuse on $path type $kind " || exit 4
+"""
+OF_FLUID = "kernel_cache,ro,attr_timeout=7200,entry_timeout=7200,max_read=131072,nonempty,max_readahead=0"
+
+
+@pytest.mark.parametrize("options", ["kernel_cache,rw", OF_FLUID, f"{OF_FLUID},allow_other,uid=1000,gid=1000"])
+def test_checks_of_mounts(source: Path, mounts: Mounts, children: Children, options: str) -> None:
+    """What Fluid, the CSI driver and Alluxio's documents look for, with the options that Fluid sets."""
+    mounted = mounts.mount(source, options)
+    for inside, code in (("", 0), ("sub", 0), ("file", 0), ("missing", 3)):
+        done = children.command("sh", "-c", CHECK, "check", mounted.path, "fuse.alluxio-fuse", inside)
+        assert done.returncode == code, (inside, done)
+
+
 def test_git_on_a_bucket(mounts: Mounts, bucket: Bucket, private: Path) -> None:
     """With an index of its own outside of the mount `git status` reads no file twice, not even after a remount.
 
