@@ -13,6 +13,7 @@ NAMES = (
     "latency",
     "start",
     "bindings",
+    "watched",
     "cycles",
     "shortcircuit",
     "cluster",
