@@ -127,6 +127,8 @@ def test_secrets_that_nobody_knows(secret: str) -> None:
         f"Authorization: OSS4-HMAC-SHA256 Credential=x,Signature={secret}",
         f"proxy-authorization: Basic {secret}",
         f"run --password {secret} --now",
+        f"live page at http://127.0.0.1:49999/?token={secret}",
+        f"GET https://bucket.example/o?x=1&security-token={secret}&y=2",
     ):
         assert secret not in masker.mask(text), text
 

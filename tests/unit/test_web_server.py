@@ -52,12 +52,12 @@ def test_hosts_of_strangers(host: str) -> None:
 
 
 def test_requests() -> None:
-    """The path without its query; nothing before the lines are complete."""
+    """The path apart from its query; nothing before the lines are complete."""
     text = b"GET /metrics/json?x=1 HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\n\r\n"
     for end in range(len(text)):
         assert parse(text[:end], ()) is None
-    assert parse(text, ()) == Asked("/metrics/json", False)
-    assert parse(text.replace(b"GET", b"HEAD"), ()) == Asked("/metrics/json", True)
+    assert parse(text, ()) == Asked("/metrics/json", False, "x=1")
+    assert parse(text.replace(b"GET", b"HEAD"), ()) == Asked("/metrics/json", True, "x=1")
 
 
 @pytest.mark.parametrize(
@@ -143,6 +143,32 @@ def test_a_page_is_made_once_for_many(web: Server, made: list[str], monkeypatch:
     for _ in range(20):
         assert get(web, "/page")[0] == 200
     assert len(made) == 1
+
+
+def test_pages_for_those_who_know_the_token() -> None:
+    """Not even made for others; a page in HTML loads nothing from elsewhere, and is shown in no other page."""
+    made: list[str] = []
+
+    def page() -> Page:
+        made.append("page")
+        return Page(b"<p>", "text/html; charset=utf-8")
+
+    web = Server("127.0.0.1", 0, {"/": page}, (), lambda: None, private=("/",))
+    other = Server("127.0.0.1", 0, {"/": page}, (), lambda: None, private=("/",))
+    web.start()
+    other.start()
+    try:
+        for wrong in ("", "?token=", f"?token={other.token}", f"?token={web.token}&", "?token=%E9"):
+            assert get(web, "/" + wrong)[0] == 403
+        assert made == []
+        status, body, headers = get(web, f"/?token={web.token}")
+        assert (status, body) == (200, b"<p>")
+        assert "default-src 'none'" in headers["Content-Security-Policy"]
+        assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+        assert headers["Referrer-Policy"] == "no-referrer"
+    finally:
+        web.stop()
+        other.stop()
 
 
 def test_silent_clients_make_room(web: Server) -> None:

@@ -16,7 +16,7 @@ from alluxio_jnifuse.mounts.registry import Registry
 if TYPE_CHECKING:
     from alluxio_jnifuse.mounts.readers import Reader
     from alluxio_jnifuse.mounts.stats import Snapshot
-    from alluxio_jnifuse.mounts.why import Cause, Finding, Request, Shares
+    from alluxio_jnifuse.mounts.why import Finding, Request, Shares
 
 USAGE = f"""\
 Usage: {PROGRAM} why [-p PID] [-s SECONDS] [--json] [MOUNT_POINT]
@@ -107,10 +107,12 @@ def _look(wanted: _Wanted) -> _Seen:
 
 
 def _page(wanted: _Wanted, seen: _Seen) -> Iterator[str]:
+    from alluxio_jnifuse.mounts import why
+
     yield f"{wanted.mountpoint}: {len(seen.requests)} requests wait"
     for request in seen.requests[:_MOST_SHOWN]:
-        yield f"  {_who(request)}: {_what(request)}, for {_time(request.for_s)}"
-        yield f"      waits for {_cause(request.cause)}"
+        yield f"  {_who(request)}: {_what(request)}, for {why.duration(request.for_s)}"
+        yield f"      waits for {why.in_words(request.cause)}"
     if len(seen.requests) > _MOST_SHOWN:
         yield f"  and {len(seen.requests) - _MOST_SHOWN} others"
     if seen.readers:
@@ -123,10 +125,9 @@ def _page(wanted: _Wanted, seen: _Seen) -> Iterator[str]:
     if seen.shares is not None:
         s = seen.shares
         yield ""
-        yield (
-            f"in the last {_time(s.seconds)} requests waited {_time(s.waited_s)} in all: {s.daemon:.0%} in the daemon, "
-            f"{s.queue:.0%} in its queue, {s.storage:.0%} for the storage, {s.pauses:.0%} between attempts"
-        )
+        yield f"in the last {why.duration(s.seconds)} requests waited {why.duration(s.waited_s)} in all: " \
+            f"{s.daemon:.0%} in the daemon, {s.queue:.0%} in its queue, {s.storage:.0%} for the storage, " \
+            f"{s.pauses:.0%} between attempts"  # fmt: skip
     for finding in seen.findings:
         yield ""
         yield f"* {finding.what}"
@@ -143,29 +144,6 @@ def _what(request: Request) -> str:
         return f"Read of {request.path} at {request.offset}+{request.size}"
     inside = " in" if request.operation == "Lookup" else ""
     return f"{request.operation}{inside} {request.path}"
-
-
-def _cause(cause: Cause) -> str:
-    from alluxio_jnifuse.mounts import why
-
-    step = cause.step
-    if step is None:
-        return cause.server or "its answer, which is on the way"
-    since = f"for {_time(step['for_seconds'])}"
-    if cause.kind == why.TURN:
-        return f"a free fetcher, {since}"
-    if cause.kind == why.MEMORY:
-        return f"room in memory, {since}"
-    words = f"{cause.server}, {since}"
-    if step["attempt"] > 1:
-        words += f", attempt {step['attempt']}; the last one: {step['error']}"
-    return f"{words}; tried again soon" if cause.kind == why.PAUSE else words
-
-
-def _time(seconds: float) -> str:
-    if seconds >= 120:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds:.3g} s" if seconds >= 1 else f"{seconds * 1000:.3g} ms"
 
 
 def _as_json(seen: _Seen) -> dict[str, Any]:

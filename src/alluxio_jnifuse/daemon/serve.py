@@ -152,7 +152,7 @@ class _Session:
         if config.flag("alluxio.fuse.web.enabled"):
             from alluxio_jnifuse.daemon.web.pages import start as start_web
 
-            self._web = start_web(config, self._mountpoint, self._core, self._source)
+            self._web = start_web(config, self._mountpoint, self._core, self._fetchers, self._source)
         start_thread("watch", self._watch_end)
         start_thread("figures", self._look)
         if self._config.flag("alluxio.user.client.cache.ttl.enabled"):

@@ -19,10 +19,8 @@ _SHORTEST = 4  # characters of a value that is replaced wherever it stands; a sh
 _NO_SECRETS = ("VALUE", MASK)  # the first stands for one in lines to type
 # Headers of HTTP: all that follows is secret.
 _HEADER = re.compile(r"\b((?:proxy-)?authorization|(?:set-)?cookie)(\W{0,3}[=:]\s*)[^\r\n]*", re.IGNORECASE)
-_PAIR = re.compile(
-    r"""(?<![\w.-])(?P<name>[\w.-]+)(?P<sign>\\?["']?\s*[=:]\s*)"""
-    r"""(?P<value>\\?"(?:[^"\\]|\\.)*"|'[^']*'|[^\s,;&"'{}]+)"""
-)
+_NAME = re.compile(r"""(?<![\w.-])(?P<name>[\w.-]+)\\?["']?\s*[=:]\s*""")
+_VALUE = re.compile(r"""\\?"(?:[^"\\]|\\.)*"|'[^']*'|[^\s,;&"'{}]+""")
 _OPTION = re.compile(r"(?<!\S)(?P<name>--?[\w.-]+)(?P<sign>[ \t]+)(?P<value>[^\s-]\S*)")
 
 
@@ -40,7 +38,7 @@ class Masker:
         if self._known is not None:
             text = self._known.sub(MASK, text)
         text = _HEADER.sub(rf"\1\2{MASK}", text)
-        return masked_text(_OPTION.sub(_masked, _PAIR.sub(_masked, text)))
+        return masked_text(_OPTION.sub(_masked, _without_secret_pairs(text)))
 
 
 def of_environment(environ: Mapping[str, str]) -> Iterator[str]:
@@ -70,9 +68,27 @@ def _forms(secret: str) -> set[str]:
     return {secret, quote(raw, safe=""), quote(raw), base64.b64encode(raw).decode(), json.dumps(secret)[1:-1]}
 
 
+def _without_secret_pairs(text: str) -> str:
+    """Pairs may be part of the value of another, as in an address: `http://HOST:PORT/?token=...`."""
+    shown: list[str] = []
+    at = 0
+    for name in _NAME.finditer(text):
+        if name.start() < at or not is_secret(name["name"]):
+            continue
+        value = _VALUE.match(text, name.end())
+        if value is not None and value[0] not in _NO_SECRETS:
+            shown += [text[at : name.end()], _mask_of(value[0])]
+            at = value.end()
+    return "".join([*shown, text[at:]])
+
+
 def _masked(match: re.Match[str]) -> str:
-    value = match["value"]
-    if value in _NO_SECRETS or not is_secret(match["name"]):
+    if match["value"] in _NO_SECRETS or not is_secret(match["name"]):
         return match[0]
+    return f"{match['name']}{match['sign']}{_mask_of(match['value'])}"
+
+
+def _mask_of(value: str) -> str:
+    """In the quotes of the value."""
     mark = re.match(r"\\?[\"']?", value)
-    return f"{match['name']}{match['sign']}{mark[0] if mark else ''}{MASK}{mark[0] if mark else ''}"
+    return f"{mark[0] if mark else ''}{MASK}{mark[0] if mark else ''}"

@@ -142,6 +142,29 @@ def _answers(fetch: Mapping[str, Any], request: Mapping[str, Any]) -> bool:
     return True
 
 
+def in_words(cause: Cause) -> str:
+    """The end of a sentence that begins with "waits for"."""
+    step = cause.step
+    if step is None:
+        return cause.server or "its answer, which is on the way"
+    since = f"for {duration(step['for_seconds'])}"
+    if cause.kind == TURN:
+        return f"a free fetcher, {since}"
+    if cause.kind == MEMORY:
+        return f"room in memory, {since}"
+    words = f"{cause.server}, {since}"
+    if step["attempt"] > 1:
+        words += f", attempt {step['attempt']}; the last one: {step['error']}"
+    return f"{words}; tried again soon" if cause.kind == PAUSE else words
+
+
+def duration(seconds: float) -> str:
+    """Seconds for a person."""
+    if seconds >= 120:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds:.3g} s" if seconds >= 1 else f"{seconds * 1000:.3g} ms"
+
+
 def shares_of(snapshot: Snapshot) -> Shares | None:
     """Of the last minutes; None when nothing waited, or the mount does not tell."""
     recent = snapshot.recent

@@ -7,9 +7,9 @@ from alluxio_jnifuse.config.options.option import Option
 WEB_PROPERTIES = (
     Option(
         "alluxio.fuse.web.enabled", "bool", "false",
-        "show the counters of the mount over HTTP: `/metrics/prometheus`, `/metrics/json`, `/healthz` "
-        "(METRICS.md)",
-        "Alluxio's; every program that can connect can read them", here=True,
+        "show the mount over HTTP: its counters at `/metrics/prometheus` and `/metrics/json`, its health at "
+        "`/healthz`, and the live page, the address of which is in the log (METRICS.md)",
+        "Alluxio's; every program that can connect can read the counters", here=True,
     ),
     Option(
         "alluxio.fuse.web.bind.host", "text", "127.0.0.1",

@@ -12,28 +12,32 @@ from alluxio_jnifuse.daemon.logs import LOGGER
 from alluxio_jnifuse.daemon.web import dropwizard, prometheus
 from alluxio_jnifuse.daemon.web.alluxio import Figures, figures
 from alluxio_jnifuse.daemon.web.health import Health
+from alluxio_jnifuse.daemon.web.live import Live
 from alluxio_jnifuse.daemon.web.server import Page, Server
 from alluxio_jnifuse.mounts import stats as mount_stats
 from alluxio_jnifuse.mounts.times import times_of
 
 if TYPE_CHECKING:
     from alluxio_jnifuse.config.values import Config
-    from alluxio_jnifuse.daemon.bindings import Binding
+    from alluxio_jnifuse.daemon.bindings import Binding, Workers
     from alluxio_jnifuse.sources.base import Source
 
+_HTML = "text/html; charset=utf-8"
 _JSON = "application/json"
 _TEXT = "text/plain; charset=utf-8"
 
 
-def start(config: Config, mountpoint: str, core: Binding, source: Source) -> Server | None:
+def start(config: Config, mountpoint: str, core: Binding, workers: Workers, source: Source) -> Server | None:
     """The endpoint of a running mount. None: the address cannot be had, which the log says; the mount goes on."""
     host = config.text("alluxio.fuse.web.bind.host")
     port = config.number("alluxio.fuse.web.port")
-    pages = _Pages(core, source, mountpoint, config.cache_bytes)
+    live = Live(config, mountpoint, core, workers, source)
+    pages = _Pages(core, source, mountpoint, config.cache_bytes, live)
     names = {name.strip().lower() for name in (host, *config.text("alluxio.fuse.web.hostname").split(","))} - {""}
     paths = {"/metrics/prometheus": pages.prometheus, "/metrics/json": pages.json, "/healthz": pages.health}
+    shown_to_few = {"/": lambda: Page(live.html(), _HTML), "/live.json": lambda: Page(live.json(), _JSON)}
     try:
-        server = Server(host, port, paths, names, pages.tick)
+        server = Server(host, port, {**paths, **shown_to_few}, names, pages.tick, private=shown_to_few)
     except OSError as error:
         LOGGER.warning(
             "no metrics over HTTP: alluxio.fuse.web.bind.host=%s, alluxio.fuse.web.port=%d: %s; each mount of a "
@@ -43,14 +47,16 @@ def start(config: Config, mountpoint: str, core: Binding, source: Source) -> Ser
     server.start()
     shown = f"[{server.address[0]}]" if ":" in server.address[0] else server.address[0]
     LOGGER.info("metrics at http://%s:%d/metrics/prometheus", shown, server.address[1])
+    LOGGER.info("live page at http://%s:%d/?token=%s", shown, server.address[1], server.token)
     return server
 
 
 class _Pages:
     """Makes each page anew. The server's thread."""
 
-    def __init__(self, core: Binding, source: Source, mountpoint: str, cache_bytes: int) -> None:
+    def __init__(self, core: Binding, source: Source, mountpoint: str, cache_bytes: int, live: Live) -> None:
         self._core = core
+        self._live = live
         self._source = source
         self._cache_bytes = cache_bytes
         self._health = Health(core, mountpoint, core.device())
@@ -61,6 +67,7 @@ class _Pages:
 
     def tick(self) -> None:
         self._health.look()
+        self._live.tick()
 
     def prometheus(self) -> Page:
         stats, named = self._figures()

@@ -25,10 +25,11 @@ class Refused(Exception):
 
 
 class Asked(NamedTuple):
-    """A request: its path, without the query, and whether the body of the answer is left out."""
+    """A request: its path, whether the body of the answer is left out, and the query of its address."""
 
     path: str
     head_only: bool
+    query: str = ""
 
 
 def parse(received: bytes | bytearray, names: Collection[str]) -> Asked | None:
@@ -51,7 +52,8 @@ def parse(received: bytes | bytearray, names: Collection[str]) -> Asked | None:
         raise Refused(421)
     if words[0] not in ("GET", "HEAD"):
         raise Refused(405)
-    return Asked(words[1].partition("?")[0], words[0] == "HEAD")
+    path, _, query = words[1].partition("?")
+    return Asked(path, words[0] == "HEAD", query)
 
 
 def is_good_host(host: str, names: Collection[str]) -> bool:

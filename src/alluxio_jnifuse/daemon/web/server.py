@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import selectors
 import socket
 import time
@@ -31,6 +32,11 @@ _PAUSE_S = 0.01  # after a round
 _ROUND = 8  # new clients of a round
 _TICK_S = 1.0
 _JOIN_S = 2.0
+_CONTENTS = (
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_TOLD_ELSEWHERE = b"403 Forbidden: the whole address of this page, with its token, is in the log of the mount\n"
 
 
 class Page(NamedTuple):
@@ -58,10 +64,20 @@ class Server:
     """Listens on `address` from the moment it is made; `start` has it answer.
 
     `pages`: what makes the page at each path; `tick` is called about every second; both return at once. `names`: see
-    requests.parse. Raises OSError.
+    requests.parse. `private`: paths that are only for those who know `token`, `?token=...`. Raises OSError.
     """
 
-    def __init__(self, host: str, port: int, pages: Pages, names: Collection[str], tick: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        pages: Pages,
+        names: Collection[str],
+        tick: Callable[[], None],
+        private: Collection[str] = (),
+    ) -> None:
+        self.token = secrets.token_urlsafe(18)
+        self._private = private
         self._pages = pages
         self._names = names
         self._tick = tick
@@ -155,9 +171,13 @@ class Server:
             asked = parse(client.received, self._names)
             if asked is None:
                 return
+            if asked.path in self._private and not secrets.compare_digest(
+                asked.query.encode("latin-1"), f"token={self.token}".encode()
+            ):
+                raise Refused(403)
             page = self._page(asked.path)
         except Refused as refused:
-            page = Page(b"", "text/plain", refused.status)
+            page = Page(_TOLD_ELSEWHERE if refused.status == 403 else b"", "text/plain", refused.status)
         client.answer = memoryview(_answer(page, head_only=asked is not None and asked.head_only))
         self._selector.modify(client.connection, selectors.EVENT_WRITE)
 
@@ -193,6 +213,9 @@ def _answer(page: Page, head_only: bool) -> bytes:
         "X-Content-Type-Options: nosniff",
         "Connection: close",
     ]
+    if page.type.startswith("text/html"):
+        lines.append(f"Content-Security-Policy: {_CONTENTS}")
+        lines.append("Referrer-Policy: no-referrer")
     if page.status == 405:
         lines.append("Allow: GET, HEAD")
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + (b"" if head_only else body)
