@@ -59,7 +59,7 @@ def test_the_index_names_every_page() -> None:
 
 
 def test_documents_travel() -> None:
-    """Every document is in the sdist and, below share/doc/alluxio-jnifuse where links expect it, in the wheel."""
+    """Every document and picture is in the sdist and, below share/doc/alluxio-jnifuse where links expect it, in the wheel."""
     settings = tomllib.loads((PROJECT / "pyproject.toml").read_text())
     below = "share/doc/alluxio-jnifuse"
     shipped = {
@@ -69,7 +69,7 @@ def test_documents_travel() -> None:
         for path in PROJECT.glob(pattern)
         if place == str(Path(below, path.relative_to(PROJECT).parent))
     }
-    assert not set(DOCUMENTS) - shipped
+    assert not {*DOCUMENTS, *(PROJECT / "docs/images").iterdir()} - shipped
     manifest = (PROJECT / "MANIFEST.in").read_text()
     assert "\ngraft docs\n" in manifest
     assert "\ninclude *.md benchmarks/RESULTS.md docker/README.md\n" in manifest
