@@ -47,8 +47,9 @@ static size_t starved(struct ajf *m, struct ajf_queued *ret_queued, size_t most)
     pthread_mutex_lock(&m->cache.lock);
     AJF_LIST_FOR(l, &m->files.starved)
     {
-        if (n < most)
-            ajf_fetch_copy(AJF_CONTAINER(l, struct ajf_fetch, link), &ret_queued[n++]);
+        if (n == most)
+            break;
+        ajf_fetch_copy(AJF_CONTAINER(l, struct ajf_fetch, link), &ret_queued[n++]);
     }
     ajf_cache_unlock(&m->cache);
     return n;

@@ -359,17 +359,22 @@ size_t ajf_queue_copy(struct ajf_queue *q, struct ajf_queued *ret_queued, size_t
     pthread_mutex_lock(&q->lock);
     AJF_LIST_FOR(l, &q->metadata)
     {
-        if (n < most)
-            ajf_fetch_copy(AJF_CONTAINER(l, struct ajf_fetch, link), &ret_queued[n++]);
+        if (n == most)
+            break;
+        ajf_fetch_copy(AJF_CONTAINER(l, struct ajf_fetch, link), &ret_queued[n++]);
     }
     for (int lane = 0; lane < AJF_LANES; lane++)
         AJF_LIST_FOR(l, &q->files[lane])
+        {
+            if (n == most)
+                break;
             AJF_LIST_FOR(k, &AJF_CONTAINER(l, struct ajf_turns, turn[lane])->pending[lane])
             {
                 if (n == most)
                     break;
                 ajf_fetch_copy(AJF_CONTAINER(k, struct ajf_fetch, link), &ret_queued[n++]);
             }
+        }
     pthread_mutex_unlock(&q->lock);
     return n;
 }

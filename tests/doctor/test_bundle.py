@@ -138,6 +138,22 @@ def test_what_is_no_secret_stays() -> None:
     assert Masker(["x", ""]).mask(text) == text
 
 
+@pytest.mark.parametrize(
+    "what", ['he said "token=abc" ok', 'password="abc def"', "token: 'a\\'", 'a\\"token=abc', '"password": "abc"']
+)
+def test_json_stays_json(what: str) -> None:
+    """Also where a secret stands inside of a string."""
+    shown = Masker([]).mask(json.dumps({"what": what, "n": 1}))
+    assert json.loads(shown)["n"] == 1
+    assert "abc" not in shown
+
+
+def test_no_text_takes_for_ever() -> None:
+    """As a name of a file in the log might be meant to."""
+    for text in ('token=\\"a ', "token='a ", 'token="a ', "token:token:", "a:", "-token "):
+        Masker([]).mask(text * 50_000)
+
+
 @pytest.mark.parametrize("form", ["a%2Fb%2Bc%3D%3D", "YS9iK2M9PQ=="])
 def test_other_forms_of_a_secret(form: str) -> None:
     """Secrets written as in a URL, and in base64."""

@@ -59,7 +59,7 @@ def test_the_index_names_every_page() -> None:
 
 
 def test_documents_travel() -> None:
-    """Every document and picture is in the sdist and, below share/doc/alluxio-jnifuse where links expect it, in the wheel."""
+    """Documents and pictures are in the sdist, and below share/doc/alluxio-jnifuse of the wheel as links expect."""
     settings = tomllib.loads((PROJECT / "pyproject.toml").read_text())
     below = "share/doc/alluxio-jnifuse"
     shipped = {

@@ -38,6 +38,16 @@ def test_rates_are_of_the_interval() -> None:
     assert (found.waiting, found.fetching, found.cached_bytes) == (2, 3, 77)
 
 
+def test_bytes_of_the_cache_on_disk_are_here() -> None:
+    """The core fetches them like others; part of them before anybody asks."""
+    before = snapshot(0, {}, cache_hit_bytes=1000)
+    counts = {"op_read_bytes": 600, "read_hit_bytes": 200, "read_miss_bytes": 400, "fetch_bytes": 900}
+    found = between(before, snapshot(1, {}, **counts, cache_hit_bytes=1000 + 900))
+    assert (found.fetched_bytes, found.disk_bytes, found.hits) == (0, 900, 1)
+    found = between(before, snapshot(1, {}, **counts, cache_hit_bytes=1000 + 300))
+    assert (found.fetched_bytes, found.disk_bytes, found.hits) == (600, 300, 500 / 600)
+
+
 def test_shares_of_nothing() -> None:
     found = between(snapshot(1, {}), snapshot(2, {}))
     assert found.ahead is found.hits is found.passthrough is None

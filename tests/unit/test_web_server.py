@@ -145,6 +145,23 @@ def test_a_page_is_made_once_for_many(web: Server, made: list[str], monkeypatch:
     assert len(made) == 1
 
 
+def test_a_look_that_fails_takes_no_page_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "_TICK_S", 0.0)
+    looks: list[str] = []
+
+    def look() -> None:
+        looks.append("look")
+        raise MemoryError("planted")
+
+    web = Server("127.0.0.1", 0, {"/page": lambda: Page(b"x", "text/plain")}, (), look)
+    web.start()
+    try:
+        assert [get(web, "/page")[0] for _ in range(3)] == [200, 200, 200]
+        assert len(looks) > 1
+    finally:
+        web.stop()
+
+
 def test_pages_for_those_who_know_the_token() -> None:
     """Not even made for others; a page in HTML loads nothing from elsewhere, and is shown in no other page."""
     made: list[str] = []

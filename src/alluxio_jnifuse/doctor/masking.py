@@ -20,7 +20,7 @@ _NO_SECRETS = ("VALUE", MASK)  # the first stands for one in lines to type
 # Headers of HTTP: all that follows is secret.
 _HEADER = re.compile(r"\b((?:proxy-)?authorization|(?:set-)?cookie)(\W{0,3}[=:]\s*)[^\r\n]*", re.IGNORECASE)
 _NAME = re.compile(r"""(?<![\w.-])(?P<name>[\w.-]+)\\?["']?\s*[=:]\s*""")
-_VALUE = re.compile(r"""\\?"(?:[^"\\]|\\.)*"|'[^']*'|[^\s,;&"'{}]+""")
+_VALUE = re.compile(r"""\\"(?:[^"\\]|\\[^"])*\\"|"(?:[^"\\]|\\.)*"|'[^']*'|(?:(?!\\["'])[^\s,;&"'{}])+""")
 _OPTION = re.compile(r"(?<!\S)(?P<name>--?[\w.-]+)(?P<sign>[ \t]+)(?P<value>[^\s-]\S*)")
 
 

@@ -30,7 +30,8 @@ class Rates(NamedTuple):
     seconds: float
     requests: float  # of the kernel, FORGET apart
     read_bytes: float  # asked of the daemon
-    fetched_bytes: float  # from the storage
+    fetched_bytes: float  # from the storage, those that the client cache on disk had apart
+    disk_bytes: float  # from the client cache on disk
     ahead: float | None  # of the fetched bytes, the share that nobody had asked for yet; None: nothing was fetched
     hits: float | None  # of the bytes asked for, the share that was on this machine; None: none were
     opens: float
@@ -50,16 +51,20 @@ def between(before: Snapshot | None, after: Snapshot, began_ns: int = 0) -> Rate
     count = {name: value - old.get(name, 0) for name, value in after.stats.items()}
     waits = _waits({} if before is None else before.times, after.times)
     operations = {name: each for name, each in waits.items() if name.startswith("op_")}
-    here = count["read_hit_bytes"] + count["read_borrowed_bytes"]
+    # The core fetches from the client cache on disk as from a storage.
+    disk = count.get("cache_hit_bytes", 0)
+    missed = count["read_miss_bytes"]
+    here = count["read_hit_bytes"] + count["read_borrowed_bytes"] + min(disk, missed)
     opens = sum(count[name] for name in _OPENED)
     failed = sum(number for each in operations.values() for name, number in each.errors.items() if name != "ENOENT")
     return Rates(
         seconds=seconds,
         requests=sum(each.number for each in operations.values()) / seconds,
         read_bytes=count["op_read_bytes"] / seconds,
-        fetched_bytes=count["fetch_bytes"] / seconds,
+        fetched_bytes=max(0, count["fetch_bytes"] - disk) / seconds,
+        disk_bytes=disk / seconds,
         ahead=_share(count["fetch_prefetch_bytes"], count["fetch_bytes"]),
-        hits=_share(here, here + count["read_miss_bytes"]),
+        hits=_share(here, here + missed - min(disk, missed)),
         opens=opens / seconds,
         passthrough=_share(count["open_passthrough"], opens),
         errors=failed / seconds,

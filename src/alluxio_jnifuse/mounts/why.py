@@ -162,7 +162,7 @@ def duration(seconds: float) -> str:
     """Seconds for a person."""
     if seconds >= 120:
         return f"{seconds / 60:.0f} min"
-    return f"{seconds:.3g} s" if seconds >= 1 else f"{seconds * 1000:.3g} ms"
+    return f"{seconds:.3g} s" if seconds >= 0.9995 else f"{seconds * 1000:.3g} ms"
 
 
 def shares_of(snapshot: Snapshot) -> Shares | None:
@@ -302,7 +302,7 @@ def _slow(
     if kind != SERVER or fails or 2 * number < total:
         return
     longest = max(each.for_s for look in looks for each in look if each.cause.server == server)
-    what = f"{number / total:.0%} of the waiting is for {server}; the longest so far took {longest:.2g} s"
+    what = f"{number / total:.0%} of the waiting is for {server}; the longest so far took {duration(longest)}"
     if server.startswith(_CACHE):
         yield Finding(what, _SLOW_DISK)
     else:

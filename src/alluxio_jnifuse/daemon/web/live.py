@@ -15,6 +15,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from alluxio_jnifuse import __version__
+from alluxio_jnifuse._core import Core
 from alluxio_jnifuse.config.options import OPTIONS
 from alluxio_jnifuse.config.secrets import masked_text
 from alluxio_jnifuse.daemon import present
@@ -41,6 +42,7 @@ _MOST_WAITING = 50
 _LOOKS = 5  # that are looked at together for what stands out
 _MOST_READERS = 20
 _MOST_PATHS = 1000  # of a reader
+_ENOUGH = 8  # moves in a file, until it is said how they go
 
 
 class _Point(NamedTuple):
@@ -48,7 +50,6 @@ class _Point(NamedTuple):
 
     at: float  # its end, monotonic, s
     rates: Rates
-    servers: Mapping[str, float]  # what each sent, in bytes per second
 
 
 class _Slow(NamedTuple):
@@ -68,7 +69,7 @@ class _Pattern:
         self._forward = self._other = 0
 
     def note(self, request: Request) -> None:
-        """A request that waits."""
+        """Notes a request that waits: of the reads of a file, the first one at each look."""
         self.seen += 1
         if len(self.paths) < _MOST_PATHS:
             self.paths.add(request.path)
@@ -78,16 +79,15 @@ class _Pattern:
             return
         before = self._at.get(request.path)
         self._at[request.path] = request.offset
-        if before is not None and request.offset != before:
-            if before < request.offset <= before + (64 << 20):
-                self._forward += 1
-            else:
-                self._other += 1
+        if before is not None and request.offset > before:
+            self._forward += 1
+        elif before is not None and request.offset < before:
+            self._other += 1
 
     @property
     def name(self) -> str:
         """In a word or two; "" where too little was seen."""
-        if self._forward + self._other >= 3:
+        if self._forward + self._other >= _ENOUGH:
             return "in order" if self._forward > 3 * self._other else "here and there"
         return "many files" if len(self.paths) >= 8 else ""
 
@@ -101,8 +101,10 @@ class Live:
         self._core = core
         self._workers = workers
         self._source = source
+        self._tells = isinstance(core, Core)  # llfuse tells neither requests nor fetches
         self._began = time.monotonic()
         self._points: deque[_Point] = deque(maxlen=_POINTS)
+        self._servers: Mapping[str, float] = {}  # what each sent in the last interval, in bytes per second
         self._before = self._snapshot({})
         self._due = self._began + _EVERY_S
         self._looks: deque[tuple[list[Request], Snapshot]] = deque(maxlen=_LOOKS)
@@ -114,25 +116,36 @@ class Live:
         now = time.monotonic()
         look = self._snapshot(present.of(self._core, self._workers), brief=True)
         self._looks.append((why.requests_of(look), look))
+        first: dict[tuple[int, str, str, str], Request] = {}
         for request in self._waiting():
             if request.for_s >= _SLOW_S:
-                self._slow[request.pid, request.operation, request.path, request.offset] = _Slow(request, now)
-            if request.pid:
-                pattern = self._patterns.pop((request.pid, request.process), None) or _Pattern()
-                pattern.note(request)
-                self._patterns[request.pid, request.process] = pattern
+                self._remember(request, now)
+            key = (request.pid, request.process, request.operation, request.path)
+            if request.pid and (key not in first or request.offset < first[key].offset):
+                first[key] = request
+        for request in first.values():
+            pattern = self._patterns.pop((request.pid, request.process), None) or _Pattern()
+            pattern.note(request)
+            self._patterns[request.pid, request.process] = pattern
         if now >= self._due:
             self._due = max(self._due + _EVERY_S, now)
             after = self._snapshot({})
             told = rates.between(self._before, after)
             old = _sent(self._before)
-            sent = {name: (number - old.get(name, 0)) / told.seconds for name, number in _sent(after).items()}
-            self._points.append(_Point(now, told, sent))
+            self._servers = {name: (sent - old.get(name, 0)) / told.seconds for name, sent in _sent(after).items()}
+            self._points.append(_Point(now, told))
             self._before = after
             self._forget(now)
 
     def _waiting(self) -> list[Request]:
         return self._looks[-1][0] if self._looks else []
+
+    def _remember(self, request: Request, now: float) -> None:
+        """Keeps the longest wait of each kind."""
+        key = (request.pid, request.operation, request.path, request.offset)
+        kept = self._slow.get(key)
+        if kept is None or kept.request.for_s <= request.for_s or kept.seen < now - _FOR_S:
+            self._slow[key] = _Slow(request, now)
 
     def _forget(self, now: float) -> None:
         recent = [(key, slow) for key, slow in self._slow.items() if slow.seen >= now - _FOR_S]
@@ -144,7 +157,7 @@ class Live:
         stats = mount_stats.counters(self._core, self._source)
         told = {} if brief else times.report(self._core)
         servers = {} if brief else {name: dict(counts) for name, counts in self._source.servers().items()}
-        return Snapshot(time.time_ns(), sorted(self._core.features()), stats, servers, told, now)
+        return Snapshot(time.monotonic_ns(), sorted(self._core.features()), stats, servers, told, now)
 
     # ---------------------------------------------------------------------------------------------------- the answers
 
@@ -157,22 +170,22 @@ class Live:
         return json.dumps(self._told(time.monotonic())).encode()
 
     def _told(self, now: float) -> dict[str, Any]:
-        point = self._points[-1] if self._points else None
-        last = None if point is None else point.rates
+        last = self._points[-1].rates if self._points else None
         return {
             "version": __version__,
             "mount_point": self._mountpoint,
             "storage": masked_text(self._config.ufs),
             "up_seconds": now - self._began,
             "every_seconds": _EVERY_S,
+            "tells_requests": self._tells,
             "charts": _charts(self._points, now),
-            "flow": self._flow(last, {} if point is None else point.servers),
+            "flow": self._flow(last),
             "last": None if last is None else _of(last),
             "waiting": [_told_request(each) for each in self._waiting()[:_MOST_WAITING]],
             "slowest": self._slowest(now),
             "readers": [
                 {"process": process, "pid": pid, "pattern": each.name, "files": len(each.paths), "seen": each.seen}
-                for (pid, process), each in reversed(self._patterns.items())
+                for (pid, process), each in list(reversed(self._patterns.items()))[:_MOST_READERS]
             ],
             "findings": self._findings(),
             "settings": self._settings(),
@@ -182,14 +195,15 @@ class Live:
             ],
         }
 
-    def _flow(self, last: Rates | None, servers: Mapping[str, float]) -> dict[str, Any]:
+    def _flow(self, last: Rates | None) -> dict[str, Any]:
         """The ways that bytes take, in bytes per second. Reads of the kernel itself (passthrough) are not counted."""
         stats = self._before.stats
         return {
             "asked": 0.0 if last is None else last.read_bytes,
             "here": 0.0 if last is None or last.hits is None else last.read_bytes * last.hits,
+            "disk": 0.0 if last is None else last.disk_bytes,
             "fetched": 0.0 if last is None else last.fetched_bytes,
-            "servers": dict(servers),
+            "servers": dict(self._servers),
             "open_passthrough_bytes": stats["open_passthrough_bytes"],
             "memory_bytes": stats["cache_used_bytes"],
             "disk_bytes": stats.get("cache_disk_used_bytes", 0),
@@ -201,6 +215,8 @@ class Live:
         return [{**_told_request(each.request), "seen_seconds_ago": now - each.seen} for each in ranked[:_MOST_SLOW]]
 
     def _findings(self) -> list[dict[str, str]]:
+        if not self._tells:
+            return [{"what": "a mount on llfuse cannot tell what its readers wait for", "remedy": ""}]
         found = why.findings([requests for requests, _ in self._looks], [look for _, look in self._looks], None, [])
         return [each._asdict() for each in found]
 

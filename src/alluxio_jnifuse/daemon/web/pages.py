@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from alluxio_jnifuse.daemon.bindings import Binding, Workers
     from alluxio_jnifuse.sources.base import Source
 
+_TOLD_EVERY_S = 6 * 3600.0  # the log does not keep its lines for ever
 _HTML = "text/html; charset=utf-8"
 _JSON = "application/json"
 _TEXT = "text/plain; charset=utf-8"
@@ -47,7 +48,7 @@ def start(config: Config, mountpoint: str, core: Binding, workers: Workers, sour
     server.start()
     shown = f"[{server.address[0]}]" if ":" in server.address[0] else server.address[0]
     LOGGER.info("metrics at http://%s:%d/metrics/prometheus", shown, server.address[1])
-    LOGGER.info("live page at http://%s:%d/?token=%s", shown, server.address[1], server.token)
+    pages.tell(f"http://{shown}:{server.address[1]}/?token={server.token}")
     return server
 
 
@@ -57,6 +58,7 @@ class _Pages:
     def __init__(self, core: Binding, source: Source, mountpoint: str, cache_bytes: int, live: Live) -> None:
         self._core = core
         self._live = live
+        self._address, self._told = "", 0.0
         self._source = source
         self._cache_bytes = cache_bytes
         self._health = Health(core, mountpoint, core.device())
@@ -65,8 +67,15 @@ class _Pages:
         self._info = {"version": __version__, "mount_point": shown}
         self._helps = dict(counter_rows())
 
+    def tell(self, address: str) -> None:
+        """Writes into the log where the live page is."""
+        self._address, self._told = address, time.monotonic()
+        LOGGER.info("live page at %s", address)
+
     def tick(self) -> None:
         self._health.look()
+        if self._address and time.monotonic() >= self._told + _TOLD_EVERY_S:
+            self.tell(self._address)
         self._live.tick()
 
     def prometheus(self) -> Page:

@@ -109,7 +109,10 @@ class Server:
             now = time.monotonic()
             if now >= due:
                 due = now + _TICK_S
-                self._tick()
+                try:
+                    self._tick()
+                except Exception as error:  # the pages are answered all the same
+                    log.error("looking at the mount: %r", error)
             ready = self._selector.select(min([due - now, *(client.until - now for client in self._oldest())]))
             for key, _ in ready:
                 if key.fileobj is self._listener:
