@@ -4,7 +4,8 @@ PYTHON ?= python3
 UFS ?=
 MOUNT ?=
 ENGINE ?=
-WHEEL_PYTHONS ?= .venv/bin/python
+# Those that run here and have their headers.
+WHEEL_PYTHONS = $(shell for minor in 11 12 13 14; do python3.$$minor -c 'import os, sysconfig; os.stat(sysconfig.get_path("include") + "/Python.h")' 2>/dev/null && echo python3.$$minor; done)
 
 # Of make fuzz: for each parser; and any number, by which inputs are made again.
 FUZZ_SECONDS ?= 60
@@ -27,7 +28,7 @@ JOBS ?=
 MAKEFLAGS += --no-builtin-rules
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help build docs run cluster cluster-jars helm test test-quick test-needs test-images python-tests quick-units quick-sources quick-alluxio quick-mounts server-tests test-k8s check ci newest-python lint wheel asan tsan ubsan fuzz bench clean distclean c-tests c-warnings c-locks system-build system-test system-cluster system-container image image-alluxio
+.PHONY: help build docs run cluster cluster-jars helm test test-quick test-needs test-images python-tests quick-units quick-sources quick-alluxio quick-mounts server-tests test-k8s check ci newest-python lint wheels asan tsan ubsan fuzz bench clean distclean c-tests c-warnings c-locks system-build system-test system-cluster system-container image image-alluxio
 
 CSRC := $(wildcard csrc/*.c csrc/*/*.c)
 C_INPUTS := csrc/cflags $(CSRC) $(wildcard csrc/*.h csrc/*/*.h csrc/*/*.def)
@@ -258,17 +259,8 @@ asan tsan ubsan: .venv/.tools ## the C stress test, and those of parsers, under 
 
 # ---- packages
 
-wheel: .venv/.installed .venv/.wheel ## wheels with libfuse inside, in dist/: make wheel [WHEEL_PYTHONS="python3.11 python3.13"]
-	@AJF_LIBFUSE_PREFIX=$$(scripts/ensure-libfuse)
-	export AJF_LIBFUSE_PREFIX
-	for python in $(WHEEL_PYTHONS); do
-		rm -rf build/lib* build/bdist* build/wheel
-		"$$python" -m pip --quiet wheel --no-deps --wheel-dir build/wheel .
-		# It only sets the platform's name: nothing but the C library is linked dynamically.
-		PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/auditwheel repair --strip --wheel-dir dist build/wheel/*.whl ||
-			cp build/wheel/*.whl dist/
-	done
-	ls -l dist
+wheels: .venv/.installed .venv/.wheel ## wheels for old systems and each Python here, in dist/: make wheels [WHEEL_PYTHONS="python3.11 python3.13"]
+	scripts/build-wheels $(WHEEL_PYTHONS)
 
 image: ## the container image of the client: make image [BASE=debian:bookworm-slim|packages] [IMAGE=name:tag]
 	@scripts/build-image --base "$(BASE)" $(if $(IMAGE),--tag "$(IMAGE)") $(if $(ARCHIVE),--archive "$(ARCHIVE)") fuse

@@ -24,6 +24,7 @@ MODULE = Path("src/alluxio_jnifuse")
 CORE, WIRE = "alluxio_jnifuse._core", "alluxio_jnifuse._wire"
 GENERATED = "build/cython"
 PROTO = MODULE / "sources/alluxio/proto"
+SYMBOLS = CSRC / "symbols.map"
 ENSURE_LIBFUSE = "scripts/ensure-libfuse"
 OLDEST_LIBFUSE = "3.12"
 
@@ -44,23 +45,27 @@ def add_libfuse(ext: Extension) -> None:
         ext.define_macros.append(("AJF_LIBFUSE_STATIC", "1"))
         ext.extra_objects.append(str(prefix / "lib/libfuse3.a"))
         ext.libraries += ["dl", "rt", "pthread"]
+        (libdir,) = pkg_config("liburing", "--variable=libdir")
+        ext.extra_objects.append(f"{libdir}/liburing.a")
         # Another library of the process may bring its own libfuse: ours must not be seen outside.
-        ext.extra_link_args += ["-l:liburing.a", "-Wl,--exclude-libs,ALL"]
+        ext.extra_link_args.append(f"-Wl,--version-script={SYMBOLS}")
+        ext.depends.append(str(SYMBOLS))
         return
     # In the fields meant for them, so that a -L of Python's own build cannot come before.
-    ext.include_dirs += pkg_config("--cflags-only-I", prefix="-I")
-    ext.library_dirs += pkg_config("--libs-only-L", prefix="-L")
-    ext.libraries += pkg_config("--libs-only-l", prefix="-l")
+    libfuse = f"fuse3 >= {OLDEST_LIBFUSE}"
+    ext.include_dirs += pkg_config(libfuse, "--cflags-only-I", prefix="-I")
+    ext.library_dirs += pkg_config(libfuse, "--libs-only-L", prefix="-L")
+    ext.libraries += pkg_config(libfuse, "--libs-only-l", prefix="-l")
 
 
-def pkg_config(query: str, *, prefix: str) -> list[str]:
-    """The answer of pkg-config about the system's libfuse 3, without the prefix of each flag."""
-    command = ["pkg-config", query, f"fuse3 >= {OLDEST_LIBFUSE}"]
+def pkg_config(package: str, query: str, *, prefix: str = "") -> list[str]:
+    """The answer of pkg-config about a package of the system, without the prefix of each flag."""
+    command = ["pkg-config", query, package]
     try:
         answer = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
         raise SetupError(
-            f"libfuse was not found: install pkg-config and libfuse {OLDEST_LIBFUSE} or newer (libfuse3-dev on Debian, "
+            f"{package} was not found: install pkg-config and libfuse {OLDEST_LIBFUSE} or newer (libfuse3-dev on Debian, "
             f"fuse3-devel on Fedora), or build our static one with {ENSURE_LIBFUSE} (needs meson, ninja, liburing-dev)"
         ) from None
     return [flag[len(prefix) :] for flag in shlex.split(answer) if flag.startswith(prefix)]
