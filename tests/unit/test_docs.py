@@ -75,6 +75,19 @@ def test_documents_travel() -> None:
     assert "\ninclude *.md benchmarks/RESULTS.md docker/README.md\n" in manifest
 
 
+def test_what_the_image_lacks_fails_no_build() -> None:
+    """The build of the image has no pages: a path that is no pattern fails there."""
+    settings = tomllib.loads((PROJECT / "pyproject.toml").read_text())
+    named = {
+        pattern
+        for patterns in settings["tool"]["setuptools"]["data-files"].values()
+        for pattern in patterns
+        if "*" not in pattern
+    }
+    kept = [line[1:] for line in (PROJECT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
+    assert not [path for path in named if not path.startswith(tuple(kept))]
+
+
 def test_every_promise_has_its_test() -> None:
     """docs/SECURITY.md names tests that exist, at least one in each line of its promises."""
     text = (PROJECT / "docs/SECURITY.md").read_text()
