@@ -66,7 +66,8 @@ def pkg_config(package: str, query: str, *, prefix: str = "") -> list[str]:
     except (OSError, subprocess.CalledProcessError):
         raise SetupError(
             f"{package} was not found: install pkg-config and libfuse {OLDEST_LIBFUSE} or newer (libfuse3-dev on "
-            f"Debian, fuse3-devel on Fedora), or build our static one with {ENSURE_LIBFUSE} (needs meson, ninja, liburing-dev)"
+            f"Debian, fuse3-devel on Fedora), or build our static one with {ENSURE_LIBFUSE} (needs meson, ninja, "
+            "liburing-dev)"
         ) from None
     return [flag[len(prefix) :] for flag in shlex.split(answer) if flag.startswith(prefix)]
 
