@@ -108,6 +108,28 @@ def test_the_figures_of_a_known_load(source: RemoteSource, mounts: Mounts, child
     assert mounted.path in [each["mount_point"] for each in shown["mounts"]]
 
 
+def test_bytes_of_a_cache_on_disk(source: RemoteSource, mounts: Mounts, children: Children, private: Path) -> None:
+    """They come from here, and not from the storage, although the core fetches them."""
+    cache = "alluxio.user.client.cache."
+    where = {f"{cache}enabled": "true", f"{cache}store.type": "LOCAL", f"{cache}dirs": str(private / "cache")}
+    mounted = mounts.mount(source, "passthrough=off", {**where, **WEB})
+    children.run(read_twice, mounted.join("file"))
+    mounted.until(lambda stats: stats["cache_disk_used_bytes"] >= SIZE, "the disk to have the file")
+    assert mounted.unmount().returncode == 0
+    source.restart()
+    mounted = mounts.mount(source, "passthrough=off", {**where, **WEB})
+    children.run(read_twice, mounted.join("file"))
+    stats = mounted.settled()
+    assert source.bytes_read() == 0
+    assert stats["cache_hit_bytes"] >= SIZE
+    shown = until_told(
+        mounted, lambda told: round(total(told, "read_bytes")) >= stats["op_read_bytes"], "the charts to have it all"
+    )
+    assert total(shown, "fetched_bytes") == 0
+    assert shown["flow"]["disk_bytes"] >= SIZE
+    assert [hits for hits in shown["charts"]["hits"] if hits not in (None, 1)] == []
+
+
 def test_a_bucket_by_server_and_without_its_key(mounts: Mounts, bucket: Bucket, children: Children) -> None:
     """Bytes are told by host. Neither the page nor its figures have a secret."""
     bucket.put("file", os.urandom(SIZE))
