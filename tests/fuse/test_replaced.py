@@ -122,13 +122,21 @@ def test_no_request_more_than_objects(bucket: Bucket, mounts: Mounts, children: 
     mounted = mount(mounts, bucket)
     bucket.server.reset()
     children.run(list_long, mounted.join("d"))
-    for _ in range(2):
+
+    def requests() -> dict[str, int]:
         found = children.run(read_all, mounted.join("d"), sorted(sizes), (by_read, by_cat), timeout=120)
         assert differing(found, files) == []
-        counts = bucket.counts()
-        assert counts["GET"] == len(sizes)
-        assert counts["bytes_sent"] == sum(sizes.values())
+        return bucket.counts()
+
+    counts = requests()
+    assert counts["GET"] == len(sizes)
+    assert counts["bytes_sent"] == sum(sizes.values())
+    for _ in range(5):  # the kernel may drop some of a file at any time, but hardly each time
+        before, counts = counts, requests()
         assert counts["LIST"] <= 3
+        if counts["GET"] == before["GET"]:
+            break
+    assert counts["GET"] == before["GET"]
 
 
 def test_an_object_that_is_gone(bucket: Bucket, mounts: Mounts, children: Children) -> None:
