@@ -123,7 +123,7 @@ def test_no_request_more_than_objects(bucket: Bucket, mounts: Mounts, children: 
     bucket.server.reset()
     children.run(list_long, mounted.join("d"))
 
-    def requests() -> dict[str, int]:
+    def requests() -> Mapping[str, int]:
         found = children.run(read_all, mounted.join("d"), sorted(sizes), (by_read, by_cat), timeout=120)
         assert differing(found, files) == []
         return bucket.counts()
