@@ -149,7 +149,7 @@ def test_json_stays_json(what: str) -> None:
 
 
 def test_no_text_takes_for_ever() -> None:
-    """As a name of a file in the log might be meant to."""
+    """A file may have such a name, and the log has names of files."""
     for text in ('token=\\"a ', "token='a ", 'token="a ', "token:token:", "a:", "-token "):
         Masker([]).mask(text * 50_000)
 

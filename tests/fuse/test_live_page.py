@@ -42,7 +42,7 @@ def address(mounted: Mounted) -> str:
 
 
 def told(mounted: Mounted) -> dict[str, Any]:
-    """What the page shows."""
+    """The figures that the page shows."""
     status, body = get(port_of(mounted), f"/live.json?{query_of(mounted)}")
     assert status == 200
     found: dict[str, Any] = json.loads(body)
@@ -50,7 +50,7 @@ def told(mounted: Mounted) -> dict[str, Any]:
 
 
 def until_told(mounted: Mounted, condition: Callable[[dict[str, Any]], Any], what: str) -> dict[str, Any]:
-    """What the page shows once that fulfils a condition."""
+    """The figures of the page once they fulfil a condition."""
 
     def look() -> dict[str, Any] | None:
         found = told(mounted)

@@ -176,7 +176,6 @@ class Live:
             "mount_point": self._mountpoint,
             "storage": masked_text(self._config.ufs),
             "up_seconds": now - self._began,
-            "every_seconds": _EVERY_S,
             "tells_requests": self._tells,
             "charts": _charts(self._points, now),
             "flow": self._flow(last),
