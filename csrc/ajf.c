@@ -73,6 +73,7 @@ int ajf_new(const struct ajf_options *options, struct ajf **ret_m)
     ajf_notify_init(&m->notify, m);
     ajf_dirs_init(&m->dirs, options->listings_bytes, tell_name);
     ajf_trace_init(&m->trace, &m->inodes, &m->stats);
+    ajf_uses_init(&m->uses);
     ajf_metadata_init(&m->metadata);
     ajf_queue_init(&m->queue, options);
     ajf_direct_init(&m->direct, options->max_threads);
@@ -205,6 +206,7 @@ void ajf_free(struct ajf *m)
     ajf_direct_done(&m->direct);
     ajf_metadata_done(&m->metadata);
     ajf_trace_done(&m->trace);
+    ajf_uses_done(&m->uses);
     ajf_dirs_done(&m->dirs);
     ajf_notify_done(&m->notify);
     ajf_waits_done(&m->waits);

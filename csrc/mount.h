@@ -40,6 +40,7 @@ struct ajf {
     struct ajf_inodes inodes;
     struct ajf_dirs dirs;
     struct ajf_trace trace;
+    struct ajf_uses uses;
     struct ajf_metadata metadata;
     struct ajf_cache cache;
     struct ajf_files files;

@@ -68,18 +68,21 @@ struct ajf_refresh {
 
 /*
  * ioctl(2) on a directory of a mount, of its owner and of root; others get EPERM. AJF_IOC_TRACE has the mount note from
- * now on which files are opened, for the calling process: EBUSY, another process has that; EINVAL, the caller is not
- * the first thread of its process. AJF_IOC_TRACED takes what was noted, the oldest first, and AJF_IOC_TRACE_END ends
- * it.
+ * now on which files are opened, AJF_IOC_TRACE_USES what is done with each while it is open, for the calling process:
+ * EBUSY, another process has that; EINVAL, the caller is not the first thread of its process. AJF_IOC_TRACED takes what
+ * was noted, the oldest first, and AJF_IOC_TRACE_END ends it. AJF_IOC_TRACE_REST notes the uses that have not ended:
+ * EAGAIN, some found no room, and it is to be asked again when the others have been taken.
  */
 struct ajf_traced {
-    uint64_t lost;  /* files that could not be noted since AJF_IOC_TRACE */
-    uint32_t bytes; /* of `paths` */
-    char paths[16364]; /* from the root, "/a/b", each with its NUL; an ioctl has room for 16 KiB less one byte */
+    uint64_t lost;  /* items that could not be noted since the recording began */
+    uint32_t bytes; /* of `items` */
+    char items[16364]; /* paths, or lines as of use.h, each with its NUL; an ioctl has room for 16 KiB less one byte */
 };
 #define AJF_IOC_TRACE _IO(0xAF, 2)
 #define AJF_IOC_TRACED _IOR(0xAF, 3, struct ajf_traced)
 #define AJF_IOC_TRACE_END _IO(0xAF, 4)
+#define AJF_IOC_TRACE_USES _IO(0xAF, 5)
+#define AJF_IOC_TRACE_REST _IO(0xAF, 6)
 
 enum ajf_log_level { AJF_LOG_DEBUG, AJF_LOG_INFO, AJF_LOG_WARN, AJF_LOG_ERROR };
 

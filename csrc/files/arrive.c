@@ -110,6 +110,7 @@ static int take_in(struct ajf_fetch *f, size_t filled, bool last)
         file->pages.complete = file->pages.n_have == file->pages.n_granules;
     }
     AJF_COUNT_ADD(&m->stats, fetch_bytes, filled - fill->filled);
+    file->usage.fetched += filled - fill->filled;
     if (f->info.lane > AJF_LANE_DEMAND)
         AJF_COUNT_ADD(&m->stats, fetch_prefetch_bytes, filled - fill->filled);
     fill->filled = filled;

@@ -104,6 +104,7 @@ void ajf_file_unref_locked(struct ajf *m, struct ajf_file *file)
     AJF_MUST(file->refs);
     if (--file->refs)
         return;
+    ajf_use_end_locked(m, &file->usage, file->size, file->mode);
     ajf_cache_drop_locked(m, &file->pages);
     ajf_file_close_handle_locked(m, file);
     close_extents_locked(m, file);
@@ -140,6 +141,7 @@ struct ajf_file *ajf_file_new(struct ajf *m, uint64_t nodeid, uint64_t version, 
     ajf_list_init(&file->ahead);
     ajf_list_init(&file->held);
     ajf_turns_init(&file->turns);
+    ajf_usage_init(&file->usage, nodeid);
     AJF_COUNT(&m->stats, files_born);
     return file;
 }

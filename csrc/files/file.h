@@ -27,6 +27,7 @@
 #include "base/list.h"
 #include "base/types.h"
 #include "files/prefetch.h"
+#include "files/use.h"
 #include "kernel/fuse.h"
 #include "kernel/wait.h"
 #include "memory/cache.h"
@@ -91,6 +92,7 @@ struct ajf_file {
     uint64_t held_ns, handed;      /* when it was read last; bytes that the kernel was handed; */
     bool failed;                   /* a fetch of it has failed since */
     struct ajf_turns turns;        /* the fetch queue's */
+    struct ajf_usage usage;        /* for a program that records it */
 };
 
 #define AJF_AHEAD_RECENT 256

@@ -78,8 +78,8 @@ bool ajf_held_close_idle_locked(struct ajf *m)
     return false;
 }
 
-int ajf_held_open_locked(struct ajf *m, const struct ajf_request *req, struct ajf_file **ret_file,
-                         struct ajf_fetch **ret_ask)
+int ajf_held_open_locked(struct ajf *m, const struct ajf_request *req, const struct ajf_caller *caller,
+                         struct ajf_file **ret_file, struct ajf_fetch **ret_ask)
 {
     AJF_HELD(&m->cache.lock);
     struct ajf_held *h = &m->files.held;
@@ -95,7 +95,7 @@ int ajf_held_open_locked(struct ajf *m, const struct ajf_request *req, struct aj
     ajf_file_leave_ahead_locked(m, file);
     file->mode = AJF_MODE_CACHED;
     if (file->asker == AJF_DESCRIPTORS_NOBODY)
-        file->asker = fuse_req_ctx(req->fuse)->uid;
+        file->asker = caller->uid;
     file->opens = 1;
     file->refs++;
     file->handed = 0;
@@ -105,6 +105,7 @@ int ajf_held_open_locked(struct ajf *m, const struct ajf_request *req, struct aj
     h->n++;
     if (atomic_load(&h->rest.at_ns) == AJF_FOREVER) /* else it rings early enough */
         ajf_alarm_set(&h->rest, file->held_ns + h->hold_ns);
+    ajf_use_open_locked(m, &file->usage, caller);
     AJF_COUNT(&m->stats, open_by_read);
     *ret_file = file;
     return 0;

@@ -38,8 +38,8 @@ bool ajf_held_is_on(const struct ajf *m);
  * Opens and holds the file of a READ, of which nothing is open. 0, -ESTALE, -ENOMEM; `*ret_ask` as of
  * ajf_file_make_locked.
  */
-int ajf_held_open_locked(struct ajf *m, const struct ajf_request *req, struct ajf_file **ret_file,
-                         struct ajf_fetch **ret_ask);
+int ajf_held_open_locked(struct ajf *m, const struct ajf_request *req, const struct ajf_caller *caller,
+                         struct ajf_file **ret_file, struct ajf_fetch **ret_ask);
 /*
  * Ends the hold of a file that was handed over (ajf_file_hand_locked), or that could not be opened, unless a request
  * waits for it.

@@ -52,6 +52,7 @@ static int replace_locked(struct ajf *m, struct ajf_file *file, uint64_t version
         ajf_cache_shelve_locked(&m->cache, &file->pages, false);
     }
     fresh->place = AJF_PLACE_NONE;
+    ajf_use_move_locked(&file->usage, &fresh->usage);
     struct ajf_list *l;
     while ((l = ajf_list_pop(&file->readers))) {
         struct ajf_read *r = AJF_CONTAINER(l, struct ajf_read, link);
@@ -142,6 +143,7 @@ int ajf_file_make_locked(struct ajf *m, const struct ajf_inode_view *v, struct a
 void ajf_file_last_release_locked(struct ajf *m, struct ajf_file *file)
 {
     AJF_HELD(&m->cache.lock);
+    ajf_use_end_locked(m, &file->usage, file->size, file->mode);
     if (file->mode == AJF_MODE_PASSTHROUGH) {
         ajf_trash_backing_id(&m->cache.trash, fuse_session_fd(m->session.se), (uint32_t)file->backing_id);
         AJF_COUNT(&m->stats, backing_ids_died);
@@ -195,4 +197,19 @@ uint64_t ajf_file_open_version(struct ajf *m, uint64_t nodeid)
     uint64_t version = file && file->opens ? file->version : 0;
     ajf_cache_unlock(&m->cache);
     return version;
+}
+
+bool ajf_files_tell(struct ajf *m)
+{
+    bool told = true;
+    pthread_mutex_lock(&m->cache.lock);
+    AJF_LIST_FOR_SAFE(l, &m->uses.list)
+    {
+        struct ajf_file *file = AJF_CONTAINER(l, struct ajf_file, usage.link);
+        told = ajf_use_tell_locked(m, &file->usage, file->size, file->mode);
+        if (!told)
+            break;
+    }
+    ajf_cache_unlock(&m->cache);
+    return told;
 }

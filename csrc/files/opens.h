@@ -38,4 +38,7 @@ void ajf_file_abandon_locked(struct ajf *m, struct ajf_file *file);
  */
 bool ajf_file_grow(struct ajf *m, uint64_t nodeid, uint64_t from, const struct ajf_attr *attr, uint64_t expires_ns);
 
+/* Tells the uses that have not ended (use.h). False: some found no room. Takes the lock. */
+bool ajf_files_tell(struct ajf *m);
+
 #endif

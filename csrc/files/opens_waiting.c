@@ -64,7 +64,11 @@ void ajf_openers_grant_locked(struct ajf *m, struct ajf_file *file, struct ajf_l
     AJF_HELD(&m->cache.lock);
     ajf_openers_take_locked(m, file, ret_openers);
     AJF_LIST_FOR(l, ret_openers)
-        ajf_file_grant_locked(m, file, &AJF_CONTAINER(l, struct ajf_opener, link)->fi);
+    {
+        struct ajf_opener *o = AJF_CONTAINER(l, struct ajf_opener, link);
+        ajf_file_grant_locked(m, file, &o->fi);
+        ajf_use_waited_locked(&file->usage, &o->wait.request, false);
+    }
 }
 
 void ajf_openers_refused(struct ajf *m, struct ajf_file *file, int err)

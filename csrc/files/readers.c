@@ -63,6 +63,7 @@ void ajf_readers_wake(struct ajf *m, struct ajf_file *file)
         ajf_cache_pin_locked(&file->pages, r->offset, r->length, &m->cache);
         ajf_cache_touch_locked(&m->cache, &file->pages, r->offset, r->length);
         ajf_file_hand_locked(m, file, r->length);
+        ajf_use_waited_locked(&file->usage, &r->wait.request, false);
     }
     ajf_cache_unlock(&m->cache);
     while ((l = ajf_list_pop(&ready))) {
@@ -99,6 +100,8 @@ void ajf_readers_take_hopeless_locked(struct ajf *m, struct ajf_file *file, uint
     AJF_HELD(&m->cache.lock);
     const uint64_t range[2] = {from, to};
     take_locked(m, file, ret_readers, is_hopeless, range);
+    AJF_LIST_FOR(l, ret_readers)
+        ajf_use_waited_locked(&file->usage, &AJF_CONTAINER(l, struct ajf_read, link)->wait.request, true);
 }
 
 void ajf_readers_fail(struct ajf *m, struct ajf_file *file, uint64_t from, uint64_t to, int err)
@@ -124,7 +127,11 @@ void ajf_readers_serve_borrowed(struct ajf *m, struct ajf_file *file)
     pthread_mutex_lock(&m->cache.lock);
     take_locked(m, file, &readers, is_any, NULL);
     AJF_LIST_FOR(n, &readers)
-        ajf_file_hand_locked(m, file, AJF_CONTAINER(n, struct ajf_read, link)->length);
+    {
+        struct ajf_read *r = AJF_CONTAINER(n, struct ajf_read, link);
+        ajf_file_hand_locked(m, file, r->length);
+        ajf_use_waited_locked(&file->usage, &r->wait.request, false);
+    }
     ajf_cache_unlock(&m->cache);
     while ((l = ajf_list_pop(&readers))) {
         struct ajf_read *r = AJF_CONTAINER(l, struct ajf_read, link);

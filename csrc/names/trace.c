@@ -29,7 +29,7 @@ static void end_locked(struct ajf_trace *t)
     AJF_HELD(&t->lock);
     if (!t->ring)
         return;
-    atomic_store_explicit(&t->on, false, memory_order_relaxed);
+    atomic_store_explicit(&t->kind, AJF_TRACE_NOTHING, memory_order_relaxed);
     close(t->process);
     free(t->ring);
     t->ring = NULL;
@@ -42,7 +42,7 @@ static bool is_orphan_locked(struct ajf_trace *t)
     return poll(&process, 1, 0) == 1;
 }
 
-int ajf_trace_begin(struct ajf_trace *t, pid_t pid)
+int ajf_trace_begin(struct ajf_trace *t, enum ajf_trace_kind kind, pid_t pid)
 {
     char *ring = malloc(AJF_TRACE_BYTES);
     int err = 0, process = ring ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
@@ -60,7 +60,8 @@ int ajf_trace_begin(struct ajf_trace *t, pid_t pid)
         t->process = process;
         t->head = t->used = 0;
         t->lost = 0;
-        atomic_store_explicit(&t->on, true, memory_order_relaxed);
+        atomic_fetch_add_explicit(&t->number, 1, memory_order_relaxed);
+        atomic_store_explicit(&t->kind, kind, memory_order_relaxed);
     }
     pthread_mutex_unlock(&t->lock);
     if (err) {
@@ -71,19 +72,26 @@ int ajf_trace_begin(struct ajf_trace *t, pid_t pid)
     return err;
 }
 
-/* Copies between the ring, from `at` on, and `n` bytes that lie together. */
-static void copy_locked(struct ajf_trace *t, size_t at, char *bytes, size_t n, bool into_ring)
+/* How many bytes of the ring lie together from `at` on, of n. */
+static size_t together(size_t at, size_t n)
+{
+    return n < AJF_TRACE_BYTES - at ? n : AJF_TRACE_BYTES - at;
+}
+
+static void read_locked(const struct ajf_trace *t, char *bytes, size_t n)
 {
     AJF_HELD(&t->lock);
-    at %= AJF_TRACE_BYTES;
-    size_t first = n < AJF_TRACE_BYTES - at ? n : AJF_TRACE_BYTES - at;
-    if (into_ring) {
-        memcpy(t->ring + at, bytes, first);
-        memcpy(t->ring, bytes + first, n - first);
-    } else {
-        memcpy(bytes, t->ring + at, first);
-        memcpy(bytes + first, t->ring, n - first);
-    }
+    size_t first = together(t->head, n);
+    memcpy(bytes, t->ring + t->head, first);
+    memcpy(bytes + first, t->ring, n - first);
+}
+
+static void write_locked(struct ajf_trace *t, const char *bytes, size_t n)
+{
+    AJF_HELD(&t->lock);
+    size_t at = (t->head + t->used) % AJF_TRACE_BYTES, first = together(at, n);
+    memcpy(t->ring + at, bytes, first);
+    memcpy(t->ring, bytes + first, n - first);
 }
 
 int ajf_trace_take(struct ajf_trace *t, struct ajf_traced *ret_taken)
@@ -92,10 +100,10 @@ int ajf_trace_take(struct ajf_trace *t, struct ajf_traced *ret_taken)
     pthread_mutex_lock(&t->lock);
     int err = t->ring ? 0 : -ENODATA;
     if (!err) {
-        n = t->used < sizeof ret_taken->paths ? t->used : sizeof ret_taken->paths;
-        copy_locked(t, t->head, ret_taken->paths, n, false);
-        const char *last = memrchr(ret_taken->paths, '\0', n);
-        n = last ? (size_t)(last - ret_taken->paths) + 1 : 0;
+        n = t->used < sizeof ret_taken->items ? t->used : sizeof ret_taken->items;
+        read_locked(t, ret_taken->items, n);
+        const char *last = memrchr(ret_taken->items, '\0', n);
+        n = last ? (size_t)(last - ret_taken->items) + 1 : 0;
         t->head = (t->head + n) % AJF_TRACE_BYTES;
         t->used -= n;
         ret_taken->lost = t->lost;
@@ -112,21 +120,34 @@ void ajf_trace_end(struct ajf_trace *t)
     pthread_mutex_unlock(&t->lock);
 }
 
-void ajf_trace_put(struct ajf_trace *t, uint64_t nodeid)
+bool ajf_trace_add(struct ajf_trace *t, const char *item, size_t n)
 {
-    char *path = ajf_inode_path(t->inodes, nodeid, NULL, 0);
-    size_t n = path ? strlen(path) + 1 : 0;
     pthread_mutex_lock(&t->lock);
-    bool fits = n && n <= sizeof((struct ajf_traced *)0)->paths && n <= AJF_TRACE_BYTES - t->used;
-    if (t->ring && fits) {
-        copy_locked(t, t->head + t->used, path, n, true);
+    bool fits = t->ring && n <= sizeof((struct ajf_traced *)0)->items && n <= AJF_TRACE_BYTES - t->used;
+    if (fits) {
+        write_locked(t, item, n);
         t->used += n;
-    } else if (t->ring && is_orphan_locked(t)) {
+    }
+    pthread_mutex_unlock(&t->lock);
+    return fits;
+}
+
+void ajf_trace_lose(struct ajf_trace *t)
+{
+    pthread_mutex_lock(&t->lock);
+    if (t->ring && is_orphan_locked(t)) {
         end_locked(t);
     } else if (t->ring) {
         t->lost++;
         AJF_COUNT(t->stats, trace_lost);
     }
     pthread_mutex_unlock(&t->lock);
+}
+
+void ajf_trace_put(struct ajf_trace *t, uint64_t nodeid)
+{
+    char *path = ajf_inode_path(t->inodes, nodeid, NULL, 0);
+    if (!path || !ajf_trace_add(t, path, strlen(path) + 1))
+        ajf_trace_lose(t);
     free(path);
 }

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * trace.h - which files are opened, in their order, told to one program that records it.
+ * trace.h - what is done with files, told to one program that records it.
  *
- * A file is noted by the path that it has at that moment, in a ring of bytes: each path from the root, and its NUL. The
- * program takes whole paths (AJF_IOC_TRACED). Nothing waits for it: a path that finds no room is lost, and counted.
- * Without a recording the ring has no memory, and a note is the load of a flag.
+ * A recording is of one kind: which files are opened, each by the path that it has at that moment, from the root; or
+ * what was done with each while it was open (use.h). It is told as *items*, strings of bytes that end with NUL, in a
+ * ring. The program takes whole items (AJF_IOC_TRACED). Nothing waits for it: an item that finds no room is lost, and
+ * counted. Without a recording the ring has no memory, and a note is the load of a flag.
  *
  * A recording belongs to the process that began it, which is known by its pidfd. It ends when that process says so. If
- * the process has died, the recording ends with the first path that finds no room, or when another process begins one.
+ * the process has died, the recording ends with the first item that finds no room, or when another process begins one.
  *
  * Threads: any. Lock: trace->lock, a leaf; a path is built before it is taken.
  */
@@ -28,9 +29,12 @@
 
 #define AJF_TRACE_BYTES (1u << 20) /* 17,000 paths of 60 bytes: a program that takes them every 50 ms loses none */
 
+enum ajf_trace_kind { AJF_TRACE_NOTHING, AJF_TRACE_OPENS, AJF_TRACE_USES };
+
 struct ajf_trace {
     pthread_mutex_t lock;
-    _Atomic bool on; /* there is a ring */
+    _Atomic enum ajf_trace_kind kind; /* NOTHING: there is no ring */
+    _Atomic uint32_t number;          /* of the recording, the last one */
     char *ring AJF_GUARDED_BY(lock); /* AJF_TRACE_BYTES, or NULL */
     size_t head AJF_GUARDED_BY(lock), used AJF_GUARDED_BY(lock);
     uint64_t lost AJF_GUARDED_BY(lock); /* of this recording */
@@ -46,18 +50,31 @@ void ajf_trace_done(struct ajf_trace *t);
  * Begins a recording of the process `pid`. 0, -EBUSY (another process has one), -ENOMEM, or what pidfd_open(2) says:
  * -EINVAL (a thread that is not the first of its process), -ESRCH, -EMFILE, -ENOSYS (before Linux 5.3).
  */
-int ajf_trace_begin(struct ajf_trace *t, pid_t pid);
-/* Moves as many of the oldest paths to `ret_taken` as fit. 0, or -ENODATA: there is no recording. */
+int ajf_trace_begin(struct ajf_trace *t, enum ajf_trace_kind kind, pid_t pid);
+/* Moves as many of the oldest items to `ret_taken` as fit. 0, or -ENODATA: there is no recording. */
 int ajf_trace_take(struct ajf_trace *t, struct ajf_traced *ret_taken);
 /* Ends the recording, if there is one. */
 void ajf_trace_end(struct ajf_trace *t);
 
-/* Notes the file of a live record. */
+/* Adds an item of `n` bytes, its NUL included. False: it finds no room, or there is no recording. */
+bool ajf_trace_add(struct ajf_trace *t, const char *item, size_t n);
+/* Counts an item that was lost. It ends a recording whose process has died. */
+void ajf_trace_lose(struct ajf_trace *t);
+/* Adds the path of a live record, or loses it. */
 void ajf_trace_put(struct ajf_trace *t, uint64_t nodeid);
-/* The same, if there is a recording. */
+
+static inline bool ajf_trace_is(const struct ajf_trace *t, enum ajf_trace_kind kind)
+{
+    return __builtin_expect(atomic_load_explicit(&t->kind, memory_order_relaxed) == kind, false);
+}
+static inline uint32_t ajf_trace_number(const struct ajf_trace *t)
+{
+    return atomic_load_explicit(&t->number, memory_order_relaxed);
+}
+/* A file is opened: tells its path, if that is recorded. */
 static inline void ajf_trace_note(struct ajf_trace *t, uint64_t nodeid)
 {
-    if (__builtin_expect(atomic_load_explicit(&t->on, memory_order_relaxed), false))
+    if (ajf_trace_is(t, AJF_TRACE_OPENS))
         ajf_trace_put(t, nodeid);
 }
 

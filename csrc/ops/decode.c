@@ -136,6 +136,12 @@ static void statfs_(fuse_req_t fuse, fuse_ino_t nodeid)
     ajf_metadata_statfs(m, &req);
 }
 
+static bool is_of_trace(unsigned command)
+{
+    return command == AJF_IOC_TRACE || command == AJF_IOC_TRACE_USES || command == AJF_IOC_TRACED ||
+           command == AJF_IOC_TRACE_REST || command == AJF_IOC_TRACE_END;
+}
+
 /* A recording tells names of files that its reader may not see; root and the owner of this process may. */
 static void trace(struct ajf *m, struct ajf_request *req, unsigned command)
 {
@@ -144,8 +150,10 @@ static void trace(struct ajf *m, struct ajf_request *req, unsigned command)
     int err = 0;
     if (caller->uid && caller->uid != geteuid())
         err = -EPERM;
-    else if (command == AJF_IOC_TRACE)
-        err = ajf_trace_begin(&m->trace, caller->pid);
+    else if (command == AJF_IOC_TRACE || command == AJF_IOC_TRACE_USES)
+        err = ajf_trace_begin(&m->trace, command == AJF_IOC_TRACE ? AJF_TRACE_OPENS : AJF_TRACE_USES, caller->pid);
+    else if (command == AJF_IOC_TRACE_REST)
+        err = ajf_files_tell(m) ? 0 : -EAGAIN;
     else if (command == AJF_IOC_TRACE_END)
         ajf_trace_end(&m->trace);
     else if (!(taken = malloc(sizeof *taken)))
@@ -155,7 +163,7 @@ static void trace(struct ajf *m, struct ajf_request *req, unsigned command)
     if (err)
         ajf_reply_err(m, req, -err);
     else
-        ajf_reply_ioctl(m, req, taken, taken ? offsetof(struct ajf_traced, paths) + taken->bytes : 0);
+        ajf_reply_ioctl(m, req, taken, taken ? offsetof(struct ajf_traced, items) + taken->bytes : 0);
     free(taken);
 }
 
@@ -163,7 +171,7 @@ static void ioctl_(fuse_req_t fuse, fuse_ino_t nodeid, unsigned command, void *a
                    unsigned flags, const void *in, size_t in_size, size_t out_size)
 {
     const struct ajf_refresh *refresh = in;
-    const bool traces = command == AJF_IOC_TRACE || command == AJF_IOC_TRACED || command == AJF_IOC_TRACE_END;
+    const bool traces = is_of_trace(command);
     (void)arg, (void)fi, (void)out_size;
     if (!(traces || command == AJF_IOC_REFRESH) || !(flags & FUSE_IOCTL_DIR)) {
         ajf_reply_refuse(fuse, ENOTTY); /* any program that asks whether it writes to a terminal comes here */

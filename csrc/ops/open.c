@@ -120,9 +120,10 @@ static void open_file(struct ajf *m, const struct ajf_request *req, uint64_t nod
     struct ajf_file *file = NULL;
     struct ajf_fetch *open = NULL;
     struct fuse_file_info granted = *fi;
-    uint32_t uid = fuse_req_ctx(req->fuse)->uid;
     bool now = false, ask = false, noted = false;
     struct ajf_waste *waste = NULL;
+    const struct ajf_caller caller = ajf_use_caller(m, req);
+    const uint32_t uid = caller.uid;
     ajf_wait_arm(m, req);
     int err = ajf_inode_get(&m->inodes, nodeid, &v);
     if (!err) {
@@ -132,6 +133,8 @@ static void open_file(struct ajf *m, const struct ajf_request *req, uint64_t nod
         ask = now && !confirmed && is_unconfirmed(m, file, uid);
         if (!err && file->asker == AJF_DESCRIPTORS_NOBODY && file->state == AJF_FILE_OPENING)
             file->asker = uid;
+        if (!err && !ask)
+            ajf_use_open_locked(m, &file->usage, &caller);
         if (now && !ask)
             ajf_file_grant_locked(m, file, &granted);
         else if (!err && !ask)
@@ -217,6 +220,8 @@ static void open_failed(struct ajf_fetch *f, int err)
     file->refs++;
     if (!file->abandoned) {
         ajf_openers_take_locked(m, file, &calls);
+        AJF_LIST_FOR(l, &calls)
+            ajf_use_waited_locked(&file->usage, &AJF_CONTAINER(l, struct ajf_opener, link)->wait.request, true);
         ajf_readers_take_hopeless_locked(m, file, 0, file->size, &readers); /* those that come later open it anew */
     }
     ajf_cache_unlock(&m->cache);

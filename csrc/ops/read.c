@@ -21,6 +21,7 @@ static struct ajf_waste *drop_read(struct ajf *m, struct ajf_wait *w, int err)
     pthread_mutex_lock(&m->cache.lock);
     struct ajf_file *file = r->file;
     ajf_list_del(&r->link);
+    ajf_use_waited_locked(&file->usage, &w->request, err != EINTR);
     if (err == EIO && ajf_fill_is_stuck_locked(m, file, r->offset, r->offset + r->length))
         ajf_file_abandon_locked(m, file);
     ajf_file_unref_locked(m, file);
@@ -87,12 +88,13 @@ void ajf_read(struct ajf *m, const struct ajf_request *req)
     struct ajf_fetch *ask = NULL;
     int err = 0;
     size_t length = 0;
+    const struct ajf_caller caller = ajf_held_is_on(m) ? ajf_use_caller(m, req) : (struct ajf_caller){.tid = 0};
 again:
     pthread_mutex_lock(&m->cache.lock);
     struct ajf_file *file = ajf_file_of_locked(m, nodeid);
     bool unasked = (!file || !file->opens) && ajf_held_is_on(m);
     if (unasked && armed)
-        err = ajf_held_open_locked(m, req, &file, &ask); /* another hold may end for it */
+        err = ajf_held_open_locked(m, req, &caller, &file, &ask); /* another hold may end for it */
     if (err) {
         file = NULL;
     } else if (unasked && !armed) {
@@ -125,6 +127,8 @@ again:
         AJF_COUNT_ADD(&m->stats, read_miss_bytes, length);
         err = park_locked(m, file, req, offset, length);
     }
+    if (file && !err)
+        ajf_use_read_locked(m, &file->usage, req, borrowed ? clamp(file, size, offset) : length, hit || borrowed);
     if (file && !err)
         noted = !offset && ajf_ahead_is_news_locked(m, file);
     if (file && !file->read) {

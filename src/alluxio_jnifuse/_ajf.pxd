@@ -86,10 +86,12 @@ cdef extern from "ajf.h" nogil:
     struct ajf_traced:
         uint64_t lost
         uint32_t bytes
-        char paths[1]
+        char items[1]
 
     unsigned AJF_IOC_TRACE
+    unsigned AJF_IOC_TRACE_USES
     unsigned AJF_IOC_TRACED
+    unsigned AJF_IOC_TRACE_REST
     unsigned AJF_IOC_TRACE_END
 
     enum ajf_lane:

@@ -49,8 +49,10 @@ HELPER_PATH: str  # where fusermount3 is looked for, as in PATH
 IOC_REFRESH: int  # of ioctl(2) on a directory, with a name of so many bytes, NULs included
 IOC_REFRESH_BYTES: int
 IOC_TRACE: int  # of ioctl(2) on a directory: begin to note which files are opened,
+IOC_TRACE_USES: int  # or what is done with each while it is open,
 IOC_TRACED: int  # take what was noted: struct ajf_traced of csrc/base/types.h, so many bytes in all,
 IOC_TRACED_BYTES: int
+IOC_TRACE_REST: int  # note what is done with those that are still open,
 IOC_TRACE_END: int  # end it
 
 class Cancelled(Exception):

@@ -3,42 +3,17 @@
 #include <signal.h>
 #include <sys/wait.h>
 
-#include "check.h"
-#include "fake_kernel.h"
+#include "traced.h"
 
 #define SIZE 10
 
 static struct fake k;
-static struct ajf_traced taken;
-
-static uint64_t send_ioctl(unsigned command, unsigned flags)
-{
-    struct fuse_ioctl_in in = {.flags = flags, .cmd = command};
-    in.out_size = command == AJF_IOC_TRACED ? sizeof taken : 0;
-    return fake_send(&k, FUSE_IOCTL, 1, &in, sizeof in);
-}
-
-static void expect(unsigned command, int error)
-{
-    fake_expect_error(&k, send_ioctl(command, FUSE_IOCTL_DIR), error);
-}
-
-static void take(void)
-{
-    struct fake_reply r = fake_reply(&k, send_ioctl(AJF_IOC_TRACED, FUSE_IOCTL_DIR));
-    size_t head = sizeof(struct fuse_ioctl_out);
-    CHECK_EQ(r.error, 0);
-    NEED(r.length >= head + offsetof(struct ajf_traced, paths) && r.length <= head + sizeof taken);
-    memcpy(&taken, r.bytes + head, r.length - head);
-    CHECK_EQ(r.length, head + offsetof(struct ajf_traced, paths) + taken.bytes);
-    free(r.bytes);
-}
 
 static void expect_paths(const char *paths, size_t n)
 {
-    take();
-    CHECK_EQ(taken.bytes, n);
-    CHECK(!memcmp(taken.paths, paths, n));
+    traced_take(&k);
+    CHECK_EQ(traced.bytes, n);
+    CHECK(!memcmp(traced.items, paths, n));
 }
 
 static void open_and_close(const char *name, uint64_t version)
@@ -58,8 +33,8 @@ static void files_are_told_in_the_order_of_their_opens(void)
 {
     start();
     open_and_close("before", 1);
-    expect(AJF_IOC_TRACED, ENODATA);
-    expect(AJF_IOC_TRACE, 0);
+    traced_expect(&k, AJF_IOC_TRACED, ENODATA);
+    traced_expect(&k, AJF_IOC_TRACE, 0);
     open_and_close("b", 2);
     open_and_close("a", 3);
     open_and_close("b", 2);
@@ -67,17 +42,17 @@ static void files_are_told_in_the_order_of_their_opens(void)
     expect_paths("", 0);
     open_and_close("c", 4);
     expect_paths("/c", sizeof "/c");
-    expect(AJF_IOC_TRACE_END, 0);
+    traced_expect(&k, AJF_IOC_TRACE_END, 0);
     open_and_close("after", 5);
-    expect(AJF_IOC_TRACED, ENODATA);
-    expect(AJF_IOC_TRACE_END, 0);
+    traced_expect(&k, AJF_IOC_TRACED, ENODATA);
+    traced_expect(&k, AJF_IOC_TRACE_END, 0);
     fake_end(&k);
 }
 
 static void a_recording_that_goes_on_ends_with_the_mount(void)
 {
     start();
-    expect(AJF_IOC_TRACE, 0);
+    traced_expect(&k, AJF_IOC_TRACE, 0);
     open_and_close("a", 1);
     fake_end(&k);
 }
@@ -86,16 +61,16 @@ static void only_the_owner_and_root_are_told(void)
 {
     start();
     k.uid = (uint32_t)geteuid() + 1;
-    expect(AJF_IOC_TRACE, EPERM);
+    traced_expect(&k, AJF_IOC_TRACE, EPERM);
     k.uid = 0;
-    expect(AJF_IOC_TRACE, 0);
+    traced_expect(&k, AJF_IOC_TRACE, 0);
     k.uid = (uint32_t)geteuid() + 1;
-    expect(AJF_IOC_TRACED, EPERM);
-    expect(AJF_IOC_TRACE_END, EPERM);
+    traced_expect(&k, AJF_IOC_TRACED, EPERM);
+    traced_expect(&k, AJF_IOC_TRACE_END, EPERM);
     k.uid = (uint32_t)geteuid();
     open_and_close("a", 1);
     expect_paths("/a", sizeof "/a");
-    fake_expect_error(&k, send_ioctl(AJF_IOC_TRACED, 0), ENOTTY); /* of a file */
+    fake_expect_error(&k, traced_send(&k, AJF_IOC_TRACED, 0), ENOTTY); /* of a file */
     fake_end(&k);
 }
 
@@ -108,17 +83,17 @@ static void there_is_one_recording_while_its_process_lives(void)
     }
     start();
     k.pid = (uint32_t)child;
-    expect(AJF_IOC_TRACE, 0);
+    traced_expect(&k, AJF_IOC_TRACE, 0);
     k.pid = (uint32_t)getpid();
-    expect(AJF_IOC_TRACE, EBUSY);
+    traced_expect(&k, AJF_IOC_TRACE, EBUSY);
     open_and_close("a", 1);
     kill(child, SIGKILL);
     waitpid(child, NULL, 0);
-    expect(AJF_IOC_TRACE, 0);
+    traced_expect(&k, AJF_IOC_TRACE, 0);
     expect_paths("", 0); /* what the dead one was not told of is nobody's */
-    expect(AJF_IOC_TRACE, EBUSY);
+    traced_expect(&k, AJF_IOC_TRACE, EBUSY);
     k.pid = (uint32_t)child;
-    expect(AJF_IOC_TRACE, ESRCH);
+    traced_expect(&k, AJF_IOC_TRACE, ESRCH);
     fake_end(&k);
 }
 
@@ -139,22 +114,22 @@ static void what_finds_no_room_is_lost_and_counted(void)
     name[249] = '\0';
     start();
     uint64_t nodeid = fake_find(&k, name, SIZE, 1);
-    expect(AJF_IOC_TRACE, 0);
+    traced_expect(&k, AJF_IOC_TRACE, 0);
     for (int turn = 1; turn <= 3; turn++) { /* later ones begin in the middle of the ring */
         unsigned whole = 0, fit = fill(nodeid, 7);
-        for (take(); taken.bytes; take()) {
-            CHECK_EQ(taken.bytes % 251, 0);
-            for (size_t at = 0; at < taken.bytes; at += 251)
-                whole += taken.paths[at] == '/' && !strcmp(taken.paths + at + 1, name);
-            CHECK_EQ(taken.lost, 7 * turn);
+        for (traced_take(&k); traced.bytes; traced_take(&k)) {
+            CHECK_EQ(traced.bytes % 251, 0);
+            for (size_t at = 0; at < traced.bytes; at += 251)
+                whole += traced.items[at] == '/' && !strcmp(traced.items + at + 1, name);
+            CHECK_EQ(traced.lost, 7 * turn);
         }
         CHECK_EQ(whole, fit);
     }
     CHECK_EQ(fake_stat(&k, "trace_lost"), 21);
-    expect(AJF_IOC_TRACE_END, 0);
-    expect(AJF_IOC_TRACE, 0);
-    take();
-    CHECK_EQ(taken.lost, 0);
+    traced_expect(&k, AJF_IOC_TRACE_END, 0);
+    traced_expect(&k, AJF_IOC_TRACE, 0);
+    traced_take(&k);
+    CHECK_EQ(traced.lost, 0);
     fake_end(&k);
 }
 
@@ -168,12 +143,12 @@ static void a_dead_process_does_not_keep_its_ring(void)
     start();
     uint64_t nodeid = fake_find(&k, "name", SIZE, 1);
     k.pid = (uint32_t)child;
-    expect(AJF_IOC_TRACE, 0);
+    traced_expect(&k, AJF_IOC_TRACE, 0);
     kill(child, SIGKILL);
     waitpid(child, NULL, 0);
     for (unsigned i = 0; i <= AJF_TRACE_BYTES / sizeof "/name"; i++)
         ajf_trace_note(&k.m->trace, nodeid);
-    CHECK(!atomic_load(&k.m->trace.on));
+    CHECK(ajf_trace_is(&k.m->trace, AJF_TRACE_NOTHING));
     CHECK_EQ(fake_stat(&k, "trace_lost"), 0);
     fake_end(&k);
 }

@@ -18,7 +18,7 @@ from alluxio_jnifuse.cli import main
 from alluxio_jnifuse.errors import MountError
 from alluxio_jnifuse.load.order import Order, line_of, lines
 from alluxio_jnifuse.load.places import Places, Room
-from alluxio_jnifuse.load.recording import Recording, Seen
+from alluxio_jnifuse.load.recording import OrderLines, Recording, Seen
 from alluxio_jnifuse.load.targets import Target
 from alluxio_jnifuse.load.walk import File
 from alluxio_jnifuse.mounts.registry import record_of_this_process
@@ -100,36 +100,40 @@ class FakeTrace:
     def take(self) -> Taken:
         return Taken(self.parts.pop(0) if self.parts else [], 3)
 
+    def tell_open(self) -> bool:
+        return True
+
     def close(self) -> None:
         self.closed.set()
 
 
-def record(trace: FakeTrace, path: Path, *, null: bool = False, every: bool = False) -> Recording:
+def record(trace: FakeTrace, path: Path, *, null: bool = False, every: bool = False) -> tuple[Recording, OrderLines]:
     """A recording of all that is told, which has ended."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     ended = threading.Event()
-    made = Recording(trace, fd, null=null, every=every, ended=ended.set)  # type: ignore[arg-type]
+    lines = OrderLines(null=null, every=every)
+    made = Recording(trace, fd, lines, ended=ended.set)  # type: ignore[arg-type]
     assert made.end(120)
     assert ended.is_set()
     assert trace.closed.is_set()
     os.close(fd)
-    return made
+    return made, lines
 
 
 def test_what_is_told_is_recorded(tmp_path: Path) -> None:
     """To the last file, each once unless all are wanted; what is missing is counted."""
     path, told = tmp_path / "order", ([b"b", b"a"], [b"b", b"c\n", b"#d", b"a"])
-    made = record(FakeTrace(*map(list, told)), path)
+    made, order = record(FakeTrace(*map(list, told)), path)
     assert path.read_bytes() == b"b\na\n./#d\n"
-    assert (made.written, made.unnamed, made.lost, made.error) == (3, 1, 3, None)
-    made = record(FakeTrace(*map(list, told)), path, null=True, every=True)
+    assert (made.written, order.unnamed, made.lost, made.error) == (3, 1, 3, None)
+    made, order = record(FakeTrace(*map(list, told)), path, null=True, every=True)
     assert path.read_bytes() == b"b\0a\0b\0c\n\0#d\0a\0"
-    assert (made.written, made.unnamed) == (6, 0)
+    assert (made.written, order.unnamed) == (6, 0)
 
 
 def test_a_disk_that_is_full() -> None:
     """Ends the recording, which says so."""
-    made = record(FakeTrace([b"a"]), Path("/dev/full"))
+    made, _ = record(FakeTrace([b"a"]), Path("/dev/full"))
     assert made.error is not None
     assert (made.error.errno, made.unwritable, made.written) == (errno.ENOSPC, True, 0)
 
@@ -267,7 +271,11 @@ def test_files_that_are_passed_by(file: Callable[[str], File]) -> None:
         (["load", "--order", "f", "--follow", "--dry-run"], "--follow and --dry-run do not go together"),
         (["load", "--order", "/dev/null", "--follow", "--ahead", "0"], "--ahead expects a number from 1 to"),
         (["load", "--order", "/dev/null", "--follow", "--ahead-size", "much"], "--ahead-size expects a size such as"),
-        (["trace", "/a"], "--record FILE is missing"),
+        (["trace", "--every", "/a"], "--every belongs to another form of the command"),
+        (["trace", "--json", "/a"], "--json belongs to another form of the command"),
+        (["trace", "--record", "f", "-o", "g", "/a"], "--output belongs to another form of the command"),
+        (["trace", "--report", "f", "/a"], "/a belongs to another form of the command"),
+        (["trace", "--report", "f", "--quiet"], "--quiet belongs to another form of the command"),
         (["trace", "--record", "f"], "no MOUNT_POINT is named"),
         (["trace", "--record", "f", "/a", "/b"], "too many arguments: /b"),
         (["trace", "--record", "f", "/a", "--"], "no COMMAND is named behind --"),

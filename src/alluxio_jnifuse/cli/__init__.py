@@ -60,6 +60,9 @@ Usage: {PROGRAM} COMMAND ...
                             read files of running mounts, so that they are cached
   load --order FILE [--follow] [PATH]
                             read them in an order, or ahead of a program that reads in that order
+  trace [-o FILE] MOUNT_POINT [-- COMMAND ...]
+                            record how each file is read, and what that costs
+  trace --report FILE       sum that up
   trace --record FILE MOUNT_POINT [-- COMMAND ...]
                             record in which order files are opened
   refresh PATH...           forget attributes and listings, so that the next look asks the storage

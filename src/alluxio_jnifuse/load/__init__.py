@@ -11,7 +11,7 @@
  places.py     how far that is: which files it has not opened yet
  display.py    what a person is shown meanwhile, and at the end
 
- recording.py  not of the command: what a mount tells of opened files becomes an order, for `trace`
+ recording.py  not of the command: what a mount tells of its files becomes an order or a list of uses, for `trace`
  ahead.py      nor this: files read ahead of a program in Python that tells their order
 
 Threads: the main thread never touches a mount, because a request may wait for a storage that hangs, and a signal with

@@ -1,7 +1,7 @@
-"""The order of a run, recorded: what a mount tells of opened files goes to a file that `load --order` reads.
+"""A recording of a mount: the order of a run, for `load --order`; or a line for each file that was open.
 
 A thread takes it, because a mount whose process is stopped does not answer. Whole lines are written, so what is there
-is an order at any moment.
+can be read at any moment.
 """
 
 from __future__ import annotations
@@ -9,9 +9,11 @@ from __future__ import annotations
 import os
 import threading
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
-from alluxio_jnifuse.load.order import line_of
+from alluxio_jnifuse.load import order
+from alluxio_jnifuse.mounts import uses
 from alluxio_jnifuse.mounts.trace import Trace
 from alluxio_jnifuse.system.threads import start_thread
 
@@ -55,58 +57,95 @@ class Seen:
                 self._slots[self._slot(key)] = key
 
 
+class Lines(Protocol):
+    """Makes lines of what is told."""
+
+    separator: bytes  # the end of each
+
+    def of(self, items: Sequence[bytes]) -> list[bytes]: ...
+
+
+class OrderLines:
+    """An order: paths, of files that are opened. `every`: each time, not only the first. `null`: each ends with a NUL.
+
+    `unnamed`: how many have names that no line can say.
+    """
+
+    def __init__(self, *, null: bool, every: bool) -> None:
+        self.separator = b"\0" if null else b"\n"
+        self.unnamed = 0
+        self._null = null
+        self._seen = None if every else Seen()
+
+    def of(self, items: Sequence[bytes]) -> list[bytes]:
+        lines = []
+        for path in items:
+            if self._seen is not None and not self._seen.add(path):
+                continue
+            line = order.line_of(path, null=self._null)
+            if line is None:
+                self.unnamed += 1
+            else:
+                lines.append(line)
+        return lines
+
+
+class UseLines:
+    """A trace: an object for each use of a file."""
+
+    separator = b"\n"
+
+    def of(self, items: Sequence[bytes]) -> list[bytes]:
+        return [uses.line_of(uses.parsed(item)) for item in items]
+
+
 class Recording:
     """Writes what `trace` tells to `fd`, in a thread of its own, until `end`.
 
-    `every`: files each time that they are opened, not only the first. `written`, `lost`, `unnamed`: how many files are
-    in the order, were lost by the mount, and have names that no line can say. `error`: why it ended by itself;
-    `unwritable`: because the order cannot be written. `ended` is called at the end, by that thread, which also closes
-    the trace.
+    `written`, `lost`: how many lines were written, and how many items were lost by the mount. `error`: why it ended by
+    itself; `unwritable`: because the lines cannot be written. `ended` is called at the end, by that thread, which also
+    closes the trace.
     """
 
-    def __init__(self, trace: Trace, fd: int, *, null: bool, every: bool, ended: Callable[[], None]) -> None:
-        """Begins. Raises MountError."""
-        self.written = self.lost = self.unnamed = 0
+    def __init__(self, trace: Trace, fd: int, lines: Lines, *, ended: Callable[[], None]) -> None:
+        """Begins."""
+        self.written = self.lost = 0
         self.error: OSError | None = None
         self.unwritable = False
         self._trace = trace
         self._fd = fd
-        self._null = null
-        self._seen = None if every else Seen()
+        self._lines = lines
         self._ended = ended
         self._end = threading.Event()
         self._thread = start_thread("record", self._run)
 
     def end(self, timeout: float) -> bool:
-        """Takes what was opened before, and ends. False: the mount does not answer."""
+        """Takes what was told before, and ends. False: the mount does not answer."""
         self._end.set()
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
     def _run(self) -> None:
         try:
-            last = False
-            while not last:
-                last = self._end.wait(_TAKE_S)
-                while (taken := self._trace.take()).paths:
-                    self._write(taken.paths)
-                self.lost = taken.lost
+            while not self._end.wait(_TAKE_S):
+                self._take_all()
+            told = False
+            while not told:
+                self._take_all()
+                told = self._trace.tell_open()
+            self._take_all()
         except OSError as error:
             self.error = error
         finally:
             self._trace.close()
         self._ended()
 
-    def _write(self, paths: list[bytes]) -> None:
-        lines = []
-        for path in paths:
-            if self._seen is not None and not self._seen.add(path):
-                continue
-            line = line_of(path, null=self._null)
-            if line is None:
-                self.unnamed += 1
-            else:
-                lines.append(line)
+    def _take_all(self) -> None:
+        while (taken := self._trace.take()).items:
+            self._write(self._lines.of(taken.items))
+        self.lost = taken.lost
+
+    def _write(self, lines: list[bytes]) -> None:
         data = memoryview(b"".join(lines))
         done = 0
         try:
@@ -120,7 +159,7 @@ class Recording:
 
     def _cut(self, written: bytes) -> None:
         """Takes back the beginning of a line, if the file is one that can be cut."""
-        part = len(written) - written.rfind(b"\0" if self._null else b"\n") - 1
+        part = len(written) - written.rfind(self._lines.separator) - 1
         try:
             os.ftruncate(self._fd, os.fstat(self._fd).st_size - part)
         except OSError:

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "files/use.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/check.h"
+#include "mount.h"
+
+#define KNOWN_NS (100 * AJF_NS_PER_MS) /* a thread may become another program in place */
+#define REORDER_LENGTHS 4 /* the kernel delivers READs that follow each other in any order, on several threads */
+
+struct ajf_use {
+    uint32_t recording; /* that it belongs to */
+    int64_t opened_ns;  /* CLOCK_REALTIME, */
+    uint64_t began_ns;  /* and as ajf_now_ns */
+    uint64_t opens, reads, bytes, runs, missed, failed, waited_ns, longest_ns;
+    uint64_t fronts[AJF_USE_FRONTS]; /* where READs ended last, at several places; the last one first */
+    struct ajf_caller caller;
+};
+
+AJF_NOT_ANALYSED void ajf_uses_init(struct ajf_uses *u)
+{
+    memset(u, 0, sizeof *u);
+    ajf_list_init(&u->list);
+    pthread_mutex_init(&u->lock, NULL);
+}
+
+void ajf_uses_done(struct ajf_uses *u)
+{
+    pthread_mutex_destroy(&u->lock);
+}
+
+void ajf_usage_init(struct ajf_usage *u, uint64_t nodeid)
+{
+    *u = (struct ajf_usage){.nodeid = nodeid};
+    ajf_list_init(&u->link);
+}
+
+static bool are_told(const struct ajf *m)
+{
+    return ajf_trace_is(&m->trace, AJF_TRACE_USES);
+}
+
+/* ------------------------------------------------------------------------------------------------ who called */
+
+static bool remembered(struct ajf_uses *u, struct ajf_caller *caller, uint64_t now)
+{
+    bool found = false;
+    pthread_mutex_lock(&u->lock);
+    for (unsigned i = 0; i < AJF_USE_CALLERS && !found; i++) {
+        found = u->callers[i].tid == caller->tid && now - u->found_ns[i] < KNOWN_NS;
+        if (found)
+            *caller = u->callers[i];
+    }
+    pthread_mutex_unlock(&u->lock);
+    return found;
+}
+
+static void remember(struct ajf_uses *u, const struct ajf_caller *caller, uint64_t now)
+{
+    pthread_mutex_lock(&u->lock);
+    u->callers[u->next] = *caller;
+    u->found_ns[u->next] = now;
+    u->next = (u->next + 1) % AJF_USE_CALLERS;
+    pthread_mutex_unlock(&u->lock);
+}
+
+struct ajf_caller ajf_use_caller(struct ajf *m, const struct ajf_request *req)
+{
+    struct ajf_caller caller = ajf_caller_of(req);
+    uint64_t now;
+    if (!are_told(m) || !caller.tid || remembered(&m->uses, &caller, now = ajf_now_ns()))
+        return caller;
+    ajf_caller_find(&caller);
+    remember(&m->uses, &caller, now);
+    return caller;
+}
+
+/* ------------------------------------------------------------------------------------------------ what it does */
+
+static void forget_locked(struct ajf *m, struct ajf_usage *u)
+{
+    AJF_HELD(&m->cache.lock);
+    if (!u->use)
+        return;
+    ajf_list_del(&u->link);
+    m->uses.n--;
+    free(u->use);
+    u->use = NULL;
+}
+
+static void begin(struct ajf *m, struct ajf_use *use, const struct ajf_caller *caller)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    *use = (struct ajf_use){.recording = ajf_trace_number(&m->trace),
+                            .opened_ns = now.tv_sec * (int64_t)AJF_NS_PER_S + now.tv_nsec,
+                            .began_ns = ajf_now_ns(),
+                            .caller = *caller};
+}
+
+/* The use of a file that something is done with; NULL: uses are not recorded, or there is no room for it. */
+static struct ajf_use *use_of_locked(struct ajf *m, struct ajf_usage *u, const struct ajf_caller *caller)
+{
+    AJF_HELD(&m->cache.lock);
+    if (!are_told(m))
+        return NULL;
+    if (!u->use && (m->uses.n >= AJF_USES_MOST || !(u->use = calloc(1, sizeof *u->use)))) {
+        ajf_trace_lose(&m->trace);
+        return NULL;
+    }
+    if (!u->use->began_ns) {
+        ajf_list_add(&m->uses.list, &u->link);
+        m->uses.n++;
+    }
+    if (!u->use->began_ns || u->use->recording != ajf_trace_number(&m->trace))
+        begin(m, u->use, caller);
+    return u->use;
+}
+
+void ajf_use_open_locked(struct ajf *m, struct ajf_usage *u, const struct ajf_caller *caller)
+{
+    struct ajf_use *use = use_of_locked(m, u, caller);
+    if (use)
+        use->opens++;
+}
+
+/* Whether it goes on near the end of another READ. Moves that front to its own end, and to the first place. */
+static bool goes_on(struct ajf_use *use, uint64_t offset, size_t length)
+{
+    uint64_t slack = REORDER_LENGTHS * (uint64_t)length, end = offset + length;
+    unsigned most = use->runs < AJF_USE_FRONTS ? (unsigned)use->runs : AJF_USE_FRONTS, i = 0;
+    while (i < most && !(offset <= use->fronts[i] + slack && use->fronts[i] <= end + slack))
+        i++;
+    bool found = i < most;
+    if (i == AJF_USE_FRONTS)
+        i--;
+    memmove(use->fronts + 1, use->fronts, i * sizeof use->fronts[0]);
+    use->fronts[0] = end;
+    return found;
+}
+
+void ajf_use_read_locked(struct ajf *m, struct ajf_usage *u, const struct ajf_request *req, size_t length, bool hit)
+{
+    if (!are_told(m) || !length)
+        return;
+    struct ajf_caller caller = ajf_caller_of(req);
+    struct ajf_use *use = use_of_locked(m, u, &caller);
+    if (!use)
+        return;
+    use->reads++;
+    use->bytes += length;
+    use->missed += !hit;
+    use->runs += !goes_on(use, req->offset, length);
+}
+
+void ajf_use_waited_locked(struct ajf_usage *u, const struct ajf_request *req, bool failed)
+{
+    if (!u->use)
+        return;
+    uint64_t now = ajf_now_ns(), began = req->started_ns > u->use->began_ns ? req->started_ns : u->use->began_ns;
+    uint64_t waited = now > began ? now - began : 0;
+    u->use->waited_ns += waited;
+    if (waited > u->use->longest_ns)
+        u->use->longest_ns = waited;
+    u->use->failed += failed;
+}
+
+void ajf_use_move_locked(struct ajf_usage *from, struct ajf_usage *to)
+{
+    to->fetched = from->fetched;
+    if (!from->use)
+        return;
+    to->use = from->use;
+    from->use = NULL;
+    ajf_list_add(&from->link, &to->link); /* in its place */
+    ajf_list_del(&from->link);
+}
+
+/* ---------------------------------------------------------------------------------------------------- it is told */
+
+static bool tell_locked(struct ajf *m, struct ajf_usage *u, uint64_t size, int mode, bool open)
+{
+    AJF_HELD(&m->cache.lock);
+    const struct ajf_use *use = u->use;
+    char *path = ajf_inode_path(&m->inodes, u->nodeid, NULL, 0), *line = NULL;
+    int n = !path ? -1
+                  : asprintf(&line,
+                             "%" PRId64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64
+                             " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %d %d %u %u %u %zu:%s%s",
+                             use->opened_ns, ajf_now_ns() - use->began_ns, size, use->opens, use->reads, use->bytes,
+                             use->runs, use->missed, u->fetched, use->waited_ns, use->longest_ns, use->failed, mode,
+                             open, use->caller.tid, use->caller.pid, use->caller.uid, strlen(use->caller.name),
+                             use->caller.name, path);
+    bool told = n > 0 && ajf_trace_add(&m->trace, line, (size_t)n + 1);
+    if (n > 0)
+        free(line);
+    free(path);
+    return told;
+}
+
+static bool is_recorded(const struct ajf *m, const struct ajf_usage *u)
+{
+    return u->use && are_told(m) && u->use->recording == ajf_trace_number(&m->trace);
+}
+
+void ajf_use_end_locked(struct ajf *m, struct ajf_usage *u, uint64_t size, int mode)
+{
+    AJF_HELD(&m->cache.lock);
+    if (is_recorded(m, u) && !tell_locked(m, u, size, mode, false))
+        ajf_trace_lose(&m->trace);
+    forget_locked(m, u);
+    u->fetched = 0;
+}
+
+bool ajf_use_tell_locked(struct ajf *m, struct ajf_usage *u, uint64_t size, int mode)
+{
+    AJF_HELD(&m->cache.lock);
+    if (is_recorded(m, u) && !tell_locked(m, u, size, mode, true))
+        return false;
+    forget_locked(m, u);
+    u->fetched = 0;
+    return true;
+}

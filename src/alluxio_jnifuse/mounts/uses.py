@@ -1,0 +1,118 @@
+"""How a file was read while it was open: one *use*, told by a mount (csrc/files/use.h), and a line of a trace.
+
+A use is from the first open of a file to its last close. Its line is a JSON object (JSON Lines), whose names are
+the fields of Use: sizes in bytes, times in seconds, `opened` in seconds since 1970. Bytes of a path that are no UTF-8
+are \\udc80 to \\udcff, as Python reads file names.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any, NamedTuple, get_type_hints
+
+SMALL_BYTES = 1 << 20
+LONG_BYTES = 4 << 20  # of reads in a row: somewhere else is a large file read as a stream, too
+
+SMALL, WHOLE, SEQUENTIAL, RANDOM, KERNEL, UNREAD = "small", "whole", "sequential", "random", "passthrough", "unread"
+PATTERNS = {
+    SMALL: "a file of up to 1 MiB",
+    WHOLE: "a larger file, from its beginning to its end",
+    SEQUENTIAL: "a part in a row, or parts of at least 4 MiB",
+    RANDOM: "parts of less than 4 MiB",
+    KERNEL: "by the kernel itself: how is not seen",
+    UNREAD: "nothing, or nothing that the kernel did not have",
+}
+_MODES = ("none", "cached", "passthrough", "direct")  # enum ajf_file_mode
+
+
+class Use(NamedTuple):
+    """One file while it was open. Reads are those that reach the daemon."""
+
+    path: str  # from the top of the mount
+    pattern: str  # one of PATTERNS
+    size: int
+    mode: str  # what the kernel does with it
+    opened: float
+    seconds: float  # for which it was open
+    still_open: bool  # when the recording ended
+    opens: int
+    reads: int
+    read_bytes: int
+    runs: int  # places at which reads began anew
+    missed: int  # reads that waited for the storage, or for the client cache on disk
+    fetched_bytes: int  # from there, since the last use of the file
+    waited: float  # opens and reads waited so long for it, in all,
+    longest: float  # and one of them
+    failed: int  # opens and reads
+    tid: int  # the thread that opened it first, 0: it cannot be seen from here,
+    pid: int  # and its process, 0: it has ended,
+    process: str  # and the name of that
+    uid: int
+
+
+def amplification(fetched_bytes: int, read_bytes: int) -> float | None:
+    """Bytes that were fetched for each one that was read; None: nothing was read."""
+    return fetched_bytes / read_bytes if read_bytes else None
+
+
+def pattern_of(size: int, mode: str, reads: int, read_bytes: int, runs: int) -> str:
+    """One of PATTERNS. `runs`: at how many places reads began anew."""
+    if mode == "passthrough":
+        return KERNEL
+    if not reads:
+        return UNREAD
+    if size <= SMALL_BYTES:
+        return SMALL
+    if runs <= 1:
+        return WHOLE if read_bytes >= size else SEQUENTIAL
+    return SEQUENTIAL if read_bytes >= runs * LONG_BYTES else RANDOM
+
+
+def parsed(item: bytes) -> Use:
+    """A use as the mount tells it. Raises ValueError."""
+    numbers, _, rest = item.partition(b":")
+    (opened, open_ns, size, opens, reads, read_bytes, runs, missed, fetched, waited, longest, failed, mode, still, tid,
+     pid, uid, length) = map(int, numbers.split())  # fmt: skip
+    named = _MODES[mode]
+    return Use(
+        path=os.fsdecode(rest[length + 1 :]),
+        pattern=pattern_of(size, named, reads, read_bytes, runs),
+        size=size,
+        mode=named,
+        opened=opened / 1e9,
+        seconds=open_ns / 1e9,
+        still_open=bool(still),
+        opens=opens,
+        reads=reads,
+        read_bytes=read_bytes,
+        runs=runs,
+        missed=missed,
+        fetched_bytes=fetched,
+        waited=waited / 1e9,
+        longest=longest / 1e9,
+        failed=failed,
+        tid=tid,
+        pid=pid,
+        process=os.fsdecode(rest[:length]),
+        uid=uid,
+    )
+
+
+def line_of(use: Use) -> bytes:
+    """One line, with its newline."""
+    return json.dumps(use._asdict(), separators=(", ", ": ")).encode("ascii") + b"\n"
+
+
+_KINDS = get_type_hints(Use)
+
+
+def use_of(told: dict[str, Any]) -> Use:
+    """A use from the object of a line. Raises ValueError."""
+    values: dict[str, Any] = {name: told.get(name) for name in _KINDS}
+    for name, value in values.items():
+        kind = _KINDS[name]
+        fits = type(value) is kind or (kind is float and type(value) is int)
+        if not fits or (name == "pattern" and value not in PATTERNS):
+            raise ValueError(f"no use of a file: {name}")
+    return Use(**values)

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a mount tells of files, taken as a program does that records it (trace.h). */
+#ifndef TRACED_H
+#define TRACED_H
+
+#include "check.h"
+#include "fake_kernel.h"
+
+static struct ajf_traced traced;
+
+static inline uint64_t traced_send(struct fake *k, unsigned command, unsigned flags)
+{
+    struct fuse_ioctl_in in = {.flags = flags, .cmd = command};
+    in.out_size = command == AJF_IOC_TRACED ? sizeof traced : 0;
+    return fake_send(k, FUSE_IOCTL, 1, &in, sizeof in);
+}
+
+static inline void traced_expect(struct fake *k, unsigned command, int error)
+{
+    fake_expect_error(k, traced_send(k, command, FUSE_IOCTL_DIR), error);
+}
+
+/* Into `traced`. */
+static inline void traced_take(struct fake *k)
+{
+    struct fake_reply r = fake_reply(k, traced_send(k, AJF_IOC_TRACED, FUSE_IOCTL_DIR));
+    size_t head = sizeof(struct fuse_ioctl_out);
+    CHECK_EQ(r.error, 0);
+    NEED(r.length >= head + offsetof(struct ajf_traced, items) && r.length <= head + sizeof traced);
+    memcpy(&traced, r.bytes + head, r.length - head);
+    CHECK_EQ(r.length, head + offsetof(struct ajf_traced, items) + traced.bytes);
+    free(r.bytes);
+}
+
+#endif
