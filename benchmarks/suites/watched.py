@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import threading
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
+import alluxio_jnifuse
 from benchmarks import data, reader
 from benchmarks.bench import Bench
 from benchmarks.measure import PATIENCE, Row, Sample, Target, Work, at_least, is_quiet, row_of_pairs, sample
@@ -18,57 +21,95 @@ from benchmarks.workloads import RANDOM_4K, SEQUENTIAL, reading
 TITLE = "A mount that is looked into"
 PEER = "nobody looks"
 HOW = (
-    "A directory on tmpfs, read through the daemon (passthrough off), mounted afresh in turn: with metrics over HTTP, "
-    "which are asked for every second, and `stats --watch` (mount), and without. What the watchers cost is in it. "
+    "A directory on tmpfs, read through the daemon (passthrough off), mounted afresh in turn: watched (mount), or not. "
+    "Watched: with metrics over HTTP, which are asked for every second, the live page, which is asked every two, and "
+    "`stats --watch`. Traced: with `trace`, which writes a line for each open file. What the watchers cost is in it. "
     "Sequential: 4 files of 256 MiB, one pass. Random: the same files, for a second. Small files: 20,000 of 10 to 110 "
     "KB in random order, one thread."
 )
 
 _PORT = 49_888
 _WEB = {"alluxio.fuse.web.enabled": True, "alluxio.fuse.web.port": _PORT}
-_EACH_S = 1.0
+_METRICS_EACH_S = 1.0
+_PAGE_EACH_S = 2.0
 _OPTIONS = "passthrough=off"
+_COMMAND = [sys.executable, "-m", "alluxio_jnifuse"]
+
+
+class _Watchers(NamedTuple):
+    name: str
+    properties: dict[str, object]
+    watch: Callable[[alluxio_jnifuse.Mount], AbstractContextManager[None]]
+    target: Target
 
 
 def run(bench: Bench) -> Iterator[Row]:
+    watchers = (
+        _Watchers("watched", _WEB, _watched, at_least(0.98)),
+        _Watchers("traced", {}, _traced, at_least(0.95)),
+    )
     top = bench.mountpoint
-    target = at_least(0.98)
-    yield _row(bench, SEQUENTIAL.what, SEQUENTIAL.unit, bench.large(), reading(SEQUENTIAL, top, loops=1), target)
-    yield _row(bench, RANDOM_4K.what, RANDOM_4K.unit, bench.large(), reading(RANDOM_4K, top), target)
+    for by in watchers:
+        yield _row(bench, by, SEQUENTIAL.what, SEQUENTIAL.unit, bench.large(), reading(SEQUENTIAL, top, loops=1))
+        yield _row(bench, by, RANDOM_4K.what, RANDOM_4K.unit, bench.large(), reading(RANDOM_4K, top))
     bench.drop("large")
     paths = [f"{top}/{name}" for name in data.shuffled(bench.small())]
-    yield _row(bench, "small files", "k files/s", bench.small(), lambda: reader.thousands("files", paths=paths), target)
+    for by in watchers:
+        yield _row(bench, by, "small files", "k files/s", bench.small(), lambda: reader.thousands("files", paths=paths))
     bench.drop("small")
 
 
-def _row(bench: Bench, what: str, unit: str, directory: Path, work: Work, target: Target) -> Row:
+def _row(bench: Bench, by: _Watchers, what: str, unit: str, directory: Path, work: Work) -> Row:
     pairs: list[tuple[Sample, Sample]] = []
     while len(pairs) < bench.runs * PATIENCE and sum(map(is_quiet, pairs)) < bench.runs:
         with bench.mount(directory, _OPTIONS) as mount:
             alone = sample(work, mount.pid)
-        with bench.mount(directory, _OPTIONS, _WEB) as mount, _watched(mount.mountpoint):
+        with bench.mount(directory, _OPTIONS, by.properties) as mount, by.watch(mount):
             pairs.append((alone, sample(work, mount.pid)))
-    return row_of_pairs(what, unit, pairs, runs=bench.runs, pid=1, target=target)
+    return row_of_pairs(f"{by.name}: {what}", unit, pairs, runs=bench.runs, pid=1, target=by.target)
 
 
 @contextmanager
-def _watched(mountpoint: str) -> Iterator[None]:
-    """Somebody asks for the metrics, and somebody looks at the figures."""
+def _watched(mount: alluxio_jnifuse.Mount) -> Iterator[None]:
+    """Somebody asks for the metrics, has the page open, and looks at the figures in a terminal."""
     ended = threading.Event()
 
-    def scrape() -> None:
+    def ask(address: str, each_s: float) -> None:
         while not ended.is_set():
-            with urllib.request.urlopen(f"http://127.0.0.1:{_PORT}/metrics/prometheus", timeout=60) as answer:
+            with urllib.request.urlopen(address, timeout=60) as answer:
                 answer.read()
-            ended.wait(_EACH_S)
+            ended.wait(each_s)
 
-    words = [sys.executable, "-m", "alluxio_jnifuse", "stats", "--watch", "--json", mountpoint]
-    scraper = threading.Thread(target=scrape)
-    with subprocess.Popen(words, stdout=subprocess.DEVNULL) as stats:
-        scraper.start()
+    found = re.search(r"live page at (\S+)/(\?token=\S+)", Path(mount.log).read_text())
+    if found is None:
+        raise RuntimeError(f"no live page in {mount.log}")
+    asked = [
+        threading.Thread(target=ask, args=(f"{found[1]}/metrics/prometheus", _METRICS_EACH_S)),
+        threading.Thread(target=ask, args=(f"{found[1]}/live.json{found[2]}", _PAGE_EACH_S)),
+    ]
+    with subprocess.Popen([*_COMMAND, "stats", "--watch", mount.mountpoint], stdout=subprocess.DEVNULL) as stats:
+        for each in asked:
+            each.start()
         try:
             yield
         finally:
             ended.set()
-            scraper.join()
+            for each in asked:
+                each.join()
             stats.terminate()
+
+
+@contextmanager
+def _traced(mount: alluxio_jnifuse.Mount) -> Iterator[None]:
+    """A trace is under way, whose lines are not kept."""
+    words = [*_COMMAND, "trace", "-q", mount.mountpoint]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as trace:
+        assert trace.stdout is not None
+        trace.stdout.readline()  # it has begun
+        drain = threading.Thread(target=trace.stdout.read)
+        drain.start()
+        try:
+            yield
+        finally:
+            trace.terminate()
+            drain.join()
