@@ -140,6 +140,8 @@ static void open_file(struct ajf *m, const struct ajf_request *req, uint64_t nod
         else if (!err && !ask)
             err = ajf_file_usable(file) ? prove_locked(m, file, req, fi, &noted)
                                         : park_open_locked(m, file, req, fi, AJF_WAIT_METADATA);
+        if (ask && ajf_file_is_idle(file) && !file->pages.n_have)
+            ajf_file_retire_locked(m, file); /* it is made anew when the source has confirmed it */
         waste = ajf_cache_unlock_first(&m->cache);
     }
     if (err)

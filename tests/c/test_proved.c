@@ -333,6 +333,38 @@ static void not_while_an_answer_is_under_way(void)
     fake_end(&k);
 }
 
+static bool has_state(uint64_t nodeid)
+{
+    pthread_mutex_lock(&k.m->cache.lock);
+    bool has = ajf_file_of_locked(k.m, nodeid) != NULL;
+    ajf_cache_unlock(&k.m->cache);
+    return has;
+}
+
+static void one_that_the_source_does_not_confirm_leaves_nothing(void)
+{
+    struct fuse_open_in in = {.flags = O_RDONLY | O_NOATIME}; /* waits for no bytes */
+    start();
+    ajf_confirm_opens(k.m);
+    uint64_t nodeid = fake_find(&k, "file", SIZE, 5);
+    k.uid = 1000;
+    for (unsigned times = 0; times < 2; times++) {
+        uint64_t asked = fake_send(&k, FUSE_OPEN, nodeid, &in, sizeof in);
+        struct ajf_fetch *f = fake_fetch(&k, AJF_FETCH_STAT, NULL);
+        struct ajf_attr attr = fake_attr(SIZE, 5);
+        CHECK(!has_state(nodeid));
+        if (times)
+            CHECK_EQ(ajf_fetch_attr(f, &attr), 0);
+        else
+            ajf_fetch_fail(f, EACCES);
+        ajf_fetch_release(f);
+        fake_expect_error(&k, asked, times ? 0 : EACCES);
+        CHECK_EQ(has_state(nodeid), times);
+    }
+    fake_release(&k, nodeid);
+    fake_end(&k);
+}
+
 int main(void)
 {
     RUN(it_is_answered_with_the_first_bytes);
@@ -348,5 +380,6 @@ int main(void)
     RUN(so_does_one_whose_name_leads_to_the_new_version);
     RUN(not_while_an_answer_is_under_way);
     RUN(a_source_that_hangs_does_not_keep_the_next_one);
+    RUN(one_that_the_source_does_not_confirm_leaves_nothing);
     CHECK_END();
 }
