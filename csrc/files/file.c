@@ -179,6 +179,7 @@ void ajf_file_retire_locked(struct ajf *m, struct ajf_file *file)
     if (m->files.by_node[file->nodeid] != file)
         return;
     m->files.by_node[file->nodeid] = NULL;
+    ajf_use_end_locked(m, &file->usage, file->size, file->mode);
     ajf_file_leave_ahead_locked(m, file);
     file->abandoned = true;
     ajf_file_unref_locked(m, file);

@@ -105,7 +105,7 @@ int ajf_held_open_locked(struct ajf *m, const struct ajf_request *req, const str
     h->n++;
     if (atomic_load(&h->rest.at_ns) == AJF_FOREVER) /* else it rings early enough */
         ajf_alarm_set(&h->rest, file->held_ns + h->hold_ns);
-    ajf_use_open_locked(m, &file->usage, caller);
+    ajf_use_open_locked(m, &file->usage, caller, true);
     AJF_COUNT(&m->stats, open_by_read);
     *ret_file = file;
     return 0;

@@ -199,14 +199,33 @@ uint64_t ajf_file_open_version(struct ajf *m, uint64_t nodeid)
     return version;
 }
 
+/* Tells the use of a file, and how long the requests that wait for it have waited so far. */
+static bool tell_locked(struct ajf *m, struct ajf_file *file)
+{
+    AJF_HELD(&m->cache.lock);
+    uint64_t parked_ns = 0, longest_ns = 0, waited;
+    AJF_LIST_FOR(l, &file->readers)
+    {
+        waited = ajf_use_wait_locked(&file->usage, &AJF_CONTAINER(l, struct ajf_read, link)->wait.request);
+        parked_ns += waited;
+        longest_ns = waited > longest_ns ? waited : longest_ns;
+    }
+    AJF_LIST_FOR(l, &file->opens_waiting)
+    {
+        waited = ajf_use_wait_locked(&file->usage, &AJF_CONTAINER(l, struct ajf_opener, link)->wait.request);
+        parked_ns += waited;
+        longest_ns = waited > longest_ns ? waited : longest_ns;
+    }
+    return ajf_use_tell_locked(m, &file->usage, file->size, file->mode, parked_ns, longest_ns);
+}
+
 bool ajf_files_tell(struct ajf *m)
 {
     bool told = true;
     pthread_mutex_lock(&m->cache.lock);
     AJF_LIST_FOR_SAFE(l, &m->uses.list)
     {
-        struct ajf_file *file = AJF_CONTAINER(l, struct ajf_file, usage.link);
-        told = ajf_use_tell_locked(m, &file->usage, file->size, file->mode);
+        told = tell_locked(m, AJF_CONTAINER(l, struct ajf_file, usage.link));
         if (!told)
             break;
     }

@@ -27,8 +27,7 @@ void ajf_openers_reply(struct ajf *m, const struct ajf_request *req, const struc
     ajf_reply_open(m, req, fi, unopen);
 }
 
-/* Ends OPENING: takes the openers that wait for it. The caller holds a reference. */
-void ajf_openers_take_locked(struct ajf *m, struct ajf_file *file, struct ajf_list *ret_openers)
+void ajf_openers_take_locked(struct ajf *m, struct ajf_file *file, struct ajf_list *ret_openers, bool failed)
 {
     AJF_HELD(&m->cache.lock);
     struct ajf_list *l, later;
@@ -38,6 +37,8 @@ void ajf_openers_take_locked(struct ajf *m, struct ajf_file *file, struct ajf_li
         bool mine = ajf_wait_take(m, &o->wait);
         ajf_list_add(mine ? ret_openers : &later, l);
         file->refs -= mine; /* the caller has another */
+        if (mine)
+            ajf_use_waited_locked(&file->usage, &o->wait.request, failed);
     }
     while ((l = ajf_list_pop(&later)))
         ajf_list_add(&file->opens_waiting, l); /* its taker unlinks and frees it */
@@ -62,13 +63,9 @@ void ajf_openers_answer(struct ajf *m, struct ajf_list *openers, int err)
 void ajf_openers_grant_locked(struct ajf *m, struct ajf_file *file, struct ajf_list *ret_openers)
 {
     AJF_HELD(&m->cache.lock);
-    ajf_openers_take_locked(m, file, ret_openers);
+    ajf_openers_take_locked(m, file, ret_openers, false);
     AJF_LIST_FOR(l, ret_openers)
-    {
-        struct ajf_opener *o = AJF_CONTAINER(l, struct ajf_opener, link);
-        ajf_file_grant_locked(m, file, &o->fi);
-        ajf_use_waited_locked(&file->usage, &o->wait.request, false);
-    }
+        ajf_file_grant_locked(m, file, &AJF_CONTAINER(l, struct ajf_opener, link)->fi);
 }
 
 void ajf_openers_refused(struct ajf *m, struct ajf_file *file, int err)
@@ -77,7 +74,7 @@ void ajf_openers_refused(struct ajf *m, struct ajf_file *file, int err)
     ajf_list_init(&openers);
     pthread_mutex_lock(&m->cache.lock);
     if (file->state == AJF_FILE_READY && !file->pages.n_have)
-        ajf_openers_take_locked(m, file, &openers);
+        ajf_openers_take_locked(m, file, &openers, true);
     ajf_cache_unlock(&m->cache);
     ajf_openers_answer(m, &openers, err);
 }

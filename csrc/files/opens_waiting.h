@@ -19,8 +19,11 @@ struct ajf_opener {
 
 /* Answers an OPEN that was granted; takes it back if the kernel does not take the reply. */
 void ajf_openers_reply(struct ajf *m, const struct ajf_request *req, const struct fuse_file_info *fi);
-/* Ends OPENING: takes the openers that wait for it, for ajf_openers_answer. The caller holds a reference. */
-void ajf_openers_take_locked(struct ajf *m, struct ajf_file *file, struct ajf_list *ret_openers);
+/*
+ * Ends OPENING: takes the openers that wait for it, for ajf_openers_answer; `failed`: with an error. The caller holds a
+ * reference.
+ */
+void ajf_openers_take_locked(struct ajf *m, struct ajf_file *file, struct ajf_list *ret_openers, bool failed);
 /* And grants them what they wait for. */
 void ajf_openers_grant_locked(struct ajf *m, struct ajf_file *file, struct ajf_list *ret_openers);
 void ajf_openers_answer(struct ajf *m, struct ajf_list *openers, int err);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "files/use.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +12,9 @@
 #include "mount.h"
 
 #define KNOWN_NS (100 * AJF_NS_PER_MS) /* a thread may become another program in place */
-#define REORDER_LENGTHS 4 /* the kernel delivers READs that follow each other in any order, on several threads */
+/* The kernel delivers READs that follow each other in any order, on several threads: so many lengths, or bytes, apart. */
+#define REORDER_LENGTHS 4
+#define REORDER_BYTES ((size_t)2 << 20)
 
 struct ajf_use {
     uint32_t recording; /* that it belongs to */
@@ -19,6 +22,7 @@ struct ajf_use {
     uint64_t began_ns;  /* and as ajf_now_ns */
     uint64_t opens, reads, bytes, runs, missed, failed, waited_ns, longest_ns;
     uint64_t fronts[AJF_USE_FRONTS]; /* where READs ended last, at several places; the last one first */
+    size_t longest; /* READ */
     struct ajf_caller caller;
 };
 
@@ -40,9 +44,10 @@ void ajf_usage_init(struct ajf_usage *u, uint64_t nodeid)
     ajf_list_init(&u->link);
 }
 
-static bool are_told(const struct ajf *m)
+/* The recording of uses, or 0. */
+static uint32_t recording_of(const struct ajf *m)
 {
-    return ajf_trace_is(&m->trace, AJF_TRACE_USES);
+    return ajf_trace_of(&m->trace, AJF_TRACE_USES);
 }
 
 /* ------------------------------------------------------------------------------------------------ who called */
@@ -53,8 +58,10 @@ static bool remembered(struct ajf_uses *u, struct ajf_caller *caller, uint64_t n
     pthread_mutex_lock(&u->lock);
     for (unsigned i = 0; i < AJF_USE_CALLERS && !found; i++) {
         found = u->callers[i].tid == caller->tid && now - u->found_ns[i] < KNOWN_NS;
-        if (found)
-            *caller = u->callers[i];
+        if (found) { /* its user may be another one by now */
+            caller->pid = u->callers[i].pid;
+            memcpy(caller->name, u->callers[i].name, sizeof caller->name);
+        }
     }
     pthread_mutex_unlock(&u->lock);
     return found;
@@ -73,7 +80,7 @@ struct ajf_caller ajf_use_caller(struct ajf *m, const struct ajf_request *req)
 {
     struct ajf_caller caller = ajf_caller_of(req);
     uint64_t now;
-    if (!are_told(m) || !caller.tid || remembered(&m->uses, &caller, now = ajf_now_ns()))
+    if (!recording_of(m) || !caller.tid || remembered(&m->uses, &caller, now = ajf_now_ns()))
         return caller;
     ajf_caller_find(&caller);
     remember(&m->uses, &caller, now);
@@ -93,38 +100,53 @@ static void forget_locked(struct ajf *m, struct ajf_usage *u)
     u->use = NULL;
 }
 
-static void begin(struct ajf *m, struct ajf_use *use, const struct ajf_caller *caller)
+static void begin(struct ajf_use *use, uint32_t recording, const struct ajf_caller *caller)
 {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
-    *use = (struct ajf_use){.recording = ajf_trace_number(&m->trace),
+    *use = (struct ajf_use){.recording = recording,
                             .opened_ns = now.tv_sec * (int64_t)AJF_NS_PER_S + now.tv_nsec,
                             .began_ns = ajf_now_ns(),
                             .caller = *caller};
 }
 
-/* The use of a file that something is done with; NULL: uses are not recorded, or there is no room for it. */
-static struct ajf_use *use_of_locked(struct ajf *m, struct ajf_usage *u, const struct ajf_caller *caller)
+bool ajf_use_is_due_locked(struct ajf *m, const struct ajf_usage *u)
 {
     AJF_HELD(&m->cache.lock);
-    if (!are_told(m))
+    uint32_t recording = recording_of(m);
+    return recording && u->lost != recording && (!u->use || u->use->recording != recording);
+}
+
+/*
+ * The use of a file that something is done with; NULL: uses are not recorded, or there is no room for it. `first`:
+ * nothing of it was open, and what was fetched was fetched for this.
+ */
+static struct ajf_use *use_of_locked(struct ajf *m, struct ajf_usage *u, const struct ajf_caller *caller, bool first)
+{
+    AJF_HELD(&m->cache.lock);
+    uint32_t recording = recording_of(m);
+    if (!recording || u->lost == recording)
         return NULL;
-    if (!u->use && (m->uses.n >= AJF_USES_MOST || !(u->use = calloc(1, sizeof *u->use)))) {
-        ajf_trace_lose(&m->trace);
-        return NULL;
-    }
-    if (!u->use->began_ns) {
+    if (u->use && u->use->recording == recording)
+        return u->use;
+    if (!u->use) {
+        if (m->uses.n >= AJF_USES_MOST || !(u->use = calloc(1, sizeof *u->use))) {
+            u->lost = recording;
+            ajf_trace_lose(&m->trace, recording);
+            return NULL;
+        }
         ajf_list_add(&m->uses.list, &u->link);
         m->uses.n++;
     }
-    if (!u->use->began_ns || u->use->recording != ajf_trace_number(&m->trace))
-        begin(m, u->use, caller);
+    if (!first)
+        u->fetched = 0;
+    begin(u->use, recording, caller);
     return u->use;
 }
 
-void ajf_use_open_locked(struct ajf *m, struct ajf_usage *u, const struct ajf_caller *caller)
+void ajf_use_open_locked(struct ajf *m, struct ajf_usage *u, const struct ajf_caller *caller, bool first)
 {
-    struct ajf_use *use = use_of_locked(m, u, caller);
+    struct ajf_use *use = use_of_locked(m, u, caller, first);
     if (use)
         use->opens++;
 }
@@ -132,7 +154,9 @@ void ajf_use_open_locked(struct ajf *m, struct ajf_usage *u, const struct ajf_ca
 /* Whether it goes on near the end of another READ. Moves that front to its own end, and to the first place. */
 static bool goes_on(struct ajf_use *use, uint64_t offset, size_t length)
 {
-    uint64_t slack = REORDER_LENGTHS * (uint64_t)length, end = offset + length;
+    use->longest = length > use->longest ? length : use->longest;
+    size_t apart = use->longest * REORDER_LENGTHS < REORDER_BYTES ? use->longest * REORDER_LENGTHS : REORDER_BYTES;
+    uint64_t slack = apart > use->longest ? apart : use->longest, end = offset + length;
     unsigned most = use->runs < AJF_USE_FRONTS ? (unsigned)use->runs : AJF_USE_FRONTS, i = 0;
     while (i < most && !(offset <= use->fronts[i] + slack && use->fronts[i] <= end + slack))
         i++;
@@ -144,26 +168,31 @@ static bool goes_on(struct ajf_use *use, uint64_t offset, size_t length)
     return found;
 }
 
-void ajf_use_read_locked(struct ajf *m, struct ajf_usage *u, const struct ajf_request *req, size_t length, bool hit)
+void ajf_use_read_locked(struct ajf *m, struct ajf_usage *u, const struct ajf_caller *caller, uint64_t offset,
+                         size_t length, bool hit)
 {
-    if (!are_told(m) || !length)
-        return;
-    struct ajf_caller caller = ajf_caller_of(req);
-    struct ajf_use *use = use_of_locked(m, u, &caller);
+    struct ajf_use *use = length ? use_of_locked(m, u, caller, false) : NULL;
     if (!use)
         return;
     use->reads++;
     use->bytes += length;
     use->missed += !hit;
-    use->runs += !goes_on(use, req->offset, length);
+    use->runs += !goes_on(use, offset, length);
+}
+
+uint64_t ajf_use_wait_locked(const struct ajf_usage *u, const struct ajf_request *req)
+{
+    if (!u->use)
+        return 0;
+    uint64_t now = ajf_now_ns(), began = req->started_ns > u->use->began_ns ? req->started_ns : u->use->began_ns;
+    return now > began ? now - began : 0;
 }
 
 void ajf_use_waited_locked(struct ajf_usage *u, const struct ajf_request *req, bool failed)
 {
     if (!u->use)
         return;
-    uint64_t now = ajf_now_ns(), began = req->started_ns > u->use->began_ns ? req->started_ns : u->use->began_ns;
-    uint64_t waited = now > began ? now - began : 0;
+    uint64_t waited = ajf_use_wait_locked(u, req);
     u->use->waited_ns += waited;
     if (waited > u->use->longest_ns)
         u->use->longest_ns = waited;
@@ -183,10 +212,10 @@ void ajf_use_move_locked(struct ajf_usage *from, struct ajf_usage *to)
 
 /* ---------------------------------------------------------------------------------------------------- it is told */
 
-static bool tell_locked(struct ajf *m, struct ajf_usage *u, uint64_t size, int mode, bool open)
+/* 0, or as of ajf_trace_add; -ENOMEM. */
+static int tell_locked(struct ajf *m, struct ajf_usage *u, const struct ajf_use *use, uint64_t size, int mode, bool open)
 {
     AJF_HELD(&m->cache.lock);
-    const struct ajf_use *use = u->use;
     char *path = ajf_inode_path(&m->inodes, u->nodeid, NULL, 0), *line = NULL;
     int n = !path ? -1
                   : asprintf(&line,
@@ -196,32 +225,35 @@ static bool tell_locked(struct ajf *m, struct ajf_usage *u, uint64_t size, int m
                              use->runs, use->missed, u->fetched, use->waited_ns, use->longest_ns, use->failed, mode,
                              open, use->caller.tid, use->caller.pid, use->caller.uid, strlen(use->caller.name),
                              use->caller.name, path);
-    bool told = n > 0 && ajf_trace_add(&m->trace, line, (size_t)n + 1);
+    int err = n > 0 ? ajf_trace_add(&m->trace, use->recording, line, (size_t)n + 1) : -ENOMEM;
     if (n > 0)
         free(line);
     free(path);
-    return told;
-}
-
-static bool is_recorded(const struct ajf *m, const struct ajf_usage *u)
-{
-    return u->use && are_told(m) && u->use->recording == ajf_trace_number(&m->trace);
+    return err;
 }
 
 void ajf_use_end_locked(struct ajf *m, struct ajf_usage *u, uint64_t size, int mode)
 {
     AJF_HELD(&m->cache.lock);
-    if (is_recorded(m, u) && !tell_locked(m, u, size, mode, false))
-        ajf_trace_lose(&m->trace);
+    if (u->use && tell_locked(m, u, u->use, size, mode, false))
+        ajf_trace_lose(&m->trace, u->use->recording);
     forget_locked(m, u);
     u->fetched = 0;
 }
 
-bool ajf_use_tell_locked(struct ajf *m, struct ajf_usage *u, uint64_t size, int mode)
+bool ajf_use_tell_locked(struct ajf *m, struct ajf_usage *u, uint64_t size, int mode, uint64_t parked_ns,
+                         uint64_t longest_ns)
 {
     AJF_HELD(&m->cache.lock);
-    if (is_recorded(m, u) && !tell_locked(m, u, size, mode, true))
+    struct ajf_use told = *u->use;
+    told.waited_ns += parked_ns;
+    if (longest_ns > told.longest_ns)
+        told.longest_ns = longest_ns;
+    int err = tell_locked(m, u, &told, size, mode, true);
+    if (err == -EAGAIN)
         return false;
+    if (err)
+        ajf_trace_lose(&m->trace, told.recording);
     forget_locked(m, u);
     u->fetched = 0;
     return true;

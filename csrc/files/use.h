@@ -14,8 +14,8 @@
  *   SIZE      of the file, bytes; OPENS: how often it was opened
  *   READS     of the kernel; BYTES: what they asked for; RUNS: at how many places they began anew; MISSED: how many
  *             of them waited for the source
- *   FETCHED   bytes that the source delivered of the file since its last use
- *   WAITED    nanoseconds for which OPENs and READs were parked; LONGEST: one of them; FAILED: how many of them had an
+ *   FETCHED   bytes that the source delivered: while it was open, and before that, since it was open last
+ *   WAITED    nanoseconds for which OPENs and READs were parked; LONGEST: one of them; FAILED: how many of these had an
  *             error for an answer
  *   MODE      what the kernel does with it (enum ajf_file_mode); STILL: 1 if it is open
  *   TID, PID  the thread that opened it first, and its process, or 0; UID: its user; NAME: that of the process, N bytes
@@ -40,7 +40,7 @@
 
 #define AJF_USES_MOST 65536 /* at once; those of more files are lost, and counted */
 #define AJF_USE_FRONTS 4
-#define AJF_USE_CALLERS 8
+#define AJF_USE_CALLERS 32
 
 struct ajf;
 struct ajf_use;
@@ -50,7 +50,8 @@ struct ajf_usage {
     struct ajf_list link; /* uses->list, if it has a use */
     struct ajf_use *use;  /* NULL: it is not open, or not recorded */
     uint64_t nodeid;      /* constant; referenced by the file */
-    uint64_t fetched;     /* bytes since the last use ended */
+    uint64_t fetched;     /* bytes since the last use ended, or since this one began */
+    uint32_t lost;        /* the recording that lacks its use */
 };
 
 /* Those of a mount. */
@@ -70,11 +71,16 @@ void ajf_usage_init(struct ajf_usage *u, uint64_t nodeid);
 /* The caller of a request; with its process, if uses are recorded. Not to be called under a lock. */
 struct ajf_caller ajf_use_caller(struct ajf *m, const struct ajf_request *req);
 
-/* The file is opened: its use begins, or has one open more. */
-void ajf_use_open_locked(struct ajf *m, struct ajf_usage *u, const struct ajf_caller *caller);
+/* Whether the next request begins a use: its caller is to be looked up first. */
+bool ajf_use_is_due_locked(struct ajf *m, const struct ajf_usage *u);
+/* The file is opened, the first of its opens or one more: its use begins, or goes on. */
+void ajf_use_open_locked(struct ajf *m, struct ajf_usage *u, const struct ajf_caller *caller, bool first);
 /* A READ of it: answered at once (`hit`), or parked. */
-void ajf_use_read_locked(struct ajf *m, struct ajf_usage *u, const struct ajf_request *req, size_t length, bool hit);
-/* A parked OPEN or READ is answered. */
+void ajf_use_read_locked(struct ajf *m, struct ajf_usage *u, const struct ajf_caller *caller, uint64_t offset,
+                         size_t length, bool hit);
+/* How long a parked OPEN or READ has waited so far, since the use began. */
+uint64_t ajf_use_wait_locked(const struct ajf_usage *u, const struct ajf_request *req);
+/* It is answered. */
 void ajf_use_waited_locked(struct ajf_usage *u, const struct ajf_request *req, bool failed);
 /* Another file takes the place of one that is open. */
 void ajf_use_move_locked(struct ajf_usage *from, struct ajf_usage *to);
@@ -83,7 +89,11 @@ void ajf_use_move_locked(struct ajf_usage *from, struct ajf_usage *to);
  * `mode`: enum ajf_file_mode.
  */
 void ajf_use_end_locked(struct ajf *m, struct ajf_usage *u, uint64_t size, int mode);
-/* Tells a use that has not ended, and begins it anew. False: there is no room now. */
-bool ajf_use_tell_locked(struct ajf *m, struct ajf_usage *u, uint64_t size, int mode);
+/*
+ * Tells a use that has not ended, and begins it anew. Requests that still wait have done so for `parked_ns` in all, and
+ * `longest_ns` at most. False: there is no room now.
+ */
+bool ajf_use_tell_locked(struct ajf *m, struct ajf_usage *u, uint64_t size, int mode, uint64_t parked_ns,
+                         uint64_t longest_ns);
 
 #endif

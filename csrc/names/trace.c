@@ -29,7 +29,7 @@ static void end_locked(struct ajf_trace *t)
     AJF_HELD(&t->lock);
     if (!t->ring)
         return;
-    atomic_store_explicit(&t->kind, AJF_TRACE_NOTHING, memory_order_relaxed);
+    atomic_store_explicit(&t->recording, 0, memory_order_relaxed);
     close(t->process);
     free(t->ring);
     t->ring = NULL;
@@ -60,8 +60,8 @@ int ajf_trace_begin(struct ajf_trace *t, enum ajf_trace_kind kind, pid_t pid)
         t->process = process;
         t->head = t->used = 0;
         t->lost = 0;
-        atomic_fetch_add_explicit(&t->number, 1, memory_order_relaxed);
-        atomic_store_explicit(&t->kind, kind, memory_order_relaxed);
+        t->last += AJF_TRACE_KINDS - t->last % AJF_TRACE_KINDS + kind;
+        atomic_store_explicit(&t->recording, t->last, memory_order_relaxed);
     }
     pthread_mutex_unlock(&t->lock);
     if (err) {
@@ -120,34 +120,46 @@ void ajf_trace_end(struct ajf_trace *t)
     pthread_mutex_unlock(&t->lock);
 }
 
-bool ajf_trace_add(struct ajf_trace *t, const char *item, size_t n)
+static bool goes_on_locked(const struct ajf_trace *t, uint32_t recording)
 {
+    AJF_HELD(&t->lock);
+    return t->ring && atomic_load_explicit(&t->recording, memory_order_relaxed) == recording;
+}
+
+int ajf_trace_add(struct ajf_trace *t, uint32_t recording, const char *item, size_t n)
+{
+    int err = 0;
     pthread_mutex_lock(&t->lock);
-    bool fits = t->ring && n <= sizeof((struct ajf_traced *)0)->items && n <= AJF_TRACE_BYTES - t->used;
-    if (fits) {
+    if (!goes_on_locked(t, recording))
+        err = -ENODATA;
+    else if (n > sizeof((struct ajf_traced *)0)->items)
+        err = -EMSGSIZE;
+    else if (n > AJF_TRACE_BYTES - t->used)
+        err = -EAGAIN;
+    if (!err) {
         write_locked(t, item, n);
         t->used += n;
     }
     pthread_mutex_unlock(&t->lock);
-    return fits;
+    return err;
 }
 
-void ajf_trace_lose(struct ajf_trace *t)
+void ajf_trace_lose(struct ajf_trace *t, uint32_t recording)
 {
     pthread_mutex_lock(&t->lock);
-    if (t->ring && is_orphan_locked(t)) {
+    if (goes_on_locked(t, recording) && is_orphan_locked(t)) {
         end_locked(t);
-    } else if (t->ring) {
+    } else if (goes_on_locked(t, recording)) {
         t->lost++;
         AJF_COUNT(t->stats, trace_lost);
     }
     pthread_mutex_unlock(&t->lock);
 }
 
-void ajf_trace_put(struct ajf_trace *t, uint64_t nodeid)
+void ajf_trace_put(struct ajf_trace *t, uint32_t recording, uint64_t nodeid)
 {
     char *path = ajf_inode_path(t->inodes, nodeid, NULL, 0);
-    if (!path || !ajf_trace_add(t, path, strlen(path) + 1))
-        ajf_trace_lose(t);
+    if (!path || ajf_trace_add(t, recording, path, strlen(path) + 1))
+        ajf_trace_lose(t, recording);
     free(path);
 }

@@ -29,12 +29,13 @@
 
 #define AJF_TRACE_BYTES (1u << 20) /* 17,000 paths of 60 bytes: a program that takes them every 50 ms loses none */
 
-enum ajf_trace_kind { AJF_TRACE_NOTHING, AJF_TRACE_OPENS, AJF_TRACE_USES };
+/* The number of a recording modulo AJF_TRACE_KINDS. */
+enum ajf_trace_kind { AJF_TRACE_OPENS = 1, AJF_TRACE_USES, AJF_TRACE_KINDS };
 
 struct ajf_trace {
     pthread_mutex_t lock;
-    _Atomic enum ajf_trace_kind kind; /* NOTHING: there is no ring */
-    _Atomic uint32_t number;          /* of the recording, the last one */
+    _Atomic uint32_t recording; /* set under the lock. 0: there is none */
+    uint32_t last AJF_GUARDED_BY(lock); /* the one before */
     char *ring AJF_GUARDED_BY(lock); /* AJF_TRACE_BYTES, or NULL */
     size_t head AJF_GUARDED_BY(lock), used AJF_GUARDED_BY(lock);
     uint64_t lost AJF_GUARDED_BY(lock); /* of this recording */
@@ -56,26 +57,28 @@ int ajf_trace_take(struct ajf_trace *t, struct ajf_traced *ret_taken);
 /* Ends the recording, if there is one. */
 void ajf_trace_end(struct ajf_trace *t);
 
-/* Adds an item of `n` bytes, its NUL included. False: it finds no room, or there is no recording. */
-bool ajf_trace_add(struct ajf_trace *t, const char *item, size_t n);
-/* Counts an item that was lost. It ends a recording whose process has died. */
-void ajf_trace_lose(struct ajf_trace *t);
+/* The recording, if it is of that kind, or 0. */
+static inline uint32_t ajf_trace_of(const struct ajf_trace *t, enum ajf_trace_kind kind)
+{
+    uint32_t recording = atomic_load_explicit(&t->recording, memory_order_relaxed);
+    return __builtin_expect(recording % AJF_TRACE_KINDS == kind, false) ? recording : 0;
+}
+/*
+ * Adds an item of `n` bytes, its NUL included. 0, -EAGAIN (it finds no room now), -EMSGSIZE (it never does), or
+ * -ENODATA: that recording has ended.
+ */
+int ajf_trace_add(struct ajf_trace *t, uint32_t recording, const char *item, size_t n);
+/* Counts an item that the recording lacks. A recording whose process has died ends. */
+void ajf_trace_lose(struct ajf_trace *t, uint32_t recording);
 /* Adds the path of a live record, or loses it. */
-void ajf_trace_put(struct ajf_trace *t, uint64_t nodeid);
+void ajf_trace_put(struct ajf_trace *t, uint32_t recording, uint64_t nodeid);
 
-static inline bool ajf_trace_is(const struct ajf_trace *t, enum ajf_trace_kind kind)
-{
-    return __builtin_expect(atomic_load_explicit(&t->kind, memory_order_relaxed) == kind, false);
-}
-static inline uint32_t ajf_trace_number(const struct ajf_trace *t)
-{
-    return atomic_load_explicit(&t->number, memory_order_relaxed);
-}
 /* A file is opened: tells its path, if that is recorded. */
 static inline void ajf_trace_note(struct ajf_trace *t, uint64_t nodeid)
 {
-    if (ajf_trace_is(t, AJF_TRACE_OPENS))
-        ajf_trace_put(t, nodeid);
+    uint32_t recording = ajf_trace_of(t, AJF_TRACE_OPENS);
+    if (recording)
+        ajf_trace_put(t, recording, nodeid);
 }
 
 #endif

@@ -45,6 +45,7 @@ static struct ajf_waste *drop_open(struct ajf *m, struct ajf_wait *w, int err)
     pthread_mutex_lock(&m->cache.lock);
     struct ajf_file *file = call->file;
     ajf_list_del(&call->link);
+    ajf_use_waited_locked(&file->usage, &w->request, err != EINTR);
     /* The source hangs: the next request shall ask anew. */
     bool hangs = ajf_file_is_opening_long_locked(m, file, AJF_WAIT_METADATA) ||
                  (w->class == AJF_WAIT_DATA && ajf_fill_is_stuck_locked(m, file, 0, file->size));
@@ -134,7 +135,7 @@ static void open_file(struct ajf *m, const struct ajf_request *req, uint64_t nod
         if (!err && file->asker == AJF_DESCRIPTORS_NOBODY && file->state == AJF_FILE_OPENING)
             file->asker = uid;
         if (!err && !ask)
-            ajf_use_open_locked(m, &file->usage, &caller);
+            ajf_use_open_locked(m, &file->usage, &caller, !file->opens);
         if (now && !ask)
             ajf_file_grant_locked(m, file, &granted);
         else if (!err && !ask)
@@ -221,9 +222,7 @@ static void open_failed(struct ajf_fetch *f, int err)
     pthread_mutex_lock(&m->cache.lock);
     file->refs++;
     if (!file->abandoned) {
-        ajf_openers_take_locked(m, file, &calls);
-        AJF_LIST_FOR(l, &calls)
-            ajf_use_waited_locked(&file->usage, &AJF_CONTAINER(l, struct ajf_opener, link)->wait.request, true);
+        ajf_openers_take_locked(m, file, &calls, true);
         ajf_readers_take_hopeless_locked(m, file, 0, file->size, &readers); /* those that come later open it anew */
     }
     ajf_cache_unlock(&m->cache);
@@ -357,7 +356,7 @@ static int opened_by_source(struct ajf_fetch *f, uint64_t handle, uint64_t versi
     }
     if (!err) {
         if (refused) /* it is opened again for those who have it open */
-            ajf_openers_take_locked(m, file, &calls);
+            ajf_openers_take_locked(m, file, &calls, true);
         else
             ajf_openers_grant_locked(m, file, &calls);
         ajf_fill_resume_locked(m, file);

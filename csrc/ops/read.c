@@ -88,17 +88,25 @@ void ajf_read(struct ajf *m, const struct ajf_request *req)
     struct ajf_fetch *ask = NULL;
     int err = 0;
     size_t length = 0;
-    const struct ajf_caller caller = ajf_held_is_on(m) ? ajf_use_caller(m, req) : (struct ajf_caller){.tid = 0};
+    struct ajf_caller caller = ajf_caller_of(req);
+    bool looked_up = false;
 again:
     pthread_mutex_lock(&m->cache.lock);
     struct ajf_file *file = ajf_file_of_locked(m, nodeid);
     bool unasked = (!file || !file->opens) && ajf_held_is_on(m);
+    if (file && !unasked && !looked_up && ajf_use_is_due_locked(m, &file->usage)) {
+        ajf_cache_unlock(&m->cache);
+        caller = ajf_use_caller(m, req);
+        looked_up = true;
+        goto again;
+    }
     if (unasked && armed)
         err = ajf_held_open_locked(m, req, &caller, &file, &ask); /* another hold may end for it */
     if (err) {
         file = NULL;
     } else if (unasked && !armed) {
         ajf_cache_unlock(&m->cache);
+        caller = ajf_use_caller(m, req);
         ajf_wait_arm(m, req);
         armed = true;
         goto again;
@@ -128,7 +136,8 @@ again:
         err = park_locked(m, file, req, offset, length);
     }
     if (file && !err)
-        ajf_use_read_locked(m, &file->usage, req, borrowed ? clamp(file, size, offset) : length, hit || borrowed);
+        ajf_use_read_locked(m, &file->usage, &caller, offset, borrowed ? clamp(file, size, offset) : length,
+                            hit || borrowed);
     if (file && !err)
         noted = !offset && ajf_ahead_is_news_locked(m, file);
     if (file && !file->read) {

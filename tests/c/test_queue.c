@@ -8,6 +8,8 @@
 #include "check.h"
 #include "mount.h"
 
+#define BOOTED 0 /* of the clock: the earliest time that there is, on a machine that has just been started, too */
+
 static struct ajf *m;
 static struct ajf_turns files[4];
 
@@ -360,7 +362,6 @@ static void until_waiting(uint32_t n)
 
 static void what_nobody_wants_keeps_no_place_when_it_hangs(void)
 {
-    const uint64_t long_ago_ns = 3600 * AJF_NS_PER_S;
     setup(3, 1);
     struct ajf_fetch *hanging[3], *waiting[3];
     for (unsigned i = 0; i < 3; i++)
@@ -368,11 +369,11 @@ static void what_nobody_wants_keeps_no_place_when_it_hangs(void)
     for (unsigned i = 0; i < 3; i++)
         waiting[i] = push(3, AJF_LANE_DEMAND);
     CHECK(!next());
-    hanging[0]->picked_ns -= long_ago_ns; /* it is wanted */
+    hanging[0]->picked_ns = BOOTED; /* it is wanted */
     CHECK(!ajf_queue_cancel(&m->queue, hanging[1]));
     CHECK(!ajf_queue_cancel(&m->queue, hanging[2]));
     CHECK(!next());
-    hanging[1]->picked_ns -= long_ago_ns;
+    hanging[1]->picked_ns = BOOTED;
     CHECK(next() == waiting[0]);
     CHECK(!next());
     end(hanging[1]); /* it comes back after all, and has no place to give up */
@@ -399,7 +400,7 @@ static void nor_does_a_look_up(void)
     waiting = push(0, AJF_LANE_METADATA);
     CHECK(!ajf_queue_cancel(&m->queue, hanging[1]));
     CHECK(!next());
-    hanging[0]->picked_ns = hanging[1]->picked_ns = 0;
+    hanging[0]->picked_ns = hanging[1]->picked_ns = BOOTED;
     CHECK(next() == waiting);
     for (unsigned i = 0; i < 2; i++)
         end(hanging[i]);

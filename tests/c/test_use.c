@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A program is told what was done with each file while it was open (use.h), by a mount whose kernel the test plays. */
-#include <sys/mman.h>
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "files/file.h"
 #include "traced.h"
@@ -149,11 +151,29 @@ static void places_where_reads_begin_anew_are_counted(void)
     CHECK_EQ(runs_of(downwards, 6), 1);
 }
 
+/* The last READ of a file is short, and a first one of a read-ahead, too. */
+static void short_reads_out_of_order_begin_no_place(void)
+{
+    const struct {
+        uint64_t offset;
+        uint32_t size;
+    } reads[] = {{0, 64 * KIB}, {192 * KIB, PAGE}, {128 * KIB, 64 * KIB}, {64 * KIB, 64 * KIB}};
+    start();
+    record();
+    uint64_t id = fake_find_and_open(&k, "a", 192 * KIB + PAGE, 1);
+    for (size_t i = 0; i < 4; i++)
+        read_miss(id, reads[i].offset, reads[i].size);
+    close_file(id);
+    CHECK_EQ(told().runs, 1);
+    fake_end(&k);
+}
+
 static void a_file_that_was_open_before_is_in_use_from_its_next_read_on(void)
 {
     start();
     uint64_t id = fake_find_and_open(&k, "a", LARGE, 1), other = fake_find_and_open(&k, "b", LARGE, 1);
-    read_miss(id, 0, PAGE);
+    for (uint64_t at = 0; at < 5; at++)
+        read_miss(id, at * MIB, 64 * KIB);
     record();
     read_miss(id, 8 * MIB, PAGE);
     fake_release(&k, other);
@@ -164,6 +184,8 @@ static void a_file_that_was_open_before_is_in_use_from_its_next_read_on(void)
     CHECK(!strcmp(l.path, "/a"));
     CHECK_EQ(l.opens, 0);
     CHECK_EQ(l.reads, 1);
+    CHECK(l.fetched < 4 * MIB); /* nothing from before */
+    CHECK_EQ(l.pid, (uint32_t)getpid());
     fake_end(&k);
 }
 
@@ -239,6 +261,117 @@ static void what_fails_is_counted(void)
     fake_end(&k);
 }
 
+/* Small files whose first open waits for their bytes. */
+static void start_lazily(void)
+{
+    struct ajf_options o = fake_options();
+    o.attr_timeout_ns = o.entry_timeout_ns = 3600 * AJF_NS_PER_S;
+    fake_start(&k, &o);
+    ajf_open_lazily(k.m, MIB, 8);
+    record();
+}
+
+static void an_open_that_waits_in_vain_is_counted(void)
+{
+    start_lazily();
+    uint64_t id = fake_find(&k, "a", 10000, 1), unique = fake_open(&k, id);
+    struct ajf_fetch *f = fake_fetch(&k, AJF_FETCH_READ, NULL);
+    ajf_fetch_fail(f, EACCES);
+    ajf_fetch_release(f);
+    fake_expect_error(&k, unique, EACCES);
+    struct line l = told();
+    CHECK_EQ(l.failed, 1);
+    CHECK(l.waited);
+
+    id = fake_find(&k, "b", 10000, 2);
+    unique = fake_open(&k, id);
+    f = fake_fetch(&k, AJF_FETCH_READ, NULL); /* which hangs */
+    fake_time_passes(&k);
+    fake_expect_error(&k, unique, EIO);
+    l = told();
+    CHECK(!strcmp(l.path, "/b"));
+    CHECK_EQ(l.failed, 1);
+    CHECK_EQ(l.still, 0);
+    ajf_fetch_fail(f, EIO);
+    ajf_fetch_release(f);
+    nothing_is_told();
+    fake_end(&k);
+}
+
+static void requests_that_still_wait_have_waited(void)
+{
+    start();
+    record();
+    uint64_t id = fake_find_and_open(&k, "a", LARGE, 1), unique = fake_read(&k, id, 0, PAGE);
+    CHECK(fake_is_parked(&k, unique));
+    struct timespec some = {.tv_nsec = 5000000};
+    nanosleep(&some, NULL);
+    traced_expect(&k, AJF_IOC_TRACE_REST, 0);
+    struct line l = told();
+    CHECK_EQ(l.missed, 1);
+    CHECK(l.waited >= 5000000 && l.longest >= 5000000);
+    fake_answer_read(&k);
+    fake_expect_bytes(&k, unique, 0, PAGE, 1);
+    close_file(id);
+    fake_end(&k);
+}
+
+/* A thread may act for another user from one request to the next. */
+static void a_recording_mistakes_nobody(void)
+{
+    struct fuse_open_in in = {.flags = O_RDONLY | O_NOATIME};
+    start_lazily();
+    ajf_confirm_opens(k.m);
+    uint64_t id = fake_find(&k, "a", 10000, 1);
+    k.uid = 0;
+    fake_expect_error(&k, fake_send(&k, FUSE_OPEN, id, &in, sizeof in), 0);
+    k.uid = 1234;
+    uint64_t unique = fake_send(&k, FUSE_OPEN, id, &in, sizeof in);
+    struct ajf_fetch *f = fake_fetch(&k, AJF_FETCH_STAT, NULL);
+    ajf_fetch_fail(f, EACCES);
+    ajf_fetch_release(f);
+    fake_expect_error(&k, unique, EACCES);
+    k.uid = 0;
+    fake_release(&k, id);
+    CHECK_EQ(told().uid, 0);
+    fake_end(&k);
+}
+
+static void a_line_that_never_fits_is_lost(void)
+{
+    enum { DEPTH = 66, NAME = 255 };
+    char name[NAME + 1];
+    struct ajf_attr attr = fake_attr(0, 1);
+    start();
+    memset(name, 'd', NAME);
+    name[NAME] = '\0';
+    attr.mode = S_IFDIR | 0755;
+    uint64_t directory = 1;
+    for (unsigned i = 0; i < DEPTH; i++) {
+        uint64_t asked = fake_lookup(&k, directory, name);
+        struct ajf_fetch *f = fake_fetch(&k, AJF_FETCH_STAT, NULL);
+        attr.version = attr.ino = i + 2;
+        CHECK_EQ(ajf_fetch_attr(f, &attr), 0);
+        ajf_fetch_release(f);
+        directory = fake_entry(&k, asked);
+    }
+    record();
+    uint64_t asked = fake_lookup(&k, directory, "a");
+    struct ajf_fetch *f = fake_fetch(&k, AJF_FETCH_STAT, NULL);
+    struct ajf_attr file = fake_attr(LARGE, 500);
+    CHECK_EQ(ajf_fetch_attr(f, &file), 0);
+    ajf_fetch_release(f);
+    uint64_t id = fake_entry(&k, asked);
+    asked = fake_open(&k, id);
+    fake_answer_open(&k, 101, 500, LARGE);
+    fake_expect_error(&k, asked, 0);
+    traced_expect(&k, AJF_IOC_TRACE_REST, 0);
+    nothing_is_told();
+    CHECK_EQ(traced.lost, 1);
+    close_file(id);
+    fake_end(&k);
+}
+
 static void a_file_that_a_read_opens_is_told_when_it_is_handed_over(void)
 {
     struct ajf_options o = fake_options();
@@ -285,8 +418,11 @@ static void what_finds_no_room_is_lost_or_told_later(void)
     start();
     record();
     uint64_t id = fake_find_and_open(&k, "a", LARGE, 1), other = fake_find_and_open(&k, "b", LARGE, 1);
-    while (ajf_trace_add(&k.m->trace, "x", 2))
+    uint32_t recording = ajf_trace_of(&k.m->trace, AJF_TRACE_USES);
+    CHECK_EQ(ajf_trace_add(&k.m->trace, recording + AJF_TRACE_KINDS, "x", 2), -ENODATA);
+    while (!ajf_trace_add(&k.m->trace, recording, "x", 2))
         ;
+    CHECK_EQ(ajf_trace_add(&k.m->trace, recording, "x", 2), -EAGAIN);
     close_file(id);
     traced_expect(&k, AJF_IOC_TRACE_REST, EAGAIN);
     do
@@ -304,10 +440,15 @@ int main(void)
 {
     RUN(it_is_told_when_nothing_is_open_any_more);
     RUN(places_where_reads_begin_anew_are_counted);
+    RUN(short_reads_out_of_order_begin_no_place);
     RUN(a_file_that_was_open_before_is_in_use_from_its_next_read_on);
     RUN(those_that_are_open_are_told_when_asked_for);
     RUN(a_use_belongs_to_one_recording);
     RUN(what_fails_is_counted);
+    RUN(an_open_that_waits_in_vain_is_counted);
+    RUN(requests_that_still_wait_have_waited);
+    RUN(a_recording_mistakes_nobody);
+    RUN(a_line_that_never_fits_is_lost);
     RUN(a_file_that_a_read_opens_is_told_when_it_is_handed_over);
     RUN(a_process_that_has_ended_has_no_name);
     RUN(what_finds_no_room_is_lost_or_told_later);

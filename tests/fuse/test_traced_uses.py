@@ -98,7 +98,7 @@ def test_a_report_of_it(mounted: Mounted, tmp_path: Path) -> None:
     traced(mounted, tmp_path, "sh", "-c", f"cat {mounted.join('large')} {mounted.join('small-0')} > /dev/null")
     done = run([*COMMAND, "trace", "--report", str(tmp_path / "trace")], mounted.environ)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "2 open files, 16.8 MB read, 16.8 MB fetched for them" in done.stdout
+    assert "2 uses of files, 16.8 MB read, 16.8 MB fetched for them" in done.stdout
     assert "The whole mount meanwhile: 16.8 MB read, 16.8 MB fetched" in done.stdout
     told = run([*COMMAND, "trace", "--report", str(tmp_path / "trace"), "--json"], mounted.environ)
     assert json.loads(told.stdout)["by_pattern"]["whole"]["amplification"] == 1.0
@@ -149,7 +149,7 @@ def test_one_program_records_at_a_time(mounted: Mounted, tmp_path: Path) -> None
         process.kill()
         process.wait()
     done = run([*COMMAND, "trace", "--report", str(tmp_path / "first")], mounted.environ)
-    assert (done.returncode, "cut off: 0 open files" in done.stdout) == (0, True)
+    assert (done.returncode, "cut off: 0 uses of files" in done.stdout) == (0, True)
     assert traced(mounted, tmp_path, "true") == []
 
 

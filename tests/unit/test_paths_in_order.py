@@ -18,7 +18,7 @@ from alluxio_jnifuse.cli import main
 from alluxio_jnifuse.errors import MountError
 from alluxio_jnifuse.load.order import Order, line_of, lines
 from alluxio_jnifuse.load.places import Places, Room
-from alluxio_jnifuse.load.recording import OrderLines, Recording, Seen
+from alluxio_jnifuse.load.recording import OrderLines, Recording, Seen, UseLines
 from alluxio_jnifuse.load.targets import Target
 from alluxio_jnifuse.load.walk import File
 from alluxio_jnifuse.mounts.registry import record_of_this_process
@@ -131,10 +131,23 @@ def test_what_is_told_is_recorded(tmp_path: Path) -> None:
     assert (made.written, order.unnamed) == (6, 0)
 
 
+def test_something_else_than_uses_is_told(tmp_path: Path) -> None:
+    """The recording ends and says so; what came before is kept."""
+    fd = os.open(tmp_path / "trace", os.O_WRONLY | os.O_CREAT)
+    ended = threading.Event()
+    item = b"1 2 3 1 0 0 0 0 0 0 0 0 1 0 8 0 0 0:/x"
+    made = Recording(FakeTrace([item], [b"/a/b"]), fd, UseLines(), ended=ended.set)  # type: ignore[arg-type]
+    assert ended.wait(120)
+    assert made.end(120)
+    os.close(fd)
+    assert isinstance(made.error, ValueError)
+    assert (tmp_path / "trace").read_bytes().count(b"\n") == made.written == 1
+
+
 def test_a_disk_that_is_full() -> None:
     """Ends the recording, which says so."""
     made, _ = record(FakeTrace([b"a"]), Path("/dev/full"))
-    assert made.error is not None
+    assert isinstance(made.error, OSError)
     assert (made.error.errno, made.unwritable, made.written) == (errno.ENOSPC, True, 0)
 
 

@@ -98,6 +98,12 @@ def test_a_trace_that_is_being_written() -> None:
         ([BEGIN, line_of(use()).replace(b'"small"', b'"odd"')], "f: line 2 is none of a trace"),
         ([BEGIN, line_of(use()).replace(b'"reads": 1', b'"reads": true')], "f: line 2 is none of a trace"),
         ([BEGIN, END.replace(b"112.5", b'"x"')], "f: line 2 is none of a trace"),
+        ([BEGIN, END.replace(b"112.5", b"NaN")], "f: line 2 is none of a trace"),
+        ([BEGIN, END.replace(b"112.5", b"-1")], "f: line 2 is none of a trace"),
+        ([BEGIN.replace(b"100.0", b"1e999")], "f: line 1 is none of a trace"),
+        ([BEGIN.replace(b"100.0", b"1" + b"0" * 400)], "f: line 1 is none of a trace"),
+        ([b"[" * 100_000], "f: line 1 is none of a trace"),
+        ([BEGIN, line_of(use()).replace(b'"waited": 0.25', b'"waited": Infinity')], "f: line 2 is none of a trace"),
     ],
 )
 def test_what_is_no_trace(lines: list[bytes], reason: str) -> None:
@@ -106,10 +112,18 @@ def test_what_is_no_trace(lines: list[bytes], reason: str) -> None:
 
 
 def test_names_that_would_move_a_terminal() -> None:
-    lines = [BEGIN, line_of(use(path="\x1b[2J\n", process="\x1b]0;x\x07", fetched_bytes=999)), END]
+    lines = [BEGIN, line_of(use(path="\x1b[2J\n\x9b2J", process="\x1b]0;x\x07", fetched_bytes=999)), END]
     text = "\n".join(page(report_of(lines, "f")))
-    assert "\x1b" not in text
-    assert "\x07" not in text
+    assert not set("\x1b\x07\x9b") & set(text)
+
+
+def test_totals_that_the_mount_did_not_tell() -> None:
+    """It was unmounted: what was recorded is reported all the same."""
+    end = b'{"ended": 112.5, "lost": 3, "read_bytes": -1, "fetched_bytes": -1}\n'
+    text = "\n".join(page(report_of([BEGIN, line_of(use()), end], "f")))
+    assert "12.5 s: 1 uses of files" in text
+    assert "whole mount" not in text
+    assert "3 uses are missing" in text
 
 
 def test_of_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -110,12 +110,13 @@ def _record(wanted: _Wanted) -> int:
         if not recording.end(_ANSWER_S):
             raise MountError("does not answer; what it told before is recorded", where=wanted.mountpoint)
     if before is not None and recording.error is None:
-        _write(fd, _end(recording, before, stats.request(wanted.mountpoint)))
+        _write(fd, _end(recording, wanted.mountpoint, before))
     if not wanted.quiet:
         print(_summary(recording, wanted), file=sys.stderr)
     if recording.error is not None:
         where = wanted.output if recording.unwritable else wanted.mountpoint
-        raise MountError(f"the recording ended: {in_words(recording.error)}", where=where)
+        reason = in_words(recording.error) if isinstance(recording.error, OSError) else str(recording.error)
+        raise MountError(f"the recording ended: {reason}", where=where)
     return code
 
 
@@ -137,7 +138,11 @@ def _begin(mountpoint: str) -> trace_report.Begin:
     return trace_report.Begin(trace_report.FORMAT, mountpoint, __version__, time.time())
 
 
-def _end(recording: Recording, before: stats.Snapshot, after: stats.Snapshot) -> trace_report.End:
+def _end(recording: Recording, mountpoint: str, before: stats.Snapshot) -> trace_report.End:
+    try:
+        after = stats.request(mountpoint)
+    except MountError:  # it is unmounted, or hangs: the lines are there all the same
+        return trace_report.End(time.time(), recording.lost)
     read, fetched = (after.stats[name] - before.stats[name] for name in ("op_read_bytes", "fetch_bytes"))
     return trace_report.End(time.time(), recording.lost, read, fetched)
 
@@ -166,12 +171,12 @@ def _await(child: subprocess.Popen[bytes], wake: Callable[[], None]) -> None:
 
 
 def _summary(recording: Recording, wanted: _Wanted) -> str:
-    what = "files" if wanted.order else "open files"
+    what = "files" if wanted.order else "uses of files"
     text = f"Recorded {recording.written:,} {what} in {'stdout' if wanted.output == STDIN else wanted.output}"
     if recording.lost and wanted.order:
         text += f"; {recording.lost:,} were opened faster than they could be recorded, and are missing"
     elif recording.lost:
-        text += f"; {recording.lost:,} were read faster than they could be recorded, and are missing"
+        text += f"; {recording.lost:,} ended faster than they could be recorded, and are missing"
     if wanted.order and wanted.order.unnamed:
         text += f"; {wanted.order.unnamed:,} have a newline in their names, and are missing: --null records them"
     if not wanted.order and wanted.output != STDIN:

@@ -18,18 +18,18 @@ def page(report: Report) -> Iterator[str]:
     total, end = report.total, report.end
     began = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(report.begin.began))
     long = "cut off" if end is None else f"{max(0.0, end.ended - report.begin.began):.1f} s"
-    yield f"{escaped(report.begin.mount)}, {began}, {long}: {total.uses:,} open files, "\
+    yield f"{escaped(report.begin.mount)}, {began}, {long}: {total.uses:,} uses of files, "\
         f"{_mb(total.read_bytes)} read, {_mb(total.fetched_bytes)} fetched for them"  # fmt: skip
-    if end is not None:
+    if end is not None and end.read_bytes >= 0:
         yield f"The whole mount meanwhile: {_mb(end.read_bytes)} read, {_mb(end.fetched_bytes)} fetched"
-        if end.lost:
-            yield f"{end.lost:,} open files are missing: they were read faster than they could be recorded"
+    if end is not None and end.lost:
+        yield f"{end.lost:,} uses are missing: they ended faster than they could be recorded"
     yield ""
     yield _header("by pattern")
     for name, row in report.by_pattern.items():
         yield f"{_row(name, row)}  {PATTERNS[name]}"
     yield ""
-    yield _header("by process")
+    yield _header("by process, the first")
     for (name, pid), row in list(report.by_process.items())[:_PROCESSES]:
         yield _row(f"{escaped(name)} ({pid})" if pid else "ended, or not seen", row)
     if len(report.by_process) > _PROCESSES:
@@ -39,7 +39,7 @@ def page(report: Report) -> Iterator[str]:
 
 
 def _header(what: str) -> str:
-    columns = ("files", "opens", "reads", "read", "fetched", "times", "waited s", "failed")
+    columns = ("uses", "opens", "reads", "read", "fetched", "times", "waited s", "failed")
     return what.ljust(_WIDTH) + "".join(name.rjust(12) for name in columns)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from array import array
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -110,7 +111,7 @@ class Recording:
     def __init__(self, trace: Trace, fd: int, lines: Lines, *, ended: Callable[[], None]) -> None:
         """Begins."""
         self.written = self.lost = 0
-        self.error: OSError | None = None
+        self.error: OSError | ValueError | None = None
         self.unwritable = False
         self._trace = trace
         self._fd = fd
@@ -129,21 +130,25 @@ class Recording:
         try:
             while not self._end.wait(_TAKE_S):
                 self._take_all()
-            told = False
-            while not told:
-                self._take_all()
-                told = self._trace.tell_open()
             self._take_all()
-        except OSError as error:
+            while not self._trace.tell_open():
+                if not self._take_all():
+                    time.sleep(_TAKE_S)
+            self._take_all()
+        except (OSError, ValueError) as error:  # ValueError: the mount tells something else than this release knows
             self.error = error
         finally:
             self._trace.close()
-        self._ended()
+            self._ended()
 
-    def _take_all(self) -> None:
+    def _take_all(self) -> bool:
+        """Whether there was anything."""
+        some = False
         while (taken := self._trace.take()).items:
             self._write(self._lines.of(taken.items))
+            some = True
         self.lost = taken.lost
+        return some
 
     def _write(self, lines: list[bytes]) -> None:
         data = memoryview(b"".join(lines))

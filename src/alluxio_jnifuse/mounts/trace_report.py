@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from alluxio_jnifuse.errors import MountError
-from alluxio_jnifuse.mounts.uses import PATTERNS, Use, amplification, use_of
+from alluxio_jnifuse.mounts.uses import PATTERNS, Use, amount, amplification, use_of
 
 FORMAT = 1
 STANDING_OUT = 10
@@ -30,12 +30,12 @@ class Begin(NamedTuple):
 
 
 class End(NamedTuple):
-    """The last line. Bytes are those of the whole mount in between."""
+    """The last line. Bytes are those of the whole mount in between, -1: it did not tell them."""
 
     ended: float  # seconds since 1970
     lost: int  # uses that found no room
-    read_bytes: int
-    fetched_bytes: int
+    read_bytes: int = -1
+    fetched_bytes: int = -1
 
 
 class Row(NamedTuple):
@@ -124,7 +124,7 @@ def report_of(lines: Iterable[bytes], where: str) -> Report:
             if begin is None:
                 begin = _begin(told)
             elif "ended" in told:
-                end = End(*(_number(told[name]) for name in End._fields))  # type: ignore[arg-type]
+                end = _end(told)
             else:
                 use = use_of(told)
                 total = total.plus(use)
@@ -135,7 +135,7 @@ def report_of(lines: Iterable[bytes], where: str) -> Report:
                     wasteful.offer(use.fetched_bytes - use.read_bytes, use)
                 if use.waited >= SLOW_S:
                     slow.offer(use.waited, use)
-        except (ValueError, KeyError) as error:
+        except (ValueError, KeyError, RecursionError) as error:
             if not line.endswith(b"\n") and begin is not None:
                 break  # it is being written, or was cut off
             raise MountError(f"line {number} is none of a trace: {error}", where=where) from error
@@ -146,13 +146,12 @@ def report_of(lines: Iterable[bytes], where: str) -> Report:
     return Report(begin, end, total, seen, ordered, wasteful.found(), slow.found())
 
 
-def _number(value: Any) -> float | int:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ValueError("a number is missing")
-    return value
-
-
 def _begin(told: dict[str, Any]) -> Begin:
     if told.get("trace") != FORMAT or not isinstance(told.get("mount"), str):
         raise ValueError("it does not begin as one, or is of another release")
-    return Begin(FORMAT, told["mount"], str(told.get("version", "")), float(_number(told.get("began", 0))))
+    return Begin(FORMAT, told["mount"], str(told.get("version", "")), float(amount(told.get("began", 0))))
+
+
+def _end(told: dict[str, Any]) -> End:
+    read, fetched = (told[name] if told[name] == -1 else amount(told[name]) for name in ("read_bytes", "fetched_bytes"))
+    return End(amount(told["ended"]), int(amount(told["lost"])), int(read), int(fetched))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any, NamedTuple, get_type_hints
+from typing import Any, NamedTuple, cast, get_type_hints
 
 SMALL_BYTES = 1 << 20
 LONG_BYTES = 4 << 20  # of reads in a row: somewhere else is a large file read as a stream, too
@@ -41,7 +41,7 @@ class Use(NamedTuple):
     read_bytes: int
     runs: int  # places at which reads began anew
     missed: int  # reads that waited for the storage, or for the client cache on disk
-    fetched_bytes: int  # from there, since the last use of the file
+    fetched_bytes: int  # from there: meanwhile, and before that since its last use
     waited: float  # opens and reads waited so long for it, in all,
     longest: float  # and one of them
     failed: int  # opens and reads
@@ -70,10 +70,12 @@ def pattern_of(size: int, mode: str, reads: int, read_bytes: int, runs: int) -> 
 
 
 def parsed(item: bytes) -> Use:
-    """A use as the mount tells it. Raises ValueError."""
+    """A use as the mount tells it. Raises ValueError: it is of another release."""
     numbers, _, rest = item.partition(b":")
     (opened, open_ns, size, opens, reads, read_bytes, runs, missed, fetched, waited, longest, failed, mode, still, tid,
      pid, uid, length) = map(int, numbers.split())  # fmt: skip
+    if not 0 <= mode < len(_MODES):
+        raise ValueError(f"mode {mode}")
     named = _MODES[mode]
     return Use(
         path=os.fsdecode(rest[length + 1 :]),
@@ -104,6 +106,13 @@ def line_of(use: Use) -> bytes:
     return json.dumps(use._asdict(), separators=(", ", ": ")).encode("ascii") + b"\n"
 
 
+def amount(value: Any) -> float | int:
+    """A number that can be a size or a time. Raises ValueError."""
+    if type(value) not in (int, float) or not 0 <= value < 1e18:  # NaN is neither
+        raise ValueError(f"no size or time: {str(value)[:20]}")
+    return cast("float | int", value)
+
+
 _KINDS = get_type_hints(Use)
 
 
@@ -115,4 +124,6 @@ def use_of(told: dict[str, Any]) -> Use:
         fits = type(value) is kind or (kind is float and type(value) is int)
         if not fits or (name == "pattern" and value not in PATTERNS):
             raise ValueError(f"no use of a file: {name}")
+        if kind in (int, float):
+            amount(value)
     return Use(**values)

@@ -37,7 +37,7 @@ def print_everything() -> None:
 
 def escaped(text: str) -> str:
     """`text` on one line and in one column: control characters and backslashes as \\ooo, as in /proc/mounts."""
-    return "".join(f"\\{ord(c):03o}" if c < " " or c in "\\\x7f" else c for c in text)
+    return "".join(f"\\{ord(c):03o}" if c < " " or c == "\\" or "\x7f" <= c <= "\x9f" else c for c in text)
 
 
 def _escape(error: UnicodeError) -> tuple[bytes, int]:
