@@ -73,21 +73,26 @@ def _row(bench: Bench, by: _Watchers, what: str, unit: str, directory: Path, wor
 def _watched(mount: alluxio_jnifuse.Mount) -> Iterator[None]:
     """Somebody asks for the metrics, has the page open, and looks at the figures in a terminal."""
     ended = threading.Event()
+    errors: list[OSError] = []
 
     def ask(address: str, each_s: float) -> None:
-        while not ended.is_set():
-            with urllib.request.urlopen(address, timeout=60) as answer:
-                answer.read()
-            ended.wait(each_s)
+        try:
+            while not ended.is_set():
+                with urllib.request.urlopen(address, timeout=60) as answer:
+                    answer.read()
+                ended.wait(each_s)
+        except OSError as error:
+            errors.append(error)
 
-    found = re.search(r"live page at (\S+)/(\?token=\S+)", Path(mount.log).read_text())
-    if found is None:
-        raise RuntimeError(f"no live page in {mount.log}")
+    # The last mount that wrote into this log.
+    server, token = re.findall(r"live page at (\S+)/(\?token=\S+)", Path(mount.log).read_text())[-1]
     asked = [
-        threading.Thread(target=ask, args=(f"{found[1]}/metrics/prometheus", _METRICS_EACH_S)),
-        threading.Thread(target=ask, args=(f"{found[1]}/live.json{found[2]}", _PAGE_EACH_S)),
+        threading.Thread(target=ask, args=(f"{server}/metrics/prometheus", _METRICS_EACH_S)),
+        threading.Thread(target=ask, args=(f"{server}/live.json{token}", _PAGE_EACH_S)),
     ]
-    with subprocess.Popen([*_COMMAND, "stats", "--watch", mount.mountpoint], stdout=subprocess.DEVNULL) as stats:
+    with subprocess.Popen([*_COMMAND, "stats", "--watch", mount.mountpoint], stdout=subprocess.PIPE) as stats:
+        assert stats.stdout is not None
+        stats.stdout.readline()  # it has begun
         for each in asked:
             each.start()
         try:
@@ -97,6 +102,8 @@ def _watched(mount: alluxio_jnifuse.Mount) -> Iterator[None]:
             for each in asked:
                 each.join()
             stats.terminate()
+    if errors:
+        raise errors[0]
 
 
 @contextmanager

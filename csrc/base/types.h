@@ -68,21 +68,41 @@ struct ajf_refresh {
 
 /*
  * ioctl(2) on a directory of a mount, of its owner and of root; others get EPERM. AJF_IOC_TRACE has the mount note from
- * now on which files are opened, AJF_IOC_TRACE_USES what is done with each while it is open, for the calling process:
- * EBUSY, another process has that; EINVAL, the caller is not the first thread of its process. AJF_IOC_TRACED takes what
- * was noted, the oldest first, and AJF_IOC_TRACE_END ends it. AJF_IOC_TRACE_REST notes the uses that have not ended:
+ * now on which files are opened, AJF_IOC_TRACE_USES how each is read while it is open, for the calling process: EBUSY,
+ * another process has that; EINVAL, the caller is not the first thread of its process. AJF_IOC_TRACED takes what was
+ * noted, the oldest first, and AJF_IOC_TRACE_END ends it. AJF_IOC_TRACE_REST notes the uses that have not ended:
  * EAGAIN, some found no room, and it is to be asked again when the others have been taken.
  */
 struct ajf_traced {
     uint64_t lost;  /* items that could not be noted since the recording began */
     uint32_t bytes; /* of `items` */
-    char items[16364]; /* paths, or lines as of use.h, each with its NUL; an ioctl has room for 16 KiB less one byte */
+    /* Each is its length, a uint32_t, and so many bytes: a path from the root, "/a/b", or a struct ajf_use_told. */
+    char items[16364]; /* an ioctl has room for 16 KiB less one byte */
 };
-#define AJF_IOC_TRACE _IO(0xAF, 2)
-#define AJF_IOC_TRACED _IOR(0xAF, 3, struct ajf_traced)
-#define AJF_IOC_TRACE_END _IO(0xAF, 4)
-#define AJF_IOC_TRACE_USES _IO(0xAF, 5)
-#define AJF_IOC_TRACE_REST _IO(0xAF, 6)
+#define AJF_IOC_TRACE _IO(0xAF, 7)
+#define AJF_IOC_TRACE_USES _IO(0xAF, 8)
+#define AJF_IOC_TRACED _IOR(0xAF, 9, struct ajf_traced)
+#define AJF_IOC_TRACE_REST _IO(0xAF, 10)
+#define AJF_IOC_TRACE_END _IO(0xAF, 11)
+
+/* How a file was read while it was open (files/use.h). Times are in nanoseconds. */
+struct ajf_use_told {
+    int64_t opened;           /* since 1970 */
+    uint64_t lasted;          /* for how long it was open */
+    uint64_t size;            /* of the file, bytes */
+    uint64_t opens;           /* how often it was opened */
+    uint64_t reads, bytes;    /* READs of the kernel, and what they asked for */
+    uint64_t runs;            /* places at which they began anew */
+    uint64_t missed;          /* how many of them waited for the source */
+    uint64_t fetched;         /* bytes that the source delivered: while it was open, and before, since its last use */
+    uint64_t waited, longest; /* for which OPENs and READs were parked: in all, and one of them */
+    uint64_t failed;          /* how many of these had an error for an answer */
+    uint32_t mode;            /* what the kernel does with it: enum ajf_file_mode */
+    uint32_t still;           /* 1: it is open */
+    uint32_t tid, pid, uid;   /* who opened it first; `pid` 0: it has ended, or cannot be seen */
+    char name[20];            /* of that process, 15 bytes at most; ends with NUL */
+    char path[];              /* from the root, without NUL */
+};
 
 enum ajf_log_level { AJF_LOG_DEBUG, AJF_LOG_INFO, AJF_LOG_WARN, AJF_LOG_ERROR };
 

@@ -2,8 +2,6 @@
 #include "files/use.h"
 
 #include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -216,18 +214,28 @@ void ajf_use_move_locked(struct ajf_usage *from, struct ajf_usage *to)
 static int tell_locked(struct ajf *m, struct ajf_usage *u, const struct ajf_use *use, uint64_t size, int mode, bool open)
 {
     AJF_HELD(&m->cache.lock);
-    char *path = ajf_inode_path(&m->inodes, u->nodeid, NULL, 0), *line = NULL;
-    int n = !path ? -1
-                  : asprintf(&line,
-                             "%" PRId64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64
-                             " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %d %d %u %u %u %zu:%s%s",
-                             use->opened_ns, ajf_now_ns() - use->began_ns, size, use->opens, use->reads, use->bytes,
-                             use->runs, use->missed, u->fetched, use->waited_ns, use->longest_ns, use->failed, mode,
-                             open, use->caller.tid, use->caller.pid, use->caller.uid, strlen(use->caller.name),
-                             use->caller.name, path);
-    int err = n > 0 ? ajf_trace_add(&m->trace, use->recording, line, (size_t)n + 1) : -ENOMEM;
-    if (n > 0)
-        free(line);
+    struct ajf_use_told told = {.opened = use->opened_ns,
+                                .lasted = ajf_now_ns() - use->began_ns,
+                                .size = size,
+                                .opens = use->opens,
+                                .reads = use->reads,
+                                .bytes = use->bytes,
+                                .runs = use->runs,
+                                .missed = use->missed,
+                                .fetched = u->fetched,
+                                .waited = use->waited_ns,
+                                .longest = use->longest_ns,
+                                .failed = use->failed,
+                                .mode = (uint32_t)mode,
+                                .still = open,
+                                .tid = use->caller.tid,
+                                .pid = use->caller.pid,
+                                .uid = use->caller.uid};
+    memcpy(told.name, use->caller.name, sizeof use->caller.name);
+    char *path = ajf_inode_path(&m->inodes, u->nodeid, NULL, 0);
+    int err = path ? ajf_trace_add(&m->trace, use->recording, &told, offsetof(struct ajf_use_told, path), path,
+                                   strlen(path))
+                   : -ENOMEM;
     free(path);
     return err;
 }

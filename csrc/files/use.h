@@ -6,20 +6,7 @@
  * was open before the recording began is in use from its next READ on. A READ that the kernel answers by itself, from
  * its memory or in passthrough, is not seen.
  *
- * A use is told as one line of numbers, when it ends, or when the program asks for those that have not ended yet:
- *
- *   OPENED FOR SIZE OPENS READS BYTES RUNS MISSED FETCHED WAITED LONGEST FAILED MODE STILL TID PID UID N:NAME/PATH
- *
- *   OPENED    nanoseconds since 1970; FOR: how many it was open
- *   SIZE      of the file, bytes; OPENS: how often it was opened
- *   READS     of the kernel; BYTES: what they asked for; RUNS: at how many places they began anew; MISSED: how many
- *             of them waited for the source
- *   FETCHED   bytes that the source delivered: while it was open, and before that, since it was open last
- *   WAITED    nanoseconds for which OPENs and READs were parked; LONGEST: one of them; FAILED: how many of these had an
- *             error for an answer
- *   MODE      what the kernel does with it (enum ajf_file_mode); STILL: 1 if it is open
- *   TID, PID  the thread that opened it first, and its process, or 0; UID: its user; NAME: that of the process, N bytes
- *   PATH      from the root of the mount, "/a/b"
+ * A use is told (struct ajf_use_told) when it ends, or when the program asks for those that have not ended yet.
  *
  * Without a recording of uses no file has one, and what is called here returns at once.
  *

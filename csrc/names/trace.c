@@ -78,32 +78,48 @@ static size_t together(size_t at, size_t n)
     return n < AJF_TRACE_BYTES - at ? n : AJF_TRACE_BYTES - at;
 }
 
-static void read_locked(const struct ajf_trace *t, char *bytes, size_t n)
+/* From `offset` bytes behind the oldest one on. */
+static void read_locked(const struct ajf_trace *t, size_t offset, void *bytes, size_t n)
 {
     AJF_HELD(&t->lock);
-    size_t first = together(t->head, n);
-    memcpy(bytes, t->ring + t->head, first);
-    memcpy(bytes + first, t->ring, n - first);
+    size_t at = (t->head + offset) % AJF_TRACE_BYTES, first = together(at, n);
+    memcpy(bytes, t->ring + at, first);
+    memcpy((char *)bytes + first, t->ring, n - first);
 }
 
-static void write_locked(struct ajf_trace *t, const char *bytes, size_t n)
+static void write_locked(struct ajf_trace *t, const void *bytes, size_t n)
 {
     AJF_HELD(&t->lock);
+    if (!n)
+        return;
     size_t at = (t->head + t->used) % AJF_TRACE_BYTES, first = together(at, n);
     memcpy(t->ring + at, bytes, first);
-    memcpy(t->ring, bytes + first, n - first);
+    memcpy(t->ring, (const char *)bytes + first, n - first);
+    t->used += n;
+}
+
+/* How many bytes of the ring are whole items, and no more than `most`. */
+static size_t whole_locked(const struct ajf_trace *t, size_t most)
+{
+    AJF_HELD(&t->lock);
+    uint32_t n = 0;
+    size_t whole = 0;
+    while (whole < t->used) {
+        read_locked(t, whole, &n, sizeof n);
+        if (whole + sizeof n + n > most)
+            break;
+        whole += sizeof n + n;
+    }
+    return whole;
 }
 
 int ajf_trace_take(struct ajf_trace *t, struct ajf_traced *ret_taken)
 {
-    size_t n = 0;
     pthread_mutex_lock(&t->lock);
     int err = t->ring ? 0 : -ENODATA;
     if (!err) {
-        n = t->used < sizeof ret_taken->items ? t->used : sizeof ret_taken->items;
-        read_locked(t, ret_taken->items, n);
-        const char *last = memrchr(ret_taken->items, '\0', n);
-        n = last ? (size_t)(last - ret_taken->items) + 1 : 0;
+        size_t n = whole_locked(t, sizeof ret_taken->items);
+        read_locked(t, 0, ret_taken->items, n);
         t->head = (t->head + n) % AJF_TRACE_BYTES;
         t->used -= n;
         ret_taken->lost = t->lost;
@@ -126,19 +142,21 @@ static bool goes_on_locked(const struct ajf_trace *t, uint32_t recording)
     return t->ring && atomic_load_explicit(&t->recording, memory_order_relaxed) == recording;
 }
 
-int ajf_trace_add(struct ajf_trace *t, uint32_t recording, const char *item, size_t n)
+int ajf_trace_add(struct ajf_trace *t, uint32_t recording, const void *first, size_t n, const void *second, size_t m)
 {
+    uint32_t length = (uint32_t)(n + m);
     int err = 0;
     pthread_mutex_lock(&t->lock);
     if (!goes_on_locked(t, recording))
         err = -ENODATA;
-    else if (n > sizeof((struct ajf_traced *)0)->items)
+    else if (n + m > sizeof((struct ajf_traced *)0)->items - sizeof length)
         err = -EMSGSIZE;
-    else if (n > AJF_TRACE_BYTES - t->used)
+    else if (n + m + sizeof length > AJF_TRACE_BYTES - t->used)
         err = -EAGAIN;
     if (!err) {
-        write_locked(t, item, n);
-        t->used += n;
+        write_locked(t, &length, sizeof length);
+        write_locked(t, first, n);
+        write_locked(t, second, m);
     }
     pthread_mutex_unlock(&t->lock);
     return err;
@@ -159,7 +177,7 @@ void ajf_trace_lose(struct ajf_trace *t, uint32_t recording)
 void ajf_trace_put(struct ajf_trace *t, uint32_t recording, uint64_t nodeid)
 {
     char *path = ajf_inode_path(t->inodes, nodeid, NULL, 0);
-    if (!path || ajf_trace_add(t, recording, path, strlen(path) + 1))
+    if (!path || ajf_trace_add(t, recording, path, strlen(path), NULL, 0))
         ajf_trace_lose(t, recording);
     free(path);
 }

@@ -3,8 +3,8 @@
  * trace.h - what is done with files, told to one program that records it.
  *
  * A recording is of one kind: which files are opened, each by the path that it has at that moment, from the root; or
- * what was done with each while it was open (use.h). It is told as *items*, strings of bytes that end with NUL, in a
- * ring. The program takes whole items (AJF_IOC_TRACED). Nothing waits for it: an item that finds no room is lost, and
+ * what was done with each while it was open (use.h). It is told as *items*, strings of bytes (AJF_IOC_TRACED), in a
+ * ring. The program takes whole ones. Nothing waits for it: an item that finds no room is lost, and
  * counted. Without a recording the ring has no memory, and a note is the load of a flag.
  *
  * A recording belongs to the process that began it, which is known by its pidfd. It ends when that process says so. If
@@ -64,10 +64,10 @@ static inline uint32_t ajf_trace_of(const struct ajf_trace *t, enum ajf_trace_ki
     return __builtin_expect(recording % AJF_TRACE_KINDS == kind, false) ? recording : 0;
 }
 /*
- * Adds an item of `n` bytes, its NUL included. 0, -EAGAIN (it finds no room now), -EMSGSIZE (it never does), or
+ * Adds an item, of one part or two. 0, -EAGAIN (it finds no room now), -EMSGSIZE (it never does), or
  * -ENODATA: that recording has ended.
  */
-int ajf_trace_add(struct ajf_trace *t, uint32_t recording, const char *item, size_t n);
+int ajf_trace_add(struct ajf_trace *t, uint32_t recording, const void *first, size_t n, const void *second, size_t m);
 /* Counts an item that the recording lacks. A recording whose process has died ends. */
 void ajf_trace_lose(struct ajf_trace *t, uint32_t recording);
 /* Adds the path of a live record, or loses it. */

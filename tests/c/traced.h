@@ -32,4 +32,18 @@ static inline void traced_take(struct fake *k)
     free(r.bytes);
 }
 
+/* Reads an item at `*at`, which it moves behind it; its length, or -1 behind the last one. */
+static inline int64_t traced_next(size_t *at, const char **ret_item)
+{
+    uint32_t n;
+    if (*at == traced.bytes)
+        return -1;
+    NEED(*at + sizeof n <= traced.bytes);
+    memcpy(&n, traced.items + *at, sizeof n);
+    NEED(*at + sizeof n + n <= traced.bytes);
+    *ret_item = traced.items + *at + sizeof n;
+    *at += sizeof n + n;
+    return n;
+}
+
 #endif

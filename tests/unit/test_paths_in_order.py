@@ -8,6 +8,7 @@ import itertools
 import os
 import random
 import select
+import struct
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -135,7 +136,7 @@ def test_something_else_than_uses_is_told(tmp_path: Path) -> None:
     """The recording ends and says so; what came before is kept."""
     fd = os.open(tmp_path / "trace", os.O_WRONLY | os.O_CREAT)
     ended = threading.Event()
-    item = b"1 2 3 1 0 0 0 0 0 0 0 0 1 0 8 0 0 0:/x"
+    item = struct.pack("q11Q5I20s", 1, 2, 3, 1, *[0] * 8, 1, 0, 8, 0, 0, b"") + b"/x"
     made = Recording(FakeTrace([item], [b"/a/b"]), fd, UseLines(), ended=ended.set)  # type: ignore[arg-type]
     assert ended.wait(120)
     assert made.end(120)

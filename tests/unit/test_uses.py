@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +29,23 @@ def use(**facts: Any) -> Use:
     return use_of(told)
 
 
+def told(name: bytes, path: bytes, *numbers: int) -> bytes:
+    """A use as the mount tells it."""
+    return struct.pack("q11Q5I20s", *numbers, name) + path
+
+
 def test_as_the_mount_tells_it() -> None:
     """Names of processes and paths may hold any bytes."""
-    item = b"1500000000 2000000000 100 1 2 150 1 1 100 250000000 125000000 3 1 0 8 7 1000 4:a/ ://b:\xff\n c"
-    assert parsed(item) == use(reads=2, read_bytes=150, failed=3, uid=1000, process="a/ :", path="/b:\udcff\n c")
+    numbers = (1500000000, 2000000000, 100, 1, 2, 150, 1, 1, 100, 250000000, 125000000, 3, 1, 0, 8, 7, 1000)
+    item = told(b'a/ "\\', b"//b:\xff\n c\x1b", *numbers)
+    assert parsed(item) == use(reads=2, read_bytes=150, failed=3, uid=1000, process='a/ "\\', path="/b:\udcff\n c\x1b")
     assert use_of(json.loads(line_of(parsed(item)))) == parsed(item)
-    assert parsed(b"1 2 3 1 0 0 0 0 0 0 0 0 2 1 8 0 0 0:/x").pattern == "passthrough"
-    with pytest.raises(ValueError):
-        parsed(b"1 2 3 4:/x")
+    assert line_of(parsed(item)).count(b"\n") == 1
+    passed = told(b"", b"/x", 1, 2, 3, 1, 0, 0, 0, 0, 0, 0, 0, 0, 2, 1, 8, 0, 0)
+    assert parsed(passed).pattern == "passthrough"
+    for wrong in (b"/x", told(b"", b"/x", *numbers[:12], 4, *numbers[13:])):
+        with pytest.raises(ValueError, match="no use of a file"):
+            parsed(wrong)
 
 
 @pytest.mark.parametrize(

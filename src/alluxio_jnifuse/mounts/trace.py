@@ -18,6 +18,7 @@ from alluxio_jnifuse.errors import MountError
 OPENS, USES = _core.IOC_TRACE, _core.IOC_TRACE_USES
 
 _HEADER = struct.Struct("QI")  # `lost` and `bytes` of struct ajf_traced
+_LENGTH = struct.Struct("I")  # of an item, before it
 _REFUSED = {
     errno.EPERM: ("its files are another user's to know of", "record as the user who mounted it, or as root"),
     errno.EBUSY: ("another process records already", "end that one first"),
@@ -54,7 +55,12 @@ class Trace:
         """Takes what was told since the last time, or a part of it; no items when that is all. Raises OSError."""
         fcntl.ioctl(self._fd, _core.IOC_TRACED, self._buffer)
         lost, count = _HEADER.unpack_from(self._buffer)
-        items = bytes(self._buffer[_HEADER.size : _HEADER.size + count]).split(b"\0")[:-1]
+        told = bytes(self._buffer[_HEADER.size : _HEADER.size + count])
+        items, at = [], 0
+        while at < count:
+            begin = at + _LENGTH.size
+            at = begin + _LENGTH.unpack_from(told, at)[0]
+            items.append(told[begin:at])
         return Taken([item[1:] for item in items] if self._what == OPENS else items, lost)
 
     def tell_open(self) -> bool:
