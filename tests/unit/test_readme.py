@@ -14,6 +14,7 @@ ENGLISH, CHINESE = PROJECT / "README.md", PROJECT / "README.zh-CN.md"
 RESULTS = PROJECT / "benchmarks" / "results"
 FENCE = re.compile(r"```\w*\n(.*?)```", re.DOTALL)
 # A row of a table whose last cell names a suite and a row of its last run.
+CPUS = ("AMD EPYC", "Intel(R) Xeon(R)")  # of the machines that the rows are of
 QUOTED = re.compile(r"^\|(?P<cells>.*)\| `(?P<suite>\w+)`: (?P<what>.*?) \|$", re.MULTILINE)
 
 
@@ -57,17 +58,25 @@ def test_figures_are_those_of_the_last_runs(path: Path) -> None:
         assert not row["noisy"], match["what"]
 
 
-def test_where_and_when_it_was_measured() -> None:
-    """The README names the machine of these runs, and their days."""
-    records = [last_run(match["suite"]) for match in QUOTED.finditer(ENGLISH.read_text())]
-    days = sorted(record["date"][:10] for record in records)
-    machines = {
-        f"{record['cpu']}, {record['memory_gib']} GiB, Linux {'.'.join(record['kernel'].split('.')[:2])}"
-        for record in records
+@pytest.mark.parametrize("path", [ENGLISH, CHINESE], ids=lambda path: path.name)
+def test_where_and_when_it_was_measured(path: Path) -> None:
+    """The README names the machines of these runs, which suites were run on which, and their days."""
+    suites = sorted({match["suite"] for match in QUOTED.finditer(path.read_text())})
+    records = {suite: last_run(suite) for suite in suites}
+    days = sorted(record["date"][:10] for record in records.values())
+    text = " ".join(prose(path).split())
+    assert {(record["cpus"], record["memory_gib"], record["kernel"][:4]) for record in records.values()} == {
+        (2, 24, "6.18")
     }
-    assert len(machines) == 1
-    assert f"{records[0]['cpus']} processors ({machines.pop()})" in " ".join(prose(ENGLISH).split())
-    assert re.findall(r"\d{4}-\d\d-\d\d", prose(ENGLISH)) == [days[0], days[-1]]
+    assert all(fact in text for fact in ("24 GiB", "Linux 6.18"))
+    machines = {}
+    for cpu in CPUS:
+        named = re.search(re.escape(cpu) + r"\W{1,2}((?:`\w+`\W{1,2})+)", text)
+        machines[cpu] = sorted(re.findall(r"`(\w+)`", named[1])) if named else []
+    assert machines == {
+        cpu: sorted(suite for suite, record in records.items() if record["cpu"].startswith(cpu)) for cpu in CPUS
+    }
+    assert re.findall(r"\d{4}-\d\d-\d\d", prose(path)) == [days[0], days[-1]]
 
 
 def test_the_table_shows_where_it_loses() -> None:
