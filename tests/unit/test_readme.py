@@ -71,7 +71,7 @@ def test_where_and_when_it_was_measured(path: Path) -> None:
     assert all(fact in text for fact in ("24 GiB", "Linux 6.18"))
     machines = {}
     for cpu in CPUS:
-        named = re.search(re.escape(cpu) + r"\W{1,2}((?:`\w+`\W{1,2})+)", text)
+        named = re.search(re.escape(cpu) + r"[^\w`]{1,2}((?:`\w+`[^\w`]{1,2})+)", text)
         machines[cpu] = sorted(re.findall(r"`(\w+)`", named[1])) if named else []
     assert machines == {
         cpu: sorted(suite for suite, record in records.items() if record["cpu"].startswith(cpu)) for cpu in CPUS
