@@ -29,7 +29,8 @@ _SETTINGS = (
     _Setting("passthrough=off", "passthrough=off"),
     _Setting("passthrough=off,kernel_cache", "passthrough=off,kernel_cache"),
     _Setting("open=never", "passthrough=off,kernel_cache,open=never", second=0.85),
-    _Setting("client cache", cache=True, second=0.85),
+    _Setting("client cache", cache=True),
+    _Setting("client cache, open=never", "kernel_cache,open=never", cache=True, second=0.85),
 )
 
 
