@@ -211,7 +211,8 @@ void ajf_use_move_locked(struct ajf_usage *from, struct ajf_usage *to)
 /* ---------------------------------------------------------------------------------------------------- it is told */
 
 /* 0, or as of ajf_trace_add; -ENOMEM. */
-static int tell_locked(struct ajf *m, struct ajf_usage *u, const struct ajf_use *use, uint64_t size, int mode, bool open)
+static int tell_locked(struct ajf *m, const struct ajf_usage *u, const struct ajf_use *use, uint64_t size, int mode,
+                       bool open)
 {
     AJF_HELD(&m->cache.lock);
     struct ajf_use_told told = {.opened = use->opened_ns,

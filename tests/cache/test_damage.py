@@ -120,6 +120,18 @@ def test_files_that_were_mixed_up(directory: Path) -> None:
     store.close()
 
 
+def test_a_removal_that_was_cut_short(directory: Path) -> None:
+    """LOCAL: of two names one went before the process was killed. The other goes at the next start."""
+    fill("LOCAL", directory)
+    paths = [path for path in directory.rglob("*") if path.is_file() and len(path.name) == 32]
+    for path in paths:
+        path.with_name(f"{path.name}.sums").unlink()
+    store = open_store("LOCAL", directory)
+    assert not any(path.exists() for path in paths)
+    assert store.counts.discarded == len(paths)
+    store.close()
+
+
 def test_granules_that_were_mixed_up(directory: Path) -> None:
     """LOCAL: right bytes and their sum, in another place of the same file."""
     fill("LOCAL", directory)

@@ -10,7 +10,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import pytest
@@ -117,11 +117,15 @@ def files_limited_to(size: int) -> Iterator[None]:
 
 
 def test_a_disk_that_does_not_take_it(kind: str, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Writing fails with OSError, what is stored is served on, and later it can be written again."""
+    """ROCKS: writing fails with OSError; LOCAL: files that are too large are not stored, and nothing has failed.
+
+    What is stored is served on, and later it can be written again.
+    """
     store = open_store(kind, directory)
     write(store, "before", MIB)
-    with files_limited_to(100_000), pytest.raises(OSError):
+    with files_limited_to(100_000), pytest.raises(OSError) if kind == "ROCKS" else nullcontext():
         write_many(store)
+        assert not any(right_bytes(store, number, MIB) for number in range(20))
     assert right_bytes(store, "before", MIB) > MIB / 2
     now = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now + 60)  # ROCKS waits before it tries again
@@ -209,3 +213,30 @@ def test_a_disk_that_takes_bytes_but_no_sums(directory: Path, monkeypatch: pytes
     write(store, "a", MIB, 8 * PAGE, PAGE)
     assert right_bytes(store, "a", MIB) == 2 * PAGE
     assert store.counts.corrupt == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a file system")
+def test_a_disk_without_room_for_another_file(directory: Path) -> None:
+    """Small files may use up its inodes long before its bytes. It can be mounted on, and room is made on it."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m,nr_inodes=300", "tmpfs", directory], check=True)
+    try:
+        store = open_store("LOCAL", directory)
+        place = Place(store, Guard("disk", 0, 1))
+        for number in range(400):
+            data = memoryview(contents(number, 3000))
+            place.keep_small(digest(number), 3000, 0, data, store.generation(digest(number)))
+        assert place.guards[0].errors == 0
+        for number in range(300):  # to the last one
+            with suppress(OSError):
+                (directory / f"x{number}").touch()
+        assert os.statvfs(directory).f_ffree == 0
+        store.close()
+        store = open_store("LOCAL", directory)
+        assert store.punches
+        place = Place(store, Guard("disk", 0, 1))
+        place.keep_small(digest("new"), 3000, 0, memoryview(contents("new", 3000)), store.generation(digest("new")))
+        assert right_bytes(store, "new", 3000) == 3000
+        store.close()
+    finally:
+        close_all()
+        subprocess.run(["umount", directory], check=True)

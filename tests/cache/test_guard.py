@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -206,6 +206,28 @@ def test_work_that_nobody_waits_for_is_done(hang: threading.Event) -> None:
     deadline = time.monotonic() + WAIT_S
     while not guard.start(lambda: None, 60 << 20):  # room comes back
         assert time.monotonic() < deadline
+
+
+def test_writing_that_nobody_waits_for_may_fail(clock: Clock) -> None:
+    """It is counted as any other: a disk that keeps failing is left alone, and tried again later."""
+    guard = Guard("disk", 0, 1)
+
+    def write(work: Callable[[], object]) -> bool:
+        return guard.start(work, 1) and guard.wait_idle(WAIT_S)
+
+    for _ in range(module._FAILURES):
+        assert write(fail)
+    assert guard.errors == module._FAILURES
+    assert not write(fail)
+    clock.now += module._PAUSE_S
+    assert write(fail)
+    assert guard.errors == module._FAILURES + 1
+    assert not write(fail)
+    clock.now += 2 * module._PAUSE_S
+    for _ in range(module._FAILURES - 1):
+        assert write(lambda: None)
+        assert write(fail)
+    assert write(lambda: None)
 
 
 def test_work_waits_for_a_thread_that_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -188,6 +188,25 @@ def test_a_version_that_goes_in_mid_file(bench: Bench) -> None:
     bench.source.close_file(opened.handle)
 
 
+def test_a_source_that_opens_another_version(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It should refuse; nothing of the new version is shown or stored as the old one, at whichever try."""
+    bench.source.passthrough = False
+    bench.right(b"/large")
+    opened = bench.open(b"/large")  # all of it is stored: nothing is asked
+    bench.store.give_space(1)
+    bench.memory.replace(b"/large", Pattern(LARGE))
+    new, closed = bench.version(b"/large"), []
+    real_open, real_close = bench.memory.open, bench.memory.close_file
+    monkeypatch.setattr(bench.memory, "open", lambda path, version: real_open(path, new))
+    monkeypatch.setattr(bench.memory, "close_file", lambda handle: (closed.append(handle), real_close(handle)))
+    for _ in range(3):
+        with pytest.raises(StaleVersion):
+            bench.source.read_into(opened.handle, 0, memoryview(bytearray(LARGE)), lambda n: None)
+    assert len(closed) == 3
+    bench.source.close_file(opened.handle)
+    assert len(closed) == 3
+
+
 def test_what_was_final_before_a_failure_is_kept(bench: Bench) -> None:
     """Nobody wants the rest any more."""
     opened = bench.open(b"/large")
@@ -290,6 +309,21 @@ def test_a_disk_that_hangs_when_the_mount_ends(benches: Callable[..., Bench], mo
     monkeypatch.setattr("alluxio_jnifuse.cache.place._CLOSING_S", 0.1)
     bench = benches(writers=True)
     go_on = slow_writes(bench, monkeypatch)
+    bench.source.close()
+    with pytest.raises(MountError, match="another mount"):
+        Bench(bench.directory)
+    go_on.set()
+
+
+def test_a_store_that_hangs_while_it_is_closed(benches: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is left behind, as one that hangs before."""
+    monkeypatch.setattr("alluxio_jnifuse.cache.place._CLOSING_S", 0.1)
+    monkeypatch.setattr("alluxio_jnifuse.cache.place._STORE_CLOSING_S", 0.1)
+    bench = benches()
+    bench.right(b"/large")
+    go_on = threading.Event()
+    real = bench.store.close
+    monkeypatch.setattr(bench.store, "close", lambda: (go_on.wait(), real()))
     bench.source.close()
     with pytest.raises(MountError, match="another mount"):
         Bench(bench.directory)

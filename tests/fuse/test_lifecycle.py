@@ -275,3 +275,34 @@ def test_a_command_that_is_interrupted(mounts: Mounts, remote: Callable[..., Rem
     assert command.returncode == 130, err
     assert table.top_at(path) is None
     until(lambda: not processes(path), "the daemon to be dead")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a file system")
+def test_something_is_mounted_over_it(mounts: Mounts, source: Path) -> None:
+    """A mount that cannot be unmounted for that is left behind, and the log says what lies over it."""
+    mounted = mounts.mount(source)
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", mounted.path], check=True)
+    try:
+        os.kill(mounted.pid, signal.SIGTERM)
+        until(lambda: not is_running(mounted.pid), "the daemon to end")
+    finally:
+        subprocess.run(["umount", mounted.path], check=True)
+    assert mounted.lines("a mount of type tmpfs lies over it")
+    subprocess.run(["umount", "-l", mounted.path], check=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="umount(8) of root")
+def test_the_end_of_a_detached_mount_leaves_the_next_one_known(mounts: Mounts, source: Path) -> None:
+    """It lives as long as a file of it is open, and has no part in what is mounted there since."""
+    old = mounts.mount(source, "passthrough=off")
+    with subprocess.Popen(["sh", "-c", f"exec sleep 1000 < {old.join('file')}"]) as reader:
+        try:
+            old.until(lambda stats: stats["open_cached"], "the file to be open")
+            subprocess.run(["umount", "-l", old.path], check=True)
+            assert is_running(old.pid)
+            again = mounts.mount_with(["-u", str(source), old.path], old.path)
+        finally:
+            reader.kill()
+    until(lambda: not is_running(old.pid), "the old daemon to end")
+    assert Registry().find(old.path) is not None
+    assert again.stats()["op_open"] == 0

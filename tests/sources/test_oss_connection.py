@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -439,4 +440,23 @@ def test_an_idle_connection_at_which_something_came_is_not_used(
     second = pool.take()
     assert second is not first
     pool.give_back(second, reusable=True)
+    pool.close()
+
+
+def test_connections_of_a_burst_are_closed_when_they_were_idle_for_long(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though one of them is used all the time: the server has hung up at the others."""
+    now = time.monotonic()
+    pool = Pool(Route(endpoint_of(bucket.name, bucket.server.endpoint), 5.0, 5.0), Counters())
+    many = [pool.take() for _ in range(5)]
+    for connection in many:
+        pool.give_back(connection, reusable=True)
+    monkeypatch.setattr(time, "monotonic", lambda: now + 30.0)
+    used = pool.take()
+    pool.give_back(used, reusable=True)
+    monkeypatch.setattr(time, "monotonic", lambda: now + 60.0)
+    assert pool.take() is used
+    pool.give_back(used, reusable=True)
+    assert [each for _, each in pool._idle] == [used]
     pool.close()

@@ -345,6 +345,34 @@ def test_credentials_are_fetched_anew_before_they_expire(monkeypatch: pytest.Mon
     assert fetching.provider.get().key_id == "key-3"
 
 
+def test_credentials_that_have_expired_by_this_clock_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are the same again: OSS shall say whether they are good."""
+    fetching = Fetching()
+    fetching.same = True
+    first = fetching.provider.get()
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 3601)
+    fetching.lasts_s = 0
+    monkeypatch.setattr(Credentials, "same_as", lambda self, other: True)
+    assert fetching.provider.get() is first
+    assert fetching.provider.get() is first
+    assert fetching.times == 2
+
+
+def test_a_mount_waits_for_those_who_give_credentials(sts: OssServer, tmp_path: Path) -> None:
+    """As for the bucket itself: at boot the network, or the service, may be there a moment later."""
+    bucket = Bucket(sts, "bucket")
+    bucket.put("file", b"contents")
+    path = tmp_path / "answer"
+    properties = {"fs.oss.endpoint": sts.endpoint, "fs.oss.credential.process": f"/bin/cat {path}"}
+    timer = threading.Timer(0.3, lambda: path.write_text(json.dumps(answer(1))))
+    timer.start()
+    source = bucket.source(bucket.config(properties))
+    assert read_small(source, b"/file") == b"contents"
+    source.close()
+    timer.join()
+
+
 def test_nobody_waits_for_a_renewal_who_has_good_ones() -> None:
     """One thread fetches; the others go on with what they have."""
     arrived, go_on = threading.Event(), threading.Event()

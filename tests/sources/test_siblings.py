@@ -32,6 +32,22 @@ def test_a_directory_is_listed_after_some_look_ups() -> None:
     until(lambda: listed == [b"/d"])
 
 
+def test_a_directory_that_cannot_be_listed_is_tried_again_soon() -> None:
+    tried: list[bytes] = []
+
+    def fail(directory: bytes) -> bool:
+        tried.append(directory)
+        raise OSError(5, "no master")
+
+    siblings = Siblings(fail)
+    for at, times in ((100.0, 1), (105.0, 1), (111.0, 2)):
+        for number in range(4):
+            siblings.looked_up(b"/d/%d" % number, at + number / 10)
+        until(lambda times=times: len(tried) == times)
+        until(lambda: not siblings._running)
+        assert len(tried) == times
+
+
 def test_slow_look_ups_and_large_directories_are_left_alone() -> None:
     listed: list[bytes] = []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -215,6 +216,48 @@ def test_rotation(log: tuple[LogHandler, Path], capfd: pytest.CaptureFixture[str
     assert all((path.parent / name).stat().st_size < 400 for name in names)
     newest = "".join(path.with_name(name).read_text() for name in ("fuse.log.1", "fuse.log"))
     assert "line number   39" in newest
+
+
+def test_what_was_logged_stays_when_no_file_can_be_made(
+    log: tuple[LogHandler, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No file is moved on for nothing, and it is not tried at each line."""
+    handler, path = log
+    for number in range(40):
+        say(handler, f"line number {number:4} {'.' * 60}", logging.INFO)
+    before = {name: (path.parent / name).read_text() for name in os.listdir(path.parent)}
+    tries = []
+
+    def refused(directory: int, name: str) -> None:
+        tries.append(name)
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(logs, "_open", refused)
+        for number in range(40, 60):
+            say(handler, f"line number {number:4} {'.' * 60}", logging.INFO)
+    assert 1 <= len(tries) <= 11  # each 200 bytes
+    now = {name: (path.parent / name).read_text() for name in os.listdir(path.parent)}
+    assert now.keys() == before.keys()
+    assert all(now[name].startswith(text) for name, text in before.items())
+    assert "line number   59" in now["fuse.log"]
+    for number in range(60, 80):
+        say(handler, f"line number {number:4} {'.' * 60}", logging.INFO)
+    assert path.stat().st_size < 400
+    assert sorted(os.listdir(path.parent)) == sorted(before)
+
+
+def test_a_new_file_is_as_open_as_the_old_one(log: tuple[LogHandler, Path]) -> None:
+    """Whatever the umask has become since: who may read logs reads the next one, too."""
+    handler, path = log
+    path.chmod(0o640)
+    before = os.umask(0o077)
+    try:
+        for number in range(10):
+            say(handler, f"line number {number:4} {'.' * 60}", logging.INFO)
+    finally:
+        os.umask(before)
+    assert {each.stat().st_mode & 0o777 for each in path.parent.iterdir()} == {0o640}
 
 
 def test_names_of_files(tmp_path: Path) -> None:

@@ -55,10 +55,31 @@ def test_add_find_remove(directory: Path) -> None:
     assert [found.mountpoint for found in registry.running()] == ["/mnt/a", "/mnt/b"]
     Path(stats_path(path)).touch()
     Path(path[: -len("json")] + "1-2-3-ab.journal").touch()
-    registry.remove(path)
-    registry.remove(path)
+    registry.remove(path, record("/mnt/a"))
+    registry.remove(path, record("/mnt/a"))
     assert registry.find("/mnt/a") is None
     assert os.listdir(directory) == [os.path.basename(other)]
+
+
+def test_the_end_of_one_mount_leaves_the_next_one_its_record(directory: Path) -> None:
+    """A daemon that was detached may end when another one has mounted at the same place."""
+    registry = Registry([str(directory)])
+    old = record("/mnt/a")._replace(pid=1, start_time=2)
+    path = registry.add(old)
+    assert registry.add(record("/mnt/a")) == path
+    journal, stats = Path(path[: -len("json")] + "1-2-3-ab.journal"), Path(stats_path(path))
+    journal.touch()
+    stats.touch()
+    registry.remove(path, old)
+    assert registry.find("/mnt/a") == record("/mnt/a")
+    assert journal.exists()
+    assert stats.exists()
+    Path(path).write_text("{")  # of another release
+    registry.remove(path, old)
+    assert Path(path).exists()
+    Path(path).unlink()
+    registry.remove(path, old)
+    assert os.listdir(directory) == []
 
 
 def test_mount_points_of_any_name(directory: Path) -> None:

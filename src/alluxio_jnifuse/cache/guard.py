@@ -185,7 +185,8 @@ class Guard:
     def start(self, work: Callable[[], object], size: int = 0) -> bool:
         """Has it done some time, with `size` bytes of memory until then; False when too much waits already.
 
-        Without a timeout what needs no memory is done here and now. Its OSErrors are nobody's.
+        Without a timeout what needs no memory is done here and now, and its OSErrors are nobody's. Those of the others,
+        which write, count as in `run`.
         """
         if not size and self._timeout <= 0:
             _quietly(work)
@@ -193,7 +194,10 @@ class Guard:
 
         def counted() -> None:
             try:
-                _quietly(work)
+                if size:
+                    self._write(work)
+                else:
+                    _quietly(work)
             finally:
                 with self._lock:
                     self._backlog -= size
@@ -207,6 +211,15 @@ class Guard:
         except Refused:
             pass  # another thread comes to it
         return True
+
+    def _write(self, work: Callable[[], object]) -> None:
+        trying = self._pause_s > 0
+        try:
+            work()
+        except OSError as error:
+            self._failed("write", error, trying)
+        else:
+            self._worked("write", trying)
 
     def wait_idle(self, timeout: float) -> bool:
         """Waits up to `timeout` s until its threads have done all; whether they have. Not while the store is closed."""

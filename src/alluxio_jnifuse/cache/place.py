@@ -8,6 +8,7 @@ about: it may outlive its caller.
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import threading
 import time
@@ -16,12 +17,17 @@ from typing import NamedTuple, TypeVar
 
 from alluxio_jnifuse.cache.guard import Guard, Hanging, nothing
 from alluxio_jnifuse.cache.store import Store, StoredFile
+from alluxio_jnifuse.errors import MountError
+from alluxio_jnifuse.system.threads import start_thread
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 READ_AT_ONCE_BYTES = 1 << 20  # large enough to hide the change of threads
 _KEPT_AT_ONCE_BYTES = 4 << 20  # written in one go: a copy of them may lie in memory meanwhile
 _FULL_TRIES = 2  # of a write on a full disk, before the last one
+_STORE_CLOSING_S = 2.0  # at least, for the store's own end
 _CLOSING_S = 10.0  # for what waits to be written; a slow disk takes that in a few seconds
 
 
@@ -133,7 +139,13 @@ class Place:
         """Waits for what is going on there. Should that not end, the directory stays locked until the process does."""
         until = time.monotonic() + _CLOSING_S
         if all(guard.wait_idle(max(0.0, until - time.monotonic())) for guard in self.guards):
-            self.store.close()
+            try:
+                closing = start_thread("cache-close", self.store.close)
+            except MountError:
+                return  # as after a kill
+            closing.join(max(_STORE_CLOSING_S, until - time.monotonic()))
+            if closing.is_alive():
+                log.warning("client cache %s: it does not answer; it is left as it is", self.store)
 
     # ------------------------------------------------------------------------------------------------------ work
 

@@ -304,9 +304,13 @@ class CachedSource(Source):
         with handle.lock:
             if handle.opened is None:
                 opened = self._inner.open(handle.path, handle.version)
-                handle.opened, handle.late = opened, opened.extents
                 if (opened.version, opened.size) != (handle.version, handle.size):
-                    raise StaleVersion(repr(os.fsdecode(handle.path)))
+                    for extent in opened.extents:
+                        os.close(extent.fd)
+                    if opened.handle is not None:
+                        self._inner.close_file(opened.handle)
+                    raise StaleVersion(repr(os.fsdecode(handle.path)))  # and the next read finds out anew
+                handle.opened, handle.late = opened, opened.extents
             return handle.opened
 
 

@@ -101,7 +101,7 @@ class LogHandler(logging.Handler):
         self.setFormatter(_JsonFormatter() if as_json else _Formatter(_FORMAT))
         self._fd = fd
         self._path = path
-        self._rotate_bytes = rotate_bytes
+        self._rotate_bytes = self._rotate_at = rotate_bytes
         self._same: dict[tuple[int, str], _Repeated] = {}  # by level and line; handler's lock
         self._alike: dict[tuple[int, str], _Repeated] = {}  # by level and what does not vary; handler's lock
 
@@ -148,29 +148,45 @@ class LogHandler(logging.Handler):
     def _write(self, line: str) -> None:
         try:
             os.write(self._fd, line.encode("utf-8", "backslashreplace") + b"\n")
-            if self._path and os.fstat(self._fd).st_size >= self._rotate_bytes:
+            if self._path and os.fstat(self._fd).st_size >= self._rotate_at:
                 self._rotate()
         except OSError:
             pass  # a full disk or a closed terminal must not stop the mount
 
     def _rotate(self) -> None:
+        """Begins a new file, before an old one goes. Without one it goes on in this one for as long again."""
         path, name = os.path.split(self._path)
+        fresh = f"{name}.new"
+        self._rotate_at = os.fstat(self._fd).st_size + self._rotate_bytes
         directory = trusted.open_lent_directory(path)
         try:
-            for number in range(ROTATE_FILES, 0, -1):
-                newer = f"{name}.{number - 1}" if number > 1 else name
-                try:
-                    os.replace(newer, f"{name}.{number}", src_dir_fd=directory, dst_dir_fd=directory)
-                except FileNotFoundError:
-                    pass
-            fd = _open(directory, name)
+            fd = _open(directory, fresh)
+            if fd is None:
+                return
+            try:
+                self._replace(directory, name, fresh, fd)
+            except BaseException:
+                os.close(fd)
+                raise
         finally:
             os.close(directory)
-        if fd is not None:
-            os.dup2(fd, self._fd, inheritable=False)
-            for standard in (1, 2):  # what C libraries print belongs here too
-                os.dup2(fd, standard)
-            os.close(fd)
+        os.dup2(fd, self._fd, inheritable=False)
+        for standard in (1, 2):  # what C libraries print belongs here too
+            os.dup2(fd, standard)
+        os.close(fd)
+        self._rotate_at = self._rotate_bytes
+
+    def _replace(self, directory: int, name: str, fresh: str, fd: int) -> None:
+        """Gives `fresh`, which is `fd`, the name of the log, and each old file the next name."""
+        os.ftruncate(fd, 0)
+        os.fchmod(fd, stat.S_IMODE(os.fstat(self._fd).st_mode))  # whatever the umask has become
+        for number in range(ROTATE_FILES, 0, -1):
+            newer = f"{name}.{number - 1}" if number > 1 else name
+            try:
+                os.replace(newer, f"{name}.{number}", src_dir_fd=directory, dst_dir_fd=directory)
+            except FileNotFoundError:
+                pass
+        os.replace(fresh, name, src_dir_fd=directory, dst_dir_fd=directory)
 
 
 def _noted(lines: dict[tuple[int, str], _Repeated], key: tuple[int, str], now: float, left: int) -> _Repeated | None:

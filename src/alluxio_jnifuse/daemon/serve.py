@@ -31,7 +31,7 @@ from alluxio_jnifuse.daemon.watcher import Watcher
 from alluxio_jnifuse.errors import MountError
 from alluxio_jnifuse.mounts import point, privileges, table
 from alluxio_jnifuse.mounts import stats as mount_stats
-from alluxio_jnifuse.mounts.registry import Registry, record_of_this_process
+from alluxio_jnifuse.mounts.registry import Record, Registry, record_of_this_process
 from alluxio_jnifuse.system.threads import start_thread
 
 if TYPE_CHECKING:
@@ -118,6 +118,7 @@ class _Session:
         self._log = log
         self._registry = Registry()
         self._record_path = ""
+        self._record: Record | None = None
         self._web: Server | None = None
         self._device = (0, 0)
         self._core, self._fetchers = bindings.make(config, source, root)
@@ -143,10 +144,10 @@ class _Session:
             commands = self._config.flag("alluxio.fuse.special.command.enabled")
             self._core.serve_directory(*directory, tells_absence=not commands)
         config = self._config
-        record = record_of_this_process(
+        self._record = record_of_this_process(
             self._mountpoint, config.alluxio_path, config.ufs, self._log.path, config.cache_bytes
         )
-        self._record_path = self._registry.add(record)
+        self._record_path = self._registry.add(self._record)
         _say_hello(self._config, self._mountpoint, self._core)
         _widen_read_ahead(self._device, self._config.number("max_readahead"))
         if config.flag("alluxio.fuse.web.enabled"):
@@ -175,6 +176,7 @@ class _Session:
 
         entry = table.top_at(self._mountpoint)
         if entry is None or (entry.major, entry.minor) != self._device:
+            self._tell_covered(entry)
             return
         deadline = time.monotonic() + self._config.number("alluxio.fuse.umount.timeout") / 1000
         number: int | None = None
@@ -195,6 +197,15 @@ class _Session:
         except OSError as error:
             LOGGER.error("cannot detach %s: %s", self._mountpoint, error.strerror)
 
+    def _tell_covered(self, entry: table.MountEntry | None) -> None:
+        """Something else may be mounted over this mount, which is left behind dead then."""
+        ours = [each for each in table.read() if (each.major, each.minor) == self._device]
+        if entry is not None and ours:
+            LOGGER.warning(
+                "%s is not unmounted: a mount of type %s lies over it; unmount that, then this one (umount -l %s)",
+                self._mountpoint, entry.fstype, self._mountpoint,
+            )  # fmt: skip
+
     def take_apart(self) -> None:
         """Ends what was started, in whatever state that is."""
         self._ended.set()
@@ -211,8 +222,8 @@ class _Session:
             LOGGER.warning("%d requests still hang in the storage; they end with this process", hanging)
         elif mount_stats.left_behind(stats):
             LOGGER.error("left behind: %s", mount_stats.left_behind(stats))
-        if self._record_path:
-            self._registry.remove(self._record_path)
+        if self._record is not None and self._record_path:
+            self._registry.remove(self._record_path, self._record)
         self._log_thread.join(_STOP_LOG_S)
 
     def _next_signal(self, timeout: float | None = None) -> int | None:

@@ -25,8 +25,8 @@ class SignalPipe:
 
     def __enter__(self) -> SignalPipe:
         """Called by the main thread."""
+        signal.set_wakeup_fd(self._writing, warn_on_full_buffer=False)  # first, or a signal in between would be lost
         self._before = {number: signal.signal(number, _nothing) for number in self._numbers}
-        signal.set_wakeup_fd(self._writing, warn_on_full_buffer=False)
         return self
 
     def __exit__(

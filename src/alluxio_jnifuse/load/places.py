@@ -18,6 +18,7 @@ Threads: any. The lock guards all; no file of a mount is touched under it.
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 import threading
@@ -33,6 +34,7 @@ _EVENTS_BYTES = 1 << 14
 _EVENT = struct.Struct("iIII")  # struct inotify_event, without the name, which no file has that is watched itself
 
 
+_NO_WATCH = "no more files can be watched: raise fs.inotify.max_user_watches, or give a smaller --ahead"
 _OPENED, _CLOSED = _core.WATCH_OPENED, _core.WATCH_CLOSED
 
 
@@ -130,7 +132,12 @@ class Places:
         with self._changed:
             if number not in self._by_number:
                 return
-        watch = _core.watch_add(self.fd, b"/proc/self/fd/%d" % fd, events)  # may ask the mount for attributes
+        try:
+            watch = _core.watch_add(self.fd, b"/proc/self/fd/%d" % fd, events)  # may ask the mount for attributes
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            raise OSError(errno.ENOSPC, _NO_WATCH) from None
         with self._changed:
             place = self._by_number.get(number)
             if watch in self._by_watch:

@@ -114,10 +114,13 @@ class Registry:
         write_atomically(path, json.dumps({name: _to_file(value) for name, value in record._asdict().items()}))
         return path
 
-    def remove(self, path: str) -> None:
-        """Removes what `add` wrote, and the counters and journals beside it."""
+    def remove(self, path: str, record: Record) -> None:
+        """Removes what `add` wrote, and the counters and journals beside it, unless another mount took its place."""
         import glob
 
+        found = _read(path)
+        if found != record and (found is not None or os.path.lexists(path)):
+            return
         journals = glob.glob(f"{glob.escape(path[: -len(_SUFFIX)])}.*{JOURNAL_SUFFIX}")
         for name in (path, stats_path(path), *journals):
             try:
@@ -177,7 +180,7 @@ class Registry:
                 found.append((path, record))
             else:
                 try:
-                    self.remove(path)
+                    self.remove(path, record)
                 except OSError:
                     pass  # root's; root will
         return sorted(found, key=lambda item: item[1].mountpoint)

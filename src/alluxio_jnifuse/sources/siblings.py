@@ -26,7 +26,8 @@ _LOOKUPS = 4  # in one directory,
 _WITHIN_S = 5.0  # in this time, before it is listed
 _MOST_DIRECTORIES = 256  # counted at once
 _MOST_AT_ONCE = 2
-_TOO_LARGE_S = 600.0  # a directory that could not be listed is not tried again for so long
+_TOO_LARGE_S = 600.0  # a directory that is too large is not tried again for so long,
+_FAILED_S = 10.0  # and one that could not be listed
 
 
 class _Count:
@@ -74,13 +75,13 @@ class Siblings:
                 self._running.discard(directory)
 
     def _list(self, directory: bytes, count: _Count) -> None:
-        listed = False
+        rest_s = _FAILED_S
         try:
-            listed = self._remember(directory)
+            rest_s = 0.0 if self._remember(directory) else _TOO_LARGE_S
         except Exception as error:  # look-ups say what is wrong
             log.debug("%r cannot be listed: %s", os.fsdecode(directory), error)
         finally:
             with self._lock:
                 self._running.discard(directory)
-                if not listed:
-                    count.until = count.since + _TOO_LARGE_S
+                if rest_s:
+                    count.until = count.since + rest_s

@@ -11,6 +11,7 @@ and in the next process. No byte of it is taken away; it is evicted as a whole, 
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import time
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from alluxio_jnifuse._core import punch_hole
 from alluxio_jnifuse._wire import SUM_BYTES, check_sums, make_sums
-from alluxio_jnifuse.cache.local.layout import OVERHEAD_BYTES, SUMS, name_of
+from alluxio_jnifuse.cache.local.layout import OVERHEAD_BYTES, SUMS, make_directory, name_of
 from alluxio_jnifuse.cache.local.sums import (
     NO_SUM,
     SUM,
@@ -84,6 +85,7 @@ class LocalFile(StoredFile):
         self._fds: tuple[int, int] | None = None  # bytes, sums; None: nothing is stored
         self._retired: tuple[int, ...] = ()  # of what is gone: a reader may be using them
         self._gone = False
+        self._too_large = False  # for the file system
         self._lent = 0  # descriptors that the kernel may have
         self._ever_lent = False  # as the header says
         self._complete = False
@@ -239,7 +241,9 @@ class LocalFile(StoredFile):
 
     def write(self, offset: int, data: memoryview, generation: int) -> None:
         for at, piece in self._by_page(offset, data):
-            if not self._store.restored or self._gone or not self._write_page(at, piece, generation):
+            if not self._store.restored or self._gone or self._too_large:
+                return
+            if not self._write_page(at, piece, generation):
                 return
 
     def _write_page(self, offset: int, data: memoryview, generation: int) -> bool:
@@ -254,6 +258,11 @@ class LocalFile(StoredFile):
                 wanted = not self._gone and generation == store.generation(self.digest)
                 if wanted and not store.is_disowned(self.digest):
                     added = self._put(offset, data)
+        except OSError as error:
+            if error.errno != errno.EFBIG:
+                raise
+            self._too_large = True  # this one is not stored; the disk works
+            return False
         finally:
             store.index.give_room(room - added)
         return wanted
@@ -282,6 +291,8 @@ class LocalFile(StoredFile):
         with self._lock:
             if self._fds:
                 self._unlink(self._fds)
+            elif not self._gone:
+                self._remove_names()  # one of the two may be left of a removal that was cut short
 
     def pages_on_disk(self) -> Iterator[int]:
         """Those in which the disk has anything, be it known or not."""
@@ -337,7 +348,7 @@ class LocalFile(StoredFile):
             try:
                 fds.append(os.open(self._name, flags, 0o600, dir_fd=directory))
             except FileNotFoundError:
-                _make_directory(self._name[:2], directory)
+                make_directory(self._name[:2], directory)
                 fds.append(os.open(self._name, flags, 0o600, dir_fd=directory))
             os.ftruncate(fds[0], self.size)
             fds.append(os.open(self._name + SUMS, flags, 0o600, dir_fd=directory))
@@ -384,11 +395,4 @@ def _punch(fd: int, offset: int, length: int) -> None:
     try:
         punch_hole(fd, offset, length)
     except OSError:
-        pass
-
-
-def _make_directory(name: str, parent: int) -> None:
-    try:
-        os.mkdir(name, 0o700, dir_fd=parent)
-    except FileExistsError:
         pass

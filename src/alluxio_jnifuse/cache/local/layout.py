@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from alluxio_jnifuse._wire import SUM_BYTES
 from alluxio_jnifuse.cache.store import granules
 
@@ -20,3 +22,11 @@ def name_of(digest: bytes) -> str:
 def allocated(stored: int) -> int:
     """Returns the bytes of the budget that a page with so many bytes takes."""
     return granules(stored) * SUM_BYTES + OVERHEAD_BYTES if stored else 0
+
+
+def make_directory(name: str, parent: int) -> None:
+    """Makes one of the directories that files lie in, unless it is there."""
+    try:
+        os.mkdir(name, 0o700, dir_fd=parent)
+    except FileExistsError:
+        pass

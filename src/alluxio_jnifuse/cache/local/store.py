@@ -28,7 +28,7 @@ from collections.abc import Iterator
 
 from alluxio_jnifuse._core import punch_hole
 from alluxio_jnifuse._wire import SUM_BYTES
-from alluxio_jnifuse.cache.directory import CacheDirectory
+from alluxio_jnifuse.cache.directory import CacheDirectory, unusable
 from alluxio_jnifuse.cache.evictors import Evictor
 from alluxio_jnifuse.cache.local.file import LocalFile
 from alluxio_jnifuse.cache.local.layout import SUMS, allocated, name_of
@@ -52,11 +52,15 @@ class LocalStore(Store):
         super().__init__()
         self._directory = CacheDirectory(parent, "LOCAL", FORMAT)
         self.fd = self._directory.fd
-        self.stack_depth = stacking.depth_over(self.fd)
+        try:
+            self.stack_depth = stacking.depth_over(self.fd)
+            self.punches = _can_punch(self._directory.path)
+        except OSError as error:
+            self._directory.close()
+            raise unusable(parent, error) from error
         self.page_bytes = page_bytes
         self.index = PageIndex(limit, evictor)
         self.restored = False
-        self.punches = _can_punch(self._directory.path)
         self.trust = Trust()
         self._evicting = threading.Lock()
         self._lock = threading.Lock()
@@ -260,13 +264,17 @@ def _stat(name: str, directory: int) -> os.stat_result | None:
 
 
 def _can_punch(directory: str) -> bool:
-    """Whether bytes in the middle of a file can be given back there: not in a ramfs."""
-    with tempfile.TemporaryFile(dir=directory) as file:
-        file.truncate(SUM_BYTES)
-        try:
+    """Whether bytes in the middle of a file can be given back there: not in a ramfs.
+
+    A disk that is full, of bytes or of files, is taken for one that can. Room is made on it once something is written.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=directory) as file:
+            file.truncate(SUM_BYTES)
             punch_hole(file.fileno(), 0, SUM_BYTES)
-        except OSError as error:
-            if error.errno in (errno.EOPNOTSUPP, errno.ENOSYS):
-                return False
+    except OSError as error:
+        if error.errno in (errno.EOPNOTSUPP, errno.ENOSYS):
+            return False
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        return True
+    return True

@@ -69,6 +69,7 @@ class RocksStore(Store):
         self.index = PageIndex(self._log.pages_limit, evictor)
         self.restored = False
         self._lock = threading.Lock()  # guards what follows, but for reading `_pages`
+        self._closing = False  # `restore`, which holds the lock for long, ends early
         self._closed = False
         self._pages: dict[Key, Stored] = {}
         self._gone: set[Key] = set()  # since the last catalogue
@@ -80,6 +81,8 @@ class RocksStore(Store):
         pages: dict[Key, Stored] = {}
         with self._lock:
             for segment, raw in self._log.catalogues():
+                if self._closing:
+                    return
                 self._recall(pages, segment, raw)
             for key, stored in pages.items():
                 self.index.found(key, taken(stored, key[1], self.page_bytes), stored.born)
@@ -112,6 +115,7 @@ class RocksStore(Store):
         return len(victims) == _EXPIRE_AT_ONCE
 
     def close(self) -> None:
+        self._closing = True
         with self._lock:
             if self._closed:
                 return
@@ -149,7 +153,7 @@ class RocksStore(Store):
         """
         with self._lock:
             self._be_writable()
-            if generation != self.generation(key[0]) or self.is_disowned(key[0]):
+            if self._closing or generation != self.generation(key[0]) or self.is_disowned(key[0]):
                 return 0
             if self._log.is_full:
                 self._turn()

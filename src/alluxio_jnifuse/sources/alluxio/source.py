@@ -34,10 +34,11 @@ from alluxio_jnifuse.sources.alluxio.data.reader import FileReader
 from alluxio_jnifuse.sources.alluxio.metadata.cache import MISSING, MetadataCache
 from alluxio_jnifuse.sources.alluxio.metadata.owners import Owners
 from alluxio_jnifuse.sources.alluxio.metadata.status import FileStatus, alluxio_path, attr, from_info, version_of
-from alluxio_jnifuse.sources.alluxio.rpc.errors import CallError, NotFound, is_retryable
+from alluxio_jnifuse.sources.alluxio.rpc.errors import CallError, NotFound, TimedOut, is_retryable
 from alluxio_jnifuse.sources.alluxio.workers.known import Workers
 from alluxio_jnifuse.sources.alluxio.workers.locality import Locality
 from alluxio_jnifuse.sources.alluxio.workers.placement import policy
+from alluxio_jnifuse.sources.backoff import Backoff
 from alluxio_jnifuse.sources.base import Attr, Extent, Listing, OpenFile, Source, StatFs
 from alluxio_jnifuse.sources.limits import Listings
 from alluxio_jnifuse.sources.siblings import Siblings
@@ -65,6 +66,11 @@ _COMPLETE_POLL_S = 0.25
 _CAPACITY_S = 300.0  # alluxio.fuse.stat.cache.refresh.interval
 _STATFS_BLOCK_BYTES = 16 << 10
 _MASTER_S = 1.0  # how long a primary master is looked for where what it said before will do
+
+
+def _is_silence(error: CallError) -> bool:
+    """No primary answers, or it does not answer in time: what it said before will do."""
+    return is_retryable(error) or isinstance(error, TimedOut)
 
 
 class _TooLarge(Exception):
@@ -198,12 +204,28 @@ class AlluxioSource(Source):
             patience = None if known is None else _MASTER_S
             return self._list(path, asked, patience)
         except CallError as error:
-            if known is not None and is_retryable(error):
+            if known is not None and _is_silence(error):
                 return known
             raise
 
     def _list(self, path: bytes, asked: float, patience: float | None = None, most: int = 0) -> Listing:
-        """Asks the master. Raises OSError, Cancelled; _TooLarge beyond `most` names, if that is not 0."""
+        """Asks the master, again if one goes away while it tells. Raises OSError, Cancelled; _TooLarge beyond `most`
+        names, if that is not 0.
+        """
+        settings = self._settings
+        usual = settings.rpc_retry_max_duration_s
+        deadline = asked + (usual if patience is None else min(patience, usual))
+        pauses = Backoff(settings.rpc_retry_base_s, settings.rpc_retry_max_sleep_s, least=0.5)
+        while True:
+            try:
+                return self._list_once(path, asked, patience, most)
+            except CallError as error:
+                pause = pauses.next()
+                if not is_retryable(error) or time.monotonic() + pause >= deadline or self._closed.wait(pause):
+                    raise
+                forget_frames(error)
+
+    def _list_once(self, path: bytes, asked: float, patience: float | None, most: int) -> Listing:
         with self._listings.one(path) as grow, closing(
             self._client.list_status(alluxio_path(path, self._root), patience)
         ) as batches:  # fmt: skip
@@ -254,7 +276,7 @@ class AlluxioSource(Source):
         try:
             return self._ask_now(path, _MASTER_S)
         except CallError as error:
-            if is_retryable(error):
+            if _is_silence(error):
                 forget_frames(error)
                 return known
             raise

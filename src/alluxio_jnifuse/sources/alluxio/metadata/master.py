@@ -61,6 +61,9 @@ _CONFIGURATION = "/alluxio.grpc.meta.MetaMasterConfigurationService/"
 # A master may have to ask the under store first, and Alluxio's own clients wait for ever.
 _CALL_S = 120.0
 _LIST_S = 600.0
+# The same where its last answer will do: a master that is stopped, as by a long collection of garbage, says nothing.
+_CALL_KNOWN_S = 10.0
+_LIST_KNOWN_S = 60.0
 
 
 class _Effort:
@@ -172,8 +175,8 @@ class MasterClient:
     def get_status(self, path: str, patience: float | None = None) -> file_pb2.FileInfo:
         """Raises FileNotFoundError, PermissionError.
 
-        `patience`: how long a primary is looked for, s, if that is less than the usual time. An answer of a primary is
-        waited for in any case.
+        `patience`: how long a primary is looked for, s, by a caller that can do without. Its answer is waited for less
+        long then, too.
         """
         settings = self._settings
         request = requests.get_status(path, settings.sync_interval_ms, settings.load_type)
@@ -196,7 +199,8 @@ class MasterClient:
             channel: Channel | None = None
             try:
                 channel = self._primary(effort)
-                limit = min(_LIST_S, settings.rpc_retry_max_duration_s)  # nobody waits longer
+                limit = _LIST_S if patience is None else _LIST_KNOWN_S
+                limit = min(limit, settings.rpc_retry_max_duration_s)  # nobody waits longer
                 batches = channel.replies(method, request, limit, f"path={path}")
                 first = next(batches, None)
                 break
@@ -321,7 +325,9 @@ class MasterClient:
 
     def _usual_effort(self, patience: float | None = None) -> _Effort:
         usual = self._settings.rpc_retry_max_duration_s
-        return _Effort(self._settings, usual if patience is None else min(patience, usual), _CALL_S)
+        if patience is None:
+            return _Effort(self._settings, usual, _CALL_S)
+        return _Effort(self._settings, min(patience, usual), min(_CALL_KNOWN_S, _CALL_S))
 
     def _recover(self, error: CallError, channel: Channel | None, effort: _Effort) -> None:
         """Returns when the call is worth another attempt; else raises `error`."""

@@ -21,11 +21,20 @@ log = logging.getLogger(__name__)
 
 _EARLY_S = 300.0  # before they expire they are fetched anew, or
 _EARLY_SHARE = 0.15  # of their life, whichever is later: what oss2 and Alluxio do
+_FIRST_AGAIN_S = 1.0  # while there are none yet
 _AGAIN_S = 10.0  # between attempts to fetch, when one failed or brought nothing new
 
 
 class CredentialsError(SourceError):
     """There are no credentials, or no new ones."""
+
+    transient = False  # whether that may be otherwise in a moment, though nobody corrects anything
+
+
+class NotYet(CredentialsError):
+    """Those who give credentials cannot be asked at the moment, or do not answer."""
+
+    transient = True
 
 
 class Credentials:
@@ -73,7 +82,7 @@ class Provider:
         self._current: Credentials | None = None
         self._not_before = 0.0  # of time.monotonic(): when to fetch again
         self._problem = ""  # why the last attempt to fetch brought nothing new,
-        self._failed = False  # and whether it failed
+        self._failed: type[CredentialsError] | None = None  # and how it failed, if it did
 
     def get(self) -> Credentials:
         """Credentials that are good for now. Raises CredentialsError."""
@@ -91,9 +100,9 @@ class Provider:
             if self._fetch_locked():
                 assert self._current is not None  # fetched
                 return self._current
-            if current is None or not usable:
-                raise CredentialsError(self._problem, where=self.name)
-            return current
+            if current is None or (not usable and self._failed):
+                raise (self._failed or CredentialsError)(self._problem, where=self.name)
+            return current  # if they have expired by the clock of this machine, OSS shall say whether that is right
         finally:
             self._lock.release()
 
@@ -110,7 +119,7 @@ class Provider:
             if self._fetch_locked():
                 return True
             if self._failed:
-                raise CredentialsError(self._problem, where=self.name)
+                raise self._failed(self._problem, where=self.name)
             return False
 
     def _fetch_locked(self) -> bool:
@@ -120,12 +129,13 @@ class Provider:
         try:
             fetched = self._fetch()
         except CredentialsError as error:
-            self._problem, self._failed = error.what, True
-            self._not_before = time.monotonic() + _AGAIN_S  # who waited meanwhile does not wait again
+            self._problem, self._failed = error.what, type(error)
+            again = _AGAIN_S if self._current is not None else _FIRST_AGAIN_S
+            self._not_before = time.monotonic() + again  # others that waited meanwhile do not wait again
             log.warning("no new credentials from %s: %s", self.name, error.what)
             return False
         if self._current is not None and fetched.same_as(self._current):
-            self._problem, self._failed = "they are the same again", False
+            self._problem, self._failed = "they are the same again", None
             self._not_before = time.monotonic() + _AGAIN_S
             return False
         self._current = fetched

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
 from alluxio_jnifuse.sources.oss import dates
-from alluxio_jnifuse.sources.oss.auth.credentials import Credentials, CredentialsError, Provider
+from alluxio_jnifuse.sources.oss.auth.credentials import Credentials, CredentialsError, NotYet, Provider
 from alluxio_jnifuse.sources.oss.http.connection import Connection
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ _METADATA_S = 5.0  # the metadata service is on this machine's own network
 _STS_S = 10.0
 _AT_ONCE_S = 0.01  # what has come already
 _LARGEST_BYTES = 1 << 16  # of an answer
+_BUSY = frozenset({429, 500, 502, 503, 504})  # answers of a service that may serve in a moment
 _EXPIRES = "[0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z"
 
 # The variables of oss2, then those of the newer SDKs: ID, secret, token.
@@ -76,9 +77,9 @@ def command(line: str) -> Provider:
         if len(said) > _LARGEST_BYTES:
             raise CredentialsError(f"the command prints more than {_LARGEST_BYTES} bytes", where=name)
         if not ended:
-            raise CredentialsError(f"the command did not end within {_COMMAND_S:g} s", where=name)
+            raise NotYet(f"the command did not end within {_COMMAND_S:g} s", where=name)
         if process.returncode:
-            raise CredentialsError(f"the command failed with exit code {process.returncode}", where=name)
+            raise NotYet(f"the command failed with exit code {process.returncode}", where=name)
         return _parse(said, name)
 
     return Provider(fetch, name)
@@ -186,9 +187,10 @@ def _ask(method: str, url: str, name: str, timeout: float, body: bytes | None = 
                 connection.close()
     except (OSError, UnicodeError) as error:  # UnicodeError: no name of a host
         reason = (error.strerror if isinstance(error, OSError) else "") or str(error)
-        raise CredentialsError(f"{where} cannot be asked: {reason}", where=name) from None
+        raise NotYet(f"{where} cannot be asked: {reason}", where=name) from None
     if answer.status != 200:
-        raise CredentialsError(f"{where} answers {answer.status} {_shown(answer.reason)}", where=name)
+        kind = NotYet if answer.status in _BUSY else CredentialsError
+        raise kind(f"{where} answers {answer.status} {_shown(answer.reason)}", where=name)
     return said
 
 

@@ -58,13 +58,19 @@ class Pool:
         raise Closed("the mount ends")
 
     def give_back(self, connection: Connection, *, reusable: bool) -> None:
-        """Takes a connection back. One that cannot be used again is closed."""
+        """Takes a connection back. One that cannot be used again is closed, and those that were idle for long are."""
+        now = time.monotonic()
+        ended: list[Connection] = []
         with self._lock:
             self._busy.discard(connection)
+            while self._idle and now - self._idle[0][0] >= _IDLE_S:
+                ended.append(self._idle.pop(0)[1])
             if reusable and not self._closed and len(self._idle) < _MOST_IDLE:
-                self._idle.append((time.monotonic(), connection))
-                return
-        connection.close()
+                self._idle.append((now, connection))
+            else:
+                ended.append(connection)
+        for each in ended:
+            each.close()
 
     def close(self) -> None:
         """Ends what is under way: who waits for a connection fails at once. Idempotent."""

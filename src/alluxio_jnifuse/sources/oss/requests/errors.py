@@ -207,6 +207,7 @@ def diagnose(error: Exception, settings: Settings) -> Diagnosis:
         return Diagnosis(
             f"there are no credentials: {error.where}: {error.what}",
             "correct that, or set fs.oss.accessKeyId and fs.oss.accessKeySecret",
+            hopeless=not error.transient,
         )
     if isinstance(error, ProxyRefused):
         return Diagnosis(describe(error), "correct HTTP_PROXY and HTTPS_PROXY, or name the endpoint in NO_PROXY")
