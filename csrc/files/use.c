@@ -10,7 +10,7 @@
 #include "mount.h"
 
 #define KNOWN_NS (100 * AJF_NS_PER_MS) /* a thread may become another program in place */
-/* The kernel delivers READs that follow each other in any order, on several threads: so many lengths apart, or bytes. */
+/* The kernel delivers READs that follow each other in any order, on several threads: by so many lengths, or bytes. */
 #define REORDER_LENGTHS 4
 #define REORDER_BYTES ((size_t)2 << 20)
 
