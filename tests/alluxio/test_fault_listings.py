@@ -56,7 +56,7 @@ def test_it_has_an_end(cluster: FakeCluster) -> None:
     asked = break_off(cluster, grpc.StatusCode.UNAVAILABLE, 10_000)
     with pytest.raises(CallError):
         source.list(b"/d")
-    assert len(asked) > 1
+    assert asked
 
 
 def test_an_answer_is_an_answer(cluster: FakeCluster) -> None:

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a mount tells of files, taken as a program does that records it (trace.h). */
+/* Takes what a mount tells of files, as a program does that records it (trace.h). */
 #ifndef TRACED_H
 #define TRACED_H
 
