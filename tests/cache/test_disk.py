@@ -119,7 +119,7 @@ def files_limited_to(size: int) -> Iterator[None]:
 def test_a_disk_that_does_not_take_it(kind: str, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """ROCKS: writing fails with OSError; LOCAL: files that are too large are not stored, and nothing has failed.
 
-    What is stored is served on, and later it can be written again.
+    Stored bytes are served on, and later it can be written again.
     """
     store = open_store(kind, directory)
     write(store, "before", MIB)

@@ -360,7 +360,7 @@ def test_credentials_that_have_expired_by_this_clock_alone(monkeypatch: pytest.M
 
 
 def test_a_mount_waits_for_those_who_give_credentials(sts: OssServer, tmp_path: Path) -> None:
-    """As for the bucket itself: at boot the network, or the service, may be there a moment later."""
+    """At boot the network, or the service, may be there a moment later; the bucket itself is waited for, too."""
     bucket = Bucket(sts, "bucket")
     bucket.put("file", b"contents")
     path = tmp_path / "answer"

@@ -88,7 +88,7 @@ def test_sums_are_those_of_the_lines() -> None:
 
 
 def test_a_trace_that_is_being_written() -> None:
-    """What is there counts, up to the last whole line."""
+    """Its lines count, up to the last whole one."""
     report = report_of([BEGIN, line_of(use()), line_of(use())[:50]], "f")
     assert (report.total.uses, report.end) == (1, None)
     text = "\n".join(page(report))
